@@ -1,0 +1,83 @@
+// Facts: what was measured or read from outside, once. Everything that an agent decides is derivable from these.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/verdict.h"
+#include "runtime/base/json.h"
+
+namespace kiln::agents {
+
+// What the node says of itself, and what was measured on it (ceilings).
+struct NodeFacts {
+  std::string cpu_model;
+  std::vector<std::string> features;  // "avx2", "fma", "avx512f", "avx512vl", ...
+  std::int32_t cores = 1;             // usable by this process: affinity and cgroup quota respected
+  std::int32_t numa_nodes = 1;
+  std::int64_t l1d_bytes = 0, l2_bytes = 0, l3_bytes = 0;  // per core, per core, shared
+  std::int64_t memory_bytes = 0;
+  std::string compiler;  // "c++ (Debian 12.2.0-14) 12.2.0"
+  std::string os_kernel;
+  std::map<std::string, double> bandwidth;  // bytes/s: "l1_read", "l2_read", "l3_read", "memory_read", "memory_copy", all cores
+  std::map<std::string, double> flops;      // FLOP/s: "f32", "f64", all cores
+  double launch_ns = 0;                     // one empty launch of a plan, all threads
+  double false_difference_rate = 0;         // A/A self-test of the instrument, 0..1
+  std::vector<std::string> sandbox;         // mechanisms active in workers: "seccomp", "landlock:7", "no_new_privs", ...
+};
+[[nodiscard]] json::object to_json(const NodeFacts& f);
+[[nodiscard]] NodeFacts node_facts_from_json(const json::value& v);
+
+struct Diagnostic { std::string file; std::int32_t line = 0; std::string severity; std::string message; };
+
+struct BuildFact {
+  Verdict verdict = Verdict::ok;  // ok, build_failed, build_timeout
+  std::string object;             // SHA-256 of the code object
+  std::int64_t object_bytes = 0;
+  std::int64_t build_ns = 0;
+  std::vector<Diagnostic> diagnostics;
+};
+[[nodiscard]] json::object to_json(const BuildFact& f);
+[[nodiscard]] BuildFact build_fact_from_json(const json::value& v);
+
+// Errors of one output over one input family, against the FP64 oracle. Norm-wise relative: |x - ref|_2 / |ref|_2; max is
+// over elements, absolute, and scaled by the RMS of ref.
+struct ErrorFact {
+  std::string family;  // "normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"
+  std::int32_t output = 0;
+  double normwise = 0, normwise_plain = 0;  // candidate; plain evaluation in the model's own types
+  double max_scaled = 0, max_scaled_plain = 0;
+  std::int64_t mismatched_nonfinite = 0;  // elements where one is Inf/NaN and the other is not the same
+  std::int64_t worst_index = 0;
+  double worst_value = 0, worst_expected = 0;
+};
+
+struct CheckFact {
+  Verdict verdict = Verdict::ok;  // what happened before any comparison: ok, launch_failed, crashed, hung, out_of_bounds, nondeterministic
+  std::string evidence;           // "signal 11 in family 'normal'", "guard after output 0 overwritten at byte 12"
+  std::vector<ErrorFact> errors;
+  bool input_sensitive = true;    // outputs changed when inputs did, as the oracle's did
+};
+[[nodiscard]] json::object to_json(const CheckFact& f);
+[[nodiscard]] CheckFact check_fact_from_json(const json::value& v);
+
+// Raw samples of several subjects, taken interleaved in one process. Times are whole-plan wall times of one call.
+struct SampleFact {
+  struct Subject {
+    std::string name;
+    Verdict verdict = Verdict::ok;  // ok, launch_failed, crashed, hung
+    std::string evidence;
+    std::vector<double> ns;                          // per sample, in order
+    std::vector<std::vector<double>> launch_ns;      // per launch, medians only when asked for; may be empty
+  };
+  std::vector<Subject> subjects;
+  std::vector<double> cycles_per_ns;  // per round: the clock, from a calibrated spin
+  bool fresh_process = false;
+  std::int64_t wall_ns = 0;
+};
+[[nodiscard]] json::object to_json(const SampleFact& f);
+[[nodiscard]] SampleFact sample_fact_from_json(const json::value& v);
+
+}  // namespace kiln::agents

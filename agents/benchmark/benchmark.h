@@ -1,0 +1,39 @@
+// The benchmark agent: which measurements to take, and what they say. Statistics are over raw samples, never over means
+// of means. Rules: docs/measuring.md.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/facts.h"
+#include "agents/artifacts/verdict.h"
+
+namespace kiln::agents {
+
+struct Summary {
+  std::int32_t samples = 0;
+  double median_ns = 0, min_ns = 0, q1_ns = 0, q3_ns = 0;
+  double low_ns = 0, high_ns = 0;  // distribution-free confidence interval of the median
+};
+[[nodiscard]] Summary summarize(const std::vector<double>& ns, double confidence);
+[[nodiscard]] json::object to_json(const Summary& s);
+
+// Ratio incumbent / candidate of paired, interleaved samples with a bootstrap interval (seeded, deterministic).
+struct SpeedUp { double ratio = 1, low = 1, high = 1; Comparison comparison = Comparison::ambiguous; };
+// faster: the whole interval is above 1 + margin, in time and in cycles. same: the whole interval within +-margin.
+[[nodiscard]] SpeedUp compare(const std::vector<double>& incumbent_ns, const std::vector<double>& candidate_ns,
+                              const std::vector<double>& cycles_per_ns, double margin, double confidence, std::uint64_t seed);
+[[nodiscard]] json::object to_json(const SpeedUp& s);
+
+// Racing: after a few samples of everyone, the indices that deserve the rest; always those in `keep` (incumbent, default).
+[[nodiscard]] std::vector<std::size_t> finalists(const std::vector<SampleFact::Subject>& subjects,
+                                                 const std::vector<std::size_t>& keep, std::size_t count);
+
+// Faster than the roofline of its precision class allows: a defect of the candidate or of the clock, never a win.
+[[nodiscard]] bool implausible(double median_ns, double floor_ns);
+
+// bench_results.csv: one row per candidate.
+struct ResultRow { std::string region, variant, verdict; Summary time; double floor_fraction = 0; };
+[[nodiscard]] std::string to_csv(const std::vector<ResultRow>& rows);
+
+}  // namespace kiln::agents

@@ -1,0 +1,51 @@
+// The conductor: the loop. The only caller of agents, in an order that one page of code (conductor.cpp) shows.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/conductor/journal.h"
+#include "agents/workbench.h"
+#include "policies/policy.h"
+#include "store/corpus/corpus.h"
+
+namespace kiln::agents {
+
+// All that a job starts from. Equal inputs and an equal journal give equal decisions.
+struct JobInput {
+  std::string workload_name;
+  graph::Graph workload;
+  std::string graph_blob;      // digest of the serialized graph
+  std::string constants_blob;  // digest, or empty
+  policies::Policy policy;
+  std::vector<store::TemplateSpec> corpus;
+  std::string corpus_digest;
+  std::uint64_t seed = 1;
+};
+
+// What the conductor needs of the store beside the journal: blobs by digest. Content-addressed, so replay may repeat it.
+class BlobStore {
+ public:
+  virtual ~BlobStore() = default;
+  virtual std::string put(std::string_view bytes) = 0;
+  [[nodiscard]] virtual std::string get(const std::string& digest) const = 0;
+};
+
+struct JobOutcome {
+  Plan baseline;
+  Plan tuned;
+  std::vector<std::pair<std::string, std::string>> sources;  // file name, text
+  json::object decision;
+  json::object report;     // agents::report()
+  json::object artifacts;  // export name -> JSON or text: "profile_report.json", "tuning_plan.json", ...
+};
+
+// Runs a job from the start over `journal` (see there): live, resumed and replayed alike. `priors` is recorded as a fact.
+// `clock_ns` (monotonic) is read through the journal only. Throws Error; a cancelled job throws Error(cancelled).
+[[nodiscard]] JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
+                                 const std::function<json::array(const std::string& region)>& priors,
+                                 const std::function<std::int64_t()>& clock_ns);
+
+}  // namespace kiln::agents

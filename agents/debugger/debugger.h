@@ -1,0 +1,37 @@
+// The debugger: from a failed candidate to a cause with its proof, a repaired variant, or a learned constraint.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/facts.h"
+#include "agents/search/search.h"
+
+namespace kiln::agents {
+
+struct Failure {
+  Variant variant;
+  Verdict verdict = Verdict::wrong;
+  std::optional<BuildFact> build;
+  std::optional<CheckFact> check;
+  std::string evidence;
+};
+
+struct Diagnosis {
+  Failure failure;
+  std::string cause;   // "register spill", "missing header", "reads past a tail", "precision below fp32", "unknown"
+  std::string proof;   // the diagnostic, guard hit or differing tunable that shows it
+  std::string action;  // "repaired: kc 1024 -> 512", "excluded: isa=avx512", "none"
+  std::optional<Variant> repaired;
+  std::optional<LearnedConstraint> learned;
+};
+[[nodiscard]] json::object to_json(const Diagnosis& d);
+
+// `trials` are all of the region, good ones too: the cause is sought in the difference to the nearest working variant.
+[[nodiscard]] Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, const std::vector<Trial>& trials);
+
+// Constraints that `trials` contradict are dropped.
+[[nodiscard]] std::vector<LearnedConstraint> uncontradicted(std::vector<LearnedConstraint> learned, const std::vector<Trial>& trials);
+
+}  // namespace kiln::agents

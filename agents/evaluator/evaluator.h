@@ -1,0 +1,35 @@
+// The evaluator: is it right, and is it worth releasing.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/facts.h"
+#include "agents/benchmark/benchmark.h"
+#include "policies/policy.h"
+
+namespace kiln::agents {
+
+struct Judgement {
+  Verdict verdict = Verdict::ok;
+  std::string reason;        // for a person: which family, element, error, budget
+  double worst_ratio = 0;    // largest candidate error / allowed error; <= 1 when ok
+  double normwise_error = 0; // largest over families, against the oracle
+};
+// Precision `preserve`: norm-wise and worst-element error at most policy.error_factor times that of the plain evaluation
+// (with a floor of one rounding of the type), every element, every family; non-finite values exactly as the oracle's.
+[[nodiscard]] Judgement judge(const CheckFact& check, const policies::Policy& policy);
+[[nodiscard]] json::object to_json(const Judgement& j);
+
+struct Decision {
+  Comparison comparison = Comparison::ambiguous;
+  bool promote = false;  // faster, right, and the policy allows it
+  SpeedUp speed_up;
+  std::string reason;
+};
+// The final word on a job: whole-workload check and interleaved A/B in a fresh process.
+[[nodiscard]] Decision decide(const Judgement& check, const SpeedUp& search_process, const SpeedUp& fresh_process,
+                              const policies::Policy& policy);
+[[nodiscard]] json::object to_json(const Decision& d);
+
+}  // namespace kiln::agents

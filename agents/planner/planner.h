@@ -1,0 +1,58 @@
+// The planner: partitions a workload into regions, says what is worth trying where, and assembles kernels into plans.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/plan.h"
+#include "agents/artifacts/rendered.h"
+#include "agents/profiler/profiler.h"
+#include "agents/region/region.h"
+#include "policies/policy.h"
+#include "store/corpus/corpus.h"
+
+namespace kiln::agents {
+
+// Op by op, as a framework would run it: each node its own region; views that need no copy fold into the reader or
+// writer where the vendor library takes strides, and are copies otherwise. What the baseline plan is made from.
+[[nodiscard]] Partition partition_op_by_op(const graph::Graph& workload);
+
+// Fused by cost: bytes saved against recomputation and parallelism; only regions that lower() accepts.
+[[nodiscard]] Partition partition_fused(const graph::Graph& workload);
+
+struct RegionPlan {
+  std::string region;
+  std::vector<std::string> families;   // "matmul/packed", "matmul/onednn"
+  double head_room_ns = 0;             // (incumbent - floor) * occurrences
+  double budget_share = 0;             // of the search budget, sums to 1
+  std::vector<std::string> hypotheses; // "compute-bound at 61 % of its floor: register blocking and packing"
+};
+
+struct TuningPlan {
+  std::vector<RegionPlan> regions;  // most head-room first
+};
+[[nodiscard]] json::object to_json(const TuningPlan& p);
+
+// `incumbent_ns`: region key -> median time of the baseline for one occurrence.
+[[nodiscard]] TuningPlan plan(const Partition& partition, const ProfileReport& profile,
+                              const std::map<std::string, double>& incumbent_ns, const std::vector<store::TemplateSpec>& corpus,
+                              const policies::Policy& policy);
+
+// A built kernel: what the writer rendered and where its code object is.
+struct BuiltKernel {
+  RenderedKernel kernel;
+  std::string object;  // SHA-256
+};
+
+// The plan of `workload` with one kernel per region (parallel to partition.regions). Temporary buffers share memory by
+// lifetime. `constants` is the digest of the workload's constants blob, whose layout is graph::layout_constants.
+[[nodiscard]] Plan assemble(const graph::Graph& workload, const Partition& partition, const std::vector<BuiltKernel>& kernels,
+                            const std::string& constants, std::int32_t threads);
+
+// The body of a region as a workload of its own, for checking and timing one candidate: weights become inputs that are
+// packed per call only if the kernel has no `prepare`; with a `prepare`, they become constants with generated values,
+// so that what is timed is what runs. Returns the graph whose constants blob the caller stores.
+[[nodiscard]] graph::Graph standalone(const Region& region, std::uint64_t seed);
+
+}  // namespace kiln::agents

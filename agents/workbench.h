@@ -1,0 +1,60 @@
+// The seam to the hardware. Only the conductor calls it, each call is one fact, and only a worker process implements
+// what touches a device (daemon/worker). Tests replace it with recorded or invented facts.
+//
+// Failure: a candidate that fails gives a fact with a verdict. An Error means that the bench itself is broken.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/facts.h"
+#include "agents/artifacts/plan.h"
+#include "agents/artifacts/rendered.h"
+#include "agents/graph/graph.h"
+
+namespace kiln::agents {
+
+struct BuildRequest {
+  RenderedKernel kernel;
+  std::int64_t timeout_ns = 30'000'000'000;
+};
+
+// A plan that can be loaded: its code objects and constants are in the blob store under their digests.
+struct Subject {
+  std::string name;  // unique in one request
+  Plan plan;
+};
+
+struct CheckRequest {
+  std::string graph;  // blob digest of the serialized graph (agents/graph/serialize.h) that the plan must compute
+  Subject subject;
+  std::vector<std::string> families;
+  std::uint64_t seed = 0;  // fresh values; unknown to the candidate
+  std::int64_t timeout_ns = 60'000'000'000;
+};
+
+struct MeasureRequest {
+  std::vector<Subject> subjects;  // interleaved in rotating order
+  std::int32_t warmup = 3;
+  std::int32_t samples = 5;       // per subject
+  bool cold = true;               // flush at least twice the last-level cache, or rotate buffers past it, before each sample
+  bool fresh_process = false;
+  bool per_launch = false;
+  std::int64_t timeout_ns = 60'000'000'000;
+  std::uint64_t seed = 0;
+};
+
+class Workbench {
+ public:
+  virtual ~Workbench() = default;
+  virtual NodeFacts probe() = 0;  // detection and measured ceilings; seconds
+  // In parallel on the cores; results parallel to requests. Code objects go to the blob store.
+  virtual std::vector<BuildFact> build(std::span<const BuildRequest> requests) = 0;
+  virtual CheckFact check(const CheckRequest& request) = 0;
+  virtual SampleFact measure(const MeasureRequest& request) = 0;
+};
+
+}  // namespace kiln::agents

@@ -1,0 +1,59 @@
+// What is allowed: one TOML file, validated whole; a policy that contradicts itself is refused. Its digest is in every job.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/base/json.h"
+
+namespace kiln::policies {
+
+struct Policy {
+  std::int32_t version = 1;
+  std::string name;  // "default"
+
+  // [objective]
+  std::string objective = "latency";  // the one that exists today; others are refused by name
+
+  // [precision]
+  std::string precision = "preserve";  // error at most `error_factor` times that of a plain evaluation in the model's type
+  double error_factor = 2.0;
+
+  // [promotion]
+  bool automatic = false;         // promote a faster release without an operator
+  double margin = 0.01;           // least gain in time, as a fraction
+  double confidence = 0.95;
+  std::int32_t confirm_samples = 32;
+
+  // [search]
+  std::vector<std::string> families;         // empty: all of the corpus
+  bool vendor = true;                        // vendor libraries may be candidates
+  std::int32_t max_candidates_per_region = 64;
+  double stop_at_floor_fraction = 0.95;      // region is done when floor / measured reaches this
+
+  // [rewrites]
+  bool algebraic = false;  // rewrites that change cost, not only form
+
+  // [budget]
+  std::int64_t seconds = 600;
+  std::int64_t build_timeout_seconds = 30;
+  std::int64_t run_timeout_seconds = 20;
+
+  // [device]
+  std::int32_t threads = 0;  // 0: all usable cores
+
+  std::string text;    // as loaded
+  std::string digest;  // SHA-256 of text
+};
+
+// `file_name` is for messages: "cannot load policy 'x.toml': line 4, column 3: unknown key 'search.famlies'; ...".
+[[nodiscard]] Policy parse_policy(std::string_view toml, std::string_view file_name);
+[[nodiscard]] Policy load_policy(const std::filesystem::path& file);
+[[nodiscard]] json::object to_json(const Policy& policy);
+// Key by key: [{"key": "budget.seconds", "from": 600, "to": 60}].
+[[nodiscard]] json::array diff(const Policy& from, const Policy& to);
+
+}  // namespace kiln::policies

@@ -1,0 +1,78 @@
+/* libkiln: loads a release directory and runs its plan. C ABI; no dependency but the C++ runtime.
+ *
+ * Threads: a kiln_release is immutable and may be shared; a kiln_session runs one call at a time. kiln_last_error() is
+ * per thread. No call aborts, throws or prints. After kiln_session_create() nothing is allocated by kiln_run().
+ */
+#ifndef KILN_H
+#define KILN_H
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define KILN_API __attribute__((visibility("default")))
+
+typedef enum kiln_status {
+  KILN_OK = 0,
+  KILN_E_ARGUMENT = 1, /* null or inconsistent argument */
+  KILN_E_IO = 2,       /* a file cannot be read */
+  KILN_E_FORMAT = 3,   /* manifest or plan malformed, or of a newer format */
+  KILN_E_DIGEST = 4,   /* a file is not what the manifest says */
+  KILN_E_TARGET = 5,   /* made for another CPU or device; fall back */
+  KILN_E_LOAD = 6,     /* a code object cannot be loaded */
+  KILN_E_MEMORY = 7
+} kiln_status;
+
+typedef enum kiln_dtype {
+  KILN_F64, KILN_F32, KILN_F16, KILN_BF16, KILN_I64, KILN_I32, KILN_I16, KILN_I8,
+  KILN_U64, KILN_U32, KILN_U16, KILN_U8, KILN_BOOL
+} kiln_dtype;
+
+typedef struct kiln_release kiln_release;
+typedef struct kiln_session kiln_session;
+
+typedef struct kiln_tensor_info {
+  const char* name;      /* owned by the release */
+  kiln_dtype dtype;
+  int32_t rank;
+  const int64_t* shape;  /* owned by the release */
+  int64_t bytes;
+} kiln_tensor_info;
+
+typedef struct kiln_options {
+  int32_t threads;        /* 0: what the plan was tuned for */
+  int32_t verify_digests; /* nonzero: hash every file before use (the default of kiln_options_default) */
+} kiln_options;
+
+KILN_API kiln_options kiln_options_default(void);
+/* `directory` holds manifest.json. `options` may be null. On failure *out is null and kiln_last_error() says why. */
+KILN_API kiln_status kiln_open(const char* directory, const kiln_options* options, kiln_release** out);
+KILN_API void kiln_close(kiln_release* release); /* after its sessions are destroyed; null is allowed */
+KILN_API const char* kiln_release_id(const kiln_release* release); /* SHA-256 of the manifest, hex */
+
+KILN_API int32_t kiln_input_count(const kiln_release* release);
+KILN_API int32_t kiln_output_count(const kiln_release* release);
+KILN_API kiln_status kiln_input_info(const kiln_release* release, int32_t index, kiln_tensor_info* out);
+KILN_API kiln_status kiln_output_info(const kiln_release* release, int32_t index, kiln_tensor_info* out);
+
+KILN_API kiln_status kiln_session_create(kiln_release* release, kiln_session** out);
+KILN_API void kiln_session_destroy(kiln_session* session);
+/* Dense row-major buffers in the order of the plan; at least as many bytes as the infos say. Any alignment: buffers that
+ * are not 64-byte aligned are copied. */
+KILN_API kiln_status kiln_run(kiln_session* session, const void* const* inputs, void* const* outputs);
+/* The same, and writes the wall time of each run launch in nanoseconds to launch_ns[0..kiln_launch_count). */
+KILN_API kiln_status kiln_run_timed(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns);
+KILN_API int32_t kiln_launch_count(const kiln_release* release);
+KILN_API const char* kiln_launch_label(const kiln_release* release, int32_t index);
+KILN_API int64_t kiln_peak_bytes(const kiln_release* release); /* constants, prepared and temporary buffers */
+
+KILN_API const char* kiln_status_name(kiln_status status);
+KILN_API const char* kiln_last_error(void);
+KILN_API const char* kiln_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

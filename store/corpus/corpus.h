@@ -1,0 +1,60 @@
+// The corpus: parameterised kernel templates. Text in git (store/corpus/templates), compiled into corpus.db at build
+// time, opened read-only and immutable.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace kiln::store {
+
+struct Tunable {
+  std::string name;
+  std::vector<std::int64_t> values;  // ordered; the first is not special
+  std::int64_t default_value = 0;
+  std::string meaning;  // what it trades
+};
+
+// template.toml, validated. Expressions are over the region's figures (m, n, k, length, ...), the node's (l2_bytes, cores,
+// vector_bytes, ...) and the tunables; they are evaluated by muParser (agents/search/expression.h).
+struct TemplateSpec {
+  std::string family;  // folder
+  std::string name;    // folder
+  std::string digest;  // SHA-256 over all files
+  std::string target;  // "cpu"
+  std::string summary;
+  std::string anchor;            // agents/region/kernel.h: "matmul"
+  std::vector<std::string> dtypes;
+  std::vector<std::string> cpu_features;  // any-of sets are written as separate `isa` tunable values
+  std::string precision_class;   // "fp32"
+  bool deterministic = true;
+  bool vendor = false;           // a wrapped library, disclosed in the report
+  std::vector<Tunable> tunables;
+  std::vector<std::string> constraints;  // each must be nonzero
+  std::map<std::string, std::string> geometry;   // "tasks", "scratch_bytes", "workspace_bytes": expression
+  std::map<std::string, std::string> cost;       // "bytes", "flops", "bytes_in_flight": expression
+  std::map<std::string, std::string> files;      // name -> text: kernel.cpp, kernel.cu, hooks
+};
+
+// Throws Error(invalid_input) naming file, line and cause.
+[[nodiscard]] TemplateSpec parse_template(const std::string& family, const std::string& name,
+                                          const std::map<std::string, std::string>& files);
+
+class Corpus {
+ public:
+  static std::unique_ptr<Corpus> open(const std::filesystem::path& corpus_db);  // Error(not_found | corrupt)
+  virtual ~Corpus() = default;
+  [[nodiscard]] virtual const std::string& digest() const = 0;  // over all templates and golden sets
+  [[nodiscard]] virtual const std::vector<TemplateSpec>& templates() const = 0;
+  [[nodiscard]] const TemplateSpec* find(const std::string& family, const std::string& name) const;
+};
+
+// Compiles a folder of templates and one of golden sets into a corpus database; what kiln-corpus (the build tool) calls.
+void build_corpus(const std::filesystem::path& templates, const std::filesystem::path& golden,
+                  const std::filesystem::path& corpus_db);
+
+}  // namespace kiln::store
