@@ -1,0 +1,68 @@
+// What the control interface needs from the rest of the daemon, as seams: kilnd implements them, tests fake them.
+// Thread rule: called from the I/O thread, must not block longer than a database read; long work is handed off and
+// answered through `done` (called on any thread, exactly once).
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "policies/policy.h"
+#include "store/corpus/corpus.h"
+#include "store/signing/signing.h"
+#include "store/store.h"
+
+namespace kiln::control {
+
+struct ImportRequest {
+  std::string name;   // workload name, [a-z0-9][a-z0-9._-]{0,63}
+  std::string model;  // blob digest of the .onnx file
+  std::string file_name;  // as the operator calls it, for messages
+  std::map<std::string, std::string> external;     // location -> blob digest
+  std::map<std::string, std::int64_t> dimensions;  // symbolic dimension -> extent
+};
+
+struct TuneRequest {
+  std::string workload;     // id or name
+  std::string policy_text;  // TOML; empty: the node's default policy
+  std::int64_t budget_seconds = 0;  // 0: the policy's
+  std::uint64_t seed = 1;
+};
+
+template <class T>
+using Done = std::function<void(std::exception_ptr error, T result)>;
+
+class ModelImporter {
+ public:
+  virtual ~ModelImporter() = default;
+  // Runs an import worker; adds the workload; Error(not_found) with the missing external locations in the remedy.
+  virtual void import_model(const ImportRequest& request, Done<store::Workload> done) = 0;
+};
+
+class JobControl {
+ public:
+  virtual ~JobControl() = default;
+  virtual store::Job submit(const TuneRequest& request) = 0;
+  virtual void cancel(const std::string& job) = 0;  // Error(conflict) when it has ended
+  virtual void resume(const std::string& job) = 0;  // a paused or failed job, from its last recorded step
+  // Runs the agents again over the record: {"job", "entries", "decisions", "identical": true} or Error(diverged).
+  virtual void replay(const std::string& job, Done<json::object> done) = 0;
+  [[nodiscard]] virtual json::object node() const = 0;    // last NodeFacts, or {"state": "not probed yet"}
+  [[nodiscard]] virtual json::array doctor() const = 0;   // [{"check", "result": PASS|CAUTION|FAIL, "detail", "cure"}]
+  // One human line: "tuning minilm: candidate 41 of 64, best 1.31x".
+  [[nodiscard]] virtual std::string status_line() const = 0;
+};
+
+struct Services {
+  store::Store& store;
+  const store::Corpus& corpus;
+  const store::SigningKey& key;
+  const policies::Policy& default_policy;
+  ModelImporter& importer;
+  JobControl& jobs;
+};
+
+}  // namespace kiln::control
