@@ -29,7 +29,8 @@ struct Subject {
 };
 
 struct CheckRequest {
-  std::string graph;  // blob digest of the serialized graph (agents/graph/serialize.h) that the plan must compute
+  std::string graph;      // blob digest of the graph's JSON (agents/graph/serialize.h): what the plan must compute
+  std::string constants;  // blob digest of the bytes behind that graph's constants; empty when it has none
   Subject subject;
   std::vector<std::string> families;
   std::uint64_t seed = 0;  // fresh values; unknown to the candidate

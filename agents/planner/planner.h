@@ -18,6 +18,13 @@ namespace kiln::agents {
 // writer where the vendor library takes strides, and are copies otherwise. What the baseline plan is made from.
 [[nodiscard]] Partition partition_op_by_op(const graph::Graph& workload);
 
+// The baseline's own graph (composites such as Attention expanded into what a framework would call) and its partition.
+struct Baseline {
+  graph::Graph graph;
+  Partition partition;
+};
+[[nodiscard]] Baseline baseline(const graph::Graph& workload);
+
 // Fused by cost: bytes saved against recomputation and parallelism; only regions that lower() accepts.
 [[nodiscard]] Partition partition_fused(const graph::Graph& workload);
 
