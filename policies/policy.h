@@ -34,6 +34,11 @@ struct Policy {
   std::int32_t max_candidates_per_region = 64;
   double stop_at_floor_fraction = 0.95;      // region is done when floor / measured reaches this
 
+  // [measuring] cache = "warm" | "cold"
+  // warm: a launch finds its activations where the launch before left them, as in a serving loop; cold: at least twice the
+  // last-level cache is flushed before each sample.
+  bool cold_cache = false;
+
   // [rewrites]
   bool algebraic = false;  // rewrites that change cost, not only form
 
