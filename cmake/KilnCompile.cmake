@@ -20,6 +20,7 @@ endif()
 
 add_library(kiln_options INTERFACE)
 target_include_directories(kiln_options INTERFACE ${PROJECT_SOURCE_DIR})
+target_compile_definitions(kiln_options INTERFACE KILN_VERSION="${PROJECT_VERSION}")
 target_compile_options(kiln_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast
   -Woverloaded-virtual -Wimplicit-fallthrough -fstack-protector-strong $<$<BOOL:${KILN_WERROR}>:-Werror>)
 if(KILN_SANITIZE)

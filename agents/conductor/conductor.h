@@ -15,10 +15,12 @@ namespace kiln::agents {
 
 // All that a job starts from. Equal inputs and an equal journal give equal decisions.
 struct JobInput {
-  std::string workload_name;
+  std::string job;
+  std::string workload_id, workload_name;
   graph::Graph workload;
   std::string graph_blob;      // digest of the serialized graph
   std::string constants_blob;  // digest, or empty
+  std::vector<std::string> rewrites;  // what import folded and recognised
   policies::Policy policy;
   std::vector<store::TemplateSpec> corpus;
   std::string corpus_digest;
@@ -36,10 +38,14 @@ class BlobStore {
 struct JobOutcome {
   Plan baseline;
   Plan tuned;
-  std::vector<std::pair<std::string, std::string>> sources;  // file name, text
+  std::vector<std::pair<std::string, std::string>> sources;  // file name, text: the winners'
+  bool promote = false;    // the policy promotes it without an operator
   json::object decision;
-  json::object report;     // agents::report()
-  json::object artifacts;  // export name -> JSON or text: "profile_report.json", "tuning_plan.json", ...
+  json::array summary;     // one row per region
+  json::object speed_up;   // of the whole workload, in a fresh process
+  json::object trace;      // the reporter's input
+  std::vector<std::pair<std::string, std::string>> artifacts;  // export name, text
+  json::array priors;      // [{region, variant, verdict, median_ns}]
 };
 
 // Runs a job from the start over `journal` (see there): live, resumed and replayed alike. `priors` is recorded as a fact.

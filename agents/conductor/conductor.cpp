@@ -1,0 +1,202 @@
+#include "agents/conductor/conductor.h"
+
+#include <algorithm>
+
+#include "agents/conductor/incumbent.h"
+#include "agents/conductor/trace.h"
+#include "agents/conductor/tune_region.h"
+#include "runtime/base/digest.h"
+
+namespace kiln::agents {
+namespace {
+
+constexpr double kSearchShare = 0.85;  // of what is left after profiling; the rest decides
+
+// Times phases on the recorded clock and tells the operator where the job is.
+class Phases {
+ public:
+  Phases(Lab& lab, Trace& trace) : lab_(lab), trace_(trace) {}
+
+  void begin(const std::string& phase, double fraction, const std::string& detail = {}) {
+    const std::int64_t now = lab_.now(phase);
+    if (!trace_.timeline.empty()) trace_.timeline.back().end_ns = now;
+    trace_.timeline.push_back({phase, now, now, detail});
+    lab_.journal().progress({phase, fraction, json::object{{"detail", detail}}});
+  }
+  void end() { trace_.timeline.back().end_ns = lab_.now("end"); }
+
+ private:
+  Lab& lab_;
+  Trace& trace_;
+};
+
+struct Prepared {
+  Partition partition;
+  std::vector<Assembled> incumbents;  // parallel to partition.regions
+  std::vector<graph::Graph> standalone;
+  std::map<std::string, double> incumbent_ns;
+};
+
+Prepared measure_incumbents(Lab& lab, Partition partition) {
+  Prepared out;
+  out.partition = std::move(partition);
+  for (const Region& region : out.partition.regions) {
+    out.standalone.push_back(standalone(region, lab.input().seed));
+    out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
+    const SampleFact samples = lab.measure({{region.key, out.incumbents.back().plan}}, 9, false, false, lab.input().seed);
+    const SampleFact::Subject& subject = samples.subjects.at(0);
+    if (subject.verdict != Verdict::ok)
+      throw Error(ErrorCode::unavailable, "cannot run the incumbent of '" + region.label + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence,
+                  "kctl doctor");
+    out.incumbent_ns[region.key] = summarize(subject.ns, 0.95).median_ns;
+  }
+  return out;
+}
+
+std::size_t region_index(const Partition& partition, const std::string& key) {
+  const auto found = std::find_if(partition.regions.begin(), partition.regions.end(), [&](const Region& r) { return r.key == key; });
+  if (found == partition.regions.end()) throw Error(ErrorCode::internal, "cannot find region " + key + " in its partition");
+  return static_cast<std::size_t>(found - partition.regions.begin());
+}
+
+json::object region_progress(const RegionOutcome& region, std::size_t index, std::size_t count) {
+  std::size_t failed = 0;
+  double best_ns = 0;
+  for (const CandidateRecord& record : region.candidates) {
+    if (record.verdict != Verdict::ok && record.verdict != Verdict::slower) ++failed;
+    if (record.median_ns > 0 && (best_ns == 0 || record.median_ns < best_ns)) best_ns = record.median_ns;
+  }
+  return {{"region", region.label}, {"index", index}, {"regions", count}, {"tried", region.candidates.size()}, {"failed", failed},
+          {"best_ns", best_ns}};
+}
+
+// Most head-room first; what a region leaves of its share goes to those after it.
+void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
+  double shares_left = 0;
+  for (const RegionPlan& region : trace.plan.regions) shares_left += region.budget_share;
+  const std::size_t count = trace.plan.regions.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const RegionPlan& region_plan = trace.plan.regions[i];
+    const std::size_t index = region_index(prepared.partition, region_plan.region);
+    const Region& region = prepared.partition.regions[index];
+    const double fraction = 0.1 + 0.8 * static_cast<double>(i) / static_cast<double>(count);
+    phases.begin("search/" + region.key, fraction, region.label);
+    const std::int64_t now = trace.timeline.back().begin_ns;
+    const double share = shares_left > 0 ? region_plan.budget_share / shares_left : 1;
+    shares_left -= region_plan.budget_share;
+
+    RegionTask task;
+    task.region = &region;
+    const auto profile = std::find_if(trace.profile.regions.begin(), trace.profile.regions.end(),
+                                      [&](const RegionProfile& p) { return p.region == region.key; });
+    if (profile == trace.profile.regions.end()) throw Error(ErrorCode::internal, "cannot tune region " + region.key + ": it has no profile");
+    task.profile = &*profile;
+    task.standalone = prepared.standalone[index];
+    task.incumbent = prepared.incumbents[index];
+    task.deadline_ns = now + static_cast<std::int64_t>(share * static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now)));
+    RegionOutcome outcome = tune_region(lab, task, [&](const RegionOutcome& so_far) {
+      lab.journal().progress({"search/" + region.key, fraction, region_progress(so_far, i, count)});
+    });
+    json::array tried;
+    for (const CandidateRecord& record : outcome.candidates)
+      tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
+    lab.journal().decision("region/" + region.key,
+                           json::object{{"candidates", tried}, {"speed_up", to_json(outcome.speed_up)},
+                                        {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"}});
+    if (!outcome.winner)
+      throw Error(ErrorCode::unavailable, "cannot tune region '" + region.label + "': none of " +
+                  std::to_string(outcome.candidates.size()) + " candidates was right", "kctl show JOB lists what failed and why");
+    trace.regions.push_back(std::move(outcome));
+  }
+}
+
+Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& trace) {
+  std::vector<BuiltKernel> winners(prepared.partition.regions.size());
+  for (const RegionOutcome& region : trace.regions) winners[region_index(prepared.partition, region.region)] = *region.winner;
+  return assemble(lab.input().workload, prepared.partition, winners, lab.input().constants_blob, lab.threads());
+}
+
+// The last word: the whole workload against the oracle, then against the baseline, here and in a fresh process.
+WholeOutcome judge_whole(Lab& lab, const Assembled& base, const Plan& tuned, const ProfileReport& profile) {
+  const policies::Policy& policy = lab.input().policy;
+  double flops = 0;
+  for (const RegionProfile& region : profile.regions) flops += region.flops * region.occurrences;
+  const std::vector<std::string> families = flops > 1e9 ? std::vector<std::string>{"normal"} : check_families(flops);
+  const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
+  WholeOutcome out;
+  out.baseline_judgement = judge(lab.check(stored, {"baseline", base.plan}, families, lab.input().seed), policy);
+  out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), policy);
+  const std::vector<Subject> both = {{"baseline", base.plan}, {"tuned", tuned}};
+  const auto compared = [&](const SampleFact& samples) {
+    for (const SampleFact::Subject& subject : samples.subjects)
+      if (subject.verdict != Verdict::ok)
+        throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
+    return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin, policy.confidence, lab.input().seed);
+  };
+  out.search_process = compared(lab.measure(both, policy.confirm_samples, false, false, lab.input().seed));
+  const SampleFact fresh = lab.measure(both, policy.confirm_samples, true, false, lab.input().seed + 1);
+  out.fresh_process = compared(fresh);
+  out.baseline = summarize(fresh.subjects.at(0).ns, policy.confidence);
+  out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);
+  out.decision = decide(out.judgement, out.search_process, out.fresh_process, policy);
+  return out;
+}
+
+json::array priors_of(const Trace& trace) {
+  json::array out;
+  for (const RegionOutcome& region : trace.regions)
+    for (const CandidateRecord& record : region.candidates)
+      out.emplace_back(json::object{{"region", region.region}, {"variant", to_json(record.variant)},
+                                    {"verdict", name(record.verdict)}, {"median_ns", record.median_ns}});
+  return out;
+}
+
+}  // namespace
+
+JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
+                   const std::function<json::array(const std::string& region)>& priors,
+                   const std::function<std::int64_t()>& clock_ns) {
+  Lab lab(input, bench, blobs, journal, priors, clock_ns);
+  Trace trace;
+  Phases phases(lab, trace);
+
+  phases.begin("profile", 0.0, "measuring the node");
+  const std::int64_t begin_ns = trace.timeline.front().begin_ns;
+  lab.probe();
+
+  phases.begin("baseline", 0.03, "building what runs today");
+  const Assembled base = incumbent_of(lab, input.workload);
+  const Prepared prepared = measure_incumbents(lab, partition_fused(input.workload));
+
+  phases.begin("plan", 0.09);
+  trace.profile = profile(lab.node(), prepared.partition);
+  journal.decision("profile_report", to_json(trace.profile));
+  trace.plan = plan(prepared.partition, trace.profile, prepared.incumbent_ns, input.corpus, input.policy);
+  journal.decision("tuning_plan", to_json(trace.plan));
+
+  const std::int64_t now = trace.timeline.back().begin_ns;
+  const std::int64_t left_ns = std::max<std::int64_t>(0, begin_ns + input.policy.seconds * 1'000'000'000 - now);
+  search_regions(lab, phases, prepared, trace, now + static_cast<std::int64_t>(kSearchShare * static_cast<double>(left_ns)));
+
+  phases.begin("decide", 0.9, "whole workload against the oracle and the baseline");
+  JobOutcome out;
+  out.baseline = base.plan;
+  out.tuned = assemble_winners(lab, prepared, trace);
+  trace.whole = judge_whole(lab, base, out.tuned, trace.profile);
+  journal.decision("decision", to_json(trace.whole.decision));
+  phases.end();
+
+  for (const RegionOutcome& region : trace.regions)
+    out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
+  out.promote = trace.whole.decision.promote && input.policy.automatic;
+  out.decision = to_json(trace.whole.decision);
+  out.summary = summary_rows(trace);
+  out.speed_up = to_json(trace.whole.fresh_process);
+  out.trace = to_json(trace, input);
+  out.artifacts = artifacts(trace);
+  out.priors = priors_of(trace);
+  journal.progress({"decide", 0.97, json::object{}});
+  return out;
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,120 @@
+#include "agents/conductor/lab.h"
+
+#include <algorithm>
+
+#include "agents/graph/serialize.h"
+#include "runtime/base/digest.h"
+
+namespace kiln::agents {
+namespace {
+
+std::string build_digest(const RenderedKernel& kernel) {
+  json::object key{{"source", kernel.source}};
+  key["flags"] = json::to_array(kernel.compile_flags);
+  key["libraries"] = json::to_array(kernel.libraries);
+  return sha256_hex(json::canonical(key));
+}
+
+json::object subject_request(const Subject& subject) {
+  return {{"name", subject.name}, {"plan", sha256_hex(json::canonical(to_json(subject.plan)))}};
+}
+
+}  // namespace
+
+Lab::Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
+         std::function<json::array(const std::string&)> priors, std::function<std::int64_t()> clock_ns)
+    : input_(input), bench_(bench), blobs_(blobs), journal_(journal), priors_(std::move(priors)), clock_ns_(std::move(clock_ns)) {}
+
+void Lab::probe() {
+  node_ = node_facts_from_json(journal_.fact("node", json::object{}, [&] { return json::value(to_json(bench_.probe())); }));
+  threads_ = input_.policy.threads > 0 ? std::min(input_.policy.threads, node_.cores) : node_.cores;
+}
+
+std::int64_t Lab::now(std::string_view at) {
+  if (journal_.cancelled()) throw Error(ErrorCode::cancelled, "cannot go on with the job: the operator stopped it");
+  const json::value fact = journal_.fact("clock", json::object{{"at", at}}, [&] { return json::value(json::object{{"ns", clock_ns_()}}); });
+  return json::get_int(json::as_object(fact, "clock fact"), "ns", "clock fact");
+}
+
+std::vector<BuildOutcome> Lab::build(const std::vector<RenderedKernel>& kernels) {
+  std::vector<std::string> digests;
+  std::vector<BuildRequest> requests;
+  std::vector<std::string> requested;
+  for (const RenderedKernel& kernel : kernels) {
+    digests.push_back(build_digest(kernel));
+    const bool waiting = std::find(requested.begin(), requested.end(), digests.back()) != requested.end();
+    if (waiting || built_.contains(digests.back())) continue;
+    requests.push_back({kernel, input_.policy.build_timeout_seconds * 1'000'000'000});
+    requested.push_back(digests.back());
+  }
+  if (!requests.empty()) {
+    const json::value fact = journal_.fact("build", json::object{{"sources", json::to_array(requested)}}, [&] {
+      json::array facts;
+      for (const BuildFact& built : bench_.build(requests)) facts.emplace_back(to_json(built));
+      return json::value(facts);
+    });
+    const json::array& facts = json::as_array(fact, "build fact");
+    if (facts.size() != requested.size())
+      throw Error(ErrorCode::corrupt, "cannot use the build fact: it has another number of results than requests");
+    for (std::size_t i = 0; i < facts.size(); ++i) built_[requested[i]] = build_fact_from_json(facts[i]);
+  }
+  std::vector<BuildOutcome> outcomes;
+  for (std::size_t i = 0; i < kernels.size(); ++i) outcomes.push_back({kernels[i], built_.at(digests[i])});
+  return outcomes;
+}
+
+Lab::StoredGraph Lab::store_graph(const graph::Graph& g) {
+  StoredGraph stored;
+  stored.graph = blobs_.put(json::canonical(graph::to_json(g)));
+  const graph::ConstantLayout layout = graph::layout_constants(g);
+  if (layout.total_bytes > 0) stored.constants = blobs_.put(graph::constant_blob(g, layout));
+  return stored;
+}
+
+CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const std::vector<std::string>& families,
+                     std::uint64_t seed) {
+  json::object request{{"graph", stored.graph}, {"subject", subject_request(subject)}, {"seed", seed}};
+  request["families"] = json::to_array(families);
+  return check_fact_from_json(journal_.fact("check", request, [&] {
+    CheckRequest live;
+    live.graph = stored.graph;
+    live.constants = stored.constants;
+    live.subject = subject;
+    live.families = families;
+    live.seed = seed;
+    live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+    return json::value(to_json(bench_.check(live)));
+  }));
+}
+
+SampleFact Lab::measure(const std::vector<Subject>& subjects, std::int32_t samples, bool fresh_process, bool per_launch,
+                        std::uint64_t seed) {
+  json::array names;
+  for (const Subject& subject : subjects) names.emplace_back(subject_request(subject));
+  const json::object request{{"subjects", names}, {"samples", samples}, {"fresh_process", fresh_process},
+                             {"per_launch", per_launch}, {"seed", seed}};
+  return sample_fact_from_json(journal_.fact("measure", request, [&] {
+    MeasureRequest live;
+    live.subjects = subjects;
+    live.samples = samples;
+    live.cold = input_.policy.cold_cache;
+    live.fresh_process = fresh_process;
+    live.per_launch = per_launch;
+    live.seed = seed;
+    live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+    return json::value(to_json(bench_.measure(live)));
+  }));
+}
+
+std::vector<Trial> Lab::priors(const std::string& region) {
+  const json::value fact = journal_.fact("priors", json::object{{"region", region}}, [&] { return json::value(priors_(region)); });
+  std::vector<Trial> trials;
+  for (const json::value& item : json::as_array(fact, "priors")) {
+    const json::object& prior = json::as_object(item, "prior");
+    trials.push_back({variant_from_json(json::at(prior, "variant", "prior")),
+                      verdict_from_name(json::get_string(prior, "verdict", "prior")), json::get_double(prior, "median_ns", "prior")});
+  }
+  return trials;
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,65 @@
+// The bench as the conductor sees it: every call goes through the journal, so that it happens once and is replayed after.
+// Not thread-safe; one per job run.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agents/conductor/conductor.h"
+#include "agents/planner/planner.h"
+#include "agents/search/search.h"
+
+namespace kiln::agents {
+
+// A kernel that was sent to the compiler.
+struct BuildOutcome {
+  RenderedKernel kernel;
+  BuildFact fact;
+  [[nodiscard]] bool ok() const { return fact.verdict == Verdict::ok; }
+};
+
+class Lab {
+ public:
+  Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
+      std::function<json::array(const std::string&)> priors, std::function<std::int64_t()> clock_ns);
+
+  // Takes the node's facts; everything below needs them.
+  void probe();
+  [[nodiscard]] const NodeFacts& node() const { return node_; }
+  [[nodiscard]] std::int32_t threads() const { return threads_; }
+  [[nodiscard]] const JobInput& input() const { return input_; }
+  [[nodiscard]] Journal& journal() { return journal_; }
+  [[nodiscard]] BlobStore& blobs() { return blobs_; }
+
+  // Monotonic nanoseconds, recorded. Also where a cancelled job stops: throws Error(cancelled).
+  [[nodiscard]] std::int64_t now(std::string_view at);
+
+  // Parallel to `kernels`. Equal sources are compiled once per job.
+  [[nodiscard]] std::vector<BuildOutcome> build(const std::vector<RenderedKernel>& kernels);
+
+  // A graph and its constants, as the worker's oracle and libkiln read them.
+  struct StoredGraph { std::string graph; std::string constants; };
+  [[nodiscard]] StoredGraph store_graph(const graph::Graph& g);
+
+  [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject, const std::vector<std::string>& families,
+                                std::uint64_t seed);
+  [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, std::int32_t samples, bool fresh_process,
+                                   bool per_launch, std::uint64_t seed);
+  [[nodiscard]] std::vector<Trial> priors(const std::string& region);
+
+ private:
+  const JobInput& input_;
+  Workbench& bench_;
+  BlobStore& blobs_;
+  Journal& journal_;
+  std::function<json::array(const std::string&)> priors_;
+  std::function<std::int64_t()> clock_ns_;
+  NodeFacts node_;
+  std::int32_t threads_ = 1;
+  std::map<std::string, BuildFact> built_;  // by digest of source, flags and libraries
+};
+
+}  // namespace kiln::agents

@@ -1,0 +1,125 @@
+#include "agents/conductor/trace.h"
+
+#include <algorithm>
+
+namespace kiln::agents {
+namespace {
+
+const RegionProfile& profile_of(const Trace& trace, const std::string& region) {
+  for (const RegionProfile& profile : trace.profile.regions)
+    if (profile.region == region) return profile;
+  throw Error(ErrorCode::internal, "cannot report region " + region + ": it has no profile");
+}
+
+json::object candidate_json(const CandidateRecord& record, std::size_t order) {
+  return {{"variant", to_json(record.variant)}, {"why", record.why}, {"verdict", name(record.verdict)}, {"reason", record.reason},
+          {"median_ns", record.median_ns}, {"order", order}, {"build_ns", record.build_ns}, {"source", record.source}};
+}
+
+json::object region_json(const RegionOutcome& region, const RegionProfile& profile) {
+  json::array candidates;
+  for (std::size_t i = 0; i < region.candidates.size(); ++i) candidates.emplace_back(candidate_json(region.candidates[i], i));
+  json::array diagnoses;
+  for (const Diagnosis& diagnosis : region.diagnoses) diagnoses.emplace_back(to_json(diagnosis));
+  json::object winner{{"variant", nullptr}};
+  if (region.winner) {
+    winner["variant"] = to_json(region.winner->kernel.variant);
+    winner["source"] = region.region + "." + region.winner->kernel.file_name;
+    winner["object"] = region.winner->object;
+  }
+  winner["summary"] = to_json(region.winner_time);
+  winner["speed_up"] = to_json(region.speed_up);
+  winner["judgement"] = to_json(region.judgement);
+  winner["floor_fraction"] = region.bottleneck.floor_fraction;
+  winner["bottleneck"] = region.bottleneck.text;
+  return {{"key", region.region}, {"label", region.label}, {"occurrences", profile.occurrences}, {"floor_ns", profile.floor_ns},
+          {"flops", profile.flops}, {"bytes", profile.bytes},
+          {"incumbent", json::object{{"label", region.incumbent_label}, {"summary", to_json(region.incumbent)}}},
+          {"candidates", candidates}, {"winner", winner}, {"diagnoses", diagnoses}, {"stopped_because", region.stopped_because}};
+}
+
+}  // namespace
+
+json::object to_json(const Trace& trace, const JobInput& input) {
+  json::array regions;
+  for (const RegionOutcome& region : trace.regions) regions.emplace_back(region_json(region, profile_of(trace, region.region)));
+  json::array timeline;
+  for (const PhaseSpan& span : trace.timeline)
+    timeline.emplace_back(json::object{{"phase", span.phase}, {"begin_ns", span.begin_ns}, {"end_ns", span.end_ns}, {"detail", span.detail}});
+  const auto tensors = [&](const std::vector<graph::ValueId>& ids) {
+    json::array out;
+    for (const graph::ValueId id : ids) {
+      const graph::Value& value = input.workload.values[static_cast<std::size_t>(id)];
+      out.emplace_back(json::object{{"name", value.name}, {"dtype", graph::name(value.type.dtype)}, {"shape", json::to_array(value.type.shape)}});
+    }
+    return out;
+  };
+  const WholeOutcome& whole = trace.whole;
+  return {{"workload", json::object{{"name", input.workload_name}, {"id", input.workload_id}, {"graph", input.graph_blob},
+                                    {"constants", input.constants_blob}, {"nodes", input.workload.nodes.size()},
+                                    {"inputs", tensors(input.workload.inputs)}, {"outputs", tensors(input.workload.outputs)}}},
+          {"job", input.job},
+          {"policy", policies::to_json(input.policy)},
+          {"corpus", input.corpus_digest},
+          {"seed", input.seed},
+          {"node", to_json(trace.profile.node)},
+          {"profile", to_json(trace.profile)},
+          {"plan", to_json(trace.plan)},
+          {"regions", regions},
+          {"whole", json::object{{"baseline_judgement", to_json(whole.baseline_judgement)}, {"judgement", to_json(whole.judgement)},
+                                 {"baseline", to_json(whole.baseline)}, {"tuned", to_json(whole.tuned)},
+                                 {"search_process", to_json(whole.search_process)}, {"fresh_process", to_json(whole.fresh_process)}}},
+          {"decision", to_json(whole.decision)},
+          {"releases", json::array{}},
+          {"timeline", timeline},
+          {"rewrites", json::to_array(input.rewrites)},
+          {"checkpoint", ""},
+          {"versions", json::object{{"kiln", KILN_VERSION}, {"compiler", trace.profile.node.compiler}}}};
+}
+
+json::array summary_rows(const Trace& trace) {
+  json::array rows;
+  for (const RegionOutcome& region : trace.regions) {
+    const RegionProfile& profile = profile_of(trace, region.region);
+    rows.emplace_back(json::object{{"region", region.region}, {"label", region.label}, {"occurrences", profile.occurrences},
+                                   {"incumbent_ns", region.incumbent.median_ns}, {"winner_ns", region.winner_time.median_ns},
+                                   {"floor_ns", profile.floor_ns}, {"speed_up", region.speed_up.ratio}, {"low", region.speed_up.low},
+                                   {"high", region.speed_up.high}, {"error", region.judgement.normwise_error},
+                                   {"verdict", name(region.speed_up.comparison)},
+                                   {"variant", region.winner ? to_string(region.winner->kernel.variant) : "none"},
+                                   {"candidates", region.candidates.size()}});
+  }
+  return rows;
+}
+
+std::vector<std::pair<std::string, std::string>> artifacts(const Trace& trace) {
+  std::vector<std::pair<std::string, std::string>> out;
+  out.emplace_back("profile_report.json", json::pretty(to_json(trace.profile)));
+  out.emplace_back("tuning_plan.json", json::pretty(to_json(trace.plan)));
+  json::array candidates;
+  std::vector<ResultRow> rows;
+  for (const RegionOutcome& region : trace.regions) {
+    const double floor_ns = profile_of(trace, region.region).floor_ns;
+    for (std::size_t i = 0; i < region.candidates.size(); ++i) {
+      const CandidateRecord& record = region.candidates[i];
+      json::object item = candidate_json(record, i);
+      item["region"] = region.region;
+      candidates.emplace_back(std::move(item));
+      ResultRow row{region.region, to_string(record.variant), std::string(name(record.verdict)), {}, 0};
+      row.time.median_ns = record.median_ns;
+      if (record.median_ns > 0) row.floor_fraction = floor_ns / record.median_ns;
+      rows.push_back(std::move(row));
+    }
+    if (region.winner) out.emplace_back("kernels/" + region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
+  }
+  out.emplace_back("candidate_variants.json", json::pretty(candidates));
+  out.emplace_back("bench_results.csv", to_csv(rows));
+  json::array diagnoses;
+  for (const RegionOutcome& region : trace.regions)
+    for (const Diagnosis& diagnosis : region.diagnoses) diagnoses.emplace_back(to_json(diagnosis));
+  out.emplace_back("diagnoses.json", json::pretty(diagnoses));
+  out.emplace_back("decision.json", json::pretty(to_json(trace.whole.decision)));
+  return out;
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,38 @@
+// What the conductor kept of a job, as the reporter's input, and the artifacts that `kctl export` writes.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "agents/conductor/tune_region.h"
+
+namespace kiln::agents {
+
+struct PhaseSpan { std::string phase; std::int64_t begin_ns = 0, end_ns = 0; std::string detail; };
+
+// The whole workload, baseline against tuned.
+struct WholeOutcome {
+  Judgement baseline_judgement, judgement;
+  Summary baseline, tuned;
+  SpeedUp search_process, fresh_process;
+  Decision decision;
+};
+
+struct Trace {
+  ProfileReport profile;
+  TuningPlan plan;
+  std::vector<RegionOutcome> regions;  // in the order of the plan
+  WholeOutcome whole;
+  std::vector<PhaseSpan> timeline;
+};
+
+[[nodiscard]] json::object to_json(const Trace& trace, const JobInput& input);
+
+// One row per region, for tables: {region, label, occurrences, incumbent_ns, winner_ns, speed_up, low, high, error, verdict, variant}.
+[[nodiscard]] json::array summary_rows(const Trace& trace);
+
+// Export name -> text.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> artifacts(const Trace& trace);
+
+}  // namespace kiln::agents

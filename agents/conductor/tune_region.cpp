@@ -1,0 +1,249 @@
+#include "agents/conductor/tune_region.h"
+
+#include <algorithm>
+#include <set>
+
+#include "agents/writer/writer.h"
+#include "runtime/base/digest.h"
+
+namespace kiln::agents {
+namespace {
+
+constexpr std::int32_t kRaceSamples = 5;      // of everyone, docs/measuring.md
+constexpr std::size_t kFinalists = 6;         // that get the policy's confirm_samples
+constexpr std::size_t kSubjectsAtOnce = 12;   // in one interleaved measurement, the incumbent among them
+
+std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
+  const std::string digest = sha256_hex(std::to_string(input.seed) + "/" + region + "/" + std::string(purpose));
+  return std::stoull(digest.substr(0, 15), nullptr, 16);
+}
+
+// The state of one region's search. Its members are only ever appended to; the verdicts of a round are final.
+class RegionSearch {
+ public:
+  RegionSearch(Lab& lab, const RegionTask& task)
+      : lab_(lab), task_(task), whole_(whole_region(task)), kernel_(lowered(whole_.regions.front())),
+        candidates_(candidates_for(lab, whole_.regions.front(), kernel_)), stored_(lab.store_graph(task.standalone)),
+        priors_(lab.priors(task.region->key)), families_(check_families(task.profile->flops)) {
+    out_.region = task.region->key;
+    out_.label = task.region->label;
+    out_.incumbent_label = std::to_string(task.incumbent.plan.run.size()) + " launches, op by op";
+  }
+
+  RegionOutcome run(const RegionProgress& progress) {
+    std::int32_t round = 0;
+    while (stop_reason().empty()) {
+      const std::vector<Proposal> proposals = next(round);
+      if (proposals.empty()) {
+        out_.stopped_because = "every configuration was tried";
+        break;
+      }
+      try_all(proposals, round);
+      out_.learned = uncontradicted(std::move(out_.learned), trials_);
+      progress(out_);
+      ++round;
+    }
+    race();
+    return std::move(out_);
+  }
+
+ private:
+  struct Built {
+    std::size_t record;  // index into out_.candidates
+    BuiltKernel kernel;
+    Plan plan;
+    Judgement judgement;
+  };
+
+  static Partition whole_region(const RegionTask& task) {
+    std::vector<std::int32_t> nodes(task.standalone.nodes.size());
+    for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
+    RegionCut cut = cut_region(task.standalone, nodes);
+    if (cut.region.key != task.region->key)
+      throw Error(ErrorCode::internal, "cannot tune region '" + task.region->label + "': alone it is another region");
+    return {{std::move(cut.region)}, {std::move(cut.instance)}};
+  }
+
+  static Kernel lowered(const Region& region) {
+    std::optional<Kernel> kernel = lower(region);
+    if (!kernel) throw Error(ErrorCode::internal, "cannot tune region '" + region.label + "': it is not one kernel");
+    return std::move(*kernel);
+  }
+
+  // Empty while the search should go on.
+  const std::string& stop_reason() {
+    if (static_cast<std::int32_t>(out_.candidates.size()) >= lab_.input().policy.max_candidates_per_region)
+      out_.stopped_because = "the policy's number of candidates was reached";
+    else if (best_ns_ > 0 && task_.profile->floor_ns / best_ns_ >= lab_.input().policy.stop_at_floor_fraction)
+      out_.stopped_because = "the best is near its floor";
+    else if (!out_.candidates.empty() && lab_.now("round") >= task_.deadline_ns)
+      out_.stopped_because = "its share of the budget was spent";
+    return out_.stopped_because;
+  }
+
+  std::vector<Proposal> next(std::int32_t round) {
+    std::vector<Proposal> proposals = std::move(repaired_);
+    repaired_.clear();
+    const std::int32_t batch = std::max(4, 4 * lab_.node().cores) - static_cast<std::int32_t>(proposals.size());
+    const std::uint64_t seed = seed_for(lab_.input(), out_.region, "round " + std::to_string(round));
+    for (Proposal& p : propose(candidates_.spaces, trials_, priors_, out_.learned, seed, std::max(1, batch))) {
+      const bool waiting = std::any_of(proposals.begin(), proposals.end(), [&](const Proposal& q) { return q.variant == p.variant; });
+      if (!waiting) proposals.push_back(std::move(p));
+    }
+    return proposals;
+  }
+
+  const store::TemplateSpec& spec_of(const Variant& v) const {
+    for (const store::TemplateSpec* spec : candidates_.specs)
+      if (spec->family == v.family && spec->name == v.template_name) return *spec;
+    throw Error(ErrorCode::internal, "cannot render " + to_string(v) + ": its template is not in the corpus");
+  }
+
+  void try_all(const std::vector<Proposal>& proposals, std::int32_t round) {
+    std::vector<RenderedKernel> rendered;
+    std::vector<std::size_t> records;
+    for (const Proposal& proposal : proposals) {
+      CandidateRecord record;
+      record.variant = proposal.variant;
+      record.why = proposal.why;
+      try {
+        RenderedKernel kernel = render(spec_of(proposal.variant), whole_.regions.front(), kernel_, proposal.variant,
+                                       candidates_.figures, lab_.node());
+        record.source = lab_.blobs().put(kernel.source);
+        rendered.push_back(std::move(kernel));
+        records.push_back(out_.candidates.size());
+      } catch (const Error& error) {
+        record.reason = error.what();
+        trials_.push_back({proposal.variant, Verdict::invalid, 0});
+      }
+      out_.candidates.push_back(std::move(record));
+    }
+    std::vector<Built> right = build_and_check(rendered, records);
+    measure(right, round);
+  }
+
+  std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered, const std::vector<std::size_t>& records) {
+    std::vector<Built> right;
+    const std::vector<BuildOutcome> outcomes = lab_.build(rendered);
+    for (std::size_t i = 0; i < outcomes.size(); ++i) {
+      CandidateRecord& record = out_.candidates[records[i]];
+      record.build_ns = outcomes[i].fact.build_ns;
+      if (!outcomes[i].ok()) {
+        fail(record, outcomes[i].fact.verdict, outcomes[i].fact.diagnostics.empty() ? "" : outcomes[i].fact.diagnostics.front().message,
+             outcomes[i].fact, std::nullopt);
+        continue;
+      }
+      Built built{records[i], {outcomes[i].kernel, outcomes[i].fact.object}, {}, {}};
+      built.plan = assemble(task_.standalone, whole_, {built.kernel}, stored_.constants, lab_.threads());
+      const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
+                                         seed_for(lab_.input(), out_.region, "check"));
+      built.judgement = judge(check, lab_.input().policy);
+      if (built.judgement.verdict != Verdict::ok) {
+        fail(record, built.judgement.verdict, built.judgement.reason, outcomes[i].fact, check);
+        continue;
+      }
+      right.push_back(std::move(built));
+    }
+    return right;
+  }
+
+  void measure(std::vector<Built>& right, std::int32_t round) {
+    for (std::size_t begin = 0; begin < right.size(); begin += kSubjectsAtOnce - 1) {
+      const std::size_t end = std::min(right.size(), begin + kSubjectsAtOnce - 1);
+      std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
+      for (std::size_t i = begin; i < end; ++i) subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
+      const SampleFact samples = lab_.measure(subjects, kRaceSamples, false, false,
+                                              seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)));
+      const double incumbent_ns = summarize(samples.subjects.at(0).ns, 0.95).median_ns;
+      if (first_incumbent_ns_ == 0) first_incumbent_ns_ = incumbent_ns;
+      for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent_ns);
+    }
+    for (Built& built : right) {
+      const Verdict verdict = out_.candidates[built.record].verdict;
+      if (verdict == Verdict::ok || verdict == Verdict::slower) good_.push_back(std::move(built));
+    }
+  }
+
+  // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
+  void settle(const Built& built, const SampleFact::Subject& subject, double incumbent_ns) {
+    CandidateRecord& record = out_.candidates[built.record];
+    if (subject.verdict != Verdict::ok) return fail(record, subject.verdict, subject.evidence, std::nullopt, std::nullopt);
+    const double raw_ns = summarize(subject.ns, 0.95).median_ns;
+    record.median_ns = raw_ns * first_incumbent_ns_ / incumbent_ns;
+    if (implausible(raw_ns, task_.profile->floor_ns))
+      return fail(record, Verdict::implausible, "faster than the measured roofline allows", std::nullopt, std::nullopt);
+    record.verdict = raw_ns > incumbent_ns ? Verdict::slower : Verdict::ok;
+    record.reason = record.verdict == Verdict::ok ? "right and measured" : "right, but behind the incumbent";
+    trials_.push_back({record.variant, record.verdict, record.median_ns});
+    if (best_ns_ == 0 || record.median_ns < best_ns_) best_ns_ = record.median_ns;
+  }
+
+  void fail(CandidateRecord& record, Verdict verdict, const std::string& reason, const std::optional<BuildFact>& build,
+            const std::optional<CheckFact>& check) {
+    record.verdict = verdict;
+    record.reason = reason;
+    trials_.push_back({record.variant, verdict, 0});
+    Diagnosis diagnosis = diagnose({record.variant, verdict, build, check, reason}, candidates_.spaces, trials_);
+    if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
+    const auto tried = [&](const Trial& t) { return t.variant == *diagnosis.repaired; };
+    if (diagnosis.repaired && std::none_of(trials_.begin(), trials_.end(), tried)) repaired_.push_back({*diagnosis.repaired, "repaired"});
+    out_.diagnoses.push_back(std::move(diagnosis));
+  }
+
+  // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
+  void race() {
+    if (good_.empty()) return;
+    std::stable_sort(good_.begin(), good_.end(), [&](const Built& a, const Built& b) {
+      return out_.candidates[a.record].median_ns < out_.candidates[b.record].median_ns;
+    });
+    if (good_.size() > kFinalists) good_.erase(good_.begin() + kFinalists, good_.end());
+    std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
+    for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
+    const policies::Policy& policy = lab_.input().policy;
+    const SampleFact samples = lab_.measure(subjects, policy.confirm_samples, false, false, seed_for(lab_.input(), out_.region, "race"));
+    const SampleFact::Subject& incumbent = samples.subjects.at(0);
+    out_.incumbent = summarize(incumbent.ns, policy.confidence);
+    for (std::size_t i = 0; i < good_.size(); ++i) {
+      const SampleFact::Subject& subject = samples.subjects.at(1 + i);
+      if (subject.verdict != Verdict::ok) continue;
+      const Summary time = summarize(subject.ns, policy.confidence);
+      if (out_.winner && time.median_ns >= out_.winner_time.median_ns) continue;
+      out_.winner = good_[i].kernel;
+      out_.winner_time = time;
+      out_.judgement = good_[i].judgement;
+      out_.speed_up = compare(incumbent.ns, subject.ns, samples.cycles_per_ns, policy.margin, policy.confidence,
+                              seed_for(lab_.input(), out_.region, "compare"));
+      out_.bottleneck = bottleneck(*task_.profile, time.median_ns);
+    }
+  }
+
+  Lab& lab_;
+  const RegionTask& task_;
+  const Partition whole_;
+  const Kernel kernel_;
+  const Candidates candidates_;
+  const Lab::StoredGraph stored_;
+  const std::vector<Trial> priors_;
+  const std::vector<std::string> families_;
+
+  std::vector<Trial> trials_;
+  std::vector<Proposal> repaired_;
+  std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
+  double best_ns_ = 0;
+  double first_incumbent_ns_ = 0;
+  RegionOutcome out_;
+};
+
+}  // namespace
+
+std::vector<std::string> check_families(double flops) {
+  if (flops > 2e10) return {"normal", "integers"};
+  if (flops > 1e9) return {"normal", "shifted", "heavy_tail", "integers"};
+  return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"};
+}
+
+RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress) {
+  return RegionSearch(lab, task).run(progress);
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,57 @@
+// The search for the best kernel of one region: propose, render, build, check, judge, measure, diagnose, until the budget
+// is spent, the floor is near, or the space is exhausted; then a race of the best.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agents/benchmark/benchmark.h"
+#include "agents/conductor/incumbent.h"
+#include "agents/debugger/debugger.h"
+#include "agents/evaluator/evaluator.h"
+#include "agents/profiler/profiler.h"
+
+namespace kiln::agents {
+
+// One candidate's story, in the order in which it was tried.
+struct CandidateRecord {
+  Variant variant;
+  std::string why;  // "default", "prior", "forest", "neighbour", "random", "repaired"
+  Verdict verdict = Verdict::invalid;
+  std::string reason;
+  double median_ns = 0;
+  std::int64_t build_ns = 0;
+  std::string source;  // blob
+};
+
+struct RegionOutcome {
+  std::string region, label;
+  std::string incumbent_label;
+  Summary incumbent;
+  std::vector<CandidateRecord> candidates;
+  std::vector<Diagnosis> diagnoses;
+  std::vector<LearnedConstraint> learned;
+  std::optional<BuiltKernel> winner;
+  Summary winner_time;
+  SpeedUp speed_up;
+  Judgement judgement;  // of the winner
+  Bottleneck bottleneck;
+  std::string stopped_because;
+};
+
+struct RegionTask {
+  const Region* region = nullptr;
+  const RegionProfile* profile = nullptr;
+  graph::Graph standalone;
+  Assembled incumbent;
+  std::int64_t deadline_ns = 0;  // on the recorded clock
+};
+
+using RegionProgress = std::function<void(const RegionOutcome&)>;
+[[nodiscard]] RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress);
+
+// Input families to check with: all where the oracle is cheap, fewer for heavy graphs, never fewer than two.
+[[nodiscard]] std::vector<std::string> check_families(double flops);
+
+}  // namespace kiln::agents
