@@ -1,0 +1,137 @@
+// The figures of docs/template-format.md, from a lowered kernel and the node.
+#include <algorithm>
+#include <cctype>
+
+#include "agents/search/search.h"
+
+namespace kiln::agents {
+namespace {
+
+double product(const graph::Shape& shape) {
+  double count = 1;
+  for (const std::int64_t extent : shape) count *= static_cast<double>(extent);
+  return count;
+}
+
+// One FLOP per arithmetic node of the expression; operands, constants and casts are free.
+double operations(const graph::Expr& expr) {
+  return static_cast<double>(std::count_if(expr.nodes.begin(), expr.nodes.end(), [](const graph::ExprNode& node) {
+    return node.op != graph::ExprOp::operand && node.op != graph::ExprOp::constant && node.op != graph::ExprOp::cast;
+  }));
+}
+
+// Fewest bytes that an access moves over `space`: a dimension of stride 0 is read once.
+double bytes_of(const Access& access, const graph::Shape& space) {
+  double count = 1;
+  for (std::size_t d = 0; d < space.size() && d < access.strides.size(); ++d)
+    if (access.strides[d] != 0) count *= static_cast<double>(space[d]);
+  return count * static_cast<double>(graph::size_of(access.type));
+}
+
+double bytes_of(const std::vector<Access>& accesses, const graph::Shape& space) {
+  double bytes = 0;
+  for (const Access& access : accesses) bytes += bytes_of(access, space);
+  return bytes;
+}
+
+graph::Shape extended(graph::Shape batch, std::initializer_list<std::int64_t> extents) {
+  batch.insert(batch.end(), extents);
+  return batch;
+}
+
+struct OfKernel {
+  Figures& f;
+
+  void operator()(const PointwiseKernel& k) const {
+    f["elements"] = product(k.space);
+    f["rank"] = static_cast<double>(k.space.size());
+    f["inner"] = k.space.empty() ? 1 : static_cast<double>(k.space.back());
+    f["flops"] = operations(k.expr) * f["elements"];
+    f["bytes"] = bytes_of(k.reads, k.space) + bytes_of(k.writes, k.space);
+  }
+  void operator()(const RowKernel& k) const {
+    const graph::Shape space = extended(k.outer, {k.length});
+    f["outer"] = product(k.outer);
+    f["length"] = static_cast<double>(k.length);
+    f["elements"] = product(space);
+    f["reductions"] = static_cast<double>(
+        std::count_if(k.expr.nodes.begin(), k.expr.nodes.end(), [](const graph::ExprNode& node) {
+          return node.op >= graph::ExprOp::row_sum && node.op <= graph::ExprOp::row_prod;
+        }));
+    f["flops"] = operations(k.expr) * f["elements"];
+    f["bytes"] = bytes_of(k.reads, space);
+    for (std::size_t i = 0; i < k.writes.size(); ++i)
+      f["bytes"] += bytes_of(k.writes[i], i < k.write_per_row.size() && k.write_per_row[i] ? k.outer : space);
+  }
+  void operator()(const MatmulKernel& k) const {
+    const graph::Shape out = extended(k.batch, {k.m, k.n});
+    f["batch"] = product(k.batch);
+    f["m"] = static_cast<double>(k.m);
+    f["n"] = static_cast<double>(k.n);
+    f["k"] = static_cast<double>(k.k);
+    f["b_is_weight"] = k.b_is_weight ? 1 : 0;
+    f["elements"] = product(out);
+    f["flops"] = 2 * f["elements"] * f["k"] + operations(k.epilogue) * f["elements"];
+    f["bytes"] = bytes_of(k.a, extended(k.batch, {k.m, k.k})) + bytes_of(k.b, extended(k.batch, {k.k, k.n})) +
+                 bytes_of(k.reads, out) + bytes_of(k.writes, out);
+  }
+  void operator()(const AttentionKernel& k) const {
+    f["batch"] = product(k.batch);
+    f["s"] = static_cast<double>(k.s);
+    f["t"] = static_cast<double>(k.t);
+    f["d"] = static_cast<double>(k.d);
+    f["e"] = static_cast<double>(k.e);
+    f["has_mask"] = k.mask ? 1 : 0;
+    f["causal"] = k.causal ? 1 : 0;
+    f["elements"] = f["batch"] * f["s"] * f["e"];
+    // Two products, and per score: scale, maximum, subtraction, exponential, sum.
+    f["flops"] = f["batch"] * f["s"] * f["t"] * (2 * f["d"] + 2 * f["e"] + 5);
+    f["bytes"] = bytes_of(k.q, extended(k.batch, {k.s, k.d})) + bytes_of(k.k, extended(k.batch, {k.t, k.d})) +
+                 bytes_of(k.v, extended(k.batch, {k.t, k.e})) + bytes_of(k.out, extended(k.batch, {k.s, k.e}));
+    if (k.mask) f["bytes"] += bytes_of(*k.mask, extended(k.batch, {k.s, k.t}));
+  }
+  void operator()(const GatherKernel& k) const {
+    const graph::Shape out = {k.outer, k.index_count, k.inner};
+    f["outer"] = static_cast<double>(k.outer);
+    f["axis"] = static_cast<double>(k.axis);
+    f["inner"] = static_cast<double>(k.inner);
+    f["index_count"] = static_cast<double>(k.index_count);
+    f["elements"] = product(out);
+    f["flops"] = operations(k.epilogue) * f["elements"];
+    // Only the gathered rows of the table are read.
+    f["bytes"] = f["elements"] * static_cast<double>(graph::size_of(k.data.type)) +
+                 bytes_of(k.indices, {k.index_count}) + bytes_of(k.reads, out) + bytes_of(k.writes, out);
+  }
+  void operator()(const ConcatKernel& k) const {
+    f["sources"] = static_cast<double>(k.sources.size());
+    f["elements"] = product(k.space);
+    f["flops"] = 0;
+    f["bytes"] = 2 * bytes_of(k.write, k.space);
+  }
+};
+
+std::string feature_figure(const std::string& feature) {
+  std::string name = "has_" + feature;
+  for (char& c : name)
+    if (!std::isalnum(static_cast<unsigned char>(c))) c = '_';
+  return name;
+}
+
+}  // namespace
+
+Figures figures_of(const Kernel& kernel, const NodeFacts& node, std::int32_t threads) {
+  Figures f;
+  std::visit(OfKernel{f}, kernel);
+  f["threads"] = threads;
+  f["cores"] = node.cores;
+  f["l1d_bytes"] = static_cast<double>(node.l1d_bytes);
+  f["l2_bytes"] = static_cast<double>(node.l2_bytes);
+  f["l3_bytes"] = static_cast<double>(node.l3_bytes);
+  for (const char* feature : {"avx2", "fma", "avx512f"}) f[feature_figure(feature)] = 0;
+  for (const std::string& feature : node.features) f[feature_figure(feature)] = 1;
+  f["vector_bytes"] = f["has_avx512f"] != 0 ? 64 : f["has_avx2"] != 0 ? 32 : 16;
+  f["vector_lanes"] = f["vector_bytes"] / 4;
+  return f;
+}
+
+}  // namespace kiln::agents
