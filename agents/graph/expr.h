@@ -61,6 +61,9 @@ struct Expr {
 // Returns the caller's nodes for callee.results.
 std::vector<std::int32_t> inline_expr(Expr& caller, const Expr& callee, const std::vector<std::int32_t>& arguments);
 
+// Throws Error(invalid_input) when an invariant does not hold, and on row reductions unless they are allowed.
+void validate(const Expr& expr, bool row_reductions);
+
 // "max(a + b, 0)" with operands named a, b, ...; for reports and generated comments.
 [[nodiscard]] std::string to_string(const Expr& expr);
 

@@ -1,0 +1,75 @@
+// The ranges that generated integer inputs must keep to. A range flows backwards from the indices of every Gather
+// through views and integer pointwise expressions that leave the value as it is (casts, clamps by select); through
+// anything else it does not, and the default of {0, 1} is inside every axis of two elements or more.
+#include <algorithm>
+
+#include "agents/graph/graph.h"
+
+namespace kiln::graph {
+namespace {
+
+using Domains = std::vector<std::optional<Domain>>;
+
+void narrow(std::optional<Domain>& domain, Domain other) {
+  if (!domain) {
+    domain = other;
+  } else {
+    domain->low = std::max(domain->low, other.low);
+    domain->high = std::max(domain->low, std::min(domain->high, other.high));
+  }
+}
+
+// The operands whose value the expression may return unchanged: through casts and the branches of a select.
+void pass_through(const Expr& expr, std::int32_t index, std::vector<std::int32_t>& operands, int depth) {
+  const ExprNode& node = expr.nodes[static_cast<std::size_t>(index)];
+  if (depth > 16) return;
+  if (node.op == ExprOp::operand) operands.push_back(node.operand);
+  if (node.op == ExprOp::cast) pass_through(expr, node.args[0], operands, depth + 1);
+  if (node.op == ExprOp::select) {
+    pass_through(expr, node.args[1], operands, depth + 1);
+    pass_through(expr, node.args[2], operands, depth + 1);
+  }
+}
+
+void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
+  if (const auto* gather = std::get_if<Gather>(&node.op)) {
+    const std::int64_t extent = graph.type(node.inputs[0]).shape[static_cast<std::size_t>(gather->axis)];
+    narrow(domains[static_cast<std::size_t>(node.inputs[1])], {0, std::max<std::int64_t>(extent - 1, 0)});
+  }
+  if (const auto* pointwise = std::get_if<Pointwise>(&node.op)) {
+    for (std::size_t r = 0; r < node.outputs.size(); ++r) {
+      const auto& wanted = domains[static_cast<std::size_t>(node.outputs[r])];
+      std::vector<std::int32_t> operands;
+      if (wanted) pass_through(pointwise->expr, pointwise->expr.results[r], operands, 0);
+      for (const std::int32_t operand : operands) narrow(domains[static_cast<std::size_t>(node.inputs[static_cast<std::size_t>(operand)])], *wanted);
+    }
+    return;
+  }
+  const bool moves = is_view(node.op) || std::holds_alternative<Concat>(node.op);
+  const bool gathers = std::holds_alternative<Gather>(node.op);
+  const std::optional<Domain> wanted = domains[static_cast<std::size_t>(node.outputs[0])];
+  if (!wanted || (!moves && !gathers)) return;
+  const std::size_t count = gathers ? 1 : node.inputs.size();
+  for (std::size_t i = 0; i < count; ++i) narrow(domains[static_cast<std::size_t>(node.inputs[i])], *wanted);
+}
+
+}  // namespace
+
+std::vector<std::optional<Domain>> input_domains(const Graph& graph) {
+  Domains wanted(graph.values.size());
+  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) narrow_sources(graph, *node, wanted);
+  Domains out;
+  for (const ValueId id : graph.inputs) {
+    const DType type = graph.type(id).dtype;
+    if (is_float(type)) {
+      out.emplace_back();
+    } else if (type == DType::boolean) {
+      out.emplace_back(Domain{0, 1});
+    } else {
+      out.emplace_back(wanted[static_cast<std::size_t>(id)].value_or(Domain{0, 1}));
+    }
+  }
+  return out;
+}
+
+}  // namespace kiln::graph
