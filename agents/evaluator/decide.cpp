@@ -1,0 +1,46 @@
+// Is it worth releasing? The search's own measurement chose the winner and is biased towards it; only a fresh process
+// that confirms it counts, and the smaller of the two speed-ups is the one that is claimed.
+#include <fmt/format.h>
+
+#include "agents/evaluator/evaluator.h"
+
+namespace kiln::agents {
+namespace {
+
+std::string text(const SpeedUp& s, double confidence) {
+  return fmt::format("{:.3f}x [{:.3f}, {:.3f}] at {:.0f} % confidence", s.ratio, s.low, s.high, confidence * 100);
+}
+
+}  // namespace
+
+Decision decide(const Judgement& check, const SpeedUp& search_process, const SpeedUp& fresh_process,
+                const policies::Policy& policy) {
+  Decision d;
+  d.speed_up = search_process.ratio < fresh_process.ratio ? search_process : fresh_process;
+  if (check.verdict != Verdict::ok) {
+    d.reason = fmt::format("kept the incumbent: the tuned plan is {}: {}", name(check.verdict), check.reason);
+    return d;
+  }
+  if (search_process.comparison != fresh_process.comparison) {
+    d.reason = fmt::format("kept the incumbent: the two processes disagree: {} ({}) while searching, {} ({}) in a fresh process",
+                           name(search_process.comparison), text(search_process, policy.confidence),
+                           name(fresh_process.comparison), text(fresh_process, policy.confidence));
+    return d;
+  }
+  d.comparison = fresh_process.comparison;
+  if (d.comparison != Comparison::faster) {
+    d.reason = fmt::format("kept the incumbent: the tuned plan is {}: {}, least gain {:.3g} %", name(d.comparison),
+                           text(d.speed_up, policy.confidence), policy.margin * 100);
+    return d;
+  }
+  d.promote = policy.automatic;
+  d.reason = fmt::format("{} in both processes, and as right as the incumbent; {}", text(d.speed_up, policy.confidence),
+                         d.promote ? "the policy promotes it" : "the policy leaves promotion to an operator");
+  return d;
+}
+
+json::object to_json(const Decision& d) {
+  return {{"comparison", name(d.comparison)}, {"promote", d.promote}, {"speed_up", to_json(d.speed_up)}, {"reason", d.reason}};
+}
+
+}  // namespace kiln::agents
