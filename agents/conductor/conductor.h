@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,9 @@ struct JobInput {
   std::vector<store::TemplateSpec> corpus;
   std::string corpus_digest;
   std::uint64_t seed = 1;
+  // What runs now: the plan of the current release, which the tuned plan has to beat. Absent for the first job of a
+  // workload, whose incumbent is the baseline.
+  std::optional<Plan> incumbent;
 };
 
 // What the conductor needs of the store beside the journal: blobs by digest. Content-addressed, so replay may repeat it.

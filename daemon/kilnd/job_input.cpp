@@ -1,0 +1,78 @@
+#include "daemon/kilnd/job_input.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "agents/graph/serialize.h"
+#include "runtime/base/digest.h"
+#include "runtime/base/files.h"
+
+namespace kiln::kilnd {
+namespace {
+
+struct Mapping {
+  std::shared_ptr<const void> owner;
+  std::span<const std::byte> bytes;
+};
+
+// Weights are read in place: a 300 MB model must not be copied into the daemon.
+Mapping map_file(const std::filesystem::path& path) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status{};
+  if (!fd || ::fstat(fd.get(), &status) != 0) throw system_error("cannot open '" + path.string() + "'", errno);
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (size == 0) return {};
+  void* address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (address == MAP_FAILED) throw system_error("cannot map '" + path.string() + "'", errno);
+  return {std::shared_ptr<const void>(address, [size](const void* p) { ::munmap(const_cast<void*>(p), size); }),
+          {static_cast<const std::byte*>(address), size}};
+}
+
+}  // namespace
+
+json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request) {
+  const std::string text = request.policy_text.empty() ? env.default_policy.text : request.policy_text;
+  const policies::Policy policy = policies::parse_policy(text, "the job's policy");
+  if (request.budget_seconds < 0)
+    throw Error(ErrorCode::invalid_input, "cannot submit the job: a budget of " + std::to_string(request.budget_seconds) + " s is negative");
+  const store::Workload workload = env.store.workload(request.workload);
+  json::object spec{{"policy", text}, {"policy_name", policy.name}, {"policy_digest", policy.digest},
+                    {"budget_seconds", request.budget_seconds > 0 ? request.budget_seconds : policy.seconds},
+                    {"seed", request.seed}, {"corpus", env.corpus.digest()}, {"incumbent", ""}};
+  for (const store::ReleaseRow& release : env.store.releases(workload.id))
+    if (release.current) spec["incumbent"] = release.id;
+  return spec;
+}
+
+agents::JobInput job_input(const JobEnvironment& env, const store::Job& job) {
+  const store::Workload workload = env.store.workload(job.workload);
+  agents::JobInput input;
+  input.job = job.id;
+  input.workload_id = workload.id;
+  input.workload_name = workload.name;
+  input.graph_blob = workload.graph;
+  input.constants_blob = workload.constants;
+  if (const json::value* rewrites = workload.import.if_contains("rewrites"); rewrites && rewrites->is_array())
+    input.rewrites = json::get_strings(workload.import, "rewrites", "workload " + workload.id);
+  const json::value graph = json::parse(env.store.blob(workload.graph), "the graph of workload " + workload.id, {.bytes = 256u << 20, .depth = 32});
+  const Mapping constants = workload.constants.empty() ? Mapping{} : map_file(env.store.blob_path(workload.constants));
+  input.workload = graph::graph_from_json(graph, constants.owner, constants.bytes);
+  input.policy = policies::parse_policy(json::get_string(job.spec, "policy", "job " + job.id), "the policy of job " + job.id);
+  input.policy.seconds = json::get_int(job.spec, "budget_seconds", "job " + job.id);
+  input.seed = static_cast<std::uint64_t>(json::get_int(job.spec, "seed", "job " + job.id));
+  input.corpus = env.corpus.templates();
+  input.corpus_digest = env.corpus.digest();
+  if (input.corpus_digest != json::get_string(job.spec, "corpus", "job " + job.id))
+    throw Error(ErrorCode::conflict, "cannot run job " + job.id + ": it was submitted with another corpus than this node has now",
+                "submit it again");
+  if (const std::string incumbent = json::get_string(job.spec, "incumbent", "job " + job.id); !incumbent.empty()) {
+    const store::ReleaseRow release = env.store.release(incumbent);
+    input.incumbent = agents::plan_from_json(json::parse(read_file(release.directory / "plan.json"), "the plan of release " + incumbent));
+  }
+  return input;
+}
+
+}  // namespace kiln::kilnd

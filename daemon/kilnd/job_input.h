@@ -1,0 +1,26 @@
+// A job's row and its workload, as the conductor's input; live, resumed and replayed runs read the same.
+#pragma once
+
+#include "agents/conductor/conductor.h"
+#include "daemon/kilnd/jobs.h"
+
+namespace kiln::kilnd {
+
+// What POST /v1/jobs fixes for good: {policy, policy_name, seed, corpus, incumbent}.
+[[nodiscard]] json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request);
+
+// Throws Error(conflict) when the node's corpus is no longer the one that the job was submitted with.
+[[nodiscard]] agents::JobInput job_input(const JobEnvironment& env, const store::Job& job);
+
+// The blobs of the store as the conductor sees them.
+class StoreBlobs : public agents::BlobStore {
+ public:
+  explicit StoreBlobs(store::Store& store) : store_(store) {}
+  std::string put(std::string_view bytes) override { return store_.put_blob(bytes); }
+  [[nodiscard]] std::string get(const std::string& digest) const override { return store_.blob(digest); }
+
+ private:
+  store::Store& store_;
+};
+
+}  // namespace kiln::kilnd

@@ -1,0 +1,23 @@
+// The job thread: takes queued jobs one by one, runs the conductor over their record, publishes what it decided.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "daemon/control/services.h"
+
+namespace kiln::kilnd {
+
+struct JobEnvironment {
+  store::Store& store;
+  const store::Corpus& corpus;
+  const store::SigningKey& key;
+  std::filesystem::path worker;       // kiln-worker
+  std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
+  policies::Policy default_policy;
+};
+
+// Starts the job thread and resumes what was running. The destructor pauses a running job at its next recorded step.
+[[nodiscard]] std::unique_ptr<control::JobControl> make_job_runner(JobEnvironment env);
+
+}  // namespace kiln::kilnd
