@@ -46,7 +46,8 @@ std::map<std::string, std::int64_t> parse_shapes(const std::vector<std::string>&
 
 std::string workload_name(const std::filesystem::path& file) {
   std::string out;
-  for (const char c : file.stem().native()) {
+  const std::string stem = file.stem().native();
+  for (const char c : stem) {
     const char lower = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
     const bool plain = (lower >= 'a' && lower <= 'z') || (lower >= '0' && lower <= '9');
     if (plain || (!out.empty() && (lower == '.' || lower == '_' || lower == '-'))) out.push_back(lower);
