@@ -1,0 +1,11 @@
+// What `kctl doctor` prints: PASS, CAUTION or FAIL per check, each with the command that cures it.
+#pragma once
+
+#include "daemon/kilnd/jobs.h"
+
+namespace kiln::kilnd {
+
+// Toolchain, sandbox, store, corpus, clock. Seconds; starts workers.
+[[nodiscard]] json::array examine(const JobEnvironment& env);
+
+}  // namespace kiln::kilnd

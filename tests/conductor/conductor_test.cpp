@@ -1,0 +1,146 @@
+#include "agents/conductor/conductor.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "agents/graph/onnx/import.h"
+#include "agents/graph/serialize.h"
+#include "runtime/base/files.h"
+#include "tests/conductor/fakes.h"
+
+using namespace kiln;
+using namespace kiln::agents;
+
+namespace {
+
+// The bundled block and the corpus as it stands in git, compiled into a database of its own.
+JobInput block_input(MemoryBlobs& blobs) {
+  const std::filesystem::path root = KILN_SOURCE_DIR;
+  auto model = std::make_shared<std::string>(read_file(root / "tests/models/block.onnx"));
+  graph::onnx::Options options;
+  options.file_name = "block.onnx";
+  options.dimensions = {{"batch", 1}};
+  graph::onnx::Result imported = graph::onnx::import_model(model, std::as_bytes(std::span(*model)), options, nullptr);
+
+  const std::filesystem::path db = std::filesystem::path(KILN_BINARY_DIR) / "conductor_test_corpus.db";
+  std::filesystem::remove(db);
+  store::build_corpus(root / "store/corpus/templates", root / "store/golden", db);
+  JobInput input;
+  input.job = "j-test";
+  input.workload_name = "block";
+  input.corpus = store::Corpus::open(db)->templates();
+  input.policy = policies::load_policy(root / "policies/default.toml");
+  input.policy.max_candidates_per_region = 24;
+  input.policy.seconds = 5;
+  input.workload = std::move(imported.graph);
+  input.graph_blob = blobs.put(json::canonical(graph::to_json(input.workload)));
+  const graph::ConstantLayout layout = graph::layout_constants(input.workload);
+  input.constants_blob = blobs.put(graph::constant_blob(input.workload, layout));
+  return input;
+}
+
+// A clock that runs one second per five readings, so that budgets end searches.
+struct Clock {
+  std::int64_t ns = 0;
+  std::int64_t operator()() { return ns += 200'000'000; }
+};
+
+JobOutcome run(const JobInput& input, FakeBench& bench, MemoryBlobs& blobs, MemoryJournal& journal, std::int64_t start_ns = 0) {
+  Clock clock{start_ns};
+  return run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, std::ref(clock));
+}
+
+std::string decisions_of(const MemoryJournal& journal) {
+  std::string out;
+  for (const Entry& entry : journal.entries)
+    if (entry.decision) out += entry.kind + "=" + entry.content + "\n";
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a replay touches no bench and reaches the same decisions bit for bit") {
+  MemoryBlobs blobs;
+  const JobInput input = block_input(blobs);
+  FakeBench bench;
+  MemoryJournal journal;
+  const JobOutcome live = run(input, bench, blobs, journal);
+  const int calls = bench.calls;
+  const std::size_t length = journal.entries.size();
+  CHECK(calls > 10);
+
+  journal.rewind();
+  journal.replay = true;
+  const JobOutcome again = run(input, bench, blobs, journal, 999'000'000'000);
+  CHECK(bench.calls == calls);
+  CHECK(journal.entries.size() == length);
+  CHECK(json::canonical(live.decision) == json::canonical(again.decision));
+  CHECK(json::canonical(live.trace) == json::canonical(again.trace));
+  CHECK(json::canonical(to_json(live.tuned)) == json::canonical(to_json(again.tuned)));
+}
+
+TEST_CASE("a job that dies at any recorded step resumes, keeps what was recorded, and replays") {
+  MemoryBlobs blobs;
+  const JobInput input = block_input(blobs);
+  FakeBench whole_bench;
+  MemoryJournal whole;
+  (void)run(input, whole_bench, blobs, whole);
+  const std::size_t length = whole.entries.size();
+  // Every step at the ends, every few in the long middle: a run is some tens of milliseconds.
+  for (std::size_t n = 0; n < length; n += (n < 12 || n + 6 > length) ? 1 : 7) {
+    CAPTURE(n);
+    FakeBench bench;
+    MemoryJournal journal;
+    journal.fail_at = n;
+    CHECK_THROWS_WITH_AS((void)run(input, bench, blobs, journal), "killed", Error);
+    REQUIRE(journal.entries.size() == n);
+    const std::vector<Entry> before = journal.entries;
+    journal.fail_at = std::size_t(-1);
+    journal.rewind();
+    (void)run(input, bench, blobs, journal, 7'000'000);
+    for (std::size_t i = 0; i < n; ++i) REQUIRE(journal.entries[i].content == before[i].content);
+    const std::string resumed = decisions_of(journal);
+    journal.rewind();
+    journal.replay = true;
+    FakeBench untouched;
+    (void)run(input, untouched, blobs, journal);
+    CHECK(untouched.calls == 0);
+    CHECK(decisions_of(journal) == resumed);
+  }
+}
+
+TEST_CASE("a changed fact or decision on record is found by the replay") {
+  MemoryBlobs blobs;
+  const JobInput input = block_input(blobs);
+  FakeBench bench;
+  MemoryJournal journal;
+  (void)run(input, bench, blobs, journal);
+  for (std::size_t i = 0; i < journal.entries.size(); ++i) {
+    if (!journal.entries[i].decision) continue;
+    MemoryJournal tampered;
+    tampered.entries = journal.entries;
+    tampered.entries[i].content += " ";
+    tampered.replay = true;
+    CHECK_THROWS_AS((void)run(input, bench, blobs, tampered), Error);
+  }
+}
+
+TEST_CASE("a template that computes wrong values never wins, and its failures are diagnosed") {
+  MemoryBlobs blobs;
+  const JobInput input = block_input(blobs);
+  FakeBench bench;
+  bench.wrong_template = "matmul/packed";
+  MemoryJournal journal;
+  const JobOutcome outcome = run(input, bench, blobs, journal);
+  bool diagnosed = false;
+  for (const json::value& item : outcome.trace.at("regions").as_array()) {
+    const json::object& region = item.as_object();
+    const json::value& winner = region.at("winner").at("variant");
+    CHECK_FALSE((winner.at("family") == "matmul" && winner.at("template") == "packed"));
+    for (const json::value& candidate : region.at("candidates").as_array())
+      if (candidate.at("variant").at("template") == "packed") CHECK(candidate.at("verdict") != "ok");
+    diagnosed |= !region.at("diagnoses").as_array().empty();
+  }
+  CHECK(diagnosed);
+}

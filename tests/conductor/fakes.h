@@ -1,0 +1,146 @@
+// A bench that invents its facts from digests, and a journal in memory that can be cut at any entry.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agents/conductor/conductor.h"
+#include "runtime/base/digest.h"
+
+namespace kiln::agents {
+
+inline double unit_from(const std::string& text) {
+  return static_cast<double>(std::stoull(sha256_hex(text).substr(0, 12), nullptr, 16)) / static_cast<double>(1ull << 48);
+}
+
+// Times are a function of the plan, plus noise that depends on how often the bench was asked: two live runs differ, as on
+// real hardware, and only the record makes them equal.
+class FakeBench : public Workbench {
+ public:
+  int calls = 0;
+  std::string wrong_template;  // every variant of this template computes wrong values
+
+  NodeFacts probe() override {
+    ++calls;
+    NodeFacts facts;
+    facts.cpu_model = "fake";
+    facts.features = {"sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512dq", "avx512vl"};
+    facts.cores = 2;
+    facts.l1d_bytes = 48 << 10;
+    facts.l2_bytes = 2 << 20;
+    facts.l3_bytes = 64 << 20;
+    facts.memory_bytes = 8ll << 30;
+    facts.compiler = "fake c++";
+    facts.bandwidth = {{"l1_read", 8e11}, {"l2_read", 2e11}, {"l3_read", 6e10}, {"memory_read", 2e10}, {"memory_copy", 2e10}};
+    facts.flops = {{"f32", 2.8e11}, {"f64", 1.4e11}};
+    facts.launch_ns = 100;
+    return facts;
+  }
+  std::vector<BuildFact> build(std::span<const BuildRequest> requests) override {
+    ++calls;
+    std::vector<BuildFact> facts;
+    for (const BuildRequest& request : requests) {
+      BuildFact fact;
+      fact.object = sha256_hex(request.kernel.source);
+      fact.object_bytes = 1000;
+      fact.build_ns = 1'000'000;
+      template_of_[fact.object] = request.kernel.variant.family + "/" + request.kernel.variant.template_name;
+      if (unit_from(fact.object + "build") < 0.1 && request.kernel.variant.template_name != "onednn") {
+        fact.verdict = Verdict::build_failed;
+        fact.diagnostics = {{"kernel.cpp", 7, "error", "'vfma' was not declared in this scope"}};
+      }
+      facts.push_back(fact);
+    }
+    return facts;
+  }
+  CheckFact check(const CheckRequest& request) override {
+    ++calls;
+    CheckFact fact;
+    for (const std::string& family : request.families) {
+      ErrorFact error;
+      error.family = family;
+      error.normwise = error.normwise_plain = 1e-7;
+      error.max_scaled = error.max_scaled_plain = 1e-6;
+      for (const std::string& object : request.subject.plan.objects)
+        if (!wrong_template.empty() && template_of_[object] == wrong_template) error.normwise = 0.1;
+      fact.errors.push_back(error);
+    }
+    return fact;
+  }
+  SampleFact measure(const MeasureRequest& request) override {
+    ++calls;
+    SampleFact fact;
+    fact.fresh_process = request.fresh_process;
+    for (const Subject& subject : request.subjects) {
+      const double base = 2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
+      SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}};
+      for (int i = 0; i < request.samples; ++i) out.ns.push_back(base * (1 + 0.01 * unit_from(std::to_string(calls) + "/" + std::to_string(i))));
+      fact.subjects.push_back(out);
+    }
+    fact.cycles_per_ns.assign(static_cast<std::size_t>(request.samples), 2.0);
+    return fact;
+  }
+
+ private:
+  std::map<std::string, std::string> template_of_;
+};
+
+struct Entry { bool decision; std::string kind, request, content; };
+
+class MemoryJournal : public Journal {
+ public:
+  std::vector<Entry> entries;
+  std::size_t fail_at = std::size_t(-1);  // "the process dies" once this many entries are on record
+  bool replay = false;
+
+  json::value fact(std::string_view kind, const json::value& request, const std::function<json::value()>& take) override {
+    const std::string digest = json::canonical(request);
+    if (position_ < entries.size()) {
+      const Entry& e = entries[position_++];
+      if (e.decision || e.kind != kind || e.request != digest) throw Error(ErrorCode::diverged, "another fact: " + std::string(kind));
+      return json::parse(e.content, "entry", {.bytes = 64u << 20, .depth = 32});
+    }
+    if (replay) throw Error(ErrorCode::diverged, "past the end");
+    const std::string content = json::canonical(take());
+    add({false, std::string(kind), digest, content});
+    return json::parse(content, "entry", {.bytes = 64u << 20, .depth = 32});
+  }
+  void decision(std::string_view kind, const json::value& artifact) override {
+    const std::string content = json::canonical(artifact);
+    if (position_ < entries.size()) {
+      const Entry& e = entries[position_++];
+      if (!e.decision || e.kind != kind || e.content != content) throw Error(ErrorCode::diverged, "another decision: " + std::string(kind));
+      return;
+    }
+    if (replay) throw Error(ErrorCode::diverged, "past the end");
+    add({true, std::string(kind), {}, content});
+  }
+  void progress(const Progress& p) override { last_fraction = p.fraction; }
+  [[nodiscard]] bool cancelled() const override { return false; }
+  void rewind() { position_ = 0; }
+  double last_fraction = 0;
+
+ private:
+  void add(Entry e) {
+    if (entries.size() == fail_at) throw Error(ErrorCode::internal, "killed");
+    entries.push_back(std::move(e));
+    ++position_;
+  }
+  std::size_t position_ = 0;
+};
+
+class MemoryBlobs : public BlobStore {
+ public:
+  std::string put(std::string_view bytes) override {
+    const std::string digest = sha256_hex(bytes);
+    blobs_[digest] = bytes;
+    return digest;
+  }
+  [[nodiscard]] std::string get(const std::string& digest) const override { return blobs_.at(digest); }
+
+ private:
+  std::map<std::string, std::string> blobs_;
+};
+
+}  // namespace kiln::agents

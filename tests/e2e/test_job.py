@@ -1,0 +1,131 @@
+"""One model from import to a verified, reversible release, and what may go wrong on the way."""
+
+import hashlib
+import json
+import pathlib
+import subprocess
+import time
+import unittest
+
+from node import BINARY, BLOCK, QUICK_POLICY, SOURCE, Node, Refused
+
+
+class Job(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.node.start()
+        cls.node.import_block()
+        cls.job = cls.node.wait(cls.node.tune(policy=QUICK_POLICY)["id"])
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def test_1_job_is_done_with_a_winner_per_region(self):
+        self.assertEqual(self.job["state"], "done", self.job["error"])
+        self.assertGreater(len(self.job["result"]["summary"]), 2)
+        for row in self.job["result"]["summary"]:
+            self.assertNotEqual(row["variant"], "none")
+            self.assertLess(row["error"], 1e-4)
+
+    def test_2_replay_reaches_the_same_decisions(self):
+        answer = self.node.post(f"/v1/jobs/{self.job['id']}/replay")
+        self.assertTrue(answer["identical"])
+        self.assertGreater(answer["decisions"], 3)
+        self.assertEqual(self.node.kctl("replay", self.job["id"]).returncode, 0)
+
+    def test_3_promote_rollback_promote(self):
+        node, tuned, baseline = self.node, self.job["result"]["releases"]["tuned"], self.job["result"]["releases"]["baseline"]
+        current = lambda: [r["id"] for r in node.get("/v1/releases") if r["current"]] if isinstance(node.get("/v1/releases"), list) \
+            else [r["id"] for r in node.get("/v1/releases")["releases"] if r["current"]]
+        self.assertEqual(current(), [baseline])
+        node.kctl("promote", tuned)
+        self.assertEqual(current(), [tuned])
+        self.assertEqual(hashlib.sha256((node.state / "releases/block/current/manifest.json").read_bytes()).hexdigest(), tuned)
+        node.kctl("rollback", "block")
+        self.assertEqual(current(), [baseline])
+        node.kctl("promote", tuned)
+        self.assertEqual(current(), [tuned])
+        node.kctl("diff", baseline, tuned)
+
+    def test_4_report_verifies_with_stock_tools_and_not_after_one_flip(self):
+        out = self.node.folder / "report"
+        self.node.kctl("export", self.job["id"], out)
+        subprocess.run(["./verify.sh"], cwd=out, check=True, capture_output=True)
+        report = out / "report.dsse.json"
+        good = report.read_bytes()
+        key = out / "node-key.pem"
+        verify = lambda: self.node.kctl("report", "verify", report, "--key", key, check=False).returncode
+        self.assertEqual(verify(), 0)
+        payload = json.loads(good)["payload"].encode()
+        begin = good.index(payload[:40])
+        for at in range(begin + 8, begin + len(payload) - 8, max(1, len(payload) // 40)):
+            bad = bytearray(good)
+            bad[at] = ord("A") if bad[at] != ord("A") else ord("B")
+            report.write_bytes(bytes(bad))
+            self.assertEqual(verify(), 6, f"byte {at}")
+        self.assertNotEqual(subprocess.run(["./verify.sh"], cwd=out, capture_output=True).returncode, 0)
+        report.write_bytes(good)
+
+    def test_5_a_process_that_knows_nothing_of_the_daemon_runs_the_release(self):
+        script = SOURCE / "packaging/run_release.py"
+        subprocess.run(["/usr/bin/python3", "-B", script, self.node.state / "releases/block/current"], check=True,
+                       env={"PYTHONPATH": str(SOURCE / "runtime/python"), "KILN_LIBRARY": str(BINARY / "lib/libkiln.so")})
+
+    def test_6_the_ledger_is_whole(self):
+        self.node.kctl("ledger", "verify")
+
+
+class BadInput(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.node.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.node.close()
+
+    def refused(self, body, *words):
+        with self.assertRaises(Refused) as caught:
+            self.node.post("/v1/workloads", body)
+        for word in words:
+            self.assertIn(word, caught.exception.body)
+        workloads = self.node.get("/v1/workloads")
+        self.assertFalse(workloads if isinstance(workloads, list) else workloads["workloads"])
+
+    def test_cut_model_leaves_nothing_behind(self):
+        whole = BLOCK.read_bytes()
+        for n in [0, 1, 7, 100, len(whole) // 2, len(whole) - 1]:
+            cut = self.node.folder / "cut.onnx"
+            cut.write_bytes(whole[:n])
+            if n == 0:
+                continue
+            self.refused({"name": "cut", "model": self.node.upload(cut), "file_name": "cut.onnx", "external": {}, "dimensions": {"batch": 1}}, "cut.onnx")
+
+    def test_unbound_dimension_is_named_with_its_cure(self):
+        self.refused({"name": "free", "model": self.node.upload(BLOCK), "file_name": "block.onnx", "external": {}, "dimensions": {}},
+                     "batch", "--shape")
+
+    def test_contradicting_policy(self):
+        bad = self.node.folder / "bad.toml"
+        bad.write_text((SOURCE / "policies/default.toml").read_text().replace("confidence = 0.95", "confidence = 1.95"))
+        run = self.node.kctl("policy", "check", bad, check=False)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("confidence", run.stdout + run.stderr)
+
+    def test_half_a_request_does_not_hold_the_daemon(self):
+        import socket
+        waiting = socket.socket(socket.AF_UNIX)
+        waiting.connect(self.node.socket)
+        waiting.sendall(b"GET /v1/status HTTP/1.1\r\nHost: ki")
+        begin = time.time()
+        self.node.get("/v1/status")
+        self.assertLess(time.time() - begin, 1)
+        waiting.settimeout(30)
+        self.assertIn(waiting.recv(100)[:12], (b"", b"HTTP/1.1 408"))
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
