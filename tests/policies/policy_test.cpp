@@ -1,0 +1,76 @@
+#include "policies/policy.h"
+
+#include <doctest/doctest.h>
+
+#include <filesystem>
+
+#include "runtime/base/digest.h"
+#include "runtime/base/files.h"
+
+using namespace kiln;
+using policies::parse_policy;
+
+namespace {
+std::string shipped(const char* name) { return read_file(std::filesystem::path(KILN_SOURCE_DIR) / "policies" / name); }
+
+std::string message(const std::string& toml) {
+  try {
+    (void)parse_policy(toml, "p.toml");
+    return "accepted";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+}  // namespace
+
+TEST_CASE("the shipped policies load, and say what their text says") {
+  for (const char* name : {"default.toml", "strict.toml", "explore.toml"}) CHECK_NOTHROW((void)parse_policy(shipped(name), name));
+  CHECK(parse_policy(shipped("strict.toml"), "s").cold_cache);
+  CHECK_FALSE(parse_policy(shipped("strict.toml"), "s").vendor);
+  CHECK(parse_policy(shipped("explore.toml"), "e").automatic);
+  CHECK(parse_policy(shipped("default.toml"), "d").digest == sha256_hex(shipped("default.toml")));
+}
+
+TEST_CASE("default.toml and an empty policy agree, so that the file documents the defaults") {
+  const json::array changes = policies::diff(parse_policy("", "empty"), parse_policy(shipped("default.toml"), "default"));
+  REQUIRE(changes.size() == 2);  // the name, and a longer limit for whole-model runs
+  CHECK(changes.at(0).at("key") == "name");
+  CHECK(changes.at(1).at("key") == "budget.run_timeout_seconds");
+}
+
+TEST_CASE("an unknown key is an error with its place and the nearest known key") {
+  const std::string text = message("[search]\nvendor = true\nfamlies = []\n");
+  CHECK(text.find("line 3, column 11") != std::string::npos);
+  CHECK(text.find("unknown key 'search.famlies'; did you mean 'search.families'?") != std::string::npos);
+  CHECK(message("colour = 1\n").find("unknown key 'colour'") != std::string::npos);
+}
+
+TEST_CASE("types and ranges are checked key by key") {
+  CHECK(message("[promotion]\nconfidence = 1.5\n").find("promotion.confidence") != std::string::npos);
+  CHECK(message("[promotion]\nconfidence = nan\n").find("promotion.confidence") != std::string::npos);
+  CHECK(message("[budget]\nseconds = \"long\"\n").find("an integer is needed") != std::string::npos);
+  CHECK(message("[search]\nfamilies = [1]\n").find("an array of strings") != std::string::npos);
+  CHECK(message("[objective]\nminimize = \"energy\"\n").find("this version has \"latency\"") != std::string::npos);
+  CHECK(message("version = 2\n").find("outside 1 to 1") != std::string::npos);
+}
+
+TEST_CASE("a policy that contradicts itself is refused") {
+  CHECK(message("[promotion]\nautomatic = true\nconfidence = 0.8\n").find("automatic promotion needs") != std::string::npos);
+  CHECK(message("[budget]\nseconds = 5\nbuild_timeout_seconds = 30\n").find("shorter than one build") != std::string::npos);
+  CHECK(message("[search]\nvendor = false\nfamilies = [\"onednn\"]\n").find("allows nothing else") != std::string::npos);
+}
+
+TEST_CASE("text cut at every byte is refused or is a shorter policy, and never crashes") {
+  const std::string whole = shipped("default.toml");
+  int refused = 0;
+  for (std::size_t n = 0; n < whole.size(); ++n) refused += message(whole.substr(0, n)) != "accepted";
+  CHECK(refused > 100);
+}
+
+TEST_CASE("two policies differ by key") {
+  const json::array changes = policies::diff(parse_policy("[budget]\nseconds = 600\n", "a"), parse_policy("[budget]\nseconds = 60\n", "b"));
+  REQUIRE(changes.size() == 1);
+  CHECK(changes.at(0).at("key") == "budget.seconds");
+  CHECK(changes.at(0).at("from") == 600);
+  CHECK(changes.at(0).at("to") == 60);
+}
