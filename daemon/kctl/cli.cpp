@@ -34,7 +34,7 @@ void declare(CLI::App& app, Bound& bound) {
   bound.option = app.add_option(name, bound.texts, p.help);
   bound.option->type_name(p.kind == Parameter::Kind::option ? p.value : "")->required(p.required);
   bound.option->type_size(1);
-  bound.option->expected(1);
+  bound.option->expected(1)->allow_extra_args(false);  // a vector would take what comes after
   bound.option->multi_option_policy(p.repeated ? CLI::MultiOptionPolicy::TakeAll : CLI::MultiOptionPolicy::Throw);
 }
 
