@@ -23,7 +23,8 @@ struct RegionInstance {
   std::vector<graph::ValueId> outputs;
 };
 
-// Every node of the workload is in exactly one instance; instances are in an order that can run.
+// Every node that computes is in exactly one instance; a view is in each instance that folds it into its indexing, or in
+// one that only copies. Instances are in an order that can run.
 struct Partition {
   std::vector<Region> regions;
   std::vector<RegionInstance> instances;
@@ -37,6 +38,9 @@ struct RegionCut {
   RegionInstance instance;
 };
 [[nodiscard]] RegionCut cut_region(const graph::Graph& workload, const std::vector<std::int32_t>& nodes);
+// The same with the outputs named: for nodes of which other instances have copies of their own (views).
+[[nodiscard]] RegionCut cut_region(const graph::Graph& workload, const std::vector<std::int32_t>& nodes,
+                                   const std::vector<graph::ValueId>& outputs);
 
 [[nodiscard]] std::string region_key(const graph::Graph& body, const std::vector<bool>& weight);
 

@@ -1,0 +1,65 @@
+#include <algorithm>
+#include <set>
+
+#include "agents/region/kernel.h"
+
+namespace kiln::agents {
+namespace {
+
+double elements(const graph::Graph& g, graph::ValueId v) {
+  return static_cast<double>(graph::element_count(g.type(v).shape));
+}
+double bytes(const graph::Graph& g, graph::ValueId v) {
+  return elements(g, v) * static_cast<double>(graph::size_of(g.type(v).dtype));
+}
+
+double operations(const graph::Expr& expr) {
+  return static_cast<double>(std::count_if(expr.nodes.begin(), expr.nodes.end(), [](const graph::ExprNode& node) {
+    return node.op != graph::ExprOp::operand && node.op != graph::ExprOp::constant && node.op != graph::ExprOp::cast;
+  }));
+}
+
+double flops_of(const graph::Graph& g, const graph::Node& node) {
+  const double out = elements(g, node.outputs[0]), in = elements(g, node.inputs[0]);
+  if (const auto* op = std::get_if<graph::Pointwise>(&node.op)) return out * operations(op->expr);
+  if (std::holds_alternative<graph::Reduce>(node.op)) return in;
+  if (std::holds_alternative<graph::Softmax>(node.op)) return 5 * in;    // max, subtract, exp, sum, divide
+  if (std::holds_alternative<graph::LayerNorm>(node.op)) return 8 * in;  // sum, centre, fma, scale, fma
+  if (const auto* op = std::get_if<graph::MatMul>(&node.op)) {
+    const graph::Shape& a = g.type(node.inputs[0]).shape;
+    if (a.size() < 2) return 2 * out * in;
+    return 2 * out * static_cast<double>(a[a.size() - (op->transpose_a ? 2 : 1)]);
+  }
+  if (std::holds_alternative<graph::Attention>(node.op)) {
+    const graph::Shape& q = g.type(node.inputs[0]).shape;
+    const graph::Shape& k = g.type(node.inputs[1]).shape;
+    const graph::Shape& o = g.type(node.outputs[0]).shape;
+    const auto d = static_cast<double>(q.back()), e = static_cast<double>(o.back());
+    return out / e * static_cast<double>(k[k.size() - 2]) * (2 * d + 2 * e + 5);
+  }
+  return 0;
+}
+
+// A slice or a gather touches only the part that it takes.
+double bytes_read(const graph::Graph& g, graph::ValueId input) {
+  double parts = 0;
+  for (const graph::Node& node : g.nodes) {
+    if (std::find(node.inputs.begin(), node.inputs.end(), input) == node.inputs.end()) continue;
+    const bool part = std::holds_alternative<graph::Slice>(node.op) ||
+                      (std::holds_alternative<graph::Gather>(node.op) && node.inputs[0] == input);
+    parts += part ? bytes(g, node.outputs[0]) : bytes(g, input);
+  }
+  return std::min(parts, bytes(g, input));
+}
+
+}  // namespace
+
+Cost cost_of(const Region& region) {
+  Cost cost;
+  for (const graph::Node& node : region.body.nodes) cost.flops += flops_of(region.body, node);
+  for (const graph::ValueId v : region.body.inputs) cost.bytes += bytes_read(region.body, v);
+  for (const graph::ValueId v : region.body.outputs) cost.bytes += bytes(region.body, v);
+  return cost;
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,86 @@
+#include <algorithm>
+
+#include "agents/region/kernel.h"
+
+namespace kiln::agents {
+namespace {
+
+using graph::ExprOp;
+
+std::string sizes(const graph::Shape& shape) {
+  std::string text;
+  for (const std::int64_t extent : shape) text += (text.empty() ? "" : "x") + std::to_string(extent);
+  return text;
+}
+
+std::string batches(const graph::Shape& batch) { return batch.empty() ? "" : sizes(batch) + " x "; }
+
+bool has(const graph::Expr& expr, ExprOp op) {
+  return std::any_of(expr.nodes.begin(), expr.nodes.end(), [&](const graph::ExprNode& n) { return n.op == op; });
+}
+
+std::size_t how_many(const graph::Expr& expr) {
+  return static_cast<std::size_t>(std::count_if(expr.nodes.begin(), expr.nodes.end(), [](const graph::ExprNode& n) {
+    return n.op != ExprOp::operand && n.op != ExprOp::constant;
+  }));
+}
+
+// The names that people know; else how many operations there are.
+std::string what(const graph::Expr& expr, const std::vector<Access>& reads) {
+  if (has(expr, ExprOp::erf)) return reads.empty() ? "gelu" : "bias + gelu";
+  if (has(expr, ExprOp::tanh)) return reads.empty() ? "tanh" : "bias + tanh";
+  if (has(expr, ExprOp::sigmoid)) return "sigmoid";
+  const std::size_t count = how_many(expr);
+  if (count == 1 && has(expr, ExprOp::add)) return "add";
+  if (count == 2 && reads.size() == 2 && has(expr, ExprOp::add)) return "bias + residual";
+  if (count == 0) return "";
+  return std::to_string(count) + " ops";
+}
+
+std::string tail(const graph::Expr& expr, const std::vector<Access>& reads) {
+  const std::string text = what(expr, reads);
+  return text.empty() ? "" : " + " + text;
+}
+
+std::string row_name(const graph::Expr& expr) {
+  const bool sum = has(expr, ExprOp::row_sum);
+  if (has(expr, ExprOp::row_max) && sum && has(expr, ExprOp::exp)) return has(expr, ExprOp::log) ? "log_softmax" : "softmax";
+  if (sum && (has(expr, ExprOp::sqrt) || has(expr, ExprOp::rsqrt))) return "normalise";
+  if (sum) return "sum";
+  return has(expr, ExprOp::row_max) ? "max" : has(expr, ExprOp::row_min) ? "min" : "prod";
+}
+
+struct Describe {
+  std::string operator()(const PointwiseKernel& k) const {
+    const std::string ops = what(k.expr, {});
+    return (ops.empty() ? "copy " : "pointwise ") + sizes(k.space) + (ops.empty() ? "" : ", " + ops);
+  }
+  std::string operator()(const RowKernel& k) const {
+    return row_name(k.expr) + " " + (k.outer.empty() ? "" : sizes(k.outer) + " rows of ") + std::to_string(k.length);
+  }
+  std::string operator()(const MatmulKernel& k) const {
+    return "matmul " + batches(k.batch) + sizes({k.m, k.n, k.k}) + tail(k.epilogue, k.reads);
+  }
+  std::string operator()(const AttentionKernel& k) const {
+    return "attention " + batches(k.batch) + sizes({k.s, k.t, k.d}) + (k.e == k.d ? "" : "x" + std::to_string(k.e)) +
+           (k.causal ? " causal" : "") + (k.mask ? " masked" : "");
+  }
+  std::string operator()(const GatherKernel& k) const {
+    return "gather " + std::to_string(k.index_count) + " of " + std::to_string(k.axis) + ", " +
+           sizes({k.outer, k.inner}) + tail(k.epilogue, k.reads);
+  }
+  std::string operator()(const ConcatKernel& k) const {
+    return "concat " + std::to_string(k.sources.size()) + " into " + sizes(k.space);
+  }
+};
+
+}  // namespace
+
+std::string_view anchor(const Kernel& kernel) {
+  constexpr std::string_view names[] = {"pointwise", "row", "matmul", "attention", "gather", "concat"};
+  return names[kernel.index()];
+}
+
+std::string describe(const Kernel& kernel) { return std::visit(Describe{}, kernel); }
+
+}  // namespace kiln::agents
