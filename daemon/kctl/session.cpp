@@ -36,7 +36,7 @@ std::filesystem::path socket_path(const std::string& option, const char* kiln_so
   return "/run/kiln/control.sock";
 }
 
-void print_json(const json::value& v) { fmt::print("{}\n", json::pretty(v)); }
+void print_json(const json::value& v) { fmt::print("{}", json::pretty(v)); }  // ends its line itself
 void print_line(std::string_view text) { fmt::print("{}\n", text); }
 void say(std::string_view text) { fmt::print(stderr, "{}\n", text); }
 
