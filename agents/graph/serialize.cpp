@@ -146,6 +146,12 @@ std::string constant_blob(const Graph& graph, const ConstantLayout& layout) {
   return blob;
 }
 
+json::object to_json(const Op& op) {
+  json::object o = std::visit([](const auto& kind) { return members(kind); }, op);
+  o["kind"] = kind_name(op);
+  return o;
+}
+
 json::object to_json(const Graph& graph) {
   const ConstantLayout layout = layout_constants(graph);
   json::array values;
@@ -157,8 +163,7 @@ json::object to_json(const Graph& graph) {
   }
   json::array nodes;
   for (const Node& node : graph.nodes) {
-    json::object o = std::visit([](const auto& op) { return members(op); }, node.op);
-    o["kind"] = kind_name(node.op);
+    json::object o = to_json(node.op);
     o["inputs"] = json::to_array(node.inputs);
     o["outputs"] = json::to_array(node.outputs);
     o["origin"] = node.origin;

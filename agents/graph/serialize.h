@@ -21,6 +21,9 @@ struct ConstantLayout {
 // `blob` backs the constants and must outlive nothing: the graph shares its ownership.
 [[nodiscard]] Graph graph_from_json(const json::value& v, std::shared_ptr<const void> owner, std::span<const std::byte> blob);
 
+// The members of one node that say what it computes, without its inputs and outputs.
+[[nodiscard]] json::object to_json(const Op& op);
+
 [[nodiscard]] json::object to_json(const Expr& expr);
 [[nodiscard]] Expr expr_from_json(const json::value& v);
 

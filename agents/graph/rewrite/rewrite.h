@@ -1,0 +1,18 @@
+// Rewrites of the op graph that leave what it computes as it is: the recognised patterns, folding and cleaning that
+// every import goes through. A recognised pattern changes rounding at most; a proof test holds each to the oracle.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/graph/graph.h"
+
+namespace kiln::graph::rewrite {
+
+// Runs every rewrite until nothing changes; appends one line for each recognised pattern and one for each cleaning.
+void simplify(Graph& graph, std::vector<std::string>& log);
+
+// Names the outputs, which become values of their own where they are an input, a constant, or one value twice.
+void name_outputs(Graph& graph, const std::vector<std::string>& names);
+
+}  // namespace kiln::graph::rewrite

@@ -1,0 +1,22 @@
+// The single rewrites, in the order in which simplify() runs them. Private to agents/graph/rewrite and its tests.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/graph/graph.h"
+
+namespace kiln::graph::rewrite {
+
+using Log = std::vector<std::string>;
+
+// Each returns how many nodes it replaced or removed.
+int fold_views(Graph& graph);              // drops views that change nothing, merges views of views
+int merge_equal(Graph& graph);             // common subexpressions and equal small constants
+int remove_dead(Graph& graph);             // nodes, values and constants that no output depends on; renumbers
+int recognise_layer_norm(Graph& graph, Log& log);
+int recognise_softmax(Graph& graph, Log& log);
+int recognise_gelu(Graph& graph, Log& log);
+int recognise_attention(Graph& graph, Log& log);
+
+}  // namespace kiln::graph::rewrite

@@ -1,0 +1,77 @@
+#include "agents/graph/rewrite/sweep.h"
+
+#include <numeric>
+
+#include "runtime/base/error.h"
+
+namespace kiln::graph::rewrite {
+
+Sweep::Sweep(Graph& target) : graph(target), maker_(target.values.size(), -1), uses_(target.values.size(), 0) {
+  for (const Node& node : graph.nodes)
+    for (const ValueId id : node.inputs) ++uses_[static_cast<std::size_t>(id)];
+  for (const ValueId id : graph.outputs) ++uses_[static_cast<std::size_t>(id)];
+}
+
+const Node* Sweep::maker(ValueId id) const {
+  const auto index = static_cast<std::size_t>(id);
+  return index >= maker_.size() || maker_[index] < 0 ? nullptr : &graph.nodes[static_cast<std::size_t>(maker_[index])];
+}
+
+std::optional<ExprOp> Sweep::single(ValueId id) const {
+  const auto* pointwise = made_by<Pointwise>(id);
+  if (pointwise == nullptr || pointwise->expr.results.size() != 1) return std::nullopt;
+  const auto& nodes = pointwise->expr.nodes;
+  const auto root = static_cast<std::size_t>(pointwise->expr.results[0]);
+  if (root + 1 != nodes.size()) return std::nullopt;
+  std::int32_t next = 0;
+  for (int i = 0; i < arity(nodes[root].op); ++i) {
+    const ExprNode& argument = nodes[static_cast<std::size_t>(nodes[root].args[static_cast<std::size_t>(i)])];
+    if (argument.op != ExprOp::operand || argument.operand != next++) return std::nullopt;
+  }
+  return nodes[root].op;
+}
+
+std::vector<ValueId> Sweep::operands(ValueId id, ExprOp op) const {
+  return single(id) == op ? maker(id)->inputs : std::vector<ValueId>{};
+}
+
+std::optional<double> Sweep::scalar(ValueId id) const {
+  const auto& constant = graph.constants[static_cast<std::size_t>(id)];
+  if (!constant || element_count(graph.type(id).shape) != 1) return std::nullopt;
+  return load_double(graph.type(id).dtype, constant->bytes.data(), 0);
+}
+
+ValueId Sweep::add(Op op, std::vector<ValueId> inputs, std::string origin) {
+  const ValueId id = graph.add_node(std::move(op), std::move(inputs), std::move(origin))[0];
+  maker_.resize(graph.values.size(), -1);
+  uses_.resize(graph.values.size(), 1);
+  maker_[static_cast<std::size_t>(id)] = static_cast<std::int32_t>(graph.nodes.size() - 1);
+  return id;
+}
+
+int sweep(Graph& graph, const Rule& rule) {
+  Sweep pass(graph);
+  std::vector<ValueId> place(graph.values.size());
+  std::iota(place.begin(), place.end(), 0);
+  std::vector<Node> before;
+  before.swap(graph.nodes);
+  int replaced = 0;
+  for (Node& node : before) {
+    for (ValueId& id : node.inputs) id = place[static_cast<std::size_t>(id)];
+    const std::optional<ValueId> other = node.outputs.size() == 1 ? rule(pass, node) : std::nullopt;
+    if (other) {
+      if (graph.type(*other) != graph.type(node.outputs[0]))
+        throw Error(ErrorCode::internal, "cannot rewrite node " + node.origin + ": the replacement has another type");
+      place[static_cast<std::size_t>(node.outputs[0])] = *other;
+      pass.uses_[static_cast<std::size_t>(*other)] += pass.uses_[static_cast<std::size_t>(node.outputs[0])];
+      ++replaced;
+      continue;
+    }
+    graph.nodes.push_back(std::move(node));
+    for (const ValueId id : graph.nodes.back().outputs) pass.maker_[static_cast<std::size_t>(id)] = static_cast<std::int32_t>(graph.nodes.size() - 1);
+  }
+  for (ValueId& id : graph.outputs) id = place[static_cast<std::size_t>(id)];
+  return replaced;
+}
+
+}  // namespace kiln::graph::rewrite
