@@ -29,6 +29,7 @@ struct TemplateSpec {
   std::string summary;
   std::string anchor;            // agents/region/kernel.h: "matmul"
   std::vector<std::string> dtypes;
+  std::vector<std::string> libraries;     // linked, for vendor templates: "dnnl"
   std::vector<std::string> cpu_features;  // any-of sets are written as separate `isa` tunable values
   std::string precision_class;   // "fp32"
   bool deterministic = true;
@@ -44,12 +45,25 @@ struct TemplateSpec {
 [[nodiscard]] TemplateSpec parse_template(const std::string& family, const std::string& name,
                                           const std::map<std::string, std::string>& files);
 
+// One small case with a result that somebody else computed: exact integers, or a published value. Values are row-major.
+struct GoldenCase {
+  std::string family;  // file: store/golden/<family>.toml
+  std::string name;
+  std::string origin;  // who computed it
+  std::map<std::string, std::vector<std::int64_t>> shapes;  // by tensor name
+  std::map<std::string, std::vector<double>> values;
+  double tolerance = 0;  // absolute; 0 is exact
+};
+// Throws Error(invalid_input) naming file, line and cause.
+[[nodiscard]] std::vector<GoldenCase> parse_golden(const std::string& family, const std::string& text);
+
 class Corpus {
  public:
   static std::unique_ptr<Corpus> open(const std::filesystem::path& corpus_db);  // Error(not_found | corrupt)
   virtual ~Corpus() = default;
   [[nodiscard]] virtual const std::string& digest() const = 0;  // over all templates and golden sets
   [[nodiscard]] virtual const std::vector<TemplateSpec>& templates() const = 0;
+  [[nodiscard]] virtual const std::vector<GoldenCase>& golden() const = 0;
   [[nodiscard]] const TemplateSpec* find(const std::string& family, const std::string& name) const;
 };
 

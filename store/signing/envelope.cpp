@@ -9,7 +9,7 @@ namespace {
 constexpr std::size_t kLimitBytes = 24u << 20;  // a payload of 16 MiB in base64
 
 [[noreturn]] void refuse(const std::string& cause) {
-  throw Error(ErrorCode::corrupt, "cannot accept the envelope: " + cause);
+  throw Error(ErrorCode::corrupt, "cannot verify the envelope: " + cause);
 }
 
 }  // namespace
