@@ -1,0 +1,156 @@
+// The C interface: checks arguments, turns every exception into a status and a text, and holds nothing else.
+#include "runtime/kiln.h"
+
+#include <memory>
+#include <new>
+#include <string>
+
+#include "runtime/base/error.h"
+#include "runtime/failure.h"
+#include "runtime/release.h"
+#include "runtime/session.h"
+
+struct kiln_release {
+  kiln::runtime::Release value;
+};
+struct kiln_session {
+  kiln::runtime::Session value;
+};
+
+namespace {
+
+using kiln::runtime::Failure;
+
+thread_local std::string last_error;
+
+kiln_status fail(kiln_status status, const char* text) noexcept {
+  try {
+    last_error = text;
+  } catch (...) {
+    last_error.clear();  // no memory even for the text: the status still says what happened
+  }
+  return status;
+}
+
+kiln_status status_of(kiln::ErrorCode code) {
+  switch (code) {
+    case kiln::ErrorCode::io:
+    case kiln::ErrorCode::not_found: return KILN_E_IO;
+    default: return KILN_E_FORMAT;
+  }
+}
+
+template <class Body>
+kiln_status guarded(Body body) noexcept {
+  try {
+    body();
+    return KILN_OK;
+  } catch (const Failure& e) {
+    return fail(e.status(), e.what());
+  } catch (const kiln::Error& e) {
+    return fail(status_of(e.code()), e.what());
+  } catch (const std::bad_alloc&) {
+    return fail(KILN_E_MEMORY, "cannot go on: out of memory");
+  } catch (const std::exception& e) {
+    return fail(KILN_E_MEMORY, e.what());  // what is left is std::system_error of a thread that cannot be started
+  } catch (...) {
+    return fail(KILN_E_LOAD, "cannot go on: a code object threw an exception");
+  }
+}
+
+kiln_status null_argument() { return fail(KILN_E_ARGUMENT, "cannot go on: an argument is null"); }
+
+kiln_status info(const std::vector<kiln::runtime::Tensor>& tensors, int32_t index, kiln_tensor_info* out) {
+  if (index < 0 || static_cast<std::size_t>(index) >= tensors.size())
+    return fail(KILN_E_ARGUMENT, "cannot describe the tensor: its index is out of range");
+  const kiln::runtime::Tensor& t = tensors[static_cast<std::size_t>(index)];
+  *out = {t.name.c_str(), t.dtype, static_cast<int32_t>(t.shape.size()), t.shape.data(), t.bytes};
+  return KILN_OK;
+}
+
+kiln_status run(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns) {
+  return guarded([&] { session->value.run(inputs, outputs, launch_ns); });
+}
+
+}  // namespace
+
+extern "C" {
+
+kiln_options kiln_options_default(void) { return {0, 1}; }
+
+kiln_status kiln_open(const char* directory, const kiln_options* options, kiln_release** out) {
+  if (!out) return null_argument();
+  *out = nullptr;
+  if (!directory) return null_argument();
+  return guarded([&] { *out = new kiln_release{{directory, options ? *options : kiln_options_default()}}; });
+}
+
+void kiln_close(kiln_release* release) { delete release; }
+
+const char* kiln_release_id(const kiln_release* release) { return release ? release->value.id().c_str() : ""; }
+
+int32_t kiln_input_count(const kiln_release* release) {
+  return release ? static_cast<int32_t>(release->value.plan().inputs.size()) : 0;
+}
+int32_t kiln_output_count(const kiln_release* release) {
+  return release ? static_cast<int32_t>(release->value.plan().outputs.size()) : 0;
+}
+kiln_status kiln_input_info(const kiln_release* release, int32_t index, kiln_tensor_info* out) {
+  return release && out ? info(release->value.plan().inputs, index, out) : null_argument();
+}
+kiln_status kiln_output_info(const kiln_release* release, int32_t index, kiln_tensor_info* out) {
+  return release && out ? info(release->value.plan().outputs, index, out) : null_argument();
+}
+
+kiln_status kiln_session_create(kiln_release* release, kiln_session** out) {
+  if (!out) return null_argument();
+  *out = nullptr;
+  if (!release) return null_argument();
+  return guarded([&] { *out = new kiln_session{kiln::runtime::Session(release->value)}; });
+}
+
+void kiln_session_destroy(kiln_session* session) { delete session; }
+
+kiln_status kiln_run(kiln_session* session, const void* const* inputs, void* const* outputs) {
+  if (!session || !inputs || !outputs) return null_argument();
+  return run(session, inputs, outputs, nullptr);
+}
+
+kiln_status kiln_run_timed(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns) {
+  if (!session || !inputs || !outputs || !launch_ns) return null_argument();
+  return run(session, inputs, outputs, launch_ns);
+}
+
+int32_t kiln_launch_count(const kiln_release* release) {
+  return release ? static_cast<int32_t>(release->value.plan().run.size()) : 0;
+}
+
+const char* kiln_launch_label(const kiln_release* release, int32_t index) {
+  if (!release || index < 0 || index >= kiln_launch_count(release)) return "";
+  return release->value.plan().run[static_cast<std::size_t>(index)].label.c_str();
+}
+
+int64_t kiln_peak_bytes(const kiln_release* release) {
+  if (!release) return 0;
+  const kiln::runtime::Plan& p = release->value.plan();
+  return p.constants_bytes + p.prepared_bytes + p.temporary_bytes;
+}
+
+const char* kiln_status_name(kiln_status status) {
+  switch (status) {
+    case KILN_OK: return "ok";
+    case KILN_E_ARGUMENT: return "argument";
+    case KILN_E_IO: return "io";
+    case KILN_E_FORMAT: return "format";
+    case KILN_E_DIGEST: return "digest";
+    case KILN_E_TARGET: return "target";
+    case KILN_E_LOAD: return "load";
+    case KILN_E_MEMORY: return "memory";
+  }
+  return "unknown";
+}
+
+const char* kiln_last_error(void) { return last_error.c_str(); }
+const char* kiln_version(void) { return "0.1.0"; }
+
+}  // extern "C"

@@ -1,0 +1,69 @@
+// manifest.json and plan.json as libkiln reads them. The bytes are untrusted: after parse_plan every index is in range,
+// every window lies inside its arena, every size is bounded, and no launch of `prepare` names a caller's buffer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/kiln.h"
+
+namespace kiln::runtime {
+
+enum class BufferKind : std::uint8_t { input, output, constant, prepared, temporary };
+
+struct Buffer {
+  BufferKind kind = BufferKind::temporary;
+  std::int64_t bytes = 0;
+  std::int64_t offset = 0;  // within its arena, a multiple of 64; 0 for input and output
+  std::int32_t index = 0;   // input and output: position among the plan's
+};
+
+struct Tensor {
+  std::string name;
+  kiln_dtype dtype = KILN_F32;
+  std::vector<std::int64_t> shape;
+  std::int64_t bytes = 0;
+  std::int32_t buffer = 0;
+};
+
+struct Launch {
+  std::int32_t object = 0;
+  std::string symbol;
+  std::vector<std::int32_t> args;
+  std::int64_t tasks = 1;
+  std::int64_t scratch_bytes = 0;
+  bool has_state = false;
+  std::string label;
+};
+
+struct Plan {
+  std::string name;
+  std::vector<std::string> cpu_features;
+  std::int32_t threads = 1;
+  std::vector<Tensor> inputs, outputs;
+  std::vector<Buffer> buffers;
+  std::vector<std::string> objects;  // 64 hex digits each
+  std::string constants;             // 64 hex digits, or empty
+  std::int64_t constants_bytes = 0, prepared_bytes = 0, temporary_bytes = 0;
+  std::vector<Launch> prepare, run;
+};
+
+struct FileEntry {
+  std::string path;  // relative, no empty, "." or ".." part
+  std::int64_t bytes = 0;
+  std::string sha256;
+};
+
+struct Manifest {
+  std::string plan;
+  std::vector<FileEntry> files;
+  [[nodiscard]] const FileEntry* find(std::string_view path) const;
+};
+
+// Both throw Failure(KILN_E_FORMAT), or KILN_E_TARGET for a plan that is not for a CPU.
+[[nodiscard]] Manifest parse_manifest(std::string_view text);
+[[nodiscard]] Plan parse_plan(std::string_view text);
+
+}  // namespace kiln::runtime

@@ -1,0 +1,189 @@
+#include "runtime/release.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "runtime/base/cpu_features.h"
+#include "runtime/base/digest.h"
+#include "runtime/base/error.h"
+#include "runtime/base/files.h"
+#include "runtime/base/unique_fd.h"
+#include "runtime/failure.h"
+
+namespace kiln::runtime {
+namespace {
+
+void verify(const Mapping& file, const FileEntry& entry) {
+  if (sha256_hex(file.bytes()) != entry.sha256)
+    throw Failure(KILN_E_DIGEST, "cannot use '" + entry.path + "': its SHA-256 is not what the manifest says");
+}
+
+void verify_all(int directory, const Manifest& manifest) {
+  for (const FileEntry& entry : manifest.files) verify(Mapping::file(directory, entry.path, entry.bytes), entry);
+}
+
+Plan load_plan(int directory, const Manifest& manifest) {
+  const FileEntry& entry = *manifest.find(manifest.plan);
+  const Mapping file = Mapping::file(directory, entry.path, entry.bytes);
+  verify(file, entry);
+  return parse_plan({reinterpret_cast<const char*>(file.data()), file.bytes().size()});
+}
+
+void check_cpu(const Plan& plan) {
+  for (const std::string& feature : plan.cpu_features)
+    if (!has_cpu_feature(feature))
+      throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan.name + "': this CPU has no " + feature);
+}
+
+// The manifest's entry of a file that the plan names by digest.
+const FileEntry& entry_of(const Manifest& manifest, const std::string& path, const std::string& digest) {
+  const FileEntry* entry = manifest.find(path);
+  if (!entry || entry->sha256 != digest)
+    throw Failure(KILN_E_FORMAT, "cannot use the plan: the manifest does not list '" + path + "' with the plan's digest");
+  return *entry;
+}
+
+template <class Function>
+Function symbol(void* handle, const std::string& name) {
+  void* found = ::dlsym(handle, name.c_str());
+  if (!found) throw Failure(KILN_E_LOAD, "cannot find symbol '" + name + "' in its code object");
+  return reinterpret_cast<Function>(found);
+}
+
+std::vector<Entry> resolve(const std::vector<Launch>& launches, const std::vector<Object>& objects) {
+  std::vector<Entry> out;
+  for (const Launch& l : launches) {
+    void* handle = objects[static_cast<std::size_t>(l.object)].get();
+    Entry e{symbol<kiln_kernel_fn>(handle, l.symbol), nullptr, nullptr};
+    if (l.has_state) {
+      e.create = symbol<kiln_create_fn>(handle, l.symbol + "_create");
+      e.destroy = symbol<kiln_destroy_fn>(handle, l.symbol + "_destroy");
+    }
+    out.push_back(e);
+  }
+  return out;
+}
+
+std::int64_t largest_scratch(const std::vector<Launch>& launches) {
+  std::int64_t bytes = 0;
+  for (const Launch& l : launches) bytes = std::max(bytes, l.scratch_bytes);
+  return bytes;
+}
+
+}  // namespace
+
+void CloseObject::operator()(void* handle) const { (void)::dlclose(handle); }
+
+Release::Release(const std::filesystem::path& directory, const kiln_options& options) {
+  const UniqueFd folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!folder) throw Failure(KILN_E_IO, system_error("cannot open release '" + directory.string() + "'", errno).what());
+  const std::string text = read_file(directory / "manifest.json", 64u << 20);
+  id_ = sha256_hex(text);
+  const Manifest manifest = parse_manifest(text);
+  plan_ = load_plan(folder.get(), manifest);
+  if (options.threads < 0 || options.threads > 4096)
+    throw Failure(KILN_E_ARGUMENT, "cannot open the release: " + std::to_string(options.threads) + " threads asked for");
+  threads_ = options.threads != 0 ? options.threads : plan_.threads;
+  check_cpu(plan_);
+  if (options.verify_digests != 0) verify_all(folder.get(), manifest);
+  if (plan_.constants_bytes != 0) {
+    const FileEntry& entry = entry_of(manifest, "constants.bin", plan_.constants);
+    if (entry.bytes != plan_.constants_bytes)
+      throw Failure(KILN_E_FORMAT, "cannot use the plan: constants.bin has another size than it says");
+    constants_ = Mapping::file(folder.get(), entry.path, entry.bytes);
+  }
+  load_objects(directory, manifest);
+  prepare();
+}
+
+void Release::load_objects(const std::filesystem::path& directory, const Manifest& manifest) {
+  for (const std::string& digest : plan_.objects) {
+    const std::string path = "objects/" + digest + ".so";
+    (void)entry_of(manifest, path, digest);
+    // An absolute path: dlopen looks a bare name up in the system's folders.
+    const std::string file = std::filesystem::absolute(directory / path).string();
+    Object object(::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL));
+    if (!object) {
+      const char* why = ::dlerror();
+      throw Failure(KILN_E_LOAD, "cannot load code object '" + path + "': " + (why ? why : "unknown cause"));
+    }
+    objects_.push_back(std::move(object));
+  }
+  prepare_entries_ = resolve(plan_.prepare, objects_);
+  run_entries_ = resolve(plan_.run, objects_);
+}
+
+void Release::prepare() {
+  prepared_ = Mapping::arena(plan_.prepared_bytes);
+  if (!plan_.prepare.empty()) {
+    const Mapping temporary = Mapping::arena(plan_.temporary_bytes);
+    std::vector<std::byte*> where;
+    for (const Buffer& b : plan_.buffers)
+      where.push_back(b.kind == BufferKind::temporary ? temporary.data() + b.offset : address(b));
+    Launcher(*this, plan_.prepare, prepare_entries_).run(where, nullptr);
+  }
+  // Sessions share it: a run launch that writes here is a broken plan, and faults instead of corrupting its neighbour.
+  prepared_.make_read_only();
+}
+
+std::byte* Release::address(const Buffer& b) const {
+  if (b.kind == BufferKind::constant) return constants_.data() + b.offset;
+  if (b.kind == BufferKind::prepared) return prepared_.data() + b.offset;
+  return nullptr;
+}
+
+Launcher::Launcher(const Release& release, const std::vector<Launch>& launches, const std::vector<Entry>& entries)
+    : launches_(launches), entries_(entries), pool_(release.threads(), largest_scratch(launches)) {
+  std::size_t longest = 0;
+  for (const Launch& l : launches) longest = std::max(longest, l.args.size());
+  args_.resize(longest);
+  try {
+    create_states(release);
+  } catch (...) {
+    for (const State& s : states_) s.destroy(s.value);
+    throw;
+  }
+}
+
+void Launcher::create_states(const Release& release) {
+  for (std::size_t i = 0; i < launches_.size(); ++i) {
+    const Launch& l = launches_[i];
+    launch_state_.push_back(nullptr);
+    if (!l.has_state) continue;
+    const auto known = std::find_if(states_.begin(), states_.end(),
+                                    [&](const State& s) { return s.object == l.object && s.symbol == l.symbol; });
+    if (known != states_.end()) {
+      launch_state_.back() = known->value;
+      continue;
+    }
+    void* value = entries_[i].create(release.threads());
+    if (!value) throw Failure(KILN_E_LOAD, "cannot start '" + l.label + "': " + l.symbol + "_create failed");
+    states_.push_back({l.object, l.symbol, value, entries_[i].destroy});
+    launch_state_.back() = value;
+  }
+}
+
+Launcher::~Launcher() {
+  for (const State& s : states_) s.destroy(s.value);
+}
+
+void Launcher::run(const std::vector<std::byte*>& address, double* launch_ns) {
+  using Clock = std::chrono::steady_clock;
+  for (std::size_t i = 0; i < launches_.size(); ++i) {
+    const Launch& l = launches_[i];
+    for (std::size_t a = 0; a < l.args.size(); ++a) args_[a] = address[static_cast<std::size_t>(l.args[a])];
+    const ThreadPool::Work work{entries_[i].kernel, args_.data(), l.tasks, launch_state_[i]};
+    if (!launch_ns) {
+      pool_.run(work);
+      continue;
+    }
+    const auto begin = Clock::now();
+    pool_.run(work);
+    launch_ns[i] = std::chrono::duration<double, std::nano>(Clock::now() - begin).count();
+  }
+}
+
+}  // namespace kiln::runtime

@@ -1,0 +1,58 @@
+// The threads of one session: threads - 1 workers and the caller, which share out the tasks of one launch at a time.
+//
+// A launch ends when its tasks are done, not when every worker has shown up: a worker that the operating system woke
+// late costs nothing, and a machine with fewer free cores than threads still makes progress.
+//
+// One atomic word, the ticket, holds the launch's serial and how many tasks are left. Who takes tasks from it holds the
+// launch open until it counts them as done, so the launch's fields are stable whenever they are read. Workers watch
+// `epoch` for a short while after a launch and then sleep on a futex: launches that follow closely cost no system call,
+// an idle session no CPU.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "runtime/kernel_abi.h"
+
+namespace kiln::runtime {
+
+class ThreadPool {
+ public:
+  struct Work {
+    kiln_kernel_fn kernel = nullptr;
+    void* const* args = nullptr;
+    std::int64_t tasks = 0;
+    void* state = nullptr;
+  };
+
+  // `scratch_bytes` per thread. Throws std::bad_alloc or std::system_error.
+  ThreadPool(std::int32_t threads, std::int64_t scratch_bytes);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  // Runs all tasks and returns when they are done. Not reentrant, one caller at a time.
+  void run(const Work& work);
+
+ private:
+  void watch(std::size_t thread);
+  void stop();
+  // Takes and runs tasks of the open launch until none is left.
+  void help(std::size_t thread);
+  void run_tasks(std::int64_t first, std::int64_t count, std::size_t thread);
+
+  const std::int32_t threads_;
+  std::vector<std::byte*> scratch_;
+  Work work_;                                        // written by the caller between launches only
+  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // serial << 32 | tasks left
+  alignas(64) std::atomic<std::int64_t> unfinished_{0};
+  alignas(64) std::atomic<std::uint32_t> epoch_{0};  // launches started; what workers watch
+  std::atomic<std::int32_t> sleepers_{0};
+  std::atomic<bool> stopping_{false};
+  std::uint64_t serial_ = 0;
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace kiln::runtime
