@@ -121,19 +121,23 @@ class Importer {
       call.inputs.push_back(name.empty() ? -1 : found->second);
     }
     std::vector<ValueId> outputs;
+    const auto before = static_cast<ValueId>(state_.graph.values.size());
     try {
       outputs = function(call);
     } catch (const Error& error) {
       fail_node(node, error.code(), error.what(), error.remedy());
     }
-    name_results(node, outputs);
+    name_results(node, outputs, before);
   }
 
-  void name_results(const ::onnx::NodeProto& node, const std::vector<ValueId>& outputs) {
+  // A value that this node made, from id `before` on, takes the model's name for it; another keeps its own.
+  void name_results(const ::onnx::NodeProto& node, const std::vector<ValueId>& outputs, ValueId before) {
     for (int i = 0; i < node.output_size(); ++i) {
       if (node.output(i).empty()) continue;
       if (static_cast<std::size_t>(i) >= outputs.size()) fail_node(node, ErrorCode::unsupported, "its output " + std::to_string(i) + " is not computed");
-      define(node.output(i), outputs[static_cast<std::size_t>(i)]);
+      const ValueId id = outputs[static_cast<std::size_t>(i)];
+      if (id >= before) state_.graph.values[static_cast<std::size_t>(id)].name = node.output(i);
+      define(node.output(i), id);
     }
   }
 

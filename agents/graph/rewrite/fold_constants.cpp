@@ -11,6 +11,14 @@ constexpr std::int64_t kFoldBytes = 16 << 20;
 
 std::int64_t bytes_of(const TensorType& type) { return element_count(type.shape) * static_cast<std::int64_t>(size_of(type.dtype)); }
 
+// What evaluation costs beyond reading and writing: the multiplications of a product.
+std::int64_t work_of(const Graph& graph, const Node& node) {
+  if (!std::holds_alternative<MatMul>(node.op)) return 0;
+  const Shape& a = graph.type(node.inputs[0]).shape;
+  const std::int64_t k = a[a.size() - (std::get<MatMul>(node.op).transpose_a ? 2 : 1)];
+  return element_count(graph.type(node.outputs[0]).shape) * std::min(k, std::int64_t(1) << 20);
+}
+
 // A graph of the one node, reading the same constants.
 Graph alone(const Graph& graph, const Node& node) {
   Graph out;
@@ -34,7 +42,8 @@ std::int64_t fold_last_node(Graph& graph, std::int64_t budget_bytes) {
     read += bytes_of(graph.type(id));
   }
   for (const ValueId id : node.outputs) made += bytes_of(graph.type(id));
-  if (made > std::max(kFoldBytes, read) || made > budget_bytes) return -1;
+  const std::int64_t work = work_of(graph, node);
+  if (made > std::max(kFoldBytes, read) || made + read > budget_bytes || work > budget_bytes) return -1;
   if (std::holds_alternative<Reshape>(node.op)) {
     // The same bytes under another shape: shared, so that reshaping a weight copies nothing.
     graph.constants[static_cast<std::size_t>(node.outputs[0])] = graph.constants[static_cast<std::size_t>(node.inputs[0])];
@@ -48,7 +57,7 @@ std::int64_t fold_last_node(Graph& graph, std::int64_t budget_bytes) {
   }
   graph.nodes.pop_back();
   // Time goes with what is read as well as with what is made.
-  return made + read;
+  return made + read + work;
 }
 
 }  // namespace kiln::graph::rewrite
