@@ -44,7 +44,7 @@ std::optional<double> Sweep::scalar(ValueId id) const {
 ValueId Sweep::add(Op op, std::vector<ValueId> inputs, std::string origin) {
   const ValueId id = graph.add_node(std::move(op), std::move(inputs), std::move(origin))[0];
   maker_.resize(graph.values.size(), -1);
-  uses_.resize(graph.values.size(), 1);
+  uses_.resize(graph.values.size(), 0);  // sweep() adds the uses of what it replaces
   maker_[static_cast<std::size_t>(id)] = static_cast<std::int32_t>(graph.nodes.size() - 1);
   return id;
 }
