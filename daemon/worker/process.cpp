@@ -1,0 +1,135 @@
+#include "daemon/worker/process.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cerrno>
+
+namespace kiln::worker {
+namespace {
+
+constexpr std::int64_t kHelloNs = 20'000'000'000;
+
+ErrorCode code_from(const std::string& text) {
+  for (int i = 0; i <= static_cast<int>(ErrorCode::internal); ++i)
+    if (name(static_cast<ErrorCode>(i)) == text) return static_cast<ErrorCode>(i);
+  return ErrorCode::internal;
+}
+
+// A worker knows nothing of its parent's environment but what a compiler needs.
+std::vector<std::string> environment() {
+  return {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", "TMPDIR=."};
+}
+
+}  // namespace
+
+WorkerProcess::WorkerProcess(const Launch& launch) {
+  int pair[2];
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) throw system_error("cannot make a socket pair", errno);
+  socket_ = UniqueFd(pair[0]);
+  const UniqueFd theirs(pair[1]);
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, theirs.get(), 3);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none, all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  posix_spawnattr_setpgroup(&attributes, 0);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+
+  std::vector<std::string> words = {launch.program.string(), "--role", launch.role};
+  words.insert(words.end(), launch.arguments.begin(), launch.arguments.end());
+  std::vector<std::string> variables = environment();
+  std::vector<char*> argv, envp;
+  for (std::string& word : words) argv.push_back(word.data());
+  for (std::string& variable : variables) envp.push_back(variable.data());
+  argv.push_back(nullptr);
+  envp.push_back(nullptr);
+  const int failed = ::posix_spawn(&pid_, launch.program.c_str(), &actions, &attributes, argv.data(), envp.data());
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (failed != 0) {
+    pid_ = -1;
+    throw system_error("cannot start the worker '" + launch.program.string() + "'", failed);
+  }
+
+  const Answer answer = receive(monotonic_ns() + kHelloNs);
+  if (answer.kind != Answer::Kind::answered)
+    throw Error(ErrorCode::unavailable, "cannot start a worker of role " + launch.role + ": " + answer.evidence, "kctl doctor");
+  hello_ = answer.frame.body;
+}
+
+WorkerProcess::~WorkerProcess() {
+  if (alive()) kill();
+}
+
+void WorkerProcess::send(const Frame& request) {
+  try {
+    send_frame(socket_.get(), request);
+  } catch (const Error&) {
+    // The worker is gone; receive() says how it ended.
+  }
+}
+
+Answer WorkerProcess::receive(std::int64_t deadline_ns) {
+  Answer answer;
+  const std::int64_t begin = monotonic_ns();
+  switch (receive_frame(socket_.get(), deadline_ns, answer.frame)) {
+    case Received::frame:
+      if (const auto error = json::find_string(answer.frame.body, "error", "a worker frame"))
+        throw Error(code_from(json::get_string(answer.frame.body, "code", "a worker frame")), *error,
+                    json::find_string(answer.frame.body, "remedy", "a worker frame").value_or(""));
+      return answer;
+    case Received::closed:
+      answer.kind = Answer::Kind::crashed;
+      answer.evidence = reap();
+      return answer;
+    case Received::timed_out: break;
+  }
+  kill();
+  answer.kind = Answer::Kind::hung;
+  answer.evidence = "past its deadline after " + std::to_string((monotonic_ns() - begin) / 1'000'000) + " ms";
+  return answer;
+}
+
+Answer WorkerProcess::call(const Frame& request, std::int64_t timeout_ns) {
+  send(request);
+  return receive(monotonic_ns() + timeout_ns);
+}
+
+std::string WorkerProcess::reap() {
+  // It closed its socket; give it a moment to be gone by itself, so that its own signal is what is reported.
+  int status = 0;
+  pid_t got = 0;
+  for (int i = 0; i < 200 && (got = ::waitpid(pid_, &status, WNOHANG)) == 0; ++i) ::usleep(5'000);
+  if (got == 0) {
+    kill();
+    return "closed its socket without an answer";
+  }
+  (void)::kill(-pid_, SIGKILL);  // what it may have started; already gone is fine
+  pid_ = -1;
+  if (WIFSIGNALED(status)) return "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
+  return "left with status " + std::to_string(WEXITSTATUS(status)) + " and no answer";
+}
+
+void WorkerProcess::kill() {
+  // Through a pidfd, so that a recycled process id can never be hit; the group holds what a compiler started.
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+  if (pidfd) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
+  (void)::kill(-pid_, SIGKILL);
+  (void)::waitpid(pid_, nullptr, 0);
+  pid_ = -1;
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,54 @@
+// The daemon's hand on one worker process. One thread at a time. Every deadline is enforced here, by killing.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "daemon/worker/frame.h"
+
+namespace kiln::worker {
+
+// What became of a call. The worker is gone after anything but `answered`.
+struct Answer {
+  enum class Kind : std::uint8_t { answered, crashed, hung };
+  Kind kind = Kind::answered;
+  Frame frame;           // when answered
+  std::string evidence;  // "killed by signal 11 (Segmentation fault)", "past its deadline of 20.0 s"
+};
+
+struct Launch {
+  std::filesystem::path program;  // kiln-worker
+  std::string role;               // "probe", "build", "run", "oracle", "import"
+  std::vector<std::string> arguments;
+};
+
+class WorkerProcess {
+ public:
+  // Starts it and waits for its hello; throws Error(unavailable) with its reason when it refuses to work.
+  explicit WorkerProcess(const Launch& launch);
+  ~WorkerProcess();  // kills it
+  WorkerProcess(WorkerProcess&&) = delete;
+
+  // Sends and waits. An Error that the worker reports (kind "error") is thrown here as the same Error.
+  [[nodiscard]] Answer call(const Frame& request, std::int64_t timeout_ns);
+  // The two halves of call(), for several workers at once.
+  void send(const Frame& request);
+  [[nodiscard]] Answer receive(std::int64_t deadline_ns);
+
+  [[nodiscard]] bool alive() const { return pid_ > 0; }
+  [[nodiscard]] const json::object& hello() const { return hello_; }
+  [[nodiscard]] int socket() const { return socket_.get(); }
+
+ private:
+  [[nodiscard]] std::string reap();  // waits for the end and says how it was
+  void kill();
+
+  pid_t pid_ = -1;
+  UniqueFd socket_;
+  json::object hello_;
+};
+
+}  // namespace kiln::worker
