@@ -148,7 +148,7 @@ def export_minilm(out, dynamo):
             json.dump({"pairs": pairs}, file)
     sample = encode([a for a, _ in PAIRS[:2]])
     write(model, tuple(sample[name] for name in names), os.path.join(out, "minilm-dynamo.onnx" if dynamo else "minilm.onnx"),
-          names, "embedding", dynamo)
+          names, "sentence_embedding" if dynamo else "embedding", dynamo)  # the other exporter has its own "embedding" inside
 
 
 def main(arguments):
