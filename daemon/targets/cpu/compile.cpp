@@ -1,0 +1,173 @@
+#include "daemon/targets/cpu/compile.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "runtime/base/error.h"
+#include "runtime/base/files.h"
+#include "runtime/base/unique_fd.h"
+
+namespace kiln::targets::cpu {
+namespace {
+
+constexpr const char* compiler = "/usr/bin/c++";
+constexpr std::size_t most_output = 1u << 20;
+
+struct Finished {
+  bool timeout = false;
+  int status = 0;
+  std::string output;  // stdout and stderr
+};
+
+void check_flag(const std::string& flag) {
+  // What makes the compiler load or run something else, or write elsewhere. The sandbox would stop most of it; a clear
+  // refusal names the template's mistake.
+  static constexpr const char* forbidden[] = {"-fplugin", "-B", "-specs", "--specs", "-wrapper", "-o", "-dump", "-save-temps",
+                                              "-Wl,-o", "-Wl,--output", "-Xlinker", "-M", "-include", "-imacros", "-fuse-ld", "--sysroot"};
+  bool bad = flag.size() < 2 || flag[0] != '-' || flag.find('\0') != std::string::npos;
+  for (const char* f : forbidden) bad = bad || flag.rfind(f, 0) == 0;
+  if (bad) throw Error(ErrorCode::invalid_input, "cannot compile with flag '" + flag + "': it is not allowed in a template");
+}
+
+bool is_plain_name(const std::string& text) {
+  return !text.empty() && text[0] != '-' && text[0] != '.' &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '+'; });
+}
+
+// Only what a compiler needs, so that equal requests give equal objects whoever runs the daemon.
+std::vector<std::string> environment(const std::filesystem::path& scratch) {
+  return {"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + scratch.string(), "TMPDIR=" + scratch.string(), "SOURCE_DATE_EPOCH=0",
+          "CCACHE_DISABLE=1"};
+}
+
+std::vector<char*> pointers(std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (std::string& t : texts) out.push_back(t.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+pid_t spawn(std::vector<std::string> arguments, const std::filesystem::path& scratch, int output) {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawnattr_init(&attributes);
+  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, output, 1);
+  posix_spawn_file_actions_adddup2(&actions, output, 2);
+  posix_spawn_file_actions_addchdir_np(&actions, scratch.c_str());
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);  // the driver's children die with it
+  posix_spawnattr_setpgroup(&attributes, 0);
+  std::vector<std::string> env = environment(scratch);
+  pid_t pid = -1;
+  const int error = ::posix_spawn(&pid, compiler, &actions, &attributes, pointers(arguments).data(), pointers(env).data());
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) throw system_error(std::string("cannot start '") + compiler + "'", error);
+  return pid;
+}
+
+// Waits by pidfd until the child ends or the time is over; then the whole group is killed.
+Finished wait_for(pid_t pid, std::int64_t timeout_ns) {
+  Finished f;
+  const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns);
+  while (pidfd) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+    pollfd p{pidfd.get(), POLLIN, 0};
+    const int ready = ::poll(&p, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1 << 30)));
+    if (ready < 0 && errno == EINTR) continue;
+    f.timeout = ready == 0;
+    break;
+  }
+  if (f.timeout) (void)::kill(-pid, SIGKILL);  // ESRCH: it has just ended by itself
+  while (::waitpid(pid, &f.status, 0) < 0 && errno == EINTR) {
+  }
+  return f;
+}
+
+// The output goes to an unlinked memory file, so that it needs no folder; it is cut at `most_output` when read.
+Finished execute(const std::vector<std::string>& arguments, const std::filesystem::path& scratch, std::int64_t timeout_ns) {
+  const UniqueFd output(::memfd_create("compiler output", MFD_CLOEXEC));
+  if (!output) throw system_error("cannot create a file for the compiler's output", errno);
+  Finished f = wait_for(spawn(arguments, scratch, output.get()), timeout_ns);
+  f.output.resize(most_output);
+  const ssize_t n = ::pread(output.get(), f.output.data(), f.output.size(), 0);
+  f.output.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+  return f;
+}
+
+// Clang refuses GCC's option.
+bool speaks_json() {
+  static const bool gcc = compiler_version().find("clang") == std::string::npos;
+  return gcc;
+}
+
+std::vector<std::string> command_line(const CompileRequest& r) {
+  std::vector<std::string> line = {compiler};
+  for (const std::string& f : base_flags()) line.push_back(f);
+  line.push_back("-ffile-prefix-map=" + r.scratch.string() + "=.");
+  if (speaks_json()) line.emplace_back("-fdiagnostics-format=json");
+  line.push_back("-I" + r.include_dir.string());
+  for (const std::string& f : r.flags) line.push_back(f);
+  line.insert(line.end(), {r.file_name, "-o", "kernel.so"});
+  for (const std::string& l : r.libraries) line.push_back("-l" + l);
+  return line;
+}
+
+void check(const CompileRequest& r) {
+  for (const std::string& f : r.flags) check_flag(f);
+  if (!is_plain_name(r.file_name) || r.file_name.find(".cpp") == std::string::npos)
+    throw Error(ErrorCode::invalid_input, "cannot compile '" + r.file_name + "': its name is not a plain .cpp name");
+  for (const std::string& l : r.libraries)
+    if (!is_plain_name(l)) throw Error(ErrorCode::invalid_input, "cannot link library '" + l + "': its name is not plain");
+}
+
+}  // namespace
+
+std::vector<std::string> base_flags() {
+  return {"-std=c++20", "-O3", "-fPIC", "-shared", "-frandom-seed=kiln", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,--as-needed"};
+}
+
+CompileResult compile(const CompileRequest& request) {
+  check(request);
+  write_file_atomic(request.scratch / request.file_name, request.source);
+  CompileResult result;
+  const auto begin = std::chrono::steady_clock::now();
+  const Finished f = execute(command_line(request), request.scratch, request.timeout_ns);
+  result.build_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count();
+  result.diagnostics = parse_diagnostics(f.output);
+  if (f.timeout) {
+    result.timeout = true;
+    result.diagnostics.push_back({request.file_name, 0, "error", "the compiler was stopped at its time limit"});
+  } else if (!WIFEXITED(f.status) || WEXITSTATUS(f.status) != 0) {
+    if (result.diagnostics.empty())
+      result.diagnostics.push_back({"", 0, "error", f.output.empty() ? "the compiler failed and said nothing" : f.output.substr(0, 2000)});
+  } else {
+    result.object = read_file(request.scratch / "kernel.so", 256u << 20);
+    result.ok = true;
+  }
+  return result;
+}
+
+std::string compiler_version() {
+  try {
+    const Finished f = execute({compiler, "--version"}, "/", 10'000'000'000);
+    if (f.timeout || f.status != 0) return "none";
+    return f.output.substr(0, f.output.find('\n'));
+  } catch (const Error&) {
+    return "none";  // no compiler is a state of the node, reported as such
+  }
+}
+
+}  // namespace kiln::targets::cpu

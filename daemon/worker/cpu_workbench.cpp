@@ -1,0 +1,306 @@
+#include "daemon/worker/cpu_workbench.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <thread>
+
+#include "daemon/targets/cpu/compile.h"
+#include "daemon/worker/memory.h"
+#include "daemon/worker/process.h"
+#include "daemon/worker/staging.h"
+#include "runtime/base/files.h"
+
+namespace kiln::worker {
+namespace {
+
+using agents::Verdict;
+
+constexpr std::int64_t kSecond = 1'000'000'000;
+constexpr std::int64_t kOracleNs = 900 * kSecond;  // our own code: long, but not for ever
+constexpr int kPoisons[] = {0xFF, 0x7B};           // a NaN in every float type, and something that is none
+
+Verdict verdict_of(Answer::Kind kind) { return kind == Answer::Kind::hung ? Verdict::hung : Verdict::crashed; }
+
+class CpuWorkbench : public agents::Workbench {
+ public:
+  CpuWorkbench(const BenchOptions& options, ObjectSource& objects)
+      : options_(options), objects_(objects), staging_(options.staging, objects) {}
+
+  agents::NodeFacts probe() override {
+    WorkerProcess worker({options_.worker, "probe", {std::to_string(options_.threads)}});
+    const Answer answer = worker.call({}, 60 * kSecond);
+    if (answer.kind != Answer::Kind::answered)
+      throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence, "kctl doctor");
+    agents::NodeFacts facts = agents::node_facts_from_json(answer.frame.body);
+    facts.compiler = targets::cpu::compiler_version(staging_.fresh_folder("version"));
+    facts.sandbox = json::get_strings(run_worker().hello(), "sandbox", "a worker's hello");
+    return facts;
+  }
+
+  std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests) override {
+    std::vector<agents::BuildFact> facts(requests.size());
+    std::size_t next = 0;
+    std::vector<std::unique_ptr<Lane>> lanes;
+    for (unsigned i = 0; i < std::max(1u, std::thread::hardware_concurrency()) && i < requests.size(); ++i)
+      lanes.push_back(std::make_unique<Lane>());
+    // Each lane is one worker with one request under way; the oldest is waited for, so that all cores stay busy.
+    std::size_t busy = 0;
+    for (std::size_t i = 0; next < requests.size() || busy > 0; i = (i + 1) % lanes.size()) {
+      Lane& lane = *lanes[i];
+      if (lane.busy) {
+        facts[lane.request] = finish(lane);
+        --busy;
+      }
+      if (next < requests.size()) {
+        begin(lane, next, requests[next], i);
+        ++next;
+        ++busy;
+      }
+    }
+    return facts;
+  }
+
+  agents::CheckFact check(const agents::CheckRequest& request) override {
+    const std::filesystem::path directory = staging_.stage(request.subject);
+    give_graph(request.graph, request.constants);
+    agents::CheckFact fact;
+    std::vector<std::string> digests, expected;
+    for (const std::string& family : request.families) {
+      const json::object key{{"graph", request.graph}, {"family", family}, {"seed", request.seed}};
+      // The first family runs twice, at other addresses and over another poison: what was not written shows as a difference.
+      const int runs = family == request.families.front() ? 2 : 1;
+      for (int run = 0; run < runs; ++run) {
+        Frame judged = run_once(directory, key, kPoisons[run], request.timeout_ns, fact);
+        if (fact.verdict != Verdict::ok) {
+          fact.evidence += " in family '" + family + "'";
+          return fact;
+        }
+        const std::string digest = json::get_string(judged.body, "digest", "a judgement");
+        if (run > 0) {
+          if (digest != digests.back()) {
+            fact.verdict = Verdict::nondeterministic;
+            fact.evidence = "a second run over the same inputs gave other bits in family '" + family + "'";
+          }
+          continue;
+        }
+        digests.push_back(digest);
+        expected.push_back(json::get_string(judged.body, "expected_digest", "a judgement"));
+        agents::CheckFact part;
+        const json::object wrapped{{"verdict", "ok"}, {"evidence", ""}, {"errors", json::at(judged.body, "errors", "a judgement")}, {"input_sensitive", true}};
+        part = agents::check_fact_from_json(wrapped);
+        fact.errors.insert(fact.errors.end(), part.errors.begin(), part.errors.end());
+      }
+    }
+    for (std::size_t i = 1; i < digests.size(); ++i)
+      if ((digests[i] == digests[0]) && (expected[i] != expected[0])) fact.input_sensitive = false;
+    return fact;
+  }
+
+  agents::SampleFact measure(const agents::MeasureRequest& request) override {
+    agents::SampleFact fact;
+    fact.fresh_process = request.fresh_process;
+    const std::int64_t begin = monotonic_ns();
+    for (const agents::Subject& subject : request.subjects) fact.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}});
+    if (request.fresh_process) run_.reset();
+    // A subject that kills the worker is named by the progress file, and the others are measured again without it.
+    for (;;) {
+      std::vector<std::size_t> alive;
+      for (std::size_t i = 0; i < fact.subjects.size(); ++i)
+        if (fact.subjects[i].verdict == Verdict::ok) alive.push_back(i);
+      if (alive.empty() || measure_alive(request, alive, fact)) break;
+    }
+    fact.wall_ns = monotonic_ns() - begin;
+    return fact;
+  }
+
+ private:
+  struct Lane {
+    std::unique_ptr<WorkerProcess> worker;
+    std::filesystem::path scratch;
+    std::size_t request = 0;
+    std::int64_t timeout_ns = 0, deadline_ns = 0;
+    bool busy = false;
+  };
+
+  void begin(Lane& lane, std::size_t index, const agents::BuildRequest& request, std::size_t number) {
+    lane.scratch = staging_.fresh_folder("build-" + std::to_string(number));
+    if (!lane.worker || !lane.worker->alive())
+      lane.worker = std::make_unique<WorkerProcess>(Launch{options_.worker, "build", {options_.include_dir.string(), lane.scratch.string()}});
+    Frame frame;
+    frame.body = {{"file_name", request.kernel.file_name}, {"flags", json::to_array(request.kernel.compile_flags)},
+                  {"libraries", json::to_array(request.kernel.libraries)}, {"timeout_ns", request.timeout_ns}};
+    frame.fds.push_back(sealed_file("source", request.kernel.source));
+    lane.worker->send(frame);
+    lane.request = index;
+    lane.timeout_ns = request.timeout_ns;
+    lane.deadline_ns = monotonic_ns() + request.timeout_ns + kSecond;  // the worker's own limit comes first
+    lane.busy = true;
+  }
+
+  agents::BuildFact finish(Lane& lane) {
+    lane.busy = false;
+    agents::BuildFact fact;
+    const Answer answer = lane.worker->receive(lane.deadline_ns);
+    // The scratch folder is the worker's only writable place, so it ends with its build.
+    lane.worker.reset();
+    if (answer.kind == Answer::Kind::hung) {
+      fact.verdict = Verdict::build_timeout;
+      fact.build_ns = lane.timeout_ns;
+      return fact;
+    }
+    if (answer.kind == Answer::Kind::crashed) {
+      fact.verdict = Verdict::build_failed;
+      fact.diagnostics = {{"", 0, "error", "the build worker was " + answer.evidence}};
+      return fact;
+    }
+    const json::object& body = answer.frame.body;
+    fact.build_ns = json::get_int(body, "build_ns", "a build reply");
+    for (const json::value& item : json::as_array(json::at(body, "diagnostics", "a build reply"), "diagnostics")) {
+      const json::object& d = json::as_object(item, "a diagnostic");
+      fact.diagnostics.push_back({json::get_string(d, "file", "a diagnostic"), static_cast<std::int32_t>(json::get_int(d, "line", "a diagnostic")),
+                                  json::get_string(d, "severity", "a diagnostic"), json::get_string(d, "message", "a diagnostic")});
+    }
+    fact.verdict = agents::verdict_from_name(json::get_string(body, "outcome", "a build reply"));
+    if (fact.verdict != Verdict::ok) return fact;
+    if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot use a build reply: it has no object");
+    const Mapped object(answer.frame.fds.front().get(), Mapped::Access::read, 64u << 20);
+    fact.object_bytes = static_cast<std::int64_t>(object.bytes().size());
+    fact.object = objects_.put(object.text());
+    return fact;
+  }
+
+  WorkerProcess& run_worker() {
+    if (!run_ || !run_->alive()) run_ = std::make_unique<WorkerProcess>(Launch{options_.worker, "run", {staging_.root().string()}});
+    return *run_;
+  }
+
+  WorkerProcess& oracle_worker() {
+    if (!oracle_ || !oracle_->alive()) {
+      oracle_ = std::make_unique<WorkerProcess>(Launch{options_.worker, "oracle", {std::to_string(std::max(1u, std::thread::hardware_concurrency()))}});
+      given_.clear();
+    }
+    return *oracle_;
+  }
+
+  Frame ask_oracle(const Frame& request) {
+    Answer answer = oracle_worker().call(request, kOracleNs);
+    if (answer.kind != Answer::Kind::answered)
+      throw Error(ErrorCode::unavailable, "cannot compute the expected outputs: the oracle worker was " + answer.evidence, "kctl doctor");
+    return std::move(answer.frame);
+  }
+
+  void give_graph(const std::string& graph, const std::string& constants) {
+    (void)oracle_worker();
+    if (given_ == graph) return;
+    Frame frame;
+    frame.body = {{"op", "graph"}, {"graph", graph}};
+    frame.fds.emplace_back(::open(objects_.path(graph).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!constants.empty()) frame.fds.emplace_back(::open(objects_.path(constants).c_str(), O_RDONLY | O_CLOEXEC));
+    (void)ask_oracle(frame);
+    given_ = graph;
+  }
+
+  // One run of the candidate over fresh memory; sets the verdict when it did not survive or wrote where it must not.
+  Frame run_once(const std::filesystem::path& directory, const json::object& key, int poison, std::int64_t timeout_ns, agents::CheckFact& fact) {
+    Frame ask;
+    ask.body = key;
+    ask.body["op"] = "arena";
+    ask.body["poison"] = poison;
+    Frame arena = ask_oracle(ask);
+
+    Frame request;
+    request.body = {{"op", "check"}, {"directory", directory.string()}, {"layout", json::at(arena.body, "layout", "an arena")}};
+    request.fds.push_back(std::move(arena.fds.at(0)));
+    // The parent keeps its own descriptor: sending duplicates it.
+    const Answer answer = run_worker().call(request, timeout_ns);
+    if (answer.kind != Answer::Kind::answered) {
+      fact.verdict = verdict_of(answer.kind);
+      fact.evidence = answer.evidence;
+      return {};
+    }
+    if (const auto refused = json::find_string(answer.frame.body, "refused", "a run reply")) {
+      fact.verdict = Verdict::launch_failed;
+      fact.evidence = *refused;
+      return {};
+    }
+    Frame judge;
+    judge.body = key;
+    judge.body["op"] = "judge";
+    judge.fds = std::move(request.fds);
+    Frame judged = ask_oracle(judge);
+    const std::int64_t guard = json::get_int(judged.body, "guard", "a judgement");
+    const std::int64_t input = json::get_int(judged.body, "input", "a judgement");
+    if (guard >= 0 || input >= 0) {
+      fact.verdict = Verdict::out_of_bounds;
+      fact.evidence = guard >= 0 ? "a guard byte at offset " + std::to_string(guard) + " was overwritten" : "input " + std::to_string(input) + " was changed";
+    }
+    return judged;
+  }
+
+  // True when the worker answered; false when a subject was struck off and the rest must be measured again.
+  bool measure_alive(const agents::MeasureRequest& request, const std::vector<std::size_t>& alive, agents::SampleFact& fact) {
+    Frame frame;
+    json::array subjects;
+    for (const std::size_t i : alive)
+      subjects.emplace_back(json::object{{"name", request.subjects[i].name}, {"directory", staging_.stage(request.subjects[i]).string()}});
+    frame.body = {{"op", "measure"}, {"subjects", subjects}, {"warmup", request.warmup}, {"samples", request.samples},
+                  {"cold", request.cold}, {"per_launch", request.per_launch}, {"seed", request.seed}};
+    frame.fds.push_back(memory_file("progress", 4096));
+    const std::int64_t flushes = request.cold ? std::int64_t{request.samples} * static_cast<std::int64_t>(alive.size()) : 0;
+    const Answer answer = run_worker().call(frame, request.timeout_ns + flushes * kSecond / 10);
+    if (answer.kind != Answer::Kind::answered) {
+      std::uint32_t index = 0;
+      const Mapped progress(frame.fds.front().get(), Mapped::Access::read);
+      std::memcpy(&index, progress.bytes().data(), sizeof index);
+      agents::SampleFact::Subject& culprit = fact.subjects[alive[std::min<std::size_t>(index, alive.size() - 1)]];
+      culprit.verdict = verdict_of(answer.kind);
+      culprit.evidence = answer.evidence;
+      return false;
+    }
+    read_samples(answer.frame.body, alive, fact);
+    return true;
+  }
+
+  static void read_samples(const json::object& body, const std::vector<std::size_t>& alive, agents::SampleFact& fact) {
+    const json::array& results = json::as_array(json::at(body, "subjects", "a run reply"), "subjects");
+    if (results.size() != alive.size()) throw Error(ErrorCode::corrupt, "cannot use a run worker's samples: it answered for other subjects");
+    const auto numbers = [](const json::value& v) {
+      std::vector<double> out;
+      for (const json::value& item : json::as_array(v, "samples")) out.push_back(item.to_number<double>());
+      return out;
+    };
+    for (std::size_t i = 0; i < alive.size(); ++i) {
+      const json::object& result = json::as_object(results[i], "a subject's samples");
+      agents::SampleFact::Subject& subject = fact.subjects[alive[i]];
+      if (const auto refused = json::find_string(result, "refused", "a subject's samples")) {
+        subject.verdict = Verdict::launch_failed;
+        subject.evidence = *refused;
+      }
+      subject.ns = numbers(json::at(result, "ns", "a subject's samples"));
+      if (const json::value* launches = result.if_contains("launch_ns"))
+        for (const json::value& one : json::as_array(*launches, "launch samples")) subject.launch_ns.push_back(numbers(one));
+    }
+    fact.cycles_per_ns = numbers(json::at(body, "cycles_per_ns", "a run reply"));
+  }
+
+  const BenchOptions options_;
+  ObjectSource& objects_;
+  Staging staging_;
+  std::unique_ptr<WorkerProcess> run_, oracle_;
+  std::string given_;  // the graph that the oracle holds last
+};
+
+}  // namespace
+
+std::unique_ptr<agents::Workbench> make_cpu_workbench(const BenchOptions& options, ObjectSource& objects) {
+  return std::make_unique<CpuWorkbench>(options, objects);
+}
+
+std::vector<std::string> sandbox_mechanisms(const BenchOptions& options) {
+  WorkerProcess worker({options.worker, "run", {options.staging.string()}});
+  return json::get_strings(worker.hello(), "sandbox", "a worker's hello");
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,44 @@
+// build: request {file_name, flags, libraries, timeout_ns} and the source as a file; reply {outcome, diagnostics, build_ns} and the
+// object as a sealed file.
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "daemon/targets/cpu/compile.h"
+#include "daemon/worker/inside/role.h"
+#include "daemon/worker/memory.h"
+
+namespace kiln::worker {
+
+Role build_role(const std::vector<std::string>& arguments) {
+  const std::filesystem::path include_dir = arguments.at(0), scratch = arguments.at(1);
+  Role role;
+  role.rules.read = {include_dir};
+  role.rules.write = {scratch};
+  role.rules.may_execute = true;
+  role.rules.memory_bytes = std::int64_t{4} << 30;
+  if (::chdir(scratch.c_str()) != 0) throw system_error("cannot enter '" + scratch.string() + "'", errno);
+  role.handle = [include_dir, scratch](Frame request) {
+    targets::cpu::CompileRequest compile;
+    compile.source = Mapped(request.fds.at(0).get(), Mapped::Access::read, 16u << 20).text();
+    compile.file_name = std::filesystem::path(json::get_string(request.body, "file_name", "a build request")).filename();
+    compile.flags = json::get_strings(request.body, "flags", "a build request");
+    compile.libraries = json::get_strings(request.body, "libraries", "a build request");
+    compile.include_root = include_dir;
+    compile.scratch = scratch;
+    compile.timeout_ns = json::get_int(request.body, "timeout_ns", "a build request");
+    const targets::cpu::CompileResult result = targets::cpu::compile(compile);
+    Frame reply;
+    json::array diagnostics;
+    for (const targets::cpu::Diagnostic& d : result.diagnostics)
+      diagnostics.emplace_back(json::object{{"file", d.file}, {"line", d.line}, {"severity", d.severity}, {"message", d.message.substr(0, 2000)}});
+    using Outcome = targets::cpu::CompileResult::Outcome;
+    reply.body = {{"outcome", result.outcome == Outcome::ok ? "ok" : result.outcome == Outcome::timeout ? "build_timeout" : "build_failed"},
+                  {"diagnostics", diagnostics}, {"build_ns", result.build_ns}};
+    if (result.outcome == Outcome::ok) reply.fds.push_back(sealed_file("object", result.object));
+    return reply;
+  };
+  return role;
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,142 @@
+// oracle: holds no generated code. Three requests:
+//   graph   {graph: digest} + graph JSON and constants            -> {}                       keeps the graph
+//   arena   {graph, family, seed, poison}                         -> {layout} + arena file    inputs made, outputs poisoned
+//   judge   {graph, family, seed} + arena file                    -> {guard, input, digest, expected_digest, errors}
+// Expected outputs are computed once per (graph, family, seed) and never leave this process.
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+
+#include "agents/graph/interpreter.h"
+#include "agents/graph/serialize.h"
+#include "daemon/worker/arena.h"
+#include "daemon/worker/compare.h"
+#include "daemon/worker/inputs.h"
+#include "daemon/worker/inside/role.h"
+#include "daemon/worker/memory.h"
+#include "runtime/base/digest.h"
+
+namespace kiln::worker {
+namespace {
+
+// What one family of inputs gives.
+struct Case {
+  std::vector<graph::Tensor> inputs, expected, plain;
+};
+
+class Oracle {
+ public:
+  explicit Oracle(int threads) : threads_(threads) {}
+
+  Frame handle(Frame request) {
+    const std::string op = json::get_string(request.body, "op", "an oracle request");
+    if (op == "graph") return keep_graph(request);
+    if (op == "arena") return make_arena(request);
+    if (op == "judge") return judge(request);
+    throw Error(ErrorCode::invalid_input, "cannot answer the oracle request '" + op + "'");
+  }
+
+ private:
+  Frame keep_graph(Frame& request) {
+    const std::string digest = json::get_string(request.body, "graph", "an oracle request");
+    const Mapped text(request.fds.at(0).get(), Mapped::Access::read);
+    const auto constants = request.fds.size() > 1 ? std::make_shared<Mapped>(request.fds[1].get(), Mapped::Access::read) : std::make_shared<Mapped>();
+    const json::value parsed = json::parse(text.text(), "a graph", {.bytes = std::size_t{256} << 20, .depth = 32});
+    if (graphs_.size() >= kKeep) {  // earlier regions are done with
+      graphs_.clear();
+      cases_.clear();
+    }
+    graphs_.insert_or_assign(digest, graph::graph_from_json(parsed, constants, constants->bytes()));
+    return {};
+  }
+
+  const graph::Graph& graph_of(const Frame& request) const {
+    const auto found = graphs_.find(json::get_string(request.body, "graph", "an oracle request"));
+    if (found == graphs_.end()) throw Error(ErrorCode::not_found, "cannot answer the oracle request: its graph was not given");
+    return found->second;
+  }
+
+  const Case& case_of(const Frame& request) {
+    const graph::Graph& g = graph_of(request);
+    const std::string family = json::get_string(request.body, "family", "an oracle request");
+    const auto seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "an oracle request"));
+    const std::string key = json::get_string(request.body, "graph", "an oracle request") + "/" + family + "/" + std::to_string(seed);
+    if (const auto found = cases_.find(key); found != cases_.end()) return found->second;
+    Case made;
+    const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
+    for (std::size_t i = 0; i < g.inputs.size(); ++i)
+      made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i));
+    made.expected = graph::evaluate(g, made.inputs, graph::Arithmetic::fp64, threads_);
+    made.plain = graph::evaluate(g, made.inputs, graph::Arithmetic::model, threads_);
+    return cases_.emplace(key, std::move(made)).first->second;
+  }
+
+  static ArenaLayout layout_of(const graph::Graph& g) {
+    std::vector<graph::TensorType> inputs, outputs;
+    for (const graph::ValueId id : g.inputs) inputs.push_back(g.type(id));
+    for (const graph::ValueId id : g.outputs) outputs.push_back(g.type(id));
+    return layout_arena(inputs, outputs);
+  }
+
+  Frame make_arena(const Frame& request) {
+    const Case& made = case_of(request);
+    const ArenaLayout layout = layout_of(graph_of(request));
+    UniqueFd fd = memory_file("arena", layout.total_bytes);
+    Mapped arena(fd.get(), Mapped::Access::write);
+    paint_arena(arena.writable(), layout, static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
+    for (std::size_t i = 0; i < made.inputs.size(); ++i)
+      std::copy(made.inputs[i].bytes.begin(), made.inputs[i].bytes.end(), arena.writable().begin() + static_cast<std::ptrdiff_t>(layout.inputs[i].offset));
+    Frame reply;
+    reply.body = {{"layout", to_json(layout)}};
+    reply.fds.push_back(std::move(fd));
+    return reply;
+  }
+
+  Frame judge(const Frame& request) {
+    const Case& made = case_of(request);
+    const ArenaLayout layout = layout_of(graph_of(request));
+    const Mapped arena(request.fds.at(0).get(), Mapped::Access::read);
+    if (arena.bytes().size() != layout.total_bytes) throw Error(ErrorCode::corrupt, "cannot judge an arena: its size is not what it was");
+    Sha256 digest, expected_digest;
+    json::array errors;
+    std::int64_t changed_input = -1;
+    for (std::size_t i = 0; i < made.inputs.size(); ++i) {
+      const auto now = arena.bytes().subspan(layout.inputs[i].offset, layout.inputs[i].bytes);
+      if (!std::equal(now.begin(), now.end(), made.inputs[i].bytes.begin())) changed_input = static_cast<std::int64_t>(i);
+    }
+    const std::string family = json::get_string(request.body, "family", "an oracle request");
+    for (std::size_t i = 0; i < made.expected.size(); ++i) {
+      const auto output = arena.bytes().subspan(layout.outputs[i].offset, layout.outputs[i].bytes);
+      digest.update(output);
+      expected_digest.update(made.expected[i].bytes);
+      agents::ErrorFact fact = compare_output(output, made.plain[i], made.expected[i]);
+      fact.family = family;
+      fact.output = static_cast<std::int32_t>(i);
+      agents::CheckFact one;
+      one.errors = {fact};
+      errors.emplace_back(agents::to_json(one).at("errors").as_array().at(0));
+    }
+    Frame reply;
+    reply.body = {{"guard", broken_guard(arena.bytes(), layout)}, {"input", changed_input}, {"digest", digest.finish_hex()},
+                  {"expected_digest", expected_digest.finish_hex()}, {"errors", errors}};
+    return reply;
+  }
+
+  static constexpr std::size_t kKeep = 8;
+  const int threads_;
+  std::map<std::string, graph::Graph> graphs_;
+  std::map<std::string, Case> cases_;
+};
+
+}  // namespace
+
+Role oracle_role(const std::vector<std::string>& arguments) {
+  Role role;
+  role.rules.file_bytes = std::int64_t{1} << 36;
+  const auto oracle = std::make_shared<Oracle>(std::max(1, std::atoi(arguments.at(0).c_str())));
+  role.handle = [oracle](Frame request) { return oracle->handle(std::move(request)); };
+  return role;
+}
+
+}  // namespace kiln::worker

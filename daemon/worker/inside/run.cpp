@@ -1,0 +1,230 @@
+// run: loads candidates through libkiln, the library that inference processes link. Requests:
+//   check    {directory, layout} + arena file                                        -> {} or {refused}
+//   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed} + progress file
+//            -> {subjects: [{name, refused} | {name, ns, launch_ns}], cycles_per_ns}
+// The progress file's first word is the index of the subject at work, so that the parent knows whom a crash belongs to.
+#include <time.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+
+#include "daemon/worker/arena.h"
+#include "daemon/worker/inputs.h"
+#include "daemon/worker/inside/role.h"
+#include "daemon/worker/memory.h"
+#include "runtime/kiln.h"
+
+namespace kiln::worker {
+namespace {
+
+// A refused plan is a fact about the candidate, not a failure of the worker.
+struct Refused { std::string why; };
+
+// A loaded candidate with buffers of its own.
+class Loaded {
+ public:
+  explicit Loaded(const std::string& directory) {
+    if (kiln_open(directory.c_str(), nullptr, &release_) != KILN_OK) throw Refused{kiln_last_error()};
+    if (kiln_session_create(release_, &session_) != KILN_OK) {
+      const std::string why = kiln_last_error();
+      kiln_close(release_);
+      throw Refused{why};
+    }
+  }
+  ~Loaded() {
+    kiln_session_destroy(session_);
+    kiln_close(release_);
+  }
+  Loaded(const Loaded&) = delete;
+  Loaded& operator=(const Loaded&) = delete;
+
+  void run_in(std::span<std::byte> arena, const ArenaLayout& layout) {
+    if (static_cast<int>(layout.inputs.size()) != kiln_input_count(release_) || static_cast<int>(layout.outputs.size()) != kiln_output_count(release_))
+      throw Refused{"the plan has other inputs or outputs than its graph"};
+    std::vector<const void*> inputs;
+    std::vector<void*> outputs;
+    kiln_tensor_info info{};
+    for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
+      (void)kiln_input_info(release_, static_cast<int>(i), &info);
+      if (static_cast<std::size_t>(info.bytes) != layout.inputs[i].bytes) throw Refused{"input " + std::to_string(i) + " of the plan has another size than its graph's"};
+      inputs.push_back(arena.data() + layout.inputs[i].offset);
+    }
+    for (std::size_t i = 0; i < layout.outputs.size(); ++i) {
+      (void)kiln_output_info(release_, static_cast<int>(i), &info);
+      if (static_cast<std::size_t>(info.bytes) != layout.outputs[i].bytes) throw Refused{"output " + std::to_string(i) + " of the plan has another size than its graph's"};
+      outputs.push_back(arena.data() + layout.outputs[i].offset);
+    }
+    if (kiln_run(session_, inputs.data(), outputs.data()) != KILN_OK) throw Refused{kiln_last_error()};
+  }
+
+  // Values for timing: N(0,1), and 0 or 1 for integers, which every index accepts.
+  void make_buffers(std::uint64_t seed) {
+    kiln_tensor_info info{};
+    for (int i = 0; i < kiln_input_count(release_); ++i) {
+      (void)kiln_input_info(release_, i, &info);
+      const graph::TensorType type{static_cast<graph::DType>(info.dtype), {info.shape, info.shape + info.rank}};
+      tensors_.push_back(make_input(type, std::nullopt, "normal", seed, static_cast<std::uint64_t>(i)));
+    }
+    for (int i = 0; i < kiln_output_count(release_); ++i) {
+      (void)kiln_output_info(release_, i, &info);
+      const graph::TensorType type{static_cast<graph::DType>(info.dtype), {info.shape, info.shape + info.rank}};
+      results_.push_back(graph::Tensor::zeros(type));
+    }
+    for (const graph::Tensor& tensor : tensors_) inputs_.push_back(tensor.bytes.data());
+    for (graph::Tensor& tensor : results_) outputs_.push_back(tensor.bytes.data());
+    launch_ns_.resize(static_cast<std::size_t>(kiln_launch_count(release_)));
+  }
+
+  // Wall nanoseconds of one call.
+  double sample(bool per_launch) {
+    timespec begin{}, end{};
+    ::clock_gettime(CLOCK_MONOTONIC, &begin);
+    const kiln_status status = per_launch ? kiln_run_timed(session_, inputs_.data(), outputs_.data(), launch_ns_.data())
+                                          : kiln_run(session_, inputs_.data(), outputs_.data());
+    ::clock_gettime(CLOCK_MONOTONIC, &end);
+    if (status != KILN_OK) throw Refused{kiln_last_error()};
+    return 1e9 * static_cast<double>(end.tv_sec - begin.tv_sec) + static_cast<double>(end.tv_nsec - begin.tv_nsec);
+  }
+  [[nodiscard]] const std::vector<double>& launch_ns() const { return launch_ns_; }
+
+ private:
+  kiln_release* release_ = nullptr;
+  kiln_session* session_ = nullptr;
+  std::vector<graph::Tensor> tensors_, results_;
+  std::vector<const void*> inputs_;
+  std::vector<void*> outputs_;
+  std::vector<double> launch_ns_;
+};
+
+// The clock of this core: a chain of dependent additions retires one per cycle whatever the machine is.
+double cycles_per_ns() {
+  constexpr int kSteps = 20'000;
+  timespec begin{}, end{};
+  std::uint64_t x = 1;
+  ::clock_gettime(CLOCK_MONOTONIC, &begin);
+  for (int i = 0; i < kSteps; ++i) {
+    x += 1;
+    asm volatile("" : "+r"(x));  // keeps each addition, and its dependence on the one before
+  }
+  ::clock_gettime(CLOCK_MONOTONIC, &end);
+  const double ns = 1e9 * static_cast<double>(end.tv_sec - begin.tv_sec) + static_cast<double>(end.tv_nsec - begin.tv_nsec);
+  return kSteps / std::max(ns, 1.0);
+}
+
+class Runner {
+ public:
+  Frame handle(Frame request) {
+    const std::string op = json::get_string(request.body, "op", "a run request");
+    if (op == "check") return check(request);
+    if (op == "measure") return measure(request);
+    throw Error(ErrorCode::invalid_input, "cannot answer the run request '" + op + "'");
+  }
+
+ private:
+  static Frame check(Frame& request) {
+    Frame reply;
+    Mapped arena(request.fds.at(0).get(), Mapped::Access::write);
+    const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
+    try {
+      Loaded loaded(json::get_string(request.body, "directory", "a run request"));
+      loaded.run_in(arena.writable(), layout);
+    } catch (const Refused& refused) {
+      reply.body = {{"refused", refused.why}};
+    }
+    return reply;
+  }
+
+  struct Entry {
+    std::string name, refused;
+    std::unique_ptr<Loaded> loaded;
+    std::vector<double> ns;
+    json::array launch_ns;
+  };
+
+  Frame measure(Frame& request) {
+    Mapped progress(request.fds.at(0).get(), Mapped::Access::write);
+    const auto at_work = [&](std::size_t i) {
+      const auto index = static_cast<std::uint32_t>(i);
+      std::memcpy(progress.writable().data(), &index, sizeof index);
+    };
+    const auto seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "a run request"));
+    const std::int64_t warmup = json::get_int(request.body, "warmup", "a run request");
+    const std::int64_t samples = json::get_int(request.body, "samples", "a run request");
+    const bool cold = json::get_bool(request.body, "cold", "a run request");
+    const bool per_launch = json::get_bool(request.body, "per_launch", "a run request");
+
+    std::vector<Entry> entries;
+    for (const json::value& item : json::as_array(json::at(request.body, "subjects", "a run request"), "subjects")) {
+      const json::object& subject = json::as_object(item, "a subject");
+      at_work(entries.size());
+      Entry& entry = entries.emplace_back();
+      entry.name = json::get_string(subject, "name", "a subject");
+      attempt(entry, [&] {
+        entry.loaded = std::make_unique<Loaded>(json::get_string(subject, "directory", "a subject"));
+        entry.loaded->make_buffers(seed);
+        for (std::int64_t i = 0; i < warmup; ++i) (void)entry.loaded->sample(false);
+      });
+    }
+    json::array clock;
+    for (std::int64_t round = 0; round < samples; ++round) {
+      clock.emplace_back(cycles_per_ns());
+      for (std::size_t i = 0; i < entries.size(); ++i) {
+        // Rotating order: nobody is always the one after the slowest.
+        const std::size_t index = (i + static_cast<std::size_t>(round)) % entries.size();
+        at_work(index);
+        Entry& entry = entries[index];
+        if (!entry.loaded) continue;
+        attempt(entry, [&] {
+          if (cold) flush();
+          else if (!per_launch) (void)entry.loaded->sample(false);  // puts back what the subject before pushed out of the caches
+          entry.ns.push_back(entry.loaded->sample(per_launch));
+          if (per_launch) entry.launch_ns.emplace_back(json::to_array(entry.loaded->launch_ns()));
+        });
+      }
+    }
+    Frame reply;
+    json::array subjects;
+    for (const Entry& entry : entries) {
+      json::object out{{"name", entry.name}};
+      if (!entry.loaded) out["refused"] = entry.refused;
+      out["ns"] = json::to_array(entry.ns);
+      if (per_launch) out["launch_ns"] = entry.launch_ns;
+      subjects.emplace_back(std::move(out));
+    }
+    reply.body = {{"subjects", subjects}, {"cycles_per_ns", clock}};
+    return reply;
+  }
+
+  template <class Work>
+  static void attempt(Entry& entry, Work work) {
+    try {
+      work();
+    } catch (const Refused& refused) {
+      entry.refused = refused.why;
+      entry.loaded.reset();
+    }
+  }
+
+  // Writes twice the last-level cache, capped where that would cost more than what is measured.
+  void flush() {
+    if (flush_.empty()) flush_.assign(std::size_t{256} << 20, std::byte{1});
+    for (std::size_t i = 0; i < flush_.size(); i += 64) flush_[i] = static_cast<std::byte>(static_cast<unsigned>(flush_[i]) + 1);
+    asm volatile("" ::"r"(flush_.data()) : "memory");
+  }
+
+  std::vector<std::byte> flush_;
+};
+
+}  // namespace
+
+Role run_role(const std::vector<std::string>& arguments) {
+  Role role;
+  role.rules.read = {arguments.at(0)};
+  role.rules.file_bytes = std::int64_t{1} << 36;
+  const auto runner = std::make_shared<Runner>();
+  role.handle = [runner](Frame request) { return runner->handle(std::move(request)); };
+  return role;
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,168 @@
+#include "daemon/worker/sandbox.h"
+
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "runtime/base/error.h"
+#include "runtime/base/unique_fd.h"
+
+namespace kiln::worker {
+namespace {
+
+bool write_text(const char* path, const std::string& text) {
+  const UniqueFd fd(::open(path, O_WRONLY | O_CLOEXEC));
+  return fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+void set_limit(__rlimit_resource which, std::int64_t value) {
+  const rlimit limit{static_cast<rlim_t>(value), static_cast<rlim_t>(value)};
+  if (::setrlimit(which, &limit) != 0) throw system_error("cannot set a resource limit", errno);
+}
+
+void limit_resources(const SandboxRules& rules) {
+  set_limit(RLIMIT_CORE, 0);
+  set_limit(RLIMIT_NOFILE, 256);
+  set_limit(RLIMIT_FSIZE, rules.file_bytes);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  if (rules.memory_bytes > 0) set_limit(RLIMIT_AS, rules.memory_bytes);  // a sanitizer's shadow alone needs terabytes
+#endif
+  if (rules.cpu_seconds > 0) set_limit(RLIMIT_CPU, rules.cpu_seconds);
+}
+
+// Its own user namespace maps only itself; with it come an empty network and message-queue namespace.
+void unshare_namespaces(std::vector<std::string>& active) {
+  const uid_t uid = ::getuid();
+  const gid_t gid = ::getgid();
+  if (::unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWIPC) != 0) return;
+  (void)write_text("/proc/self/setgroups", "deny");  // without it the gid map is refused, and gid 65534 serves as well
+  (void)write_text("/proc/self/uid_map", std::to_string(uid) + " " + std::to_string(uid) + " 1");
+  (void)write_text("/proc/self/gid_map", std::to_string(gid) + " " + std::to_string(gid) + " 1");
+  active.insert(active.end(), {"user_namespace", "network_namespace"});
+}
+
+constexpr std::uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE;
+constexpr std::uint64_t kFileOnly = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE;
+constexpr std::uint64_t kEverything = (std::uint64_t{LANDLOCK_ACCESS_FS_MAKE_SYM} << 1) - 1;  // ABI 1
+constexpr std::uint64_t kRefer = 1u << 13, kTruncate = 1u << 14;                              // ABI 2 and 3
+
+void allow(int ruleset, const std::filesystem::path& path, std::uint64_t access) {
+  const UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!fd) return;  // what does not exist needs no rule
+  std::error_code ignored;
+  if (!std::filesystem::is_directory(path, ignored)) access &= kFileOnly | kTruncate;
+  landlock_path_beneath_attr rule{};
+  rule.allowed_access = access;
+  rule.parent_fd = fd.get();
+  if (::syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
+    throw system_error("cannot add a Landlock rule for '" + path.string() + "'", errno);
+}
+
+void enter_landlock(const SandboxRules& rules, std::vector<std::string>& active) {
+  const long abi = ::syscall(SYS_landlock_create_ruleset, nullptr, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (abi < 1) return;
+  std::uint64_t handled = kEverything;
+  if (abi >= 2) handled |= kRefer;
+  if (abi >= 3) handled |= kTruncate;
+  landlock_ruleset_attr attributes{};
+  attributes.handled_access_fs = handled;
+  const UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
+  if (!ruleset) throw system_error("cannot make a Landlock ruleset", errno);
+  // Libraries and tools; the loader's cache; what OpenMP and the C library read of the machine. No /etc beside, no /home.
+  for (const char* path : {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/proc/cpuinfo", "/proc/meminfo",
+                           "/proc/self", "/sys/devices/system", "/dev/urandom"})
+    allow(ruleset.get(), path, kRead);
+  for (const char* path : {"/dev/null", "/dev/zero"}) allow(ruleset.get(), path, kFileOnly);
+  for (const auto& path : rules.read) allow(ruleset.get(), path, kRead);
+  for (const auto& path : rules.write) allow(ruleset.get(), path, handled);
+  if (::syscall(SYS_landlock_restrict_self, ruleset.get(), 0) != 0) throw system_error("cannot enter Landlock", errno);
+  active.push_back("landlock:" + std::to_string(abi));
+}
+
+// Why each group is refused: a socket is a way out; tracing and foreign memory reach other workers; namespaces, mounts, keys,
+// modules, bpf, perf, io_uring and userfaultfd are the kernel's widest surfaces and no kernel template needs them.
+void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) {
+  scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
+  if (!filter) throw Error(ErrorCode::internal, "cannot make a seccomp filter");
+  const auto check = [&](int failed, const std::string& what) {
+    if (failed == 0) return;
+    ::seccomp_release(filter);
+    throw system_error("cannot add '" + what + "' to the seccomp filter", -failed);
+  };
+  const auto deny = [&](const char* call) {
+    const int number = ::seccomp_syscall_resolve_name(call);
+    if (number != __NR_SCMP_ERROR) check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0), call);
+  };
+  for (const char* call :
+       {"socket", "connect", "bind", "listen", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
+        "kcmp", "mount", "umount2", "pivot_root", "chroot", "move_mount", "fsopen", "fsmount", "open_tree", "setns", "unshare", "bpf",
+        "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl",
+        "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "reboot", "swapon",
+        "swapoff", "acct", "quotactl", "syslog", "iopl", "ioperm", "settimeofday", "clock_settime", "adjtimex", "sethostname", "setdomainname", "personality"})
+    deny(call);
+  if (!rules.may_execute) {
+    for (const char* call : {"execve", "execveat", "fork", "vfork", "kill", "pidfd_send_signal"}) deny(call);
+    // Threads are clones that share memory; anything else would be a process. clone3 hides its flags behind a pointer, and
+    // the C library falls back to clone when it is missing.
+    check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VM, 0)), "clone");
+    check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3");
+  }
+  check(::seccomp_load(filter), "the filter");
+  ::seccomp_release(filter);
+  active.push_back("seccomp");
+}
+
+bool has(const std::vector<std::string>& active, std::string_view prefix) {
+  return std::any_of(active.begin(), active.end(), [&](const std::string& item) { return item.starts_with(prefix); });
+}
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw Error(ErrorCode::permission, "cannot work: the sandbox is not in force: " + what, "kctl doctor");
+}
+
+}  // namespace
+
+std::vector<std::string> enter_sandbox(const SandboxRules& rules) {
+  std::vector<std::string> active;
+  unshare_namespaces(active);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw system_error("cannot give up new privileges", errno);
+  active.emplace_back("no_new_privs");
+  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw system_error("cannot become undumpable", errno);
+  limit_resources(rules);
+  active.emplace_back("rlimits");
+  enter_landlock(rules, active);
+  enter_seccomp(rules, active);
+  return active;
+}
+
+void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& active) {
+  if (has(active, "seccomp")) {
+    if (const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0)); fd) refuse("a network socket could be made");
+    if (const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0)); fd) refuse("a local socket could be made");
+    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0) refuse("ptrace is allowed");
+    if (!rules.may_execute) {
+      if (::kill(::getppid(), 0) == 0) refuse("the parent can be signalled");
+      char name[] = "/nonexistent";
+      char* argv[] = {name, nullptr};
+      if (::execve(name, argv, nullptr) != 0 && errno != EPERM) refuse("programs can be started");
+    }
+  }
+  if (has(active, "landlock")) {
+    for (const char* path : {"/etc/passwd", "/etc/hostname"})
+      if (const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC)); fd) refuse(std::string("'") + path + "' can be read");
+    if (const UniqueFd fd(::open("/tmp/.kiln-sandbox-test", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); fd) refuse("a file can be made in /tmp");
+  }
+}
+
+}  // namespace kiln::worker
