@@ -14,7 +14,7 @@ struct CompileRequest {
   std::string source;
   std::vector<std::string> flags;      // beyond base_flags()
   std::vector<std::string> libraries;  // "dnnl"
-  std::filesystem::path include_dir; // holds runtime/kernel_abi.h
+  std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   std::filesystem::path scratch;       // an existing folder that this build has to itself
   std::int64_t timeout_ns = 30'000'000'000;
 };
