@@ -34,7 +34,7 @@ class CpuWorkbench : public agents::Workbench {
     if (answer.kind != Answer::Kind::answered)
       throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence, "kctl doctor");
     agents::NodeFacts facts = agents::node_facts_from_json(answer.frame.body);
-    facts.compiler = targets::cpu::compiler_version(staging_.fresh_folder("version"));
+    facts.compiler = targets::cpu::compiler_version();
     facts.sandbox = json::get_strings(run_worker().hello(), "sandbox", "a worker's hello");
     return facts;
   }

@@ -24,18 +24,17 @@ Role build_role(const std::vector<std::string>& arguments) {
     compile.file_name = std::filesystem::path(json::get_string(request.body, "file_name", "a build request")).filename();
     compile.flags = json::get_strings(request.body, "flags", "a build request");
     compile.libraries = json::get_strings(request.body, "libraries", "a build request");
-    compile.include_root = include_dir;
+    compile.include_dir = include_dir;
     compile.scratch = scratch;
     compile.timeout_ns = json::get_int(request.body, "timeout_ns", "a build request");
     const targets::cpu::CompileResult result = targets::cpu::compile(compile);
     Frame reply;
     json::array diagnostics;
-    for (const targets::cpu::Diagnostic& d : result.diagnostics)
+    for (const targets::cpu::CompileDiagnostic& d : result.diagnostics)
       diagnostics.emplace_back(json::object{{"file", d.file}, {"line", d.line}, {"severity", d.severity}, {"message", d.message.substr(0, 2000)}});
-    using Outcome = targets::cpu::CompileResult::Outcome;
-    reply.body = {{"outcome", result.outcome == Outcome::ok ? "ok" : result.outcome == Outcome::timeout ? "build_timeout" : "build_failed"},
-                  {"diagnostics", diagnostics}, {"build_ns", result.build_ns}};
-    if (result.outcome == Outcome::ok) reply.fds.push_back(sealed_file("object", result.object));
+    reply.body = {{"outcome", result.ok ? "ok" : result.timeout ? "build_timeout" : "build_failed"}, {"diagnostics", diagnostics},
+                  {"build_ns", result.build_ns}};
+    if (result.ok) reply.fds.push_back(sealed_file("object", result.object));
     return reply;
   };
   return role;

@@ -14,10 +14,10 @@ Role probe_role(const std::vector<std::string>& arguments) {
   role.rules.read = {"/sys/fs/cgroup", "/sys/class", "/sys/bus", "/proc"};
   const int threads = std::atoi(arguments.at(0).c_str());
   role.handle = [threads](const Frame&) {
-    const targets::cpu::Detection cpu = targets::cpu::detect();
-    const targets::cpu::Ceilings ceilings = targets::cpu::measure_ceilings({cpu.l1d_bytes, cpu.l2_bytes, cpu.l3_bytes}, threads > 0 ? std::min(threads, cpu.cores) : cpu.cores);
+    const targets::cpu::CpuDescription cpu = targets::cpu::detect();
+    const targets::cpu::Ceilings ceilings = targets::cpu::measure_ceilings(cpu, threads > 0 ? std::min(threads, cpu.cores) : cpu.cores);
     agents::NodeFacts facts;
-    facts.cpu_model = cpu.cpu_model;
+    facts.cpu_model = cpu.model;
     facts.features = cpu.features;
     facts.cores = cpu.cores;
     facts.numa_nodes = cpu.numa_nodes;
