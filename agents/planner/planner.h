@@ -14,9 +14,13 @@
 
 namespace kiln::agents {
 
-// Op by op, as a framework would run it: each node its own region; views that need no copy fold into the reader or
-// writer where the vendor library takes strides, and are copies otherwise. What the baseline plan is made from.
+// Op by op, as a framework would run it: each node its own region, but for the bias of a product with a weight, which
+// every vendor's call takes; views that need no copy fold into the reader or writer where strides express them, and are
+// copies otherwise. What the baseline plan is made from.
 [[nodiscard]] Partition partition_op_by_op(const graph::Graph& workload);
+
+// The workload with Attention as matmul, scale and mask, softmax, matmul: what a framework without a fused call runs.
+[[nodiscard]] graph::Graph expand_composites(const graph::Graph& workload);
 
 // The baseline's own graph (composites such as Attention expanded into what a framework would call) and its partition.
 struct Baseline {

@@ -1,0 +1,94 @@
+// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then chains of row
+// reductions; then what is left of pointwise.
+#include <algorithm>
+
+#include "agents/planner/grouping.h"
+#include "agents/planner/planner.h"
+
+namespace kiln::agents {
+namespace {
+
+using graph::ValueId;
+
+struct Kinds { bool heavy = false, rows = false; };
+
+Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
+  Kinds kinds;
+  for (const std::int32_t n : nodes) {
+    const graph::Op& op = g.nodes[static_cast<std::size_t>(n)].op;
+    const bool rows = std::holds_alternative<graph::Reduce>(op) || std::holds_alternative<graph::Softmax>(op) ||
+                      std::holds_alternative<graph::LayerNorm>(op);
+    kinds.rows = kinds.rows || rows;
+    kinds.heavy = kinds.heavy || (!rows && !std::holds_alternative<graph::Pointwise>(op));
+  }
+  return kinds;
+}
+
+std::int64_t largest(const graph::Graph& g, const Grouping::Nodes& nodes) {
+  std::int64_t most = 0;
+  for (const std::int32_t n : nodes)
+    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].outputs) most = std::max(most, graph::element_count(g.type(v).shape));
+  return most;
+}
+
+// A small result that a larger kernel broadcasts would be computed again for each of its elements: 4 is where two
+// transfers of a float (8 bytes) are cheaper than a handful of operations more per element.
+bool recomputes(const graph::Graph& g, const Grouping::Nodes& from, const Grouping::Nodes& to) {
+  return largest(g, from) * 4 < largest(g, to);
+}
+
+template <class Allowed>
+void merge_all(Grouping& groups, Allowed allowed) {
+  for (bool again = true; again;) {
+    again = false;
+    for (const Grouping::Edge edge : groups.edges()) {
+      if (groups.compute(edge.from).empty() || groups.compute(edge.to).empty()) continue;  // merged in this round
+      if (allowed(groups.compute(edge.from), groups.compute(edge.to)) && groups.merge(edge)) again = true;
+    }
+  }
+}
+
+// The bias that a framework hands to the same library call as the product: a one-dimensional constant added to nothing
+// but the product with a constant.
+bool is_bias(const graph::Graph& g, const Grouping::Nodes& from, const Grouping::Nodes& to) {
+  if (from.size() != 1 || to.size() != 1) return false;
+  const graph::Node& product = g.nodes[static_cast<std::size_t>(*from.begin())];
+  const graph::Node& sum = g.nodes[static_cast<std::size_t>(*to.begin())];
+  const auto* expr = std::get_if<graph::Pointwise>(&sum.op);
+  if (!std::holds_alternative<graph::MatMul>(product.op) || !g.is_constant(product.inputs[1]) || !expr) return false;
+  if (sum.inputs.size() != 2 || expr->expr.results.size() != 1 || expr->expr.nodes.size() != 3) return false;
+  if (expr->expr.nodes[static_cast<std::size_t>(expr->expr.results[0])].op != graph::ExprOp::add) return false;
+  const ValueId other = sum.inputs[sum.inputs[0] == product.outputs[0] ? 1 : 0];
+  const bool direct = std::find(sum.inputs.begin(), sum.inputs.end(), product.outputs[0]) != sum.inputs.end();
+  std::size_t users = 0;
+  for (const graph::Node& node : g.nodes)
+    users += static_cast<std::size_t>(std::count(node.inputs.begin(), node.inputs.end(), product.outputs[0]));
+  return direct && users == 1 && g.is_constant(other) && g.type(other).shape.size() == 1;
+}
+
+}  // namespace
+
+Partition partition_op_by_op(const graph::Graph& workload) {
+  Grouping groups(workload);
+  merge_all(groups, [&](const auto& from, const auto& to) { return is_bias(workload, from, to); });
+  return groups.partition();
+}
+
+Partition partition_fused(const graph::Graph& workload) {
+  Grouping groups(workload);
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return a.heavy && !b.heavy && !b.rows;
+  });
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return !a.heavy && !b.heavy && (a.rows || b.rows) && (a.rows || !recomputes(workload, from, to));
+  });
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return !a.heavy && !b.heavy && !a.rows && !b.rows && !recomputes(workload, from, to);
+  });
+  return groups.partition();
+}
+
+}  // namespace kiln::agents

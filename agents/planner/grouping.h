@@ -1,0 +1,62 @@
+// Groups of compute nodes that become regions. Views belong to no group: a region folds into its indexing those that lie
+// on its way, each region its own copy of them; what nobody can fold is written in place by its producer, or copied.
+// Invariant: the groups can be put in an order that runs. Internal to the planner.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agents/region/region.h"
+
+namespace kiln::agents {
+
+class Grouping {
+ public:
+  using Nodes = std::set<std::int32_t>;
+
+  // Each compute node is its own group.
+  explicit Grouping(const graph::Graph& workload);
+
+  struct Edge { std::int32_t from, to; };  // groups: a result of `from` is read by `to`, maybe through views
+  [[nodiscard]] std::vector<Edge> edges() const;
+  [[nodiscard]] const Nodes& compute(std::int32_t group) const { return groups_[static_cast<std::size_t>(group)].compute; }
+
+  // Merges when the result is one kernel, can still be ordered, folds every view that the parts fold, and moves fewer
+  // bytes than they do. `to` is empty afterwards.
+  bool merge(Edge edge);
+
+  [[nodiscard]] Partition partition() const;
+
+ private:
+  struct Group {
+    Nodes compute;
+    Nodes folded;  // compute and the views that it folds
+  };
+  [[nodiscard]] bool is_view(std::int32_t node) const;
+  [[nodiscard]] std::int32_t producer(graph::ValueId v) const { return producers_[static_cast<std::size_t>(v)]; }
+  [[nodiscard]] Nodes chain_behind(graph::ValueId v) const;        // the views between v and what computes it
+  [[nodiscard]] graph::ValueId base_of(graph::ValueId v) const;    // that value
+  [[nodiscard]] bool leaves(graph::ValueId v, const Nodes& compute) const;
+  [[nodiscard]] std::optional<Nodes> fold(const Nodes& compute) const;
+  [[nodiscard]] bool lowers(const Nodes& nodes, const Nodes& compute) const;
+  [[nodiscard]] double bytes(const Nodes& nodes, const Nodes& compute) const;
+  [[nodiscard]] std::vector<graph::ValueId> outputs_of(const Nodes& nodes, const Nodes& compute) const;
+  [[nodiscard]] bool acyclic(const std::vector<std::int32_t>& group_of) const;
+
+  // The groups with copies added and the values that each writes; see partition().
+  struct Draft { Nodes nodes; std::set<graph::ValueId> outputs; std::set<graph::ValueId> adopted; };
+  [[nodiscard]] std::vector<Draft> drafts(const std::set<graph::ValueId>& copied) const;
+  [[nodiscard]] std::set<graph::ValueId> reads_of(const Nodes& nodes) const;
+
+  const graph::Graph& g_;
+  std::vector<std::int32_t> producers_;           // per value: node, -1
+  std::vector<std::vector<std::int32_t>> users_;  // per value: nodes
+  std::set<graph::ValueId> outputs_;
+  std::vector<std::int32_t> group_of_;            // per node, -1 for views
+  std::vector<Group> groups_;
+};
+
+}  // namespace kiln::agents
