@@ -1,0 +1,117 @@
+// Server-sent events (WHATWG HTML, "Server-sent events"): a view of the store's event table that a client may leave and
+// come back to. Memory per reader is one batch; a reader that does not take it in time is dropped and comes back
+// with Last-Event-ID.
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/beast/http.hpp>
+
+#include "daemon/control/connection.h"
+#include "daemon/control/rows.h"
+
+namespace kiln::control {
+namespace {
+
+namespace http = beast::http;
+constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+constexpr std::int32_t kBatch = 64;
+
+bool concerns(const store::Event& event, const std::string& job) {
+  if (job.empty() || event.subject == job) return true;
+  const json::value* named = event.detail.if_contains("job");
+  return named != nullptr && named->is_string() && std::string_view(named->get_string()) == job;
+}
+
+std::string text_of(const store::Event& event) {
+  return "id: " + std::to_string(event.serial) + "\nevent: " + event.kind + "\ndata: " + json::canonical(to_json(event)) + "\n\n";
+}
+
+struct Reader {
+  explicit Reader(const asio::any_io_executor& executor) : bell(executor) {}
+  asio::steady_timer bell;
+  bool gone = false;
+};
+
+// A reader says nothing after its request: what arrives, the end of the stream above all, means that it is gone.
+asio::awaitable<void> watch(ConnectionPtr connection, std::shared_ptr<Reader> reader) {
+  char byte = 0;
+  (void)co_await connection->stream.async_read_some(asio::buffer(&byte, 1), kToken);  // ignoring the result: any means gone
+  reader->gone = true;
+  reader->bell.cancel();
+}
+
+asio::awaitable<bool> write_chunk(CorePtr core, ConnectionPtr connection, std::string text) {
+  connection->stream.expires_after(core->options.limits.slow_reader);
+  const auto [error, bytes] = co_await asio::async_write(connection->stream, http::make_chunk(asio::buffer(text)), kToken);
+  if (error == beast::error::timeout) {
+    ++core->context.figures.readers_dropped;
+    core->note("dropped an event reader of uid " + std::to_string(connection->peer.uid) + ": it did not take its bytes in time", true);
+  }
+  co_return !error;
+}
+
+asio::awaitable<bool> write_head(CorePtr core, ConnectionPtr connection, unsigned http_version) {
+  http::response<http::empty_body> head(http::status::ok, http_version);
+  head.set(http::field::content_type, "text/event-stream");
+  head.set(http::field::cache_control, "no-store");
+  head.keep_alive(false);
+  head.chunked(true);
+  http::response_serializer<http::empty_body> serializer(head);
+  connection->stream.expires_after(core->options.limits.slow_reader);
+  const auto [error, bytes] = co_await http::async_write_header(connection->stream, serializer, kToken);
+  co_return !error;
+}
+
+struct Waiting {  // in the hub's list for as long as this lives
+  EventHub& hub;
+  asio::steady_timer& bell;
+  Waiting(EventHub& h, asio::steady_timer& b) : hub(h), bell(b) { hub.enter(bell); }
+  ~Waiting() { hub.leave(bell); }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+};
+
+asio::awaitable<void> farewell(CorePtr core, ConnectionPtr connection) {
+  if (!co_await write_chunk(core, connection, "event: bye\ndata: {\"reason\":\"the daemon stops\"}\n\n")) co_return;
+  const auto [error, bytes] = co_await asio::async_write(connection->stream, http::make_chunk_last(), kToken);
+  boost::ignore_unused(error, bytes);  // ignoring: the stream ends either way
+}
+
+}  // namespace
+
+asio::awaitable<void> stream_events(CorePtr core, ConnectionPtr connection, Request request, unsigned http_version) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  const auto asked = request.query.find("job");
+  const std::string job = asked == request.query.end() ? std::string() : asked->second;
+  std::int64_t serial = request.last_event_id.value_or(query_int(request, "after", 0, 0, std::numeric_limits<std::int64_t>::max()));
+
+  const auto reader = std::make_shared<Reader>(executor);
+  connection->stream.expires_never();
+  asio::co_spawn(executor, watch(connection, reader), asio::detached);
+  if (!co_await write_head(core, connection, http_version)) co_return;
+  if (!co_await write_chunk(core, connection, ": kiln events\n\n")) co_return;
+
+  const Waiting waiting(*core->hub, reader->bell);
+  while (!reader->gone) {
+    if (core->context.draining) co_return co_await farewell(core, connection);
+    std::string text;
+    const std::vector<store::Event> batch = core->hub->after(serial, kBatch);
+    for (const store::Event& event : batch) {
+      serial = event.serial;
+      if (concerns(event, job)) text += text_of(event);
+    }
+    if (batch.empty()) {
+      reader->bell.expires_after(core->options.limits.heartbeat);
+      const auto [woken] = co_await reader->bell.async_wait(kToken);
+      if (woken || reader->gone) continue;
+      text = ": heartbeat\n\n";
+    }
+    if (!text.empty() && !co_await write_chunk(core, connection, std::move(text))) co_return;
+  }
+}
+
+}  // namespace kiln::control

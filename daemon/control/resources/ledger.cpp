@@ -1,0 +1,33 @@
+#include <limits>
+
+#include "daemon/control/resources/resources.h"
+#include "daemon/control/rows.h"
+#include "runtime/base/error.h"
+
+namespace kiln::control {
+
+Answer get_audit(Context& context, const Request& request) {
+  const std::int64_t after = query_int(request, "after", -1, -1, std::numeric_limits<std::int64_t>::max());
+  const auto limit = static_cast<std::int32_t>(query_int(request, "limit", 1000, 1, 1000));
+  json::array rows;
+  for (const store::AuditRow& row : context.services.store.audit(after, limit)) rows.emplace_back(to_json(row));
+  return json_answer(json::object{{"audit", std::move(rows)}});
+}
+
+Answer get_ledger(Context& context, const Request&) {
+  const store::LedgerHead head = context.services.store.ledger_head();
+  return json_answer(json::object{{"size", head.size}, {"root", head.root}, {"checkpoint", head.checkpoint}});
+}
+
+Answer post_ledger_verify(Context& context, const Request&) {
+  if (context.verifying.exchange(true))
+    throw Error(ErrorCode::conflict, "cannot verify the ledger: another verification is running", "wait for its end");
+  struct Done {
+    std::atomic<bool>& flag;
+    ~Done() { flag = false; }
+  } done{context.verifying};
+  const std::int64_t entries = context.services.store.verify_ledger();
+  return json_answer(json::object{{"valid", true}, {"entries", entries}});
+}
+
+}  // namespace kiln::control

@@ -1,0 +1,17 @@
+// The listening socket's file. A pathname socket, never an abstract one: those have no mode (CVE-2020-15257).
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <optional>
+
+#include "runtime/base/unique_fd.h"
+
+namespace kiln::control {
+
+// Binds and listens with `mode` from the first moment on. A file left by a daemon that died is replaced; when a daemon
+// answers on it: Error(conflict). `group`, if given, becomes the file's.
+[[nodiscard]] UniqueFd bind_socket(const std::filesystem::path& path, mode_t mode, std::optional<gid_t> group);
+
+}  // namespace kiln::control
