@@ -1,0 +1,85 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/artifacts/fields.h"
+#include "agents/planner/planner.h"
+
+namespace kiln::agents {
+namespace {
+
+// No region goes without: a bottleneck that the model does not know of shows only when somebody tries.
+constexpr double kLeastShare = 0.02;
+
+std::vector<std::string> families_for(const Region& region, const std::vector<store::TemplateSpec>& corpus,
+                                      const policies::Policy& policy) {
+  std::vector<std::string> out;
+  const std::optional<Kernel> kernel = lower(region);
+  if (!kernel) return out;
+  for (const store::TemplateSpec& spec : corpus) {
+    const bool listed = policy.families.empty() ||
+                        std::find(policy.families.begin(), policy.families.end(), spec.family) != policy.families.end();
+    if (spec.target != "cpu" || spec.anchor != anchor(*kernel) || !listed || (spec.vendor && !policy.vendor)) continue;
+    out.push_back(spec.family + "/" + spec.name);
+  }
+  return out;
+}
+
+std::vector<std::string> hypotheses_for(const Region& region, const RegionProfile& profile, double incumbent_ns) {
+  std::vector<std::string> out;
+  const double percent = incumbent_ns > 0 ? 100 * profile.floor_ns / incumbent_ns : 0;
+  const std::string at = incumbent_ns > 0 ? fmt::format(" at {:.0f} % of its floor", percent) : ", not measured op by op";
+  if (profile.limit == "compute") out.push_back("compute-bound" + at + ": register blocking, packing and vector width");
+  if (profile.limit == "bandwidth") out.push_back("bandwidth-bound" + at + ": read and write each byte once, with wide loads");
+  if (profile.limit == "launch") out.push_back("launch-bound" + at + ": fewer tasks, no scratch");
+  const std::size_t computing = static_cast<std::size_t>(std::count_if(
+      region.body.nodes.begin(), region.body.nodes.end(), [](const graph::Node& n) { return !graph::is_view(n.op); }));
+  if (computing > 1) out.push_back(fmt::format("{} operations fused: their intermediate results stay on chip", computing));
+  const auto weights = std::count(region.weight.begin(), region.weight.end(), true);
+  const std::optional<Kernel> kernel = lower(region);
+  if (kernel && std::holds_alternative<MatmulKernel>(*kernel) && weights > 0) out.push_back("the weight can be packed once, in prepare");
+  return out;
+}
+
+}  // namespace
+
+TuningPlan plan(const Partition& partition, const ProfileReport& profile, const std::map<std::string, double>& incumbent_ns,
+                const std::vector<store::TemplateSpec>& corpus, const policies::Policy& policy) {
+  TuningPlan out;
+  double total = 0;
+  for (const Region& region : partition.regions) {
+    const auto figures = std::find_if(profile.regions.begin(), profile.regions.end(),
+                                      [&](const RegionProfile& r) { return r.region == region.key; });
+    if (figures == profile.regions.end()) continue;
+    const auto measured = incumbent_ns.find(region.key);
+    const double incumbent = measured == incumbent_ns.end() ? 0 : measured->second;
+    RegionPlan r;
+    r.region = region.key;
+    r.families = families_for(region, corpus, policy);
+    r.head_room_ns = std::max(0.0, incumbent - figures->floor_ns) * figures->occurrences;
+    r.hypotheses = hypotheses_for(region, *figures, incumbent);
+    total += r.head_room_ns;
+    out.regions.push_back(std::move(r));
+  }
+  const auto count = static_cast<double>(out.regions.size());
+  const double least = std::min(kLeastShare, 1 / std::max(1.0, count));
+  for (RegionPlan& r : out.regions)
+    r.budget_share = total > 0 ? least + (1 - least * count) * r.head_room_ns / total : 1 / count;
+  std::stable_sort(out.regions.begin(), out.regions.end(),
+                   [](const RegionPlan& a, const RegionPlan& b) { return a.head_room_ns > b.head_room_ns; });
+  return out;
+}
+
+json::object to_json(const TuningPlan& p) {
+  json::array regions;
+  for (const RegionPlan& r : p.regions) {
+    regions.emplace_back(json::object{{"region", r.region},
+                                      {"families", json::to_array(r.families)},
+                                      {"head_room_ns", fields::number(r.head_room_ns)},
+                                      {"budget_share", fields::number(r.budget_share)},
+                                      {"hypotheses", json::to_array(r.hypotheses)}});
+  }
+  return {{"regions", std::move(regions)}};
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,105 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/artifacts/fields.h"
+#include "agents/profiler/profiler.h"
+
+namespace kiln::agents {
+namespace {
+
+double figure(const std::map<std::string, double>& figures, const std::string& key) {
+  const auto at = figures.find(key);
+  return at == figures.end() ? 0 : at->second;
+}
+
+// The fastest level that can hold what a region touches, and that was measured; all cores work on it together, so
+// private levels add up.
+double bandwidth_for(const NodeFacts& node, double bytes) {
+  struct Level { const char* name; double capacity; };
+  const auto cores = static_cast<double>(node.cores);
+  const Level levels[] = {{"l1_read", static_cast<double>(node.l1d_bytes) * cores},
+                          {"l2_read", static_cast<double>(node.l2_bytes) * cores},
+                          {"l3_read", static_cast<double>(node.l3_bytes)}};
+  for (const Level& level : levels)
+    if (bytes <= level.capacity && figure(node.bandwidth, level.name) > 0) return figure(node.bandwidth, level.name);
+  return figure(node.bandwidth, "memory_read");
+}
+
+// Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic.
+double flops_for(const NodeFacts& node, const Region& region) {
+  for (const graph::ValueId v : region.body.outputs)
+    if (region.body.type(v).dtype == graph::DType::f64) return figure(node.flops, "f64");
+  return figure(node.flops, "f32");
+}
+
+json::object to_json(const RegionProfile& r) {
+  return {{"region", r.region},
+          {"label", r.label},
+          {"occurrences", r.occurrences},
+          {"flops", fields::number(r.flops)},
+          {"bytes", fields::number(r.bytes)},
+          {"intensity", fields::number(r.intensity)},
+          {"compute_ns", fields::number(r.compute_ns)},
+          {"memory_ns", fields::number(r.memory_ns)},
+          {"floor_ns", fields::number(r.floor_ns)},
+          {"limit", r.limit}};
+}
+
+}  // namespace
+
+ProfileReport profile(const NodeFacts& node, const Partition& partition) {
+  ProfileReport report;
+  report.node = node;
+  for (std::size_t i = 0; i < partition.regions.size(); ++i) {
+    const Region& region = partition.regions[i];
+    RegionProfile r;
+    r.region = region.key;
+    r.label = region.label;
+    r.occurrences = static_cast<std::int32_t>(
+        std::count_if(partition.instances.begin(), partition.instances.end(),
+                      [&](const RegionInstance& instance) { return instance.region == static_cast<std::int32_t>(i); }));
+    const Cost cost = cost_of(region);
+    r.flops = cost.flops;
+    r.bytes = cost.bytes;
+    r.intensity = cost.bytes > 0 ? cost.flops / cost.bytes : 0;
+    const double flops = flops_for(node, region), bandwidth = bandwidth_for(node, cost.bytes);
+    r.compute_ns = flops > 0 ? cost.flops / flops * 1e9 : 0;
+    r.memory_ns = bandwidth > 0 ? cost.bytes / bandwidth * 1e9 : 0;
+    r.floor_ns = std::max({r.compute_ns, r.memory_ns, node.launch_ns});
+    r.limit = r.floor_ns == r.compute_ns ? "compute" : r.floor_ns == r.memory_ns ? "bandwidth" : "launch";
+    report.floor_ns += r.floor_ns * r.occurrences;
+    report.regions.push_back(std::move(r));
+  }
+  return report;
+}
+
+json::object to_json(const ProfileReport& r) {
+  json::array regions;
+  for (const RegionProfile& region : r.regions) regions.emplace_back(to_json(region));
+  return {{"node", to_json(r.node)}, {"regions", std::move(regions)}, {"floor_ns", fields::number(r.floor_ns)}};
+}
+
+Bottleneck bottleneck(const RegionProfile& region, double measured_ns) {
+  Bottleneck b;
+  b.limit = region.limit;
+  if (!(measured_ns > 0)) {
+    b.text = "not measured";
+    return b;
+  }
+  b.floor_fraction = region.floor_ns / measured_ns;
+  const double percent = 100 * b.floor_fraction;
+  const double rate = 1 / measured_ns;  // per ns: GFLOP/s and GB/s
+  if (b.limit == "compute") {
+    b.text = fmt::format("compute: {:.0f} % of the measured FLOP/s ({:.1f} GFLOP/s), {:.2f} FLOP per byte", percent,
+                         region.flops * rate, region.intensity);
+  } else if (b.limit == "bandwidth") {
+    b.text = fmt::format("bandwidth: {:.0f} % of the measured bandwidth of the level that holds it ({:.1f} GB/s)", percent,
+                         region.bytes * rate);
+  } else {
+    b.text = fmt::format("launch: {:.0f} % of its time is the launch itself", percent);
+  }
+  return b;
+}
+
+}  // namespace kiln::agents
