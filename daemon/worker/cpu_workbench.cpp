@@ -225,6 +225,11 @@ class CpuWorkbench : public agents::Workbench {
       fact.evidence = *refused;
       return {};
     }
+    if (const auto unstable = json::find_string(answer.frame.body, "unstable", "a run reply")) {
+      fact.verdict = Verdict::nondeterministic;
+      fact.evidence = *unstable;
+      return {};
+    }
     Frame judge;
     judge.body = key;
     judge.body["op"] = "judge";

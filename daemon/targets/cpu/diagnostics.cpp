@@ -26,7 +26,8 @@ CompileDiagnostic from_json(const json::object& o) {
 bool append_json(std::string_view line, std::vector<CompileDiagnostic>& out) {
   if (line.empty() || line.front() != '[') return false;
   try {
-    for (const json::value& v : json::as_array(json::parse(line, "compiler diagnostics"), "compiler diagnostics"))
+    const json::value parsed = json::parse(line, "compiler diagnostics");
+    for (const json::value& v : json::as_array(parsed, "compiler diagnostics"))
       out.push_back(from_json(json::as_object(v, "a diagnostic")));
     return true;
   } catch (const Error&) {

@@ -1,5 +1,5 @@
 // run: loads candidates through libkiln, the library that inference processes link. Requests:
-//   check    {directory, layout} + arena file                                        -> {} or {refused}
+//   check    {directory, layout} + arena file                                        -> {}, {refused} or {unstable}
 //   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed} + progress file
 //            -> {subjects: [{name, refused} | {name, ns, launch_ns}], cycles_per_ns}
 // The progress file's first word is the index of the subject at work, so that the parent knows whom a crash belongs to.
@@ -128,7 +128,13 @@ class Runner {
     const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
     try {
       Loaded loaded(json::get_string(request.body, "directory", "a run request"));
+      // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.
+      const std::vector<std::byte> before(arena.bytes().begin(), arena.bytes().end());
       loaded.run_in(arena.writable(), layout);
+      const std::vector<std::byte> first(arena.bytes().begin(), arena.bytes().end());
+      std::copy(before.begin(), before.end(), arena.writable().begin());
+      loaded.run_in(arena.writable(), layout);
+      if (!std::equal(first.begin(), first.end(), arena.bytes().begin())) reply.body = {{"unstable", "a second call over the same inputs gave other bits"}};
     } catch (const Refused& refused) {
       reply.body = {{"refused", refused.why}};
     }
