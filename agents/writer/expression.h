@@ -1,0 +1,32 @@
+// A scalar expression as C++: over vectors where every node is float32 or boolean, over scalars of any type otherwise.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/graph/expr.h"
+
+namespace kiln::agents::writer {
+
+// How a value is held: one per SIMD lane (vf, or vm for booleans), or one scalar.
+enum class Form { vector, scalar };
+
+// Whether all nodes can be computed in lanes of float32.
+[[nodiscard]] bool vectorizable(const graph::Expr& expr);
+[[nodiscard]] std::string value_type(graph::DType type, Form form);  // "vf", "vm", "float", "bool"
+
+// The right-hand side of one node from the names of its arguments: "vexp(t3)", "std::exp(t3)". Not for operands.
+[[nodiscard]] std::string node_text(const graph::ExprNode& node, const std::vector<std::string>& args, graph::DType argument_type,
+                                    Form form);
+
+// `inline void expression(vf x0, vm x1, vf& y0)`, with the expression as a comment above it.
+[[nodiscard]] std::string expression_function(const graph::Expr& expr, int operands, Form form,
+                                              const std::vector<graph::DType>& operand_types);
+
+// Result nodes that are nothing but operand 0: the expression is the identity.
+[[nodiscard]] bool is_identity(const graph::Expr& expr);
+
+// The operations that occur, for the choice of the functions that the file must carry.
+[[nodiscard]] std::vector<graph::ExprOp> operations(const graph::Expr& expr);
+
+}  // namespace kiln::agents::writer

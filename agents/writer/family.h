@@ -1,0 +1,55 @@
+// One translation per family: from a lowered kernel to the hooks that its templates call.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "agents/region/kernel.h"
+#include "agents/writer/expression.h"
+#include "agents/writer/source.h"
+#include "store/corpus/corpus.h"
+
+namespace kiln::agents::writer {
+
+// What a family contributes to the generated file.
+struct Hooks {
+  Form form = Form::vector;
+  std::vector<graph::ExprOp> functions;  // vector functions that the hooks call
+  std::string figures;                   // constants of the region: "constexpr std::int64_t kM = 128;"
+  std::string code;                      // inline functions, after the prelude and before the template
+  Arguments arguments;                   // of the run launch
+  Arguments prepare_arguments;           // of the launch that packs; empty when there is none
+  bool packs_once = false;               // that launch runs in prepare, else before each run
+};
+
+using Tunables = std::map<std::string, std::int64_t>;
+
+[[nodiscard]] int lanes_of(const Tunables& tunables);  // from `isa`, in bits; 4 without it
+
+[[nodiscard]] bool accepts_pointwise(const store::TemplateSpec& spec, const PointwiseKernel& kernel);
+[[nodiscard]] bool accepts_row(const store::TemplateSpec& spec, const RowKernel& kernel);
+[[nodiscard]] bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& kernel);
+[[nodiscard]] bool accepts_attention(const store::TemplateSpec& spec, const AttentionKernel& kernel);
+[[nodiscard]] bool accepts_gather(const store::TemplateSpec& spec, const GatherKernel& kernel);
+[[nodiscard]] bool accepts_concat(const store::TemplateSpec& spec, const ConcatKernel& kernel);
+
+[[nodiscard]] Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& kernel, const Tunables& tunables);
+[[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
+[[nodiscard]] Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& kernel, const Tunables& tunables);
+[[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
+[[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
+[[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);
+
+// Loads of operands x0, x1, ... for one vector (or one element) at position `j` of the innermost dimension, from
+// pointers `at.x0`, ...; `inner` is the index of that dimension in the strides. And the stores of y0, y1, ...
+[[nodiscard]] std::string load_statements(const std::vector<Access>& reads, std::size_t inner, Form form, int first_operand,
+                                          std::string_view indent);
+[[nodiscard]] std::string store_statements(const std::vector<Access>& writes, std::size_t inner, Form form,
+                                           std::string_view indent);
+[[nodiscard]] std::string load_text(const Access& access, const std::string& pointer, std::int64_t stride, Form form);
+
+// oneDNN: what a vendor template matches, and its hooks.
+[[nodiscard]] bool accepts_onednn(const store::TemplateSpec& spec, const Kernel& kernel);
+[[nodiscard]] Hooks onednn_hooks(const store::TemplateSpec& spec, const Kernel& kernel);
+
+}  // namespace kiln::agents::writer

@@ -1,0 +1,113 @@
+// Hooks of the matmul family: figures, where each matrix of the batch begins, and finish(): one vector of the epilogue.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/writer/family.h"
+
+namespace kiln::agents::writer {
+
+using graph::DType;
+
+namespace {
+
+std::int64_t stride_from_end(const Access& access, std::size_t back) { return access.strides[access.strides.size() - back]; }
+
+bool same_for_all(const Access& access, const graph::Shape& batch) {
+  for (std::size_t d = 0; d < batch.size(); ++d)
+    if (batch[d] > 1 && access.strides[d] != 0) return false;
+  return true;
+}
+
+bool usable(const Access& access, std::size_t rank) {
+  return access.strides.size() == rank && (access.type == DType::f32 || access.type == DType::boolean);
+}
+
+std::string finish_function(const MatmulKernel& k) {
+  std::string loads, declare, stores, call = "acc";
+  for (std::size_t i = 0; i < k.reads.size(); ++i) {
+    const std::int64_t row = stride_from_end(k.reads[i], 2), column = stride_from_end(k.reads[i], 1);
+    const std::string pointer = row == 0 ? fmt::format("at.x{}", i + 1) : fmt::format("(at.x{} + i * {})", i + 1, row);
+    loads += fmt::format("  const {} x{} = {};\n", value_type(k.reads[i].type, Form::vector), i + 1,
+                         load_text(k.reads[i], pointer, column, Form::vector));
+    call += fmt::format(", x{}", i + 1);
+  }
+  for (std::size_t r = 0; r < k.writes.size(); ++r) {
+    const std::int64_t row = stride_from_end(k.writes[r], 2), column = stride_from_end(k.writes[r], 1);
+    declare += fmt::format("  {} y{};\n", value_type(k.writes[r].type, Form::vector), r);
+    call += fmt::format(", y{}", r);
+    const std::string position = fmt::format("at.y{} + i * {} + j * {}", r, row, column);
+    if (k.writes[r].type == DType::boolean) stores += fmt::format("  store_mask<count>({}, {}, y{});\n", position, column, r);
+    else if (column == 1) stores += fmt::format("  store<count>(at.y{} + i * {} + j, y{});\n", r, row, r);
+    else stores += fmt::format("  store_strided<count>({}, {}, y{});\n", position, column, r);
+  }
+  return fmt::format(
+      "\n// The epilogue of columns j .. j + count of row i, from their sums of products.\ntemplate <int count>\n"
+      "inline void finish(const Matrices& at, std::int64_t i, [[maybe_unused]] std::int64_t j, vf acc) {{\n{}{}  expression({});\n{}}}\n",
+      loads, declare, call, stores);
+}
+
+}  // namespace
+
+bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& k) {
+  const std::size_t rank = k.batch.size() + 2;
+  if (k.m < 1 || k.n < 1 || k.k < 1 || !usable(k.a, rank) || !usable(k.b, rank) || k.a.type != DType::f32 || k.b.type != DType::f32) return false;
+  const auto fits = [&](const Access& a) { return usable(a, rank); };
+  if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits)) return false;
+  if (!vectorizable(k.epilogue) || std::any_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(),
+                                               [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); }))
+    return false;
+  return spec.name != "direct" || (stride_from_end(k.b, 1) == 1 && !k.b_is_weight);
+}
+
+Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const Tunables&) {
+  Hooks hooks;
+  hooks.functions = operations(k.epilogue);
+  const bool packs = spec.name != "direct";
+  hooks.packs_once = packs && k.b_is_weight;
+  const bool one_b = same_for_all(k.b, k.batch);
+  hooks.figures = constant("kBatch", product(k.batch), "matrix products") + constant("kM", k.m) + constant("kN", k.n) + constant("kK", k.k) +
+                  constant("kARow", stride_from_end(k.a, 2), "elements between rows of A") +
+                  constant("kAColumn", stride_from_end(k.a, 1)) +
+                  constant("kBRow", stride_from_end(k.b, 2), "elements between rows of B") +
+                  constant("kBColumn", stride_from_end(k.b, 1));
+  if (packs) hooks.figures += constant("kPackedMatrices", one_b ? 1 : product(k.batch), "distinct B in the batch");
+
+  const Decomposed at = decompose("batch", k.batch, "i", "  ");
+  std::string members = "  const float* a;\n";
+  std::string values = fmt::format("{} + ({})", hooks.arguments.read(k.a), offset_text(k.a, at.indices));
+  members += "  const float* b;\n";
+  if (packs) {
+    const int packed = hooks.arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0);
+    values += fmt::format(",\n          static_cast<const float*>(args[{}]) + {} * kPackedStride", packed, one_b ? "0" : "batch");
+  } else {
+    values += fmt::format(",\n          {} + ({})", hooks.arguments.read(k.b), offset_text(k.b, at.indices));
+  }
+  for (std::size_t i = 0; i < k.reads.size(); ++i) {
+    members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i + 1);
+    values += fmt::format(",\n          {} + ({})", hooks.arguments.read(k.reads[i]), offset_text(k.reads[i], at.indices));
+  }
+  for (std::size_t r = 0; r < k.writes.size(); ++r) {
+    members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
+    values += fmt::format(",\n          {} + ({})", hooks.arguments.write(k.writes[r]), offset_text(k.writes[r], at.indices));
+  }
+  if (packs)
+    hooks.code = fmt::format(
+        "constexpr std::int64_t kNr = kNv * kLanes;              // columns of a panel of B\n"
+        "constexpr std::int64_t kPanels = (kN + kNr - 1) / kNr;\n"
+        "constexpr std::int64_t kPackedStride = kPanels * kK * kNr;  // floats of one packed B\n\n"
+        "inline const float* unpacked_b(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {} + ({});\n}}\n"
+        "inline float* packed_b(void* const* args, std::int64_t batch) {{\n  return static_cast<float*>(args[{}]) + batch * kPackedStride;\n}}\n\n",
+        at.statements, hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
+        hooks.prepare_arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0));
+  hooks.code += fmt::format(
+      "// Where the matrices of one product begin.\nstruct Matrices {{\n{}}};\n\n"
+      "inline Matrices matrices_at(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {{{}}};\n}}\n\n",
+      members, at.statements, values);
+  std::vector<DType> types = {DType::f32};
+  for (const Access& read : k.reads) types.push_back(read.type);
+  hooks.code += expression_function(k.epilogue, static_cast<int>(types.size()), Form::vector, types) + finish_function(k);
+  return hooks;
+}
+
+}  // namespace kiln::agents::writer

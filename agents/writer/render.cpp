@@ -1,0 +1,198 @@
+// Puts a kernel's file together: what it is, the figures and tunables, the vector functions it needs, the family's hooks,
+// and the template's text as it stands in the corpus.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/writer/family.h"
+#include "agents/writer/prelude.h"
+#include "agents/writer/writer.h"
+#include "runtime/base/error.h"
+
+namespace kiln::agents {
+namespace {
+
+using namespace writer;
+
+struct Isa {
+  std::int64_t bits;
+  const char* march;
+  std::vector<std::string> features;
+};
+const Isa& isa_of(std::int64_t bits) {
+  static const Isa known[] = {{128, "-march=x86-64-v2", {}},
+                              {256, "-march=haswell", {"avx2", "fma", "bmi1", "bmi2", "f16c"}},
+                              {512,
+                               "-march=x86-64-v4",
+                               {"avx2", "fma", "bmi1", "bmi2", "f16c", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}};
+  for (const Isa& isa : known)
+    if (isa.bits == bits) return isa;
+  throw Error(ErrorCode::invalid_input, fmt::format("cannot render for isa {}: it is 128, 256 or 512", bits));
+}
+
+std::string title(const store::TemplateSpec& spec) { return spec.family + "/" + spec.name; }
+
+Tunables complete_tunables(const store::TemplateSpec& spec, const Variant& variant) {
+  Tunables tunables;
+  for (const store::Tunable& tunable : spec.tunables) {
+    const auto given = variant.tunables.find(tunable.name);
+    tunables[tunable.name] = given == variant.tunables.end() ? tunable.default_value : given->second;
+    if (std::find(tunable.values.begin(), tunable.values.end(), tunables[tunable.name]) == tunable.values.end())
+      throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: {} = {} is not one of its values", title(spec),
+                                                        tunable.name, tunables[tunable.name]));
+  }
+  for (const auto& [name, value] : variant.tunables)
+    if (tunables.count(name) == 0)
+      throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: it has no tunable '{}'", title(spec), name));
+  return tunables;
+}
+
+struct HooksOf {
+  const store::TemplateSpec& spec;
+  const Tunables& tunables;
+  Hooks operator()(const PointwiseKernel& k) const { return pointwise_hooks(spec, k, tunables); }
+  Hooks operator()(const RowKernel& k) const { return row_hooks(k, tunables); }
+  Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(spec, k, tunables); }
+  Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
+  Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
+  Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
+};
+
+struct Accepts {
+  const store::TemplateSpec& spec;
+  bool operator()(const PointwiseKernel& k) const { return accepts_pointwise(spec, k); }
+  bool operator()(const RowKernel& k) const { return accepts_row(spec, k); }
+  bool operator()(const MatmulKernel& k) const { return accepts_matmul(spec, k); }
+  bool operator()(const AttentionKernel& k) const { return accepts_attention(spec, k); }
+  bool operator()(const GatherKernel& k) const { return accepts_gather(spec, k); }
+  bool operator()(const ConcatKernel& k) const { return accepts_concat(spec, k); }
+};
+
+std::string one_line(std::string text) {
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
+  while (!text.empty() && text.back() == '\\') text.pop_back();  // would continue the comment onto the next line
+  return text;
+}
+
+std::string heading(const Region& region, const store::TemplateSpec& spec, const Variant& variant, const Tunables& tunables) {
+  std::string settings;
+  for (const auto& [name, value] : tunables) settings += fmt::format(" {}={}", name, value);
+  return fmt::format("// {}\n// Template {}{}{}, written by Kiln for region {}; variant {}.\n// {}\n", one_line(region.label),
+                     title(spec), settings.empty() ? "" : " with", settings, one_line(region.key),
+                     digest_of(variant).substr(0, 12), one_line(spec.summary));
+}
+
+std::string tunable_constants(const store::TemplateSpec& spec, const Tunables& tunables) {
+  std::string text;
+  for (const store::Tunable& tunable : spec.tunables)
+    text += constant(constant_name(tunable.name), tunables.at(tunable.name), one_line(tunable.meaning));
+  return text;
+}
+
+const std::string& template_source(const store::TemplateSpec& spec) {
+  const auto file = spec.files.find("kernel.cpp");
+  if (file == spec.files.end())
+    throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: the template has no kernel.cpp", title(spec)));
+  return file->second;
+}
+
+std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, const Tunables& tunables, const std::string& symbol,
+                       const std::string& head) {
+  std::string text = head +
+                     "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n\n"
+                     "#include \"runtime/kernel_abi.h\"\n\n";
+  text += fmt::format("#define KILN_KERNEL {}\n", symbol);
+  if (!hooks.prepare_arguments.list().empty()) text += fmt::format("#define KILN_PACK {}_pack\n", symbol);
+  text += "\nnamespace {\n\n// The region.\n" + hooks.figures + "\n// The variant.\n" + tunable_constants(spec, tunables) + "\n";
+  if (hooks.form == Form::vector)
+    text += vector_prelude(lanes_of(tunables)) + vector_functions(hooks.functions);
+  else
+    text += "constexpr int kLanes = 1;  // types other than float32: one element at a time\n" + scalar_prelude();
+  return text + "\n" + hooks.code + "\n" + template_source(spec);
+}
+
+std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol, const std::string& head) {
+  return head + fmt::format("#define KILN_KERNEL {0}\n#define KILN_CREATE {0}_create\n#define KILN_DESTROY {0}_destroy\n\n", symbol) +
+         onednn_prelude() + hooks.figures + "\n" + template_source(spec);
+}
+
+// An expression of [geometry] as a count; `fallback` when the template does not have it.
+std::int64_t geometry(const store::TemplateSpec& spec, const char* name, const Figures& figures, const Tunables& tunables,
+                      std::int64_t fallback) {
+  const auto entry = spec.geometry.find(name);
+  if (entry == spec.geometry.end()) return fallback;
+  const double value = evaluate(entry->second, figures, tunables);
+  if (!(value >= 0) || value > 1e15)
+    throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: geometry '{}' gives {}", title(spec), name, value));
+  return static_cast<std::int64_t>(value);
+}
+
+void check_constraints(const store::TemplateSpec& spec, const Figures& figures, const Tunables& tunables) {
+  for (const std::string& constraint : spec.constraints)
+    if (evaluate(constraint, figures, tunables) == 0)
+      throw Error(ErrorCode::invalid_input,
+                  fmt::format("cannot render {}: the variant breaks the constraint '{}'", title(spec), constraint));
+}
+
+// The launch that packs, before the one that computes: in prepare when what it packs is constant.
+void add_packing(RenderedKernel& out, Hooks& hooks, const store::TemplateSpec& spec, const Figures& figures,
+                 const Tunables& tunables, const std::string& symbol) {
+  const std::int64_t bytes = geometry(spec, "packed_bytes", figures, tunables, 0);
+  const auto kind = hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary;
+  (hooks.packs_once ? out.prepared_bytes : out.temporary_bytes).push_back(bytes);
+  hooks.prepare_arguments.of(kind, 0);
+  RenderedLaunch pack;
+  pack.symbol = symbol + "_pack";
+  pack.args = hooks.prepare_arguments.list();
+  pack.tasks = geometry(spec, "pack_tasks", figures, tunables, 1);
+  pack.scratch_bytes = geometry(spec, "pack_scratch_bytes", figures, tunables, 0);
+  (hooks.packs_once ? out.prepare : out.run).push_back(std::move(pack));
+}
+
+}  // namespace
+
+bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) {
+  if (spec.target != "cpu" || spec.anchor != anchor(kernel)) return false;
+  return spec.vendor ? accepts_onednn(spec, kernel) : std::visit(Accepts{spec}, kernel);
+}
+
+RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel, const Variant& variant,
+                      const Figures& figures, const NodeFacts&) {
+  if (!accepts(spec, kernel))
+    throw Error(ErrorCode::unsupported, fmt::format("cannot render {} for '{}': the template does not compute it", title(spec),
+                                                    one_line(region.label)));
+  const Tunables tunables = complete_tunables(spec, variant);
+  check_constraints(spec, figures, tunables);
+
+  Hooks hooks = spec.vendor ? onednn_hooks(spec, kernel) : std::visit(HooksOf{spec, tunables}, kernel);
+  const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
+  const std::string head = heading(region, spec, variant, tunables);
+
+  RenderedKernel out;
+  out.variant = variant;
+  out.file_name = "kernel.cpp";
+  if (!hooks.prepare_arguments.list().empty()) add_packing(out, hooks, spec, figures, tunables, symbol);
+  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head) : cpu_source(spec, hooks, tunables, symbol, head);
+
+  RenderedLaunch run;
+  run.symbol = symbol;
+  run.args = hooks.arguments.list();
+  run.tasks = std::max<std::int64_t>(1, geometry(spec, "tasks", figures, tunables, 1));
+  run.scratch_bytes = geometry(spec, "scratch_bytes", figures, tunables, 0);
+  run.has_state = spec.vendor;
+  out.run.push_back(std::move(run));
+
+  out.compile_flags = {"-std=c++20", "-O3"};
+  if (spec.vendor) {
+    out.compile_flags = {"-std=c++20", "-O2"};
+    out.libraries = spec.libraries;
+  } else {
+    const Isa& isa = isa_of(static_cast<std::int64_t>(lanes_of(tunables)) * 32);
+    out.compile_flags.insert(out.compile_flags.end(), {isa.march, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"});
+    out.cpu_features = isa.features;
+  }
+  return out;
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,302 @@
+// Hooks of the row family: the expression is cut into passes over a row. A reduction belongs to the first pass at which
+// everything it reads is known; the last pass writes. With the tunable `cache`, values that are dear to compute and needed
+// by a later pass stay in a row of scratch.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/writer/family.h"
+#include "agents/writer/prelude.h"
+
+namespace kiln::agents::writer {
+
+using graph::DType;
+using graph::ExprNode;
+using graph::ExprOp;
+
+namespace {
+
+// Kept rows beyond this push the row itself out of the first-level cache; template.toml's scratch_bytes counts on it.
+constexpr int kMostKept = 2;
+
+std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+struct Passes {
+  const RowKernel& k;
+  std::vector<bool> varies;     // per node: has one value per element of the row
+  std::vector<int> level;       // per node: passes that must be complete before it can be computed
+  int count = 1;                // passes, the writing one included
+  std::vector<int> kept;        // per node: slot in the kept rows, or -1
+  std::vector<int> kept_level;  // the pass that writes that slot
+  int slots = 0;
+
+  explicit Passes(const RowKernel& kernel, bool cache) : k(kernel) {
+    const std::size_t n = k.expr.nodes.size();
+    varies.resize(n);
+    level.resize(n);
+    kept.assign(n, -1);
+    kept_level.assign(n, -1);
+    for (std::size_t i = 0; i < n; ++i) {
+      const ExprNode& node = k.expr.nodes[i];
+      if (node.op == ExprOp::operand) varies[i] = k.reads[index(node.operand)].strides.back() != 0;
+      for (int a = 0; a < graph::arity(node.op); ++a) {
+        varies[i] = varies[i] || varies[index(node.args[index(a)])];
+        level[i] = std::max(level[i], level[index(node.args[index(a)])]);
+      }
+      if (graph::is_row_reduction(node.op)) {
+        varies[i] = false;
+        ++level[i];
+      }
+      count = std::max(count, level[i] + 1);
+    }
+    if (cache) choose_kept();
+  }
+
+  // Nodes whose value per element pass `p` asks for directly.
+  [[nodiscard]] std::vector<std::int32_t> roots(int p) const {
+    std::vector<std::int32_t> out;
+    for (const ExprNode& node : k.expr.nodes)
+      if (graph::is_row_reduction(node.op) && level[index(node.args[0])] == p) out.push_back(node.args[0]);
+    if (p == count - 1)
+      for (std::size_t r = 0; r < k.writes.size(); ++r)
+        if (!k.write_per_row[r]) out.push_back(k.expr.results[r]);
+    return out;
+  }
+
+  // Varying nodes that pass `p` computes or loads, stopping at rows kept by an earlier pass.
+  [[nodiscard]] std::vector<bool> needed(int p) const {
+    std::vector<bool> out(k.expr.nodes.size());
+    for (const std::int32_t root : roots(p)) out[index(root)] = true;
+    for (std::size_t i = k.expr.nodes.size(); i-- > 0;) {
+      if (!out[i] || (kept[i] >= 0 && kept_level[i] < p)) continue;
+      const ExprNode& node = k.expr.nodes[i];
+      if (graph::is_row_reduction(node.op)) continue;
+      for (int a = 0; a < graph::arity(node.op); ++a) out[index(node.args[index(a)])] = true;
+    }
+    return out;
+  }
+
+  void choose_kept() {
+    for (int p = 0; p + 1 < count; ++p) {
+      const std::vector<bool> here = needed(p);
+      for (std::size_t i = k.expr.nodes.size(); i-- > 0 && slots < kMostKept;) {
+        if (!here[i] || !varies[i] || kept[i] >= 0 || k.expr.nodes[i].type != DType::f32 || effort(i, p) < 3) continue;
+        bool later = false;
+        for (int q = p + 1; q < count; ++q) later = later || needed(q)[i];
+        if (!later) continue;
+        kept[i] = slots++;
+        kept_level[i] = p;
+      }
+    }
+  }
+
+  // Rough cost of computing a node again in a pass after `p`; a load counts one, as does an operation.
+  [[nodiscard]] int effort(std::size_t i, int p) const {
+    const ExprNode& node = k.expr.nodes[i];
+    if (!varies[i]) return 0;
+    if (node.op == ExprOp::operand || (kept[i] >= 0 && kept_level[i] <= p)) return 1;
+    int sum = 1;
+    switch (node.op) {
+      case ExprOp::exp: case ExprOp::log: case ExprOp::tanh: case ExprOp::erf: case ExprOp::sigmoid: case ExprOp::pow:
+      case ExprOp::sin: case ExprOp::cos: case ExprOp::sqrt: case ExprOp::rsqrt: case ExprOp::div: case ExprOp::mod:
+        sum = 8;
+        break;
+      default: break;
+    }
+    for (int a = 0; a < graph::arity(node.op); ++a) sum = std::min(100, sum + effort(index(node.args[index(a)]), p));
+    return sum;
+  }
+};
+
+const char* identity_of(ExprOp op) {
+  switch (op) {
+    case ExprOp::row_max: return "-__builtin_inff()";
+    case ExprOp::row_min: return "__builtin_inff()";
+    case ExprOp::row_prod: return "1.0f";
+    default: return "0.0f";
+  }
+}
+
+std::string combined(ExprOp op, const std::string& a, const std::string& b) {
+  switch (op) {
+    case ExprOp::row_max: return fmt::format("vmax({}, {})", a, b);
+    case ExprOp::row_min: return fmt::format("vmin({}, {})", a, b);
+    case ExprOp::row_prod: return fmt::format("{} * {}", a, b);
+    default: return fmt::format("{} + {}", a, b);
+  }
+}
+
+std::string across(ExprOp op, const std::string& x) {
+  const char* combine = op == ExprOp::row_max   ? "greatest(a, b)"
+                        : op == ExprOp::row_min ? "least(a, b)"
+                        : op == ExprOp::row_prod ? "a * b"
+                                                 : "a + b";
+  return fmt::format("across({}, [](float a, float b) {{ return {}; }})", x, combine);
+}
+
+// Writes the code of passes. Per-row values live in Scalars as s<i>, values per element are t<i>.
+class Writer {
+ public:
+  Writer(const RowKernel& kernel, const Passes& passes) : k_(kernel), p_(passes) {}
+
+  // Members of Scalars for every node that is constant along the row.
+  [[nodiscard]] std::string scalars() const {
+    std::string members;
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
+      if (!p_.varies[i]) members += fmt::format("  {} s{};\n", scalar_type(k_.expr.nodes[i].type), i);
+    return members.empty() ? "  int none;\n" : members;
+  }
+
+  // Assignments of the per-row values that are known once pass `level - 1` is complete, reductions excluded.
+  [[nodiscard]] std::string known(int level, const char* indent) const {
+    std::string text;
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
+      const ExprNode& node = k_.expr.nodes[i];
+      if (p_.varies[i] || p_.level[i] != level || graph::is_row_reduction(node.op)) continue;
+      if (node.op == ExprOp::operand) {
+        text += fmt::format("{}s.s{} = {};\n", indent, i,
+                            load_text(k_.reads[index(node.operand)], fmt::format("at.x{}", node.operand), 0, Form::scalar));
+        continue;
+      }
+      std::vector<std::string> args;
+      for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(fmt::format("s.s{}", node.args[index(a)]));
+      text += fmt::format("{}s.s{} = {};\n", indent, i, node_text(node, args, argument_type(node), Form::scalar));
+    }
+    return text;
+  }
+
+  [[nodiscard]] std::string pass(int p) const {
+    const bool last = p == p_.count - 1;
+    std::string members, update, merge, finish, what;
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
+      const ExprNode& node = k_.expr.nodes[i];
+      if (!graph::is_row_reduction(node.op) || p_.level[index(node.args[0])] != p) continue;
+      const std::string name = fmt::format("r{}", i), value = element(node.args[0], "s");
+      members += fmt::format("  vf {} = splat({});\n", name, identity_of(node.op));
+      update += fmt::format("    {} = {};\n", name,
+                            combined(node.op, name, fmt::format("keep_first<count>({}, {})", value, identity_of(node.op))));
+      merge += fmt::format("    {} = {};\n", name, combined(node.op, name, "other." + name));
+      finish += fmt::format("    s.s{} = {};\n", i, across(node.op, name));
+      what += fmt::format("{}{}", what.empty() ? "" : ", ", graph::name(node.op));
+    }
+    if (!last) finish += known(p + 1, "    ");
+    return fmt::format(
+        "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n{}\n  template <int count>\n"
+        "  inline void step([[maybe_unused]] const Row& at, [[maybe_unused]] const Scalars& s, [[maybe_unused]] float* kept, "
+        "[[maybe_unused]] std::int64_t j) {{\n{}{}{}  }}\n"
+        "  inline void merge([[maybe_unused]] const Pass{}& other) {{\n{}  }}\n"
+        "  inline void finish([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) const {{\n{}{}  }}\n}};\n",
+        p + 1, p_.count, last ? (what.empty() ? std::string("writes the results") : what + ", writes the results") : what, p, members,
+        elements(p), update, last ? stores() : "", p, merge, finish, last ? row_stores() : "");
+  }
+
+ private:
+  [[nodiscard]] DType argument_type(const ExprNode& node) const {
+    return node.args[0] < 0 ? node.type : k_.expr.nodes[index(node.args[0])].type;
+  }
+
+  // A node's value in a pass, as a vector.
+  [[nodiscard]] std::string element(std::int32_t i, const char* scalars_name) const {
+    if (p_.varies[index(i)]) return fmt::format("t{}", i);
+    return fmt::format("{}({}.s{})", k_.expr.nodes[index(i)].type == DType::boolean ? "splat_mask" : "splat", scalars_name, i);
+  }
+
+  [[nodiscard]] std::string elements(int p) const {
+    std::string text;
+    const std::vector<bool> needed = p_.needed(p);
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
+      if (!needed[i] || !p_.varies[i]) continue;
+      const ExprNode& node = k_.expr.nodes[i];
+      const std::string type = value_type(node.type, Form::vector);
+      if (p_.kept[i] >= 0 && p_.kept_level[i] < p) {
+        text += fmt::format("    const vf t{} = load(kept + {} * kKeptStride + j);\n", i, p_.kept[i]);
+        continue;
+      }
+      if (node.op == ExprOp::operand) {
+        const Access& read = k_.reads[index(node.operand)];
+        text += fmt::format("    const {} t{} = {};\n", type, i,
+                            load_text(read, fmt::format("at.x{}", node.operand), read.strides.back(), Form::vector));
+      } else {
+        std::vector<std::string> args;
+        for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(element(node.args[index(a)], "s"));
+        text += fmt::format("    const {} t{} = {};\n", type, i, node_text(node, args, argument_type(node), Form::vector));
+      }
+      if (p_.kept[i] >= 0 && p_.kept_level[i] == p) text += fmt::format("    store(kept + {} * kKeptStride + j, t{});\n", p_.kept[i], i);
+    }
+    return text;
+  }
+
+  [[nodiscard]] std::string stores() const {
+    std::string text;
+    for (std::size_t r = 0; r < k_.writes.size(); ++r) {
+      if (k_.write_per_row[r]) continue;
+      const Access& write = k_.writes[r];
+      const std::int64_t stride = write.strides.back();
+      const std::string value = element(k_.expr.results[r], "s");
+      if (write.type == DType::boolean) text += fmt::format("    store_mask<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+      else if (stride == 1) text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
+      else text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+    }
+    return text;
+  }
+
+  [[nodiscard]] std::string row_stores() const {
+    std::string text;
+    for (std::size_t r = 0; r < k_.writes.size(); ++r)
+      if (k_.write_per_row[r]) text += fmt::format("    *at.y{} = s.s{};\n", r, k_.expr.results[r]);
+    return text;
+  }
+
+  const RowKernel& k_;
+  const Passes& p_;
+};
+
+}  // namespace
+
+bool accepts_row(const store::TemplateSpec&, const RowKernel& k) {
+  const auto lanes = [](const Access& a) { return (a.type == DType::f32 || a.type == DType::boolean) && !a.strides.empty(); };
+  if (k.length < 1 || !vectorizable(k.expr) || !std::all_of(k.reads.begin(), k.reads.end(), lanes)) return false;
+  for (std::size_t r = 0; r < k.writes.size(); ++r)
+    if (k.writes[r].type != DType::f32 && k.writes[r].type != DType::boolean) return false;
+  const Passes passes(k, false);
+  for (std::size_t r = 0; r < k.writes.size(); ++r)
+    if (k.write_per_row[r] && passes.varies[index(k.expr.results[r])]) return false;
+  return std::all_of(k.expr.nodes.begin(), k.expr.nodes.end(),
+                     [](const ExprNode& n) { return !graph::is_row_reduction(n.op) || n.type == DType::f32; });
+}
+
+Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
+  Hooks hooks;
+  hooks.functions = operations(k.expr);
+  const Passes passes(k, tunables.at("cache") != 0);
+  const Writer writer(k, passes);
+  hooks.figures = constant("kRows", product(k.outer)) + constant("kLength", k.length, "elements of a row") +
+                  constant("kKeptStride", (k.length + 15) / 16 * 16, "floats between kept rows in scratch");
+  const Decomposed at = decompose("row", k.outer, "i", "  ");
+  std::string members, values;
+  for (std::size_t i = 0; i < k.reads.size(); ++i) {
+    members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i);
+    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.read(k.reads[i]), offset_text(k.reads[i], at.indices));
+  }
+  for (std::size_t r = 0; r < k.writes.size(); ++r) {
+    members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
+    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.write(k.writes[r]), offset_text(k.writes[r], at.indices));
+  }
+  hooks.code = scalar_prelude() +
+               fmt::format(
+                   "\n// Computes {}\n\n// Where one row of {} begins in each buffer.\nstruct Row {{\n{}}};\n\n"
+                   "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n\n"
+                   "// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
+                   "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
+                   graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values, writer.scalars(),
+                   writer.known(0, "  "));
+  std::string list;
+  for (int p = 0; p < passes.count; ++p) {
+    hooks.code += writer.pass(p);
+    list += fmt::format("{}Pass{}", p == 0 ? "" : ", ", p);
+  }
+  hooks.code += fmt::format("\ntemplate <class... P>\nstruct PassList {{}};\nusing Passes = PassList<{}>;\n", list);
+  return hooks;
+}
+
+}  // namespace kiln::agents::writer

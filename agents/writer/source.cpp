@@ -1,0 +1,125 @@
+#include "agents/writer/source.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+
+#include "runtime/base/error.h"
+
+namespace kiln::agents::writer {
+
+using graph::DType;
+
+bool has_memory_type(DType type) { return type != DType::f16 && type != DType::bf16; }
+
+std::string_view memory_type(DType type) {
+  switch (type) {
+    case DType::f64: return "double";
+    case DType::f32: return "float";
+    case DType::i64: return "std::int64_t";
+    case DType::i32: return "std::int32_t";
+    case DType::i16: return "std::int16_t";
+    case DType::i8: return "std::int8_t";
+    case DType::u64: return "std::uint64_t";
+    case DType::u32: return "std::uint32_t";
+    case DType::u16: return "std::uint16_t";
+    case DType::u8:
+    case DType::boolean: return "std::uint8_t";
+    case DType::f16:
+    case DType::bf16: break;
+  }
+  throw Error(ErrorCode::unsupported,
+              fmt::format("cannot render an access of type {}: no CPU template computes in it", graph::name(type)));
+}
+
+std::string_view scalar_type(DType type) { return type == DType::boolean ? "bool" : memory_type(type); }
+
+std::string constant_name(std::string_view tunable) {
+  std::string out = "k";
+  bool start = true;
+  for (const char c : tunable) {
+    if (c == '_') {
+      start = true;
+      continue;
+    }
+    out += start ? static_cast<char>(std::toupper(static_cast<unsigned char>(c))) : c;
+    start = false;
+  }
+  return out;
+}
+
+std::string float_literal(double value, DType type) {
+  const bool single = type == DType::f32;
+  if (std::isnan(value)) return single ? "__builtin_nanf(\"\")" : "__builtin_nan(\"\")";
+  if (std::isinf(value)) {
+    const std::string infinity = single ? "__builtin_inff()" : "__builtin_inf()";
+    return value < 0 ? "-" + infinity : infinity;
+  }
+  std::string text = single ? fmt::format("{}", static_cast<float>(value)) : fmt::format("{}", value);
+  if (text.find_first_of(".e") == std::string::npos) text += ".0";
+  return single ? text + "f" : text;
+}
+
+std::string offset_text(const Access& access, const std::vector<std::string>& indices) {
+  std::string text = access.offset != 0 ? std::to_string(access.offset) : "";
+  for (std::size_t d = 0; d < indices.size() && d < access.strides.size(); ++d) {
+    const std::int64_t stride = access.strides[d];
+    if (stride == 0 || indices[d] == "0") continue;
+    if (!text.empty()) text += " + ";
+    text += stride == 1 ? indices[d] : fmt::format("{} * {}", indices[d], stride);
+  }
+  return text.empty() ? "0" : text;
+}
+
+Decomposed decompose(const std::string& from, const graph::Shape& extents, std::string_view prefix,
+                     std::string_view indent) {
+  Decomposed out;
+  out.indices.assign(extents.size(), "0");
+  std::int64_t below = 1;
+  for (std::size_t d = extents.size(); d-- > 0;) {
+    if (extents[d] == 1) continue;
+    const bool outermost = std::all_of(extents.begin(), extents.begin() + static_cast<std::ptrdiff_t>(d),
+                                       [](std::int64_t e) { return e == 1; });
+    if (outermost && below == 1) {
+      out.indices[d] = from;
+    } else {
+      const std::string quotient = below == 1 ? from : fmt::format("{} / {}", from, below);
+      out.indices[d] = fmt::format("{}{}", prefix, d);
+      out.statements += outermost
+                            ? fmt::format("{}const std::int64_t {} = {};\n", indent, out.indices[d], quotient)
+                            : fmt::format("{}const std::int64_t {} = {} % {};\n", indent, out.indices[d], quotient, extents[d]);
+    }
+    below *= extents[d];
+  }
+  return out;
+}
+
+int Arguments::of(RenderedArg::Kind kind, std::int32_t index) {
+  for (std::size_t i = 0; i < list_.size(); ++i)
+    if (list_[i].kind == kind && list_[i].index == index) return static_cast<int>(i);
+  list_.push_back({kind, index});
+  return static_cast<int>(list_.size()) - 1;
+}
+
+std::string Arguments::read(const Access& access) {
+  return fmt::format("static_cast<const {}*>(args[{}])", memory_type(access.type), input(access.buffer));
+}
+
+std::string Arguments::write(const Access& access) {
+  return fmt::format("static_cast<{}*>(args[{}])", memory_type(access.type), output(access.buffer));
+}
+
+std::string constant(std::string_view name, std::int64_t value, std::string_view meaning) {
+  const std::string text = fmt::format("constexpr std::int64_t {} = {};", name, value);
+  return meaning.empty() ? text + "\n" : fmt::format("{}  // {}\n", text, meaning);
+}
+
+std::int64_t product(const graph::Shape& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;
+  return count;
+}
+
+}  // namespace kiln::agents::writer

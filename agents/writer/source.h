@@ -1,0 +1,59 @@
+// Building blocks of generated source: C++ names of types, offsets of accesses, the arguments of a launch, and text.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "agents/artifacts/rendered.h"
+#include "agents/region/kernel.h"
+
+namespace kiln::agents::writer {
+
+// "float", "std::int64_t"; bool is a byte in memory. Throws Error(unsupported) for f16 and bf16.
+[[nodiscard]] std::string_view memory_type(graph::DType type);
+// "float", "std::int64_t", "bool".
+[[nodiscard]] std::string_view scalar_type(graph::DType type);
+[[nodiscard]] bool has_memory_type(graph::DType type);
+
+// "kRowsPerTask" for "rows_per_task".
+[[nodiscard]] std::string constant_name(std::string_view tunable);
+// Shortest text that reads back as the same float or double: "0.5f", "1e-12", "__builtin_inff()".
+[[nodiscard]] std::string float_literal(double value, graph::DType type);
+
+// "4096 + i0 * 384 + i1"; "0" for a scalar. `indices[d]` is the text of the index of dimension d; empty strides past the
+// end are ignored.
+[[nodiscard]] std::string offset_text(const Access& access, const std::vector<std::string>& indices);
+
+// Statements that split `from` into one index per extent, outermost first: "const std::int64_t i1 = row % 64;".
+// Dimensions of extent 1 give no statement and the index "0".
+struct Decomposed {
+  std::string statements;
+  std::vector<std::string> indices;
+};
+[[nodiscard]] Decomposed decompose(const std::string& from, const graph::Shape& extents, std::string_view prefix,
+                                   std::string_view indent);
+
+// The arguments of one launch, each buffer once, in order of first use.
+class Arguments {
+ public:
+  int of(RenderedArg::Kind kind, std::int32_t index);
+  int input(std::int32_t index) { return of(RenderedArg::Kind::input, index); }
+  int output(std::int32_t index) { return of(RenderedArg::Kind::output, index); }
+  [[nodiscard]] const std::vector<RenderedArg>& list() const { return list_; }
+  // "static_cast<const float*>(args[2])"
+  [[nodiscard]] std::string read(const Access& access);
+  [[nodiscard]] std::string write(const Access& access);
+
+ private:
+  std::vector<RenderedArg> list_;
+};
+
+// "constexpr std::int64_t kM = 128;  // meaning\n"
+[[nodiscard]] std::string constant(std::string_view name, std::int64_t value, std::string_view meaning = {});
+
+[[nodiscard]] std::int64_t product(const graph::Shape& shape);
+
+}  // namespace kiln::agents::writer
