@@ -10,6 +10,7 @@ namespace {
 
 // No region goes without: a bottleneck that the model does not know of shows only when somebody tries.
 constexpr double kLeastShare = 0.02;
+constexpr double kMostForLeast = 0.25;  // of the budget, for all of those shares together
 
 std::vector<std::string> families_for(const Region& region, const std::vector<store::TemplateSpec>& corpus,
                                       const policies::Policy& policy) {
@@ -62,7 +63,7 @@ TuningPlan plan(const Partition& partition, const ProfileReport& profile, const 
     out.regions.push_back(std::move(r));
   }
   const auto count = static_cast<double>(out.regions.size());
-  const double least = std::min(kLeastShare, 1 / std::max(1.0, count));
+  const double least = std::min(kLeastShare, kMostForLeast / std::max(1.0, count));
   for (RegionPlan& r : out.regions)
     r.budget_share = total > 0 ? least + (1 - least * count) * r.head_room_ns / total : 1 / count;
   std::stable_sort(out.regions.begin(), out.regions.end(),
