@@ -80,7 +80,8 @@ struct GatherKernel {
   std::vector<Access> writes;  // strides: outer, index, inner
 };
 
-// Several sources side by side along one dimension (Concat): source s covers [begin, begin + extent) of dimension `axis`.
+// Several sources side by side along one dimension (Concat): source s covers [begin, begin + extent) of dimension `axis`,
+// and its access counts from its own beginning there: index[axis] - begin.
 struct ConcatKernel {
   struct Source { Access access; std::int64_t begin = 0; std::int64_t extent = 0; };
   graph::Shape space;
