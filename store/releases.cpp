@@ -92,7 +92,8 @@ json::object diff_releases(const std::filesystem::path& from, const std::filesys
 
   json::array figures;
   for (const char* key : {"threads", "constants_bytes", "prepared_bytes", "temporary_bytes"})
-    if (before.at(key) != after.at(key)) figures.emplace_back(json::object{{"figure", key}, {"from", before.at(key)}, {"to", after.at(key)}});
+    if (json::at(before, key, "plan.json") != json::at(after, key, "plan.json"))
+      figures.emplace_back(json::object{{"figure", key}, {"from", before.at(key)}, {"to", after.at(key)}});
   const auto launches = [](const json::object& plan) { return json::as_array(plan.at("run"), "plan.json").size(); };
 
   const auto objects = [](const json::object& plan) {

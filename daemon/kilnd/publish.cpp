@@ -65,7 +65,7 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
 
   json::object trace = outcome.trace;
   trace["releases"] = releases;
-  trace["checkpoint"] = env.store.sign_checkpoint([&](std::string_view note) { return env.key.sign(note); }).checkpoint;
+  trace["checkpoint"] = env.store.sign_checkpoint([&](std::string_view note) { return store::sign_note(env.key, note); }).checkpoint;
   const json::object report = agents::report(trace);
   const std::string statement = json::canonical(agents::statement(report));
 

@@ -59,6 +59,20 @@ std::string sign_ssh(const SigningKey& key, std::string_view message, std::strin
   return armour + "-----END SSH SIGNATURE-----\n";
 }
 
+std::string sign_note(const SigningKey& key, std::string_view text) {
+  const std::string name(text.substr(0, text.find('\n')));
+  const EvpKey public_key = public_key_from_pem(key.public_pem());
+  const std::string wire = ssh_wire(public_key.get());
+  const bool ed25519 = is_ed25519(public_key.get());
+  const std::string raw = wire.substr(wire.size() - (ed25519 ? 32 : 65));
+  std::string id(32, '\0');
+  std::size_t size = 0;
+  const std::string identity = name + "\n" + (ed25519 ? '\x01' : '\x02') + raw;
+  if (EVP_Q_digest(nullptr, "SHA256", nullptr, identity.data(), identity.size(), reinterpret_cast<unsigned char*>(id.data()), &size) != 1)
+    throw openssl_error(ErrorCode::internal, "cannot hash");
+  return std::string(text) + "\n\u2014 " + name + " " + base64(id.substr(0, 4) + key.sign(text)) + "\n";
+}
+
 Verified verify_envelope(std::string_view text, const std::vector<std::string>& public_pems) {
   const json::value parsed = json::parse(text, "the envelope", {.bytes = kLimitBytes, .depth = 8});
   const json::object& envelope = json::as_object(parsed, "the envelope");

@@ -33,6 +33,11 @@ inline constexpr std::string_view kSshNamespace = "tuning-report@kiln";
 [[nodiscard]] std::string sign_envelope(const SigningKey& key, std::string_view payload);
 [[nodiscard]] std::string sign_ssh(const SigningKey& key, std::string_view message, std::string_view ssh_namespace);
 
+// A signed note (C2SP signed-note.md) over `text`, whose first line is the signer's name: the text, an empty line, and one
+// signature line "— NAME BASE64(key id, signature)", where the key id is the first 4 bytes of SHA-256(name, newline, 01, key).
+// For an ECDSA key the type byte is 02.
+[[nodiscard]] std::string sign_note(const SigningKey& key, std::string_view text);
+
 struct Verified {
   std::string payload;  // the very bytes that were verified
   std::string keyid;
