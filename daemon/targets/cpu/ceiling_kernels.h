@@ -16,23 +16,29 @@ struct Vector {
   typedef T type __attribute__((vector_size(Bytes), may_alias));
 };
 
-// Tells the compiler that the value is used.
-template <class V>
-inline __attribute__((always_inline)) void keep(const V& value) {
-  __asm__ volatile("" : : "m"(value) : "memory");
+// Tells the compiler that the sum of the values is used. It takes a sum of its own: were the accumulators themselves
+// named as memory, the compiler would store each of them in every round of the loop, and that store would be measured.
+template <int Count, class V>
+inline __attribute__((always_inline)) void keep(const V (&values)[Count]) {
+  V total = values[0];
+  for (int k = 1; k < Count; ++k) total += values[k];
+  __asm__ volatile("" : : "m"(total));
 }
 
 template <int Bytes>
-void read_bytes(const unsigned char* data, long bytes) {
+void read_bytes(const unsigned char* data, long bytes, long repeats) {
   using V = typename Vector<long long, Bytes>::type;
   V sum[8] = {};
-  const V* v = reinterpret_cast<const V*>(data);
   const long blocks = bytes / (8 * Bytes);
-  for (long i = 0; i < blocks; ++i, v += 8) {
+  for (long r = 0; r < repeats; ++r) {
+    const V* v = reinterpret_cast<const V*>(data);
+    __asm__ volatile("" : "+r"(v));  // each repeat reads again
+    for (long i = 0; i < blocks; ++i, v += 8) {
 #pragma GCC unroll 8
-    for (int k = 0; k < 8; ++k) sum[k] += v[k];
+      for (int k = 0; k < 8; ++k) sum[k] += v[k];
+    }
   }
-  for (int k = 0; k < 8; ++k) keep(sum[k]);
+  keep(sum);
 }
 
 template <int Bytes>
@@ -61,7 +67,7 @@ void multiply_add(long iterations) {
 #pragma GCC unroll 12
     for (int k = 0; k < chains; ++k) acc[k] = acc[k] * factor + term;
   }
-  for (int k = 0; k < chains; ++k) keep(acc[k]);
+  keep(acc);
 }
 
 template <int Bytes>

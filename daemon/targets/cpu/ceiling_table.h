@@ -5,7 +5,7 @@ namespace kiln::targets::cpu {
 
 // The measuring loops of one instruction set; ceiling_kernels.h.
 struct CeilingKernels {
-  void (*read)(const unsigned char* data, long bytes);
+  void (*read)(const unsigned char* data, long bytes, long repeats);
   void (*copy)(unsigned char* to, const unsigned char* from, long bytes);
   void (*fma_f32)(long iterations);
   void (*fma_f64)(long iterations);

@@ -68,9 +68,7 @@ double read_rate(const CeilingKernels& k, std::int64_t each, int threads, int pa
   std::vector<Memory> memory;
   for (int t = 0; t < threads; ++t) memory.push_back(touched(each));
   const long repeats = std::max<long>(1, (std::int64_t{1} << 28) / each / 4);
-  const double s = fastest(threads, passes, [&](int t) {
-    for (long r = 0; r < repeats; ++r) k.read(memory[static_cast<std::size_t>(t)].get(), each);
-  });
+  const double s = fastest(threads, passes, [&](int t) { k.read(memory[static_cast<std::size_t>(t)].get(), each, repeats); });
   return static_cast<double>(each) * static_cast<double>(repeats) * threads / s;
 }
 
@@ -99,8 +97,8 @@ Ceilings measure_ceilings(const CpuDescription& caches, int threads) {
   const CeilingKernels& k = best_kernels();
   Ceilings c;
   // Half a level, so that stacks and tables beside it do not push it out, but well past the level below.
-  if (caches.l1d_bytes > 0) c.bandwidth["l1_read"] = read_rate(k, std::max<std::int64_t>(8192, caches.l1d_bytes / 2), threads, 8);
-  if (caches.l2_bytes > 0) c.bandwidth["l2_read"] = read_rate(k, std::max(caches.l2_bytes / 2, caches.l1d_bytes * 2), threads, 8);
+  if (caches.l1d_bytes > 0) c.bandwidth["l1_read"] = read_rate(k, std::max<std::int64_t>(8192, caches.l1d_bytes / 2), threads, 20);
+  if (caches.l2_bytes > 0) c.bandwidth["l2_read"] = read_rate(k, std::max(caches.l2_bytes / 2, caches.l1d_bytes * 2), threads, 16);
   if (caches.l3_bytes > 0)
     c.bandwidth["l3_read"] = read_rate(k, std::max(caches.l3_bytes / 4 / threads, caches.l2_bytes * 2), threads, 6);
   // Past the last level by four, with a bound on what a probe may take from its node.

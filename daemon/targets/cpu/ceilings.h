@@ -14,7 +14,7 @@ struct Ceilings {
   std::map<std::string, double> flops;      // FLOP/s: f32, f64; a fused multiply-add counts two
 };
 
-// About 1.5 s. Each figure is the best of several passes: a ceiling, not an average. A level that does not exist has none.
+// About 2 s. Each figure is the best of several passes: a ceiling, not an average. A level that does not exist has none.
 [[nodiscard]] Ceilings measure_ceilings(const CpuDescription& caches, int threads);
 
 }  // namespace kiln::targets::cpu
