@@ -1,0 +1,78 @@
+// A release directory made by hand for a test: kernels from C++ text by the system's compiler, a plan from JSON text.
+#pragma once
+
+#include <stdlib.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+#include "runtime/base/digest.h"
+#include "runtime/base/files.h"
+#include "runtime/base/json.h"
+
+namespace kiln::test {
+
+// The code object of a source; compiled once per program, since a compiler start costs more than a test.
+inline const std::string& compiled(const std::string& source) {
+  static std::map<std::string, std::string> known;
+  if (const auto found = known.find(source); found != known.end()) return found->second;
+  std::string folder = (std::filesystem::temp_directory_path() / "kiln-object-XXXXXX").string();
+  if (!::mkdtemp(folder.data())) throw std::runtime_error("cannot make a folder");
+  std::ofstream(folder + "/k.cpp") << source;
+  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder + "/k.so " +
+                              folder + "/k.cpp";
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile the test's kernel");
+  const std::string object = read_file(folder + "/k.so");
+  std::filesystem::remove_all(folder);
+  return known[source] = object;
+}
+
+class ReleaseFolder {
+ public:
+  ReleaseFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "kiln-release-XXXXXX").string();
+    if (!::mkdtemp(name.data())) throw std::runtime_error("cannot make a folder");
+    path_ = name;
+  }
+  ~ReleaseFolder() { std::filesystem::remove_all(path_); }
+  ReleaseFolder(const ReleaseFolder&) = delete;
+  ReleaseFolder& operator=(const ReleaseFolder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+  // Writes a file and lists it in the manifest; returns its digest.
+  std::string put(const std::string& name, const std::string& content) {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name, std::ios::binary) << content;
+    const std::string digest = sha256_hex(content);
+    files_[name] = {std::to_string(content.size()), digest};
+    return digest;
+  }
+  std::string put_object(const std::string& source) {
+    const std::string& object = compiled(source);
+    const std::string digest = sha256_hex(object);
+    return put("objects/" + digest + ".so", object);
+  }
+  // plan.json, and the manifest over everything put so far.
+  void finish(const std::string& plan) {
+    put("plan.json", plan);
+    write_manifest(manifest());
+  }
+  void write_manifest(const std::string& text) const { std::ofstream(path_ / "manifest.json", std::ios::binary) << text; }
+  [[nodiscard]] std::string manifest() const {
+    std::string text = R"({"format":"kiln-release/1","plan":"plan.json","files":[)";
+    for (const auto& [name, entry] : files_)
+      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first + R"(,"sha256":")" +
+              entry.second + R"("})";
+    return text + R"(],"about":{"made":"by hand"}})";
+  }
+
+ private:
+  std::filesystem::path path_;
+  std::map<std::string, std::pair<std::string, std::string>> files_;  // name -> bytes, digest
+};
+
+}  // namespace kiln::test

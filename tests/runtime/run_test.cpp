@@ -1,0 +1,181 @@
+// libkiln through its C interface: open, run, time, describe, and the ways to misuse it.
+#include <doctest/doctest.h>
+
+#include <numeric>
+#include <thread>
+
+#include "runtime/kiln.h"
+#include "tests/runtime/example.h"
+
+using namespace kiln;
+using namespace kiln::test;
+
+namespace {
+
+struct Opened {
+  kiln_release* release = nullptr;
+  kiln_session* session = nullptr;
+  explicit Opened(const ReleaseFolder& folder, int threads = 0) {
+    kiln_options options = kiln_options_default();
+    options.threads = threads;
+    INFO(kiln_last_error());
+    REQUIRE(kiln_open(folder.path().c_str(), &options, &release) == KILN_OK);
+    REQUIRE(kiln_session_create(release, &session) == KILN_OK);
+  }
+  ~Opened() {
+    kiln_session_destroy(session);
+    kiln_close(release);
+  }
+};
+
+std::vector<float> ramp() {
+  std::vector<float> x(example_count);
+  std::iota(x.begin(), x.end(), -50.0f);
+  return x;
+}
+
+bool is_answer(const float* y, const std::vector<float>& x) {
+  for (int i = 0; i < example_count; ++i)
+    if (y[i] != example_answer(x[static_cast<std::size_t>(i)], i)) return false;
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("a plan with constants, prepare, temporaries, state and scratch gives its answer on any number of threads") {
+  ReleaseFolder folder;
+  make_example(folder);
+  for (const int threads : {0, 1, 2, 3, 8}) {
+    const Opened o(folder, threads);
+    const std::vector<float> x = ramp();
+    for (int call = 0; call < 50; ++call) {
+      std::vector<float> y(example_count, -7.0f);
+      const void* inputs[] = {x.data()};
+      void* outputs[] = {y.data()};
+      REQUIRE(kiln_run(o.session, inputs, outputs) == KILN_OK);
+      REQUIRE(is_answer(y.data(), x));
+    }
+  }
+}
+
+TEST_CASE("buffers of any alignment") {
+  ReleaseFolder folder;
+  make_example(folder);
+  const Opened o(folder);
+  const std::vector<float> x = ramp();
+  for (std::size_t shift = 0; shift < 64; shift += 4) {
+    alignas(64) std::array<std::byte, 600> in{}, out{};
+    std::memcpy(in.data() + shift, x.data(), 400);
+    const void* inputs[] = {in.data() + shift};
+    void* outputs[] = {out.data() + (60 - shift)};
+    REQUIRE(kiln_run(o.session, inputs, outputs) == KILN_OK);
+    std::array<float, example_count> y{};
+    std::memcpy(y.data(), out.data() + (60 - shift), 400);
+    CHECK(is_answer(y.data(), x));
+  }
+}
+
+TEST_CASE("what a release says of itself") {
+  ReleaseFolder folder;
+  make_example(folder);
+  const Opened o(folder);
+  CHECK(std::string(kiln_release_id(o.release)) == sha256_hex(read_file(folder.path() / "manifest.json")));
+  CHECK(kiln_input_count(o.release) == 1);
+  CHECK(kiln_output_count(o.release) == 1);
+  kiln_tensor_info info{};
+  REQUIRE(kiln_input_info(o.release, 0, &info) == KILN_OK);
+  CHECK(std::string(info.name) == "x");
+  CHECK(info.dtype == KILN_F32);
+  CHECK(info.rank == 2);
+  CHECK(info.shape[0] == 10);
+  CHECK(info.bytes == 400);
+  CHECK(kiln_input_info(o.release, 1, &info) == KILN_E_ARGUMENT);
+  CHECK(kiln_output_info(o.release, -1, &info) == KILN_E_ARGUMENT);
+  CHECK(kiln_launch_count(o.release) == 2);
+  CHECK(std::string(kiln_launch_label(o.release, 0)) == "add c");
+  CHECK(std::string(kiln_launch_label(o.release, 2)).empty());
+  CHECK(kiln_peak_bytes(o.release) == 400 + 464 + 528);
+  CHECK(std::string(kiln_version()) == "0.1.0");
+}
+
+TEST_CASE("launches are timed, and together take no longer than the call") {
+  ReleaseFolder folder;
+  make_example(folder);
+  const Opened o(folder);
+  const std::vector<float> x = ramp();
+  std::vector<float> y(example_count);
+  const void* inputs[] = {x.data()};
+  void* outputs[] = {y.data()};
+  double ns[2] = {-1, -1};
+  const auto begin = std::chrono::steady_clock::now();
+  REQUIRE(kiln_run_timed(o.session, inputs, outputs, ns) == KILN_OK);
+  const double wall = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+  CHECK(ns[0] > 0);
+  CHECK(ns[1] > 0);
+  CHECK(ns[0] + ns[1] <= wall);
+  CHECK(is_answer(y.data(), x));
+}
+
+TEST_CASE("sessions of one release run side by side") {
+  ReleaseFolder folder;
+  make_example(folder);
+  const Opened o(folder);
+  std::vector<std::thread> callers;
+  std::atomic<int> wrong{0};
+  for (int c = 0; c < 4; ++c)
+    callers.emplace_back([&] {
+      kiln_session* session = nullptr;
+      if (kiln_session_create(o.release, &session) != KILN_OK) ++wrong;
+      const std::vector<float> x = ramp();
+      std::vector<float> y(example_count);
+      const void* inputs[] = {x.data()};
+      void* outputs[] = {y.data()};
+      for (int i = 0; i < 200; ++i)
+        if (kiln_run(session, inputs, outputs) != KILN_OK || !is_answer(y.data(), x)) ++wrong;
+      kiln_session_destroy(session);
+    });
+  for (std::thread& t : callers) t.join();
+  CHECK(wrong == 0);
+}
+
+TEST_CASE("null and nonsense are refused, never a crash") {
+  kiln_release* release = nullptr;
+  kiln_session* session = nullptr;
+  CHECK(kiln_open(nullptr, nullptr, &release) == KILN_E_ARGUMENT);
+  CHECK(kiln_open("/nonexistent/kiln", nullptr, nullptr) == KILN_E_ARGUMENT);
+  CHECK(kiln_open("/nonexistent/kiln", nullptr, &release) == KILN_E_IO);
+  CHECK(release == nullptr);
+  CHECK(std::string(kiln_last_error()).find("/nonexistent/kiln") != std::string::npos);
+  CHECK(kiln_session_create(nullptr, &session) == KILN_E_ARGUMENT);
+  CHECK(kiln_run(nullptr, nullptr, nullptr) == KILN_E_ARGUMENT);
+  CHECK(kiln_input_count(nullptr) == 0);
+  CHECK(kiln_peak_bytes(nullptr) == 0);
+  CHECK(std::string(kiln_release_id(nullptr)).empty());
+  kiln_close(nullptr);
+  kiln_session_destroy(nullptr);
+  CHECK(std::string(kiln_status_name(KILN_E_DIGEST)) == "digest");
+  ReleaseFolder folder;
+  make_example(folder);
+  kiln_options options = kiln_options_default();
+  options.threads = -1;
+  CHECK(kiln_open(folder.path().c_str(), &options, &release) == KILN_E_ARGUMENT);
+  options.threads = 1'000'000;
+  CHECK(kiln_open(folder.path().c_str(), &options, &release) == KILN_E_ARGUMENT);
+}
+
+TEST_CASE("a state that cannot be made is an error of the session") {
+  ReleaseFolder folder;
+  const std::string object = folder.put_object(
+      "#include \"runtime/kernel_abi.h\"\nextern \"C\" void k(void* const*, const kiln_task*) {}\n"
+      "extern \"C\" void* k_create(int32_t) { return nullptr; }\nextern \"C\" void k_destroy(void*) {}\n");
+  folder.finish(R"({"format":"kiln-plan/1","name":"n","target":"cpu","cpu_features":[],"threads":1,"inputs":[],"outputs":[],"buffers":[],"objects":[")" +
+                object + R"("],"constants":"","constants_bytes":0,"prepared_bytes":0,"temporary_bytes":0,"prepare":[],)"
+                R"("run":[{"object":0,"symbol":"k","args":[],"tasks":1,"scratch_bytes":0,"has_state":true,"instance":-1,"label":"k"}]})");
+  kiln_release* release = nullptr;
+  REQUIRE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK);
+  kiln_session* session = nullptr;
+  CHECK(kiln_session_create(release, &session) == KILN_E_LOAD);
+  CHECK(session == nullptr);
+  CHECK(std::string(kiln_last_error()).find("k_create") != std::string::npos);
+  kiln_close(release);
+}
