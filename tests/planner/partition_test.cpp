@@ -1,0 +1,225 @@
+#include <doctest/doctest.h>
+
+#include <map>
+
+#include "agents/graph/onnx/import.h"
+#include "agents/planner/arena.h"
+#include "runtime/base/error.h"
+#include "runtime/base/files.h"
+#include "tests/planner/machine.h"
+#include "tests/planner/models.h"
+
+using namespace kiln;
+using namespace kiln::agents;
+using graph::ValueId;
+
+namespace {
+
+std::vector<graph::Tensor> inputs_for(const graph::Graph& g, std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto domains = graph::input_domains(g);
+  std::vector<graph::Tensor> out;
+  for (std::size_t i = 0; i < g.inputs.size(); ++i) {
+    graph::Tensor t = graph::Tensor::zeros(g.type(g.inputs[i]));
+    for (std::int64_t e = 0; e < t.count(); ++e) {
+      double value = static_cast<double>(random() % 2048) / 1024 - 1;
+      if (domains[i]) value = static_cast<double>(domains[i]->low + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
+      graph::store_double(t.type.dtype, t.bytes.data(), e, value);
+    }
+    out.push_back(std::move(t));
+  }
+  return out;
+}
+
+// Compute nodes by origin and type, summed over instances: each must be there exactly once.
+std::size_t computing_nodes(const Partition& p) {
+  std::size_t count = 0;
+  for (const RegionInstance& i : p.instances)
+    for (const graph::Node& n : p.regions[static_cast<std::size_t>(i.region)].body.nodes) count += graph::is_view(n.op) ? 0 : 1;
+  return count;
+}
+
+// Those that some output depends on; nobody computes the others.
+std::size_t needed_nodes(const graph::Graph& g) {
+  std::set<ValueId> needed(g.outputs.begin(), g.outputs.end());
+  std::size_t count = 0;
+  for (std::size_t n = g.nodes.size(); n-- > 0;) {
+    const graph::Node& node = g.nodes[n];
+    if (std::none_of(node.outputs.begin(), node.outputs.end(), [&](ValueId v) { return needed.contains(v); })) continue;
+    needed.insert(node.inputs.begin(), node.inputs.end());
+    count += graph::is_view(node.op) ? 0 : 1;
+  }
+  return count;
+}
+
+void same_bytes(const std::vector<graph::Tensor>& got, const std::vector<graph::Tensor>& wanted) {
+  REQUIRE(got.size() == wanted.size());
+  for (std::size_t i = 0; i < got.size(); ++i) REQUIRE(got[i].bytes == wanted[i].bytes);
+}
+
+// The assembled plan, run in shared memory with the interpreter as its kernels, gives the workload's own bytes.
+Plan check_plan(const graph::Graph& g, const Partition& partition, std::uint64_t seed) {
+  const Plan plan = assemble(g, partition, machine::fake_kernels(partition), "", 2);
+  CHECK(json::canonical(to_json(plan_from_json(to_json(plan)))) == json::canonical(to_json(plan)));
+  machine::Machine m(g, partition, plan);
+  const std::vector<graph::Tensor> inputs = inputs_for(g, seed);
+  const std::vector<graph::Tensor> wanted = graph::evaluate(g, inputs, graph::Arithmetic::model);
+  same_bytes(m.run(inputs), wanted);
+  same_bytes(m.run(inputs), wanted);  // what the first call left in the arena does not matter
+  return plan;
+}
+
+std::map<std::string, int> labels(const Partition& p) {
+  std::map<std::string, int> out;
+  for (const RegionInstance& i : p.instances) ++out[p.regions[static_cast<std::size_t>(i.region)].label];
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("an encoder layer becomes the kernels that an engineer would write by hand") {
+  const Partition p = partition_fused(models::encoder(3, 2));
+  const std::map<std::string, int> wanted = {{"matmul 12x8x8 + add", 9},
+                                             {"attention 2x2 x 6x6x4 masked", 3},
+                                             {"matmul 12x8x8 + bias + residual", 3},
+                                             {"normalise 12 rows of 8", 6},
+                                             {"matmul 12x16x8 + bias + gelu", 3},
+                                             {"matmul 12x8x16 + bias + residual", 3}};
+  CHECK(labels(p) == wanted);
+  CHECK(p.regions.size() == wanted.size());  // equal layers are tuned once
+}
+
+TEST_CASE("the baseline runs op by op: bias in the product's call, nothing else fused, no copy of a view") {
+  const graph::Graph g = models::encoder(1, 2);
+  const Baseline b = baseline(g);
+  const std::map<std::string, int> wanted = {{"matmul 12x8x8 + add", 4},  {"matmul 2x2 x 6x6x4", 1},
+                                             {"pointwise 2x12x6, 2 ops", 1}, {"softmax 24 rows of 6", 1},
+                                             {"matmul 2x2 x 6x4x6", 1},   {"pointwise 96, add", 2},
+                                             {"normalise 12 rows of 8", 2},  {"matmul 12x16x8 + add", 1},
+                                             {"pointwise 192, gelu", 1},  {"matmul 12x8x16 + add", 1}};
+  CHECK(labels(b.partition) == wanted);
+}
+
+TEST_CASE("composites expand to what they mean, causal or not") {
+  for (const bool causal : {false, true}) {
+    bodies::Builder b(3);
+    const ValueId q = b.input({2, 3, 4}), k = b.input({2, 5, 4}), v = b.input({2, 5, 6}), mask = b.input({5});
+    b.g.outputs = {b.add(graph::Attention{0.25, causal}, {q, k, v, mask})};
+    const graph::Graph expanded = expand_composites(b.g);
+    graph::validate(expanded);
+    CHECK(expanded.nodes.size() == 4);
+    const auto inputs = inputs_for(b.g, 1);
+    const auto want = graph::evaluate(b.g, inputs, graph::Arithmetic::fp64), got = graph::evaluate(expanded, inputs, graph::Arithmetic::fp64);
+    for (std::size_t i = 0; i < want[0].as<double>().size(); ++i)
+      CHECK(got[0].as<double>()[i] == doctest::Approx(want[0].as<double>()[i]).epsilon(1e-12));
+  }
+}
+
+TEST_CASE("plans of an encoder compute it, fused and op by op, in less memory than its values need") {
+  const graph::Graph g = models::encoder(3, 2);
+  const Plan fused = check_plan(g, partition_fused(g), 5);
+  const Baseline b = baseline(g);
+  const Plan plain = check_plan(b.graph, b.partition, 5);
+  CHECK(fused.run.size() == 27);
+  CHECK(fused.objects.size() == 3);  // equal code is stored once
+  CHECK(fused.cpu_features == std::vector<std::string>{"avx2", "fma"});
+  CHECK(fused.prepare.size() == 24);  // every instance with weights packs its own
+  CHECK(plain.run.size() > fused.run.size());
+  std::int64_t sum = 0;
+  for (const PlanBuffer& buffer : fused.buffers) sum += buffer.kind == PlanBuffer::Kind::temporary ? buffer.bytes : 0;
+  CHECK(fused.temporary_bytes < sum / 3);
+}
+
+TEST_CASE("random graphs: every needed node runs once, and both plans compute the workload bit for bit") {
+  for (std::uint64_t seed = 0; seed < 300; ++seed) {
+    CAPTURE(seed);
+    const graph::Graph g = models::random_graph(seed);
+    graph::validate(g);
+    std::set<ValueId> outputs(g.outputs.begin(), g.outputs.end());
+    for (const Partition& p : {partition_fused(g), partition_op_by_op(g)}) {
+      // A view of a constant alone never appears here, so what is computed is what is needed.
+      CHECK(computing_nodes(p) >= needed_nodes(g));
+      std::set<std::pair<std::int32_t, ValueId>> written;
+      for (std::size_t i = 0; i < p.instances.size(); ++i)
+        for (const ValueId v : p.instances[i].outputs) CHECK(written.emplace(0, v).second);
+      (void)check_plan(g, p, seed);
+    }
+  }
+}
+
+TEST_CASE("every region that lowers alone still lowers in the fused partition, and fusing never moves more bytes") {
+  for (std::uint64_t seed = 1000; seed < 1100; ++seed) {
+    CAPTURE(seed);
+    const graph::Graph g = models::random_graph(seed);
+    const auto total = [](const Partition& p, bool& all) {
+      double bytes = 0;
+      for (const RegionInstance& i : p.instances) {
+        const Region& r = p.regions[static_cast<std::size_t>(i.region)];
+        all = all && lower(r).has_value();
+        bytes += cost_of(r).bytes;
+      }
+      return bytes;
+    };
+    bool plain_lowers = true, fused_lowers = true;
+    const double plain = total(partition_op_by_op(g), plain_lowers), fused = total(partition_fused(g), fused_lowers);
+    if (plain_lowers) CHECK(fused_lowers);
+    CHECK(fused <= plain * 1.0000001);
+  }
+}
+
+TEST_CASE("buffers that live at the same time never overlap: brute force") {
+  std::mt19937_64 random(11);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<Lifetime> buffers;
+    std::int64_t sum = 0;
+    for (std::size_t i = 0, n = 1 + random() % 30; i < n; ++i) {
+      const auto first = static_cast<std::int32_t>(random() % 20);
+      buffers.push_back({static_cast<std::int64_t>(random() % 1000), first, first + static_cast<std::int32_t>(random() % 6)});
+      sum += aligned(buffers.back().bytes);
+    }
+    const Arena arena = place(buffers);
+    CHECK(arena.bytes <= sum);
+    for (std::size_t i = 0; i < buffers.size(); ++i) {
+      CHECK(arena.offsets[i] % 64 == 0);
+      CHECK(arena.offsets[i] + buffers[i].bytes <= arena.bytes);
+      for (std::size_t j = 0; j < i; ++j) {
+        const bool together = buffers[i].first <= buffers[j].last && buffers[j].first <= buffers[i].last;
+        const bool apart = arena.offsets[i] + buffers[i].bytes <= arena.offsets[j] || arena.offsets[j] + buffers[j].bytes <= arena.offsets[i];
+        CHECK((!together || apart || buffers[i].bytes == 0 || buffers[j].bytes == 0));
+      }
+    }
+  }
+}
+
+TEST_CASE("a reshape of an input that is an output is copied; an output that is an input is refused") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({2, 3});
+  const ValueId flat = b.reshape(x, {6});
+  b.g.outputs = {flat};
+  const Plan plan = check_plan(b.g, partition_fused(b.g), 1);
+  CHECK(plan.run.size() == 1);
+  b.g.outputs = {x};
+  CHECK_THROWS_AS((void)assemble(b.g, partition_fused(b.g), {}, "", 1), Error);
+}
+
+TEST_CASE("the exported transformer block partitions as planned") {
+  const auto bytes = std::make_shared<const std::string>(read_file(std::string(KILN_SOURCE_DIR) + "/tests/models/block.onnx"));
+  graph::onnx::Options options;
+  options.file_name = "block.onnx";
+  options.dimensions = {{"batch", 2}};
+  const graph::Graph g = graph::onnx::import_model(bytes, std::as_bytes(std::span(*bytes)), options, [](const std::string&) {
+                           return graph::onnx::ExternalData{};
+                         }).graph;
+  const Partition p = partition_fused(g);
+  std::map<std::string, int> anchors;
+  for (const RegionInstance& i : p.instances) {
+    const std::optional<Kernel> kernel = lower(p.regions[static_cast<std::size_t>(i.region)]);
+    REQUIRE(kernel);
+    ++anchors[std::string(anchor(*kernel))];
+  }
+  CHECK(anchors["matmul"] == 6);
+  CHECK(anchors["attention"] == 1);
+  CHECK(anchors["row"] == 2);
+  CHECK(p.instances.size() <= 10);  // and one for the mask
+  (void)check_plan(g, p, 3);
+}
