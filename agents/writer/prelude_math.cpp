@@ -104,7 +104,11 @@ inline vf verf(vf x) {
 )kiln";
 
 constexpr const char* kSigmoid = R"kiln(
-inline vf vsigmoid(vf x) { return 1.0f / (1.0f + vexp(-x)); }
+// 1 / (1 + e^-x), as e^x / (1 + e^x) where x < 0, so that small results keep their precision.
+inline vf vsigmoid(vf x) {
+  const vf e = vexp(from_bits(bits(x) | std::int32_t(0x80000000)));
+  return (x < 0.0f ? e : splat(1.0f)) / (1.0f + e);
+}
 )kiln";
 
 constexpr const char* kSqrt = R"kiln(

@@ -1,0 +1,156 @@
+#include "tests/writer/built_kernel.h"
+
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+#include <thread>
+
+#include "runtime/base/files.h"
+#include "runtime/kernel_abi.h"
+
+namespace kiln::testing {
+
+using agents::RenderedArg;
+using agents::RenderedLaunch;
+
+store::TemplateSpec template_of(const std::string& family, const std::string& name) {
+  std::map<std::string, std::string> files;
+  const std::filesystem::path folder = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates" / family / name;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::ifstream in(entry.path());
+    files[entry.path().filename().string()] = {std::istreambuf_iterator<char>(in), {}};
+  }
+  return store::parse_template(family, name, files);
+}
+
+agents::NodeFacts this_node() {
+  agents::NodeFacts node;
+  if (__builtin_cpu_supports("avx2")) node.features.emplace_back("avx2");
+  if (__builtin_cpu_supports("fma")) node.features.emplace_back("fma");
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) node.features.emplace_back("avx512f");
+  node.cores = 2;
+  node.l1d_bytes = 48 << 10;
+  node.l2_bytes = 2 << 20;
+  node.l3_bytes = 32 << 20;
+  return node;
+}
+
+agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::Kernel& kernel, const Setting& setting) {
+  agents::Region region;
+  region.key = "0123456789abcdef";
+  region.label = "test of " + spec.family + "/" + spec.name;
+  agents::NodeFacts node = this_node();
+  agents::Variant variant{region.key, spec.family, spec.name, spec.digest, setting.tunables};
+  // A narrower vector than this CPU has is asked for by a node that says it has no wider one.
+  const auto isa = setting.tunables.find("isa");
+  if (isa != setting.tunables.end() && isa->second < 512) std::erase(node.features, "avx512f");
+  if (isa != setting.tunables.end() && isa->second < 256) node.features.clear();
+  const agents::Figures figures = agents::figures_of(kernel, node, setting.threads);
+  if (isa == setting.tunables.end() && !spec.vendor)
+    variant.tunables["isa"] = static_cast<std::int64_t>(figures.at("vector_bytes")) * 8;
+  return agents::render(spec, region, kernel, variant, figures, node);
+}
+
+struct BuiltKernel::Loaded {
+  struct Launch {
+    const RenderedLaunch* description;
+    kiln_kernel_fn function = nullptr;
+    void* state = nullptr;
+    kiln_destroy_fn destroy = nullptr;
+  };
+  agents::RenderedKernel kernel;
+  std::int32_t threads;
+  std::filesystem::path folder;
+  void* object = nullptr;
+  std::vector<Launch> prepare, run;
+  std::vector<std::vector<char>> prepared, temporary;
+
+  Launch load(const RenderedLaunch& launch) const {
+    Launch out{&launch};
+    const auto symbol = [&](const std::string& name) {
+      void* address = dlsym(object, name.c_str());
+      if (!address) throw std::runtime_error("no symbol " + name);
+      return address;
+    };
+    out.function = reinterpret_cast<kiln_kernel_fn>(symbol(launch.symbol));
+    if (launch.has_state) {
+      out.state = reinterpret_cast<kiln_create_fn>(symbol(launch.symbol + "_create"))(threads);
+      out.destroy = reinterpret_cast<kiln_destroy_fn>(symbol(launch.symbol + "_destroy"));
+      if (!out.state) throw std::runtime_error("create failed");
+    }
+    return out;
+  }
+
+  void go(const Launch& launch, const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
+    std::vector<void*> args;
+    for (const RenderedArg& arg : launch.description->args) {
+      const auto i = static_cast<std::size_t>(arg.index);
+      switch (arg.kind) {
+        case RenderedArg::Kind::input: args.push_back(const_cast<void*>(inputs.at(i))); break;
+        case RenderedArg::Kind::output: args.push_back(outputs.at(i)); break;
+        case RenderedArg::Kind::prepared: args.push_back(prepared.at(i).data()); break;
+        case RenderedArg::Kind::temporary: args.push_back(temporary.at(i).data()); break;
+      }
+    }
+    const std::int64_t tasks = launch.description->tasks;
+    std::atomic<std::int64_t> left{tasks};
+    const auto work = [&] {
+      const auto bytes = static_cast<std::size_t>((launch.description->scratch_bytes + 127) / 64 * 64);
+      const std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, bytes), &std::free);
+      std::memset(scratch.get(), 0xff, bytes);  // NaN: what is read before it is written shows
+      for (std::int64_t i = --left; i >= 0; i = --left) {
+        const kiln_task task{i, tasks, scratch.get(), launch.state, threads};
+        launch.function(args.data(), &task);
+      }
+    };
+    std::vector<std::thread> pool;
+    for (std::int32_t t = 1; t < threads; ++t) pool.emplace_back(work);
+    work();
+    for (std::thread& thread : pool) thread.join();
+  }
+};
+
+BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads) : loaded_(std::make_unique<Loaded>()) {
+  Loaded& l = *loaded_;
+  l.kernel = kernel;
+  l.threads = threads;
+  char folder[] = "/tmp/kiln-writer-XXXXXX";
+  if (!mkdtemp(folder)) throw std::runtime_error("no temporary folder");
+  l.folder = folder;
+  std::ofstream(l.folder / kernel.file_name) << kernel.source;
+  std::string command = "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
+  for (const std::string& flag : kernel.compile_flags) command += " " + flag;
+  command += " " + (l.folder / kernel.file_name).string() + " -o " + (l.folder / "kernel.so").string();
+  for (const std::string& library : kernel.libraries) command += " -l" + library;
+  if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile:\n" + kernel.source);
+  l.object = dlopen((l.folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!l.object) throw std::runtime_error(dlerror());
+  for (const RenderedLaunch& launch : l.kernel.prepare) l.prepare.push_back(l.load(launch));
+  for (const RenderedLaunch& launch : l.kernel.run) l.run.push_back(l.load(launch));
+  for (const std::int64_t bytes : l.kernel.prepared_bytes) l.prepared.emplace_back(static_cast<std::size_t>(bytes));
+  for (const std::int64_t bytes : l.kernel.temporary_bytes) l.temporary.emplace_back(static_cast<std::size_t>(bytes));
+}
+
+BuiltKernel::~BuiltKernel() {
+  for (const Loaded::Launch& launch : loaded_->run)
+    if (launch.destroy) launch.destroy(launch.state);
+  // The object stays mapped: a sanitizer's report at exit names its functions, and vendor libraries do not unload well.
+  std::error_code ignored;  // a folder that stays behind in the temporary folder is no failure of the test
+  std::filesystem::remove_all(loaded_->folder, ignored);
+}
+
+void BuiltKernel::prepare(const std::vector<const void*>& inputs) {
+  for (const Loaded::Launch& launch : loaded_->prepare) loaded_->go(launch, inputs, {});
+}
+
+void BuiltKernel::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
+  for (const Loaded::Launch& launch : loaded_->run) loaded_->go(launch, inputs, outputs);
+}
+
+}  // namespace kiln::testing

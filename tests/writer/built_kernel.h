@@ -1,0 +1,43 @@
+// Renders a template of the corpus in the source tree, compiles it with c++, loads it, and runs its launches as libkiln
+// would: tasks in any order, on one thread or several.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/writer/writer.h"
+
+namespace kiln::testing {
+
+[[nodiscard]] store::TemplateSpec template_of(const std::string& family, const std::string& name);
+
+// This machine's vector features, as NodeFacts has them.
+[[nodiscard]] agents::NodeFacts this_node();
+
+struct Setting {
+  std::int32_t threads = 1;
+  std::map<std::string, std::int64_t> tunables;  // the others are the template's defaults, as far as this CPU has them
+};
+
+[[nodiscard]] agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::Kernel& kernel, const Setting& setting);
+
+// Several kernels in one compiler run each; the object stays loaded while this lives.
+class BuiltKernel {
+ public:
+  BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads);
+  ~BuiltKernel();
+  BuiltKernel(const BuiltKernel&) = delete;
+  BuiltKernel& operator=(const BuiltKernel&) = delete;
+
+  // prepare launches, once; inputs as for run().
+  void prepare(const std::vector<const void*>& inputs);
+  void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs);
+
+ private:
+  struct Loaded;
+  std::unique_ptr<Loaded> loaded_;
+};
+
+}  // namespace kiln::testing
