@@ -3,6 +3,7 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <thread>
 
@@ -165,7 +166,7 @@ class CpuWorkbench : public agents::Workbench {
     fact.verdict = agents::verdict_from_name(json::get_string(body, "outcome", "a build reply"));
     if (fact.verdict != Verdict::ok) return fact;
     if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot use a build reply: it has no object");
-    const Mapped object(answer.frame.fds.front().get(), Mapped::Access::read, 64u << 20);
+    const Mapped object = Mapped::received(answer.frame.fds.front().get(), 256u << 20);
     fact.object_bytes = static_cast<std::int64_t>(object.bytes().size());
     fact.object = objects_.put(object.text());
     return fact;
@@ -191,13 +192,19 @@ class CpuWorkbench : public agents::Workbench {
     return std::move(answer.frame);
   }
 
+  UniqueFd open_object(const std::string& digest) const {
+    UniqueFd fd(::open(objects_.path(digest).c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) throw system_error("cannot open object " + digest, errno);
+    return fd;
+  }
+
   void give_graph(const std::string& graph, const std::string& constants) {
     (void)oracle_worker();
     if (given_ == graph) return;
     Frame frame;
     frame.body = {{"op", "graph"}, {"graph", graph}};
-    frame.fds.emplace_back(::open(objects_.path(graph).c_str(), O_RDONLY | O_CLOEXEC));
-    if (!constants.empty()) frame.fds.emplace_back(::open(objects_.path(constants).c_str(), O_RDONLY | O_CLOEXEC));
+    frame.fds.push_back(open_object(graph));
+    if (!constants.empty()) frame.fds.push_back(open_object(constants));
     (void)ask_oracle(frame);
     given_ = graph;
   }

@@ -33,7 +33,7 @@ std::int64_t monotonic_ns() {
   return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-void send_frame(int socket, const Frame& frame) {
+bool send_frame(int socket, const Frame& frame) {
   const std::string text = boost::json::serialize(frame.body);
   if (text.size() > kFrameLimitBytes || frame.fds.size() > kFrameLimitFds)
     throw Error(ErrorCode::limit, "cannot send a frame of " + std::to_string(text.size()) + " bytes: it is over the limit");
@@ -62,9 +62,11 @@ void send_frame(int socket, const Frame& frame) {
     }
     const ssize_t n = ::sendmsg(socket, &message, MSG_NOSIGNAL);
     if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && (errno == EPIPE || errno == ECONNRESET)) return false;
     if (n < 0) throw system_error("cannot send a frame", errno);
     sent += static_cast<std::size_t>(n);
   }
+  return true;
 }
 
 Received receive_frame(int socket, std::int64_t deadline_ns, Frame& out) {

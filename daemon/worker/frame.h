@@ -20,8 +20,8 @@ struct Frame {
   std::vector<UniqueFd> fds;
 };
 
-// Throws Error(io) when the peer is gone.
-void send_frame(int socket, const Frame& frame);
+// False when the peer is gone. Throws Error(limit) for a frame over the limits, Error(io) for a descriptor that is not open.
+[[nodiscard]] bool send_frame(int socket, const Frame& frame);
 
 enum class Received : std::uint8_t { frame, closed, timed_out };
 // Waits until `deadline_ns` on CLOCK_MONOTONIC (negative: for ever). Throws Error(corrupt) for a frame that breaks a rule.

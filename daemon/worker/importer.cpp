@@ -11,6 +11,8 @@ namespace kiln::worker {
 namespace {
 
 constexpr std::int64_t kTimeoutNs = 300'000'000'000;
+constexpr std::size_t kGraphLimit = 256u << 20;
+constexpr std::size_t kConstantsLimit = std::size_t{1} << 36;
 
 UniqueFd open_file(const std::filesystem::path& path) {
   UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -41,8 +43,9 @@ Imported import_in_worker(const ImportJob& job) {
                 "the file is damaged or needs more memory or time than an import may take");
   Imported out;
   out.rewrites = json::get_strings(answer.frame.body, "rewrites", "an import reply");
-  out.graph = Mapped(answer.frame.fds.at(0).get(), Mapped::Access::read).text();
-  if (answer.frame.fds.size() > 1) out.constants = Mapped(answer.frame.fds[1].get(), Mapped::Access::read).text();
+  if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot import '" + job.file_name + "': the worker's answer has no graph");
+  out.graph = Mapped::received(answer.frame.fds[0].get(), kGraphLimit).text();
+  if (answer.frame.fds.size() > 1) out.constants = Mapped::received(answer.frame.fds[1].get(), kConstantsLimit).text();
   return out;
 }
 

@@ -25,6 +25,14 @@ Mapped::Mapped(int fd, Access access, std::size_t limit_bytes) {
   size_ = size;
 }
 
+Mapped Mapped::received(int fd, std::size_t limit_bytes) {
+  constexpr int kNeeded = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+  const int seals = ::fcntl(fd, F_GET_SEALS);  // fails for anything but a memory file
+  if (seals < 0 || (seals & kNeeded) != kNeeded)
+    throw Error(ErrorCode::corrupt, "cannot accept a worker's file: it is not a sealed memory file");
+  return Mapped(fd, Access::read, limit_bytes);
+}
+
 Mapped::~Mapped() {
   if (data_) ::munmap(data_, size_);
 }

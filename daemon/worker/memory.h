@@ -16,6 +16,9 @@ class Mapped {
   Mapped() = default;
   // The whole file; at most limit_bytes. Throws Error(io | limit).
   Mapped(int fd, Access access, std::size_t limit_bytes = std::size_t{1} << 36);
+  // A file that a worker sent. Throws Error(corrupt) unless it is sealed: a file that can still shrink would end the process
+  // that reads it by SIGBUS, at a moment of the sender's choosing.
+  [[nodiscard]] static Mapped received(int fd, std::size_t limit_bytes);
   ~Mapped();
   Mapped(Mapped&& other) noexcept;
   Mapped& operator=(Mapped&& other) noexcept;

@@ -10,6 +10,22 @@
 
 namespace kiln::worker {
 
+namespace {
+
+// A flag or name that the target refuses is the template's mistake, hence a failed build and no failure of the bench.
+targets::cpu::CompileResult build(const targets::cpu::CompileRequest& request) {
+  try {
+    return targets::cpu::compile(request);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::invalid_input) throw;
+    targets::cpu::CompileResult refused;
+    refused.diagnostics.push_back({request.file_name, 0, "error", error.what()});
+    return refused;
+  }
+}
+
+}  // namespace
+
 Role build_role(const std::vector<std::string>& arguments) {
   const std::filesystem::path include_dir = arguments.at(0), scratch = arguments.at(1);
   Role role;
@@ -27,7 +43,7 @@ Role build_role(const std::vector<std::string>& arguments) {
     compile.include_dir = include_dir;
     compile.scratch = scratch;
     compile.timeout_ns = json::get_int(request.body, "timeout_ns", "a build request");
-    const targets::cpu::CompileResult result = targets::cpu::compile(compile);
+    const targets::cpu::CompileResult result = build(compile);
     Frame reply;
     json::array diagnostics;
     for (const targets::cpu::CompileDiagnostic& d : result.diagnostics)

@@ -49,15 +49,12 @@ int serve(const std::string& role_name, const std::vector<std::string>& argument
     const std::vector<std::string> active = enter_sandbox(role.rules);
     prove_sandbox(role.rules, active);
     hello.body = {{"role", role_name}, {"sandbox", json::to_array(active)}, {"version", KILN_VERSION}};
-    send_frame(kSocket, hello);
-    for (Frame request; receive_frame(kSocket, -1, request) == Received::frame;) send_frame(kSocket, handle(role, std::move(request)));
+    if (!send_frame(kSocket, hello)) return 1;
+    for (Frame request; receive_frame(kSocket, -1, request) == Received::frame;)
+      if (!send_frame(kSocket, handle(role, std::move(request)))) return 1;
     return 0;
   } catch (const Error& error) {
-    try {
-      send_frame(kSocket, error_frame(error));
-    } catch (const Error&) {
-      std::fprintf(stderr, "kiln-worker: %s\n", error.what());
-    }
+    if (!send_frame(kSocket, error_frame(error))) std::fprintf(stderr, "kiln-worker: %s\n", error.what());
     return 1;
   }
 }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "daemon/worker/arena.h"
 #include "daemon/worker/inputs.h"
@@ -64,15 +65,13 @@ class Loaded {
     for (int i = 0; i < kiln_input_count(release_); ++i) {
       (void)kiln_input_info(release_, i, &info);
       const graph::TensorType type{static_cast<graph::DType>(info.dtype), {info.shape, info.shape + info.rank}};
-      tensors_.push_back(make_input(type, std::nullopt, "normal", seed, static_cast<std::uint64_t>(i)));
+      const graph::Tensor values = make_input(type, std::nullopt, "normal", seed, static_cast<std::uint64_t>(i));
+      inputs_.push_back(aligned_copy(values.bytes));
     }
     for (int i = 0; i < kiln_output_count(release_); ++i) {
       (void)kiln_output_info(release_, i, &info);
-      const graph::TensorType type{static_cast<graph::DType>(info.dtype), {info.shape, info.shape + info.rank}};
-      results_.push_back(graph::Tensor::zeros(type));
+      outputs_.push_back(aligned_copy(std::vector<std::byte>(static_cast<std::size_t>(info.bytes))));
     }
-    for (const graph::Tensor& tensor : tensors_) inputs_.push_back(tensor.bytes.data());
-    for (graph::Tensor& tensor : results_) outputs_.push_back(tensor.bytes.data());
     launch_ns_.resize(static_cast<std::size_t>(kiln_launch_count(release_)));
   }
 
@@ -91,7 +90,16 @@ class Loaded {
  private:
   kiln_release* release_ = nullptr;
   kiln_session* session_ = nullptr;
-  std::vector<graph::Tensor> tensors_, results_;
+  // libkiln copies buffers that are not 64-byte aligned, as std::vector's are; that copy would be timed with the plan.
+  std::byte* aligned_copy(const std::vector<std::byte>& bytes) {
+    buffers_.emplace_back(static_cast<std::byte*>(::operator new(std::max<std::size_t>(bytes.size(), 1), kAlignment)));
+    std::copy(bytes.begin(), bytes.end(), buffers_.back().get());
+    return buffers_.back().get();
+  }
+  static constexpr std::align_val_t kAlignment{64};
+  struct Free { void operator()(std::byte* p) const { ::operator delete(p, kAlignment); } };
+
+  std::vector<std::unique_ptr<std::byte, Free>> buffers_;
   std::vector<const void*> inputs_;
   std::vector<void*> outputs_;
   std::vector<double> launch_ns_;
