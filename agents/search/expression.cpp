@@ -50,6 +50,7 @@ Expression::Expression(const std::string& text, const std::map<std::string, doub
   if (assigns(text)) fail(text, "a single '=' assigns; write '==' to compare");
   try {
     mu::Parser& mu = parser_->mu;
+    mu.DefineInfixOprt("!", +[](double x) { return x == 0 ? 1.0 : 0.0; });
     mu.DefineFun("ceil", ceil_of);
     mu.DefineFun("floor", floor_of);
     mu.DefineOprtChars("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-*^/?<>=#!$%&|~'_");
