@@ -23,14 +23,21 @@ bool includes(const Grouping::Nodes& all, const Grouping::Nodes& part) {
 Grouping::Grouping(const graph::Graph& workload)
     : g_(workload), producers_(workload.values.size(), -1), users_(workload.values.size()),
       outputs_(workload.outputs.begin(), workload.outputs.end()), group_of_(workload.nodes.size(), -1) {
-  for (std::size_t n = 0; n < g_.nodes.size(); ++n) {
+  std::vector<bool> live(workload.nodes.size(), false);  // some output depends on it; the others belong to no group
+  std::set<ValueId> needed = outputs_;
+  for (std::size_t n = g_.nodes.size(); n-- > 0;) {
     const auto node = static_cast<std::int32_t>(n);
-    for (const ValueId v : g_.nodes[n].outputs) producers_[static_cast<std::size_t>(v)] = node;
+    for (const ValueId v : g_.nodes[n].outputs) {
+      producers_[static_cast<std::size_t>(v)] = node;
+      live[n] = live[n] || needed.contains(v);
+    }
+    if (!live[n]) continue;
+    needed.insert(g_.nodes[n].inputs.begin(), g_.nodes[n].inputs.end());
     for (const ValueId v : g_.nodes[n].inputs) users_[static_cast<std::size_t>(v)].push_back(node);
   }
   for (std::size_t n = 0; n < g_.nodes.size(); ++n) {
     const auto node = static_cast<std::int32_t>(n);
-    if (is_view(node)) continue;
+    if (is_view(node) || !live[n]) continue;
     group_of_[n] = static_cast<std::int32_t>(groups_.size());
     groups_.push_back({{node}, {}});
     groups_.back().folded = fold({node}).value_or(Nodes{node});

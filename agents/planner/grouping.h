@@ -17,7 +17,7 @@ class Grouping {
  public:
   using Nodes = std::set<std::int32_t>;
 
-  // Each compute node is its own group.
+  // Each compute node that some output depends on is its own group.
   explicit Grouping(const graph::Graph& workload);
 
   struct Edge { std::int32_t from, to; };  // groups: a result of `from` is read by `to`, maybe through views
@@ -53,9 +53,9 @@ class Grouping {
 
   const graph::Graph& g_;
   std::vector<std::int32_t> producers_;           // per value: node, -1
-  std::vector<std::vector<std::int32_t>> users_;  // per value: nodes
+  std::vector<std::vector<std::int32_t>> users_;  // per value: nodes that some output depends on
   std::set<graph::ValueId> outputs_;
-  std::vector<std::int32_t> group_of_;            // per node, -1 for views
+  std::vector<std::int32_t> group_of_;            // per node, -1 for views and for what no output needs
   std::vector<Group> groups_;
 };
 

@@ -23,8 +23,8 @@ struct RegionInstance {
   std::vector<graph::ValueId> outputs;
 };
 
-// Every node that computes is in exactly one instance; a view is in each instance that folds it into its indexing, or in
-// one that only copies. Instances are in an order that can run.
+// Every node that computes something that an output depends on is in exactly one instance. A view is in each instance
+// that folds it into its indexing, or in one that only copies. Instances are in an order that can run.
 struct Partition {
   std::vector<Region> regions;
   std::vector<RegionInstance> instances;
