@@ -75,6 +75,20 @@ void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byt
     std::fill_n(arena.begin() + static_cast<std::ptrdiff_t>(window.offset), window.bytes, poison);
 }
 
+Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout, const std::vector<std::size_t>& element_bytes,
+                         std::byte poison) {
+  for (std::size_t o = 0; o < layout.outputs.size(); ++o) {
+    const auto output = arena.subspan(layout.outputs[o].offset, layout.outputs[o].bytes);
+    std::size_t run = 0;  // poison bytes since the last other byte or element boundary
+    for (std::size_t i = 0; i < output.size(); ++i) {
+      if (i % element_bytes[o] == 0) run = 0;
+      if (output[i] == poison && ++run == element_bytes[o])
+        return {static_cast<std::int64_t>(o), static_cast<std::int64_t>(i / element_bytes[o])};
+    }
+  }
+  return {};
+}
+
 std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout) {
   std::int64_t first = -1;
   for_each_gap(layout, [&](std::size_t offset, std::size_t bytes) {

@@ -26,6 +26,10 @@ struct ArenaLayout {
 
 // Fills everything but the windows with the guard pattern, and the output windows with `poison`.
 void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byte poison);
+// An element of an output that still is poison through and through, in a run whose poison was `poison`.
+struct Unwritten { std::int64_t output = -1, element = 0; };  // output -1: every element was written
+[[nodiscard]] Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
+                                       const std::vector<std::size_t>& element_bytes, std::byte poison);
 // The offset of the first guard byte that changed, or -1.
 [[nodiscard]] std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout);
 

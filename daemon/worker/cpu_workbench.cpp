@@ -22,6 +22,14 @@ constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr std::int64_t kOracleNs = 900 * kSecond;  // our own code: long, but not for ever
 constexpr int kPoisons[] = {0xFF, 0x7B};           // a NaN in every float type, and something that is none
 
+constexpr const char* kInstrumentSource = R"(#include "runtime/kernel_abi.h"
+extern "C" void kiln_instrument_empty(void* const*, const kiln_task*) {}
+extern "C" void kiln_instrument_busy(void* const*, const kiln_task*) {
+  volatile float sum = 0;
+  for (int i = 0; i < 10000; ++i) sum = sum + 1;
+}
+)";
+
 Verdict verdict_of(Answer::Kind kind) { return kind == Answer::Kind::hung ? Verdict::hung : Verdict::crashed; }
 
 class CpuWorkbench : public agents::Workbench {
@@ -30,8 +38,10 @@ class CpuWorkbench : public agents::Workbench {
       : options_(options), objects_(objects), staging_(options.staging, objects) {}
 
   agents::NodeFacts probe() override {
-    WorkerProcess worker({options_.worker, "probe", {std::to_string(options_.threads)}});
-    const Answer answer = worker.call({}, 60 * kSecond);
+    WorkerProcess worker({options_.worker, "probe", {std::to_string(options_.threads), staging_.root().string()}});
+    Frame request;
+    request.body = stage_instrument();
+    const Answer answer = worker.call(request, 60 * kSecond);
     if (answer.kind != Answer::Kind::answered)
       throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence, "kctl doctor");
     agents::NodeFacts facts = agents::node_facts_from_json(answer.frame.body);
@@ -68,6 +78,7 @@ class CpuWorkbench : public agents::Workbench {
     give_graph(request.graph, request.constants);
     agents::CheckFact fact;
     std::vector<std::string> digests, expected;
+    Hole first_hole;
     for (const std::string& family : request.families) {
       const json::object key{{"graph", request.graph}, {"family", family}, {"seed", request.seed}};
       // The first family runs twice, at other addresses and over another poison: what was not written shows as a difference.
@@ -79,13 +90,18 @@ class CpuWorkbench : public agents::Workbench {
           return fact;
         }
         const std::string digest = json::get_string(judged.body, "digest", "a judgement");
+        const Hole hole = hole_of(judged.body);
         if (run > 0) {
-          if (digest != digests.back()) {
+          if (digest != digests.back() && hole.output >= 0 && hole == first_hole) {
+            fact.verdict = Verdict::wrong;
+            fact.evidence = "element " + std::to_string(hole.element) + " of output " + std::to_string(hole.output) + " is not written in family '" + family + "'";
+          } else if (digest != digests.back()) {
             fact.verdict = Verdict::nondeterministic;
             fact.evidence = "a second run over the same inputs gave other bits in family '" + family + "'";
           }
           continue;
         }
+        first_hole = hole;
         digests.push_back(digest);
         expected.push_back(json::get_string(judged.body, "expected_digest", "a judgement"));
         agents::CheckFact part;
@@ -117,6 +133,37 @@ class CpuWorkbench : public agents::Workbench {
   }
 
  private:
+  // The instrument's own plans: one launch of nothing, and one of some 20 us of work. Without a compiler there are none, and
+  // the facts say 0: the build of the first candidate will tell the rest.
+  json::object stage_instrument() {
+    agents::BuildRequest request;
+    request.kernel.file_name = "instrument.cpp";
+    request.kernel.source = kInstrumentSource;
+    const agents::BuildFact built = build({&request, 1}).front();
+    if (built.verdict != Verdict::ok) return {{"empty", ""}, {"busy", ""}};
+    const auto staged = [&](const char* symbol) {
+      agents::Plan plan;
+      plan.name = symbol;
+      plan.objects = {built.object};
+      agents::PlanLaunch launch;
+      launch.symbol = symbol;
+      launch.tasks = std::max(1u, std::thread::hardware_concurrency());
+      plan.run = {launch};
+      return staging_.stage({symbol, plan}).string();
+    };
+    return {{"empty", staged("kiln_instrument_empty")}, {"busy", staged("kiln_instrument_busy")}};
+  }
+
+  // An output element that still had its poison after a run.
+  struct Hole {
+    std::int64_t output = -1, element = 0;
+    friend bool operator==(const Hole&, const Hole&) = default;
+  };
+  static Hole hole_of(const json::object& judged) {
+    const json::array& pair = json::as_array(json::at(judged, "unwritten", "a judgement"), "an element");
+    return {pair.at(0).to_number<std::int64_t>(), pair.at(1).to_number<std::int64_t>()};
+  }
+
   struct Lane {
     std::unique_ptr<WorkerProcess> worker;
     std::filesystem::path scratch;
@@ -240,6 +287,7 @@ class CpuWorkbench : public agents::Workbench {
     Frame judge;
     judge.body = key;
     judge.body["op"] = "judge";
+    judge.body["poison"] = poison;
     judge.fds = std::move(request.fds);
     Frame judged = ask_oracle(judge);
     const std::int64_t guard = json::get_int(judged.body, "guard", "a judgement");

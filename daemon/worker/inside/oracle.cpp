@@ -1,7 +1,7 @@
 // oracle: holds no generated code. Three requests:
 //   graph   {graph: digest} + graph JSON and constants            -> {}                       keeps the graph
 //   arena   {graph, family, seed, poison}                         -> {layout} + arena file    inputs made, outputs poisoned
-//   judge   {graph, family, seed} + arena file                    -> {guard, input, digest, expected_digest, errors}
+//   judge   {graph, family, seed, poison} + arena file            -> {guard, input, unwritten, digest, expected_digest, errors}
 // Expected outputs are computed once per (graph, family, seed) and never leave this process.
 #include <algorithm>
 #include <cstdlib>
@@ -118,7 +118,11 @@ class Oracle {
       errors.emplace_back(agents::to_json(one).at("errors").as_array().at(0));
     }
     Frame reply;
-    reply.body = {{"guard", broken_guard(arena.bytes(), layout)}, {"input", changed_input}, {"digest", digest.finish_hex()},
+    std::vector<std::size_t> element_bytes;
+    for (const graph::Tensor& plain : made.plain) element_bytes.push_back(graph::size_of(plain.type.dtype));
+    const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes,
+                                               static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
+    reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}}, {"guard", broken_guard(arena.bytes(), layout)}, {"input", changed_input}, {"digest", digest.finish_hex()},
                   {"expected_digest", expected_digest.finish_hex()}, {"errors", errors}};
     return reply;
   }
