@@ -37,7 +37,7 @@ struct Core {
   Context context;
   ServerOptions options;
   std::shared_ptr<EventHub> hub;
-  asio::thread_pool back_room{2};
+  asio::thread_pool back_room{4};  // two may be long: a verification, a doctor
   std::set<Connection*> connections;
   std::map<uid_t, int> clients_of;
 

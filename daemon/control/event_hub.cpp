@@ -49,6 +49,7 @@ void EventHub::fetch() {
     const std::vector<store::Event> batch = context_.services.store.events_after(last, 256);
     if (batch.empty()) break;
     newest_.insert(newest_.end(), batch.begin(), batch.end());
+    if (on_event) std::for_each(batch.begin(), batch.end(), on_event);
     context_.last_event = batch.back().serial;
     while (newest_.size() > kKept) {
       before_newest_ = newest_.front().serial;
@@ -57,7 +58,6 @@ void EventHub::fetch() {
     if (batch.size() < 256) break;
   }
   wake();
-  if (on_news) on_news();
 }
 
 std::vector<store::Event> EventHub::after(std::int64_t serial, std::int32_t limit) {

@@ -32,7 +32,7 @@ class EventHub : public std::enable_shared_from_this<EventHub> {
   void enter(boost::asio::steady_timer& waiter) { waiters_.insert(&waiter); }
   void leave(boost::asio::steady_timer& waiter) { waiters_.erase(&waiter); }
 
-  std::function<void()> on_news;  // once per batch of new events
+  std::function<void(const store::Event&)> on_event;  // each new event, in order
 
  private:
   void fetch();

@@ -13,6 +13,7 @@ void plain(Context& context, const Request& request, const Reply& reply) {
 }
 
 constexpr std::int64_t kJson = 1 << 20;
+constexpr std::int64_t kEmpty = kEmptyBodyBytes;
 constexpr auto kView = Role::viewer;
 constexpr auto kOperate = Role::operate;
 constexpr auto kAdmin = Role::admin;
@@ -32,14 +33,14 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/workloads", kView, false, 0, Kind::call, kBack, "", plain<get_workloads>},
     {"GET", "/v1/workloads/{id}", kView, false, 0, Kind::call, kBack, "", plain<get_workload>},
     {"GET", "/v1/workloads/{id}/graph", kView, false, 0, Kind::call, kBack, "", plain<get_graph>},
-    {"POST", "/v1/workloads/{id}/rollback", kAdmin, true, 0, Kind::call, kBack, "", plain<post_rollback>},
+    {"POST", "/v1/workloads/{id}/rollback", kAdmin, true, kEmpty, Kind::call, kBack, "", plain<post_rollback>},
 
     {"POST", "/v1/jobs", kOperate, true, kJson, Kind::call, kBack, "", plain<post_job>},
     {"GET", "/v1/jobs", kView, false, 0, Kind::call, kBack, "", plain<get_jobs>},
     {"GET", "/v1/jobs/{id}", kView, false, 0, Kind::call, kBack, "", plain<get_job>},
-    {"POST", "/v1/jobs/{id}/cancel", kOperate, true, 0, Kind::call, kBack, "", plain<post_cancel>},
-    {"POST", "/v1/jobs/{id}/resume", kOperate, true, 0, Kind::call, kBack, "", plain<post_resume>},
-    {"POST", "/v1/jobs/{id}/replay", kOperate, true, 0, Kind::call, kBack, "", post_replay},
+    {"POST", "/v1/jobs/{id}/cancel", kOperate, true, kEmpty, Kind::call, kBack, "", plain<post_cancel>},
+    {"POST", "/v1/jobs/{id}/resume", kOperate, true, kEmpty, Kind::call, kBack, "", plain<post_resume>},
+    {"POST", "/v1/jobs/{id}/replay", kOperate, true, kEmpty, Kind::call, kBack, "", post_replay},
     {"GET", "/v1/jobs/{id}/entries", kView, false, 0, Kind::call, kBack, "after", plain<get_entries>},
     {"GET", "/v1/jobs/{id}/entries/{sequence}", kView, false, 0, Kind::call, kBack, "", plain<get_entry>},
     {"GET", "/v1/jobs/{id}/candidates", kView, false, 0, Kind::call, kBack, "", plain<get_candidates>},
@@ -50,7 +51,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/releases", kView, false, 0, Kind::call, kBack, "workload", plain<get_releases>},
     {"GET", "/v1/releases/{id}", kView, false, 0, Kind::call, kBack, "", plain<get_release>},
     {"GET", "/v1/releases/{id}/diff/{other}", kView, false, 0, Kind::call, kBack, "", plain<get_diff>},
-    {"POST", "/v1/releases/{id}/promote", kAdmin, true, 0, Kind::call, kBack, "", plain<post_promote>},
+    {"POST", "/v1/releases/{id}/promote", kAdmin, true, kEmpty, Kind::call, kBack, "", plain<post_promote>},
 
     {"GET", "/v1/reports/{job}", kView, false, 0, Kind::call, kBack, "", plain<get_report>},
     {"GET", "/v1/reports/{job}/sshsig", kView, false, 0, Kind::call, kBack, "", plain<get_report_sshsig>},
@@ -64,7 +65,7 @@ constexpr Route kRoutes[] = {
     {"POST", "/v1/policies/check", kView, false, kJson, Kind::call, kBack, "", plain<post_policy_check>},
     {"GET", "/v1/audit", kView, false, 0, Kind::call, kBack, "after limit", plain<get_audit>},
     {"GET", "/v1/ledger", kView, false, 0, Kind::call, kBack, "", plain<get_ledger>},
-    {"POST", "/v1/ledger/verify", kOperate, false, 0, Kind::call, kBack, "", plain<post_ledger_verify>},
+    {"POST", "/v1/ledger/verify", kOperate, false, kEmpty, Kind::call, kBack, "", plain<post_ledger_verify>},
 };
 
 // The next segment of a path that begins with '/', which is removed from it.

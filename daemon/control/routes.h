@@ -16,6 +16,9 @@ enum class Kind : std::uint8_t { call, upload, events };
 // Where a handler runs: on the I/O thread (memory only), or in the back room, whose threads may wait for a disk.
 enum class Place : std::uint8_t { io_thread, back_room };
 
+// For a POST that says everything in its path: no body, or an empty JSON object, which some clients cannot leave out.
+inline constexpr std::int64_t kEmptyBodyBytes = 64;
+
 using Handler = void (*)(Context&, const Request&, const Reply&);
 
 struct Route {

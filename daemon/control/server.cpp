@@ -111,14 +111,20 @@ Server::Server(asio::io_context& io, const Services& services, ServerOptions opt
   implementation_->core = core;
   core->context.started_ns = wall_clock_ns();
   core->context.blob_limit_bytes = core->options.limits.blob_bytes;
-  core->hub->on_news = core->options.on_news;
+  core->hub->on_event = core->options.on_event;
   core->hub->start();
 }
 
 Server::~Server() {
   stop();
-  implementation_->core->hub->on_news = nullptr;
-  implementation_->core->back_room.join();
+  implementation_->core->hub->on_event = nullptr;
+  join();
+}
+
+void Server::join() { implementation_->core->back_room.join(); }
+
+void Server::close() {
+  for (Connection* connection : implementation_->core->connections) connection->stream.close();
 }
 
 void Server::listen(UniqueFd socket) {

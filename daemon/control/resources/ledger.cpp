@@ -1,8 +1,8 @@
 #include <limits>
 
+#include "daemon/control/only_one.h"
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/rows.h"
-#include "runtime/base/error.h"
 
 namespace kiln::control {
 
@@ -20,12 +20,7 @@ Answer get_ledger(Context& context, const Request&) {
 }
 
 Answer post_ledger_verify(Context& context, const Request&) {
-  if (context.verifying.exchange(true))
-    throw Error(ErrorCode::conflict, "cannot verify the ledger: another verification is running", "wait for its end");
-  struct Done {
-    std::atomic<bool>& flag;
-    ~Done() { flag = false; }
-  } done{context.verifying};
+  const OnlyOne guard(context.verifying, "verify the ledger");
   const std::int64_t entries = context.services.store.verify_ledger();
   return json_answer(json::object{{"valid", true}, {"entries", entries}});
 }

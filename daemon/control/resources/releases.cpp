@@ -5,6 +5,13 @@
 #include "runtime/base/files.h"
 
 namespace kiln::control {
+namespace {
+
+void announce(store::Store& store, std::string_view kind, const store::ReleaseRow& row, const Request& request) {
+  store.add_event(kind, row.id, json::object{{"workload", row.workload}, {"version", row.version}, {"by", "uid " + std::to_string(request.peer.uid)}});
+}
+
+}  // namespace
 
 Answer get_releases(Context& context, const Request& request) {
   const auto asked = request.query.find("workload");
@@ -32,7 +39,9 @@ Answer post_promote(Context& context, const Request& request) {
   store::Store& store = context.services.store;
   const std::string id = store.release(request.parameters.at("id")).id;
   store.set_current(id);
-  Answer answer = json_answer(to_json(store.release(id)));
+  const store::ReleaseRow row = store.release(id);
+  announce(store, "release.promoted", row, request);
+  Answer answer = json_answer(to_json(row));
   answer.object = id;
   return answer;
 }
@@ -40,9 +49,10 @@ Answer post_promote(Context& context, const Request& request) {
 Answer post_rollback(Context& context, const Request& request) {
   store::Store& store = context.services.store;
   const std::string workload = store.workload(request.parameters.at("id")).id;
-  const std::string id = store.rollback(workload).id;
-  Answer answer = json_answer(to_json(store.release(id)));
-  answer.object = workload + " " + id;
+  const store::ReleaseRow row = store.release(store.rollback(workload).id);
+  announce(store, "release.rolled_back", row, request);
+  Answer answer = json_answer(to_json(row));
+  answer.object = workload + " " + row.id;
   return answer;
 }
 

@@ -1,5 +1,6 @@
 #include <unistd.h>
 
+#include "daemon/control/only_one.h"
 #include "daemon/control/openapi.h"
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/routes.h"
@@ -37,6 +38,7 @@ Answer get_openapi(Context&, const Request&) { return raw_answer("application/js
 Answer get_node(Context& context, const Request&) { return json_answer(context.services.jobs.node()); }
 
 Answer get_doctor(Context& context, const Request&) {
+  const OnlyOne guard(context.examining, "examine the node");
   return json_answer(json::object{{"checks", context.services.jobs.doctor()}});
 }
 

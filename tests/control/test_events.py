@@ -1,0 +1,123 @@
+#!/usr/bin/env python3
+"""GET /v1/events: order, resumption, filters, heartbeats, slow readers and the end."""
+
+import json
+import os
+import sys
+import time
+import unittest
+
+import jsonschema
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from node import OPENAPI, Connection, Node, read_all
+
+
+class Events(unittest.TestCase):
+    def setUp(self):
+        self.node = Node(heartbeat_ms=300, slow_ms=500)
+        self.open = []
+
+    def tearDown(self):
+        for connection in self.open:
+            connection.close()
+        if self.node.process.poll() is None:
+            self.node.close()
+
+    def stream(self, query="", headers=None):
+        connection = Connection(self.node.socket)
+        connection.request("GET", "/v1/events" + query, headers=headers or {})
+        answer = connection.getresponse()
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "text/event-stream"))
+        self.open.append(connection)
+        return answer
+
+    def take(self, answer, count):
+        """The next events, each {"id", "event", "data"}; comments are skipped."""
+        out, fields = [], {}
+        while len(out) < count:
+            line = answer.readline().decode().rstrip("\n")
+            if line and not line.startswith(":"):
+                name, _, value = line.partition(": ")
+                fields[name] = value
+            elif not line and fields:
+                out.append(fields)
+                fields = {}
+        return out
+
+    def test_all_from_the_beginning_and_then_live(self):
+        answer = self.stream()
+        events = self.take(answer, 3)
+        self.assertEqual([e["id"] for e in events], ["1", "2", "3"])
+        self.assertEqual([e["event"] for e in events], ["job.state", "job.state", "release.added"])
+        for e in events:
+            data = json.loads(e["data"])
+            resolver = jsonschema.RefResolver("", OPENAPI)
+            jsonschema.Draft202012Validator(OPENAPI["components"]["schemas"]["Event"], resolver=resolver).validate(data)
+            self.assertEqual((str(data["serial"]), data["kind"]), (e["id"], e["event"]))
+        start = time.monotonic()
+        self.node.tell("fresh")
+        self.assertEqual(self.take(answer, 1)[0]["event"], "fresh")
+        self.assertLess(time.monotonic() - start, 0.25)
+
+    def test_resumes_without_loss_or_repetition(self):
+        first = self.stream()
+        self.assertEqual(len(self.take(first, 2)), 2)
+        self.open.pop().close()
+        self.node.tell("while-away")
+        again = self.stream("?after=0", {"Last-Event-ID": "2"})
+        self.assertEqual([(e["id"], e["event"]) for e in self.take(again, 2)], [("3", "release.added"), ("4", "while-away")])
+        self.assertEqual(self.take(self.stream("?after=3"), 1)[0]["id"], "4")
+
+    def test_filter(self):
+        job = self.node.facts["job"]
+        events = self.take(self.stream(f"?job={job}"), 2)
+        self.assertEqual([e["id"] for e in events], ["1", "3"])  # its own, and one that names it in its detail
+
+    def test_heartbeat(self):
+        answer = self.stream("?after=3")
+        self.assertEqual(answer.readline(), b": kiln events\n")
+        self.assertEqual(answer.readline(), b"\n")
+        start = time.monotonic()
+        self.assertEqual(answer.readline(), b": heartbeat\n")
+        self.assertTrue(0.2 < time.monotonic() - start < 1)
+
+    def test_wrong_serial(self):
+        for headers, query in [({"Last-Event-ID": "x"}, ""), ({}, "?after=-1"), ({"Last-Event-ID": "-1"}, "")]:
+            self.assertEqual(self.node.request("GET", "/v1/events" + query, headers=headers)[0], 400)
+
+    def test_slow_reader_is_dropped_and_others_are_not(self):
+        slow = self.node.raw()
+        slow.sendall(b"GET /v1/events?after=3 HTTP/1.1\r\nHost: k\r\n\r\n")
+        quick = self.stream("?after=3")
+        self.node.tell("flood 60")
+        self.assertEqual(len(self.take(quick, 60)), 60)
+        time.sleep(1)
+        figures = self.node.request("GET", "/metrics")[2].decode()
+        self.assertIn("kiln_event_readers_dropped_total 1\n", figures)
+        self.open.pop().close()
+        self.assertLess(len(read_all(slow)), 60 * 60_000)
+        self.assertIn("dropped an event reader of uid", self.node.close())
+
+    def test_a_reader_that_leaves_frees_its_seat(self):
+        self.stream()
+        self.assertEqual(self.node.json("GET", "/v1/status")[1]["clients"], 2)
+        self.open.pop().close()
+        for _ in range(100):
+            clients = self.node.json("GET", "/v1/status")[1]["clients"]
+            if clients == 1:
+                break
+            time.sleep(0.01)
+        self.assertEqual(clients, 1)
+
+    def test_goodbye(self):
+        answer = self.stream("?after=3")
+        self.node.process.stdin.close()
+        self.node.process.stdin = None
+        self.assertEqual(self.take(answer, 1)[0]["event"], "bye")
+        self.assertEqual(answer.read(), b"")
+        self.assertEqual(self.node.process.wait(timeout=10), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()
