@@ -57,6 +57,20 @@ agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::K
   return agents::render(spec, region, kernel, variant, figures, node);
 }
 
+namespace {
+
+using Memory = std::unique_ptr<void, decltype(&std::free)>;
+
+// Of NaN: what is read before it is written shows.
+Memory memory_of(std::int64_t bytes) {
+  const auto rounded = static_cast<std::size_t>((bytes + 127) / 64 * 64);
+  Memory memory(std::aligned_alloc(64, rounded), &std::free);
+  std::memset(memory.get(), 0xff, rounded);
+  return memory;
+}
+
+}  // namespace
+
 struct BuiltKernel::Loaded {
   struct Launch {
     const RenderedLaunch* description;
@@ -69,7 +83,7 @@ struct BuiltKernel::Loaded {
   std::filesystem::path folder;
   void* object = nullptr;
   std::vector<Launch> prepare, run;
-  std::vector<std::vector<char>> prepared, temporary;
+  std::vector<Memory> prepared, temporary;
 
   Launch load(const RenderedLaunch& launch) const {
     Launch out{&launch};
@@ -87,26 +101,28 @@ struct BuiltKernel::Loaded {
     return out;
   }
 
-  void go(const Launch& launch, const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
-    std::vector<void*> args;
+  BoundLaunch bind(const Launch& launch, const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
+    BoundLaunch bound{launch.function, launch.state, launch.description->tasks, launch.description->scratch_bytes, {}};
     for (const RenderedArg& arg : launch.description->args) {
       const auto i = static_cast<std::size_t>(arg.index);
       switch (arg.kind) {
-        case RenderedArg::Kind::input: args.push_back(const_cast<void*>(inputs.at(i))); break;
-        case RenderedArg::Kind::output: args.push_back(outputs.at(i)); break;
-        case RenderedArg::Kind::prepared: args.push_back(prepared.at(i).data()); break;
-        case RenderedArg::Kind::temporary: args.push_back(temporary.at(i).data()); break;
+        case RenderedArg::Kind::input: bound.args.push_back(const_cast<void*>(inputs.at(i))); break;
+        case RenderedArg::Kind::output: bound.args.push_back(outputs.at(i)); break;
+        case RenderedArg::Kind::prepared: bound.args.push_back(prepared.at(i).get()); break;
+        case RenderedArg::Kind::temporary: bound.args.push_back(temporary.at(i).get()); break;
       }
     }
-    const std::int64_t tasks = launch.description->tasks;
-    std::atomic<std::int64_t> left{tasks};
+    return bound;
+  }
+
+  void go(const Launch& launch, const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
+    const BoundLaunch bound = bind(launch, inputs, outputs);
+    std::atomic<std::int64_t> left{bound.tasks};
     const auto work = [&] {
-      const auto bytes = static_cast<std::size_t>((launch.description->scratch_bytes + 127) / 64 * 64);
-      const std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, bytes), &std::free);
-      std::memset(scratch.get(), 0xff, bytes);  // NaN: what is read before it is written shows
+      const Memory scratch = memory_of(bound.scratch_bytes);
       for (std::int64_t i = --left; i >= 0; i = --left) {
-        const kiln_task task{i, tasks, scratch.get(), launch.state, threads};
-        launch.function(args.data(), &task);
+        const kiln_task task{i, bound.tasks, scratch.get(), bound.state, threads};
+        bound.function(bound.args.data(), &task);
       }
     };
     std::vector<std::thread> pool;
@@ -124,7 +140,7 @@ BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t thre
   if (!mkdtemp(folder)) throw std::runtime_error("no temporary folder");
   l.folder = folder;
   std::ofstream(l.folder / kernel.file_name) << kernel.source;
-  std::string command = "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
+  std::string command = "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-aggressive-loop-optimizations -Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
   for (const std::string& flag : kernel.compile_flags) command += " " + flag;
   command += " " + (l.folder / kernel.file_name).string() + " -o " + (l.folder / "kernel.so").string();
   for (const std::string& library : kernel.libraries) command += " -l" + library;
@@ -133,8 +149,8 @@ BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t thre
   if (!l.object) throw std::runtime_error(dlerror());
   for (const RenderedLaunch& launch : l.kernel.prepare) l.prepare.push_back(l.load(launch));
   for (const RenderedLaunch& launch : l.kernel.run) l.run.push_back(l.load(launch));
-  for (const std::int64_t bytes : l.kernel.prepared_bytes) l.prepared.emplace_back(static_cast<std::size_t>(bytes));
-  for (const std::int64_t bytes : l.kernel.temporary_bytes) l.temporary.emplace_back(static_cast<std::size_t>(bytes));
+  for (const std::int64_t bytes : l.kernel.prepared_bytes) l.prepared.push_back(memory_of(bytes));
+  for (const std::int64_t bytes : l.kernel.temporary_bytes) l.temporary.push_back(memory_of(bytes));
 }
 
 BuiltKernel::~BuiltKernel() {
@@ -151,6 +167,12 @@ void BuiltKernel::prepare(const std::vector<const void*>& inputs) {
 
 void BuiltKernel::run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
   for (const Loaded::Launch& launch : loaded_->run) loaded_->go(launch, inputs, outputs);
+}
+
+std::vector<BoundLaunch> BuiltKernel::bind(const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
+  std::vector<BoundLaunch> out;
+  for (const Loaded::Launch& launch : loaded_->run) out.push_back(loaded_->bind(launch, inputs, outputs));
+  return out;
 }
 
 }  // namespace kiln::testing

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agents/writer/writer.h"
+#include "runtime/kernel_abi.h"
 
 namespace kiln::testing {
 
@@ -23,7 +24,16 @@ struct Setting {
 
 [[nodiscard]] agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::Kernel& kernel, const Setting& setting);
 
-// Several kernels in one compiler run each; the object stays loaded while this lives.
+// A launch with its arguments, ready to be called from any number of threads.
+struct BoundLaunch {
+  kiln_kernel_fn function = nullptr;
+  void* state = nullptr;
+  std::int64_t tasks = 1;
+  std::int64_t scratch_bytes = 0;
+  std::vector<void*> args;
+};
+
+// The object stays loaded while this lives.
 class BuiltKernel {
  public:
   BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads);
@@ -34,6 +44,8 @@ class BuiltKernel {
   // prepare launches, once; inputs as for run().
   void prepare(const std::vector<const void*>& inputs);
   void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs);
+  // The launches of run(), for a caller that spreads their tasks itself.
+  [[nodiscard]] std::vector<BoundLaunch> bind(const std::vector<const void*>& inputs, const std::vector<void*>& outputs);
 
  private:
   struct Loaded;
