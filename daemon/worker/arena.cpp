@@ -26,7 +26,7 @@ void for_each_gap(const ArenaLayout& layout, Visit visit) {
 
 json::array windows_json(const std::vector<ArenaLayout::Window>& windows) {
   json::array out;
-  for (const ArenaLayout::Window& window : windows) out.emplace_back(json::array{window.offset, window.bytes});
+  for (const ArenaLayout::Window& window : windows) out.emplace_back(json::array{static_cast<std::int64_t>(window.offset), static_cast<std::int64_t>(window.bytes)});
   return out;
 }
 

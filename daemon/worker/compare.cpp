@@ -13,11 +13,11 @@ bool same_kind(double value, double expected) {
 }
 
 struct Sums {
-  double squared = 0;
+  long double squared = 0;  // its exponent has room for the squares of denormal and of huge doubles
   double worst = 0;
   std::int64_t worst_index = 0;
   void add(double error, std::int64_t i) {
-    squared += error * error;
+    squared += static_cast<long double>(error) * error;
     if (!(error <= worst)) {
       worst = error;
       worst_index = i;
@@ -32,7 +32,7 @@ agents::ErrorFact compare_output(std::span<const std::byte> output, const graph:
   const std::int64_t count = expected.count();
   const graph::DType type = plain.type.dtype;
   Sums candidate, reference;
-  double squared = 0;
+  long double squared = 0;
   std::int64_t finite = 0;
   for (std::int64_t i = 0; i < count; ++i) {
     const double want = graph::load_double(expected.type.dtype, expected.bytes.data(), i);
@@ -50,14 +50,14 @@ agents::ErrorFact compare_output(std::span<const std::byte> output, const graph:
     }
     if (!std::isfinite(want)) continue;
     ++finite;
-    squared += want * want;
+    squared += static_cast<long double>(want) * want;
     candidate.add(std::abs(got - want), i);
     if (std::isfinite(naive)) reference.add(std::abs(naive - want), i);
   }
-  const double norm = std::sqrt(squared);
+  const auto norm = static_cast<double>(std::sqrt(squared));
   const double rms = finite > 0 ? norm / std::sqrt(static_cast<double>(finite)) : 0;
-  fact.normwise = std::sqrt(candidate.squared) / (norm > 0 ? norm : 1);
-  fact.normwise_plain = std::sqrt(reference.squared) / (norm > 0 ? norm : 1);
+  fact.normwise = static_cast<double>(std::sqrt(candidate.squared)) / (norm > 0 ? norm : 1);
+  fact.normwise_plain = static_cast<double>(std::sqrt(reference.squared)) / (norm > 0 ? norm : 1);
   fact.max_scaled = candidate.worst / (rms > 0 ? rms : 1);
   fact.max_scaled_plain = reference.worst / (rms > 0 ? rms : 1);
   if (fact.mismatched_nonfinite == 0 && finite > 0) {

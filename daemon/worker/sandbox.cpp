@@ -105,7 +105,7 @@ void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) 
     if (number != __NR_SCMP_ERROR) check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0), call);
   };
   for (const char* call :
-       {"socket", "connect", "bind", "listen", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
+       {"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
         "kcmp", "mount", "umount2", "pivot_root", "chroot", "move_mount", "fsopen", "fsmount", "open_tree", "setns", "unshare", "bpf",
         "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl",
         "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "reboot", "swapon",
@@ -125,6 +125,21 @@ void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) 
 
 bool has(const std::vector<std::string>& active, std::string_view prefix) {
   return std::any_of(active.begin(), active.end(), [&](const std::string& item) { return item.starts_with(prefix); });
+}
+
+std::string read_small(const char* path) {
+  const UniqueFd file(::open(path, O_RDONLY | O_CLOEXEC));
+  std::string text(1 << 16, '\0');
+  const ssize_t n = file ? ::read(file.get(), text.data(), text.size()) : 0;
+  text.resize(n < 0 ? 0 : static_cast<std::size_t>(n));
+  return text;
+}
+
+// A fresh network namespace may show interfaces (tunnel modules add theirs to each), but none is up: there is no route, and
+// no address. /proc/net/route has one line of heading.
+bool reaches_a_network() {
+  const std::string routes = read_small("/proc/self/net/route");
+  return std::count(routes.begin(), routes.end(), '\n') > 1 || !read_small("/proc/self/net/if_inet6").empty();
 }
 
 [[noreturn]] void refuse(const std::string& what) {
@@ -147,6 +162,8 @@ std::vector<std::string> enter_sandbox(const SandboxRules& rules) {
 }
 
 void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& active) {
+  if (has(active, "no_new_privs") && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) refuse("new privileges can be had");
+  if (has(active, "network_namespace") && reaches_a_network()) refuse("the node's network is there");
   if (has(active, "seccomp")) {
     if (const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0)); fd) refuse("a network socket could be made");
     if (const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0)); fd) refuse("a local socket could be made");
@@ -156,6 +173,9 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
       char name[] = "/nonexistent";
       char* argv[] = {name, nullptr};
       if (::execve(name, argv, nullptr) != 0 && errno != EPERM) refuse("programs can be started");
+      const auto child = static_cast<pid_t>(::syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+      if (child == 0) ::_exit(0);
+      if (child > 0) refuse("a process can be made");
     }
   }
   if (has(active, "landlock")) {

@@ -27,8 +27,9 @@ struct SandboxRules {
 // Returns the active mechanisms: "no_new_privs", "rlimits", "user_namespace", "network_namespace", "landlock:7", "seccomp".
 [[nodiscard]] std::vector<std::string> enter_sandbox(const SandboxRules& rules);
 
-// Tries a socket, a foreign file, ptrace, a signal to the parent and (unless it may) an execve. Throws Error(permission)
-// naming the first that succeeded although the mechanism against it is active.
+// Tries a socket, a foreign file, ptrace and, unless the role may, a signal to the parent, an execve and a new process; looks
+// at the privilege bit and for a network. Throws Error(permission) naming the first that succeeded although the mechanism
+// against it is active.
 void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& active);
 
 }  // namespace kiln::worker
