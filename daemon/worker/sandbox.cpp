@@ -57,6 +57,14 @@ constexpr std::uint64_t kFileOnly = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCE
 constexpr std::uint64_t kEverything = (std::uint64_t{LANDLOCK_ACCESS_FS_MAKE_SYM} << 1) - 1;  // ABI 1
 constexpr std::uint64_t kRefer = 1u << 13, kTruncate = 1u << 14;                              // ABI 2 and 3
 
+// linux/landlock.h of Linux 6.12 (ABI 6), by hand: the headers that Kiln is built with are older than the kernels it meets.
+// Each ABI knows a longer prefix of it.
+struct LandlockAttributes {
+  std::uint64_t handled_access_fs = 0;
+  std::uint64_t handled_access_net = 0;
+  std::uint64_t scoped = 0;
+};
+
 void allow(int ruleset, const std::filesystem::path& path, std::uint64_t access) {
   const UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
   if (!fd) return;  // what does not exist needs no rule
@@ -75,9 +83,18 @@ void enter_landlock(const SandboxRules& rules, std::vector<std::string>& active)
   std::uint64_t handled = kEverything;
   if (abi >= 2) handled |= kRefer;
   if (abi >= 3) handled |= kTruncate;
-  landlock_ruleset_attr attributes{};
+  LandlockAttributes attributes;
   attributes.handled_access_fs = handled;
-  const UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
+  std::size_t size = sizeof attributes.handled_access_fs;
+  if (abi >= 4) {
+    attributes.handled_access_net = 3;  // bind and connect of TCP: no rule allows any
+    size += sizeof attributes.handled_access_net;
+  }
+  if (abi >= 6) {
+    attributes.scoped = 3;  // abstract sockets and signals: nothing outside this sandbox
+    size += sizeof attributes.scoped;
+  }
+  const UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
   if (!ruleset) throw system_error("cannot make a Landlock ruleset", errno);
   // Libraries and tools; the loader's cache; what OpenMP and the C library read of the machine. No /etc beside, no /home.
   for (const char* path : {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/proc/cpuinfo", "/proc/meminfo",
@@ -178,6 +195,8 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
       if (child > 0) refuse("a process can be made");
     }
   }
+  if (has(active, "landlock:6") || has(active, "landlock:7") || has(active, "landlock:8"))
+    if (::kill(::getppid(), 0) == 0) refuse("the parent can be signalled");
   if (has(active, "landlock")) {
     for (const char* path : {"/etc/passwd", "/etc/hostname"})
       if (const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC)); fd) refuse(std::string("'") + path + "' can be read");
