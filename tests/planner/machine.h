@@ -96,9 +96,8 @@ class Machine {
     const RegionInstance& instance = partition_.instances.at(static_cast<std::size_t>(l.instance));
     const Region& region = partition_.regions.at(static_cast<std::size_t>(instance.region));
     std::vector<graph::Tensor> in;
-    std::size_t arg = 0, weights = 0;
+    std::size_t arg = 0;
     for (std::size_t i = 0; i < region.body.inputs.size(); ++i, ++arg) {
-      weights += region.weight[i] ? 1 : 0;
       graph::Tensor t = graph::Tensor::zeros(region.body.type(region.body.inputs[i]));
       REQUIRE(buffer(l.args.at(arg)).bytes >= static_cast<std::int64_t>(t.bytes.size()));
       std::memcpy(t.bytes.data(), at(l.args[arg]), t.bytes.size());

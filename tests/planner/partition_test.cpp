@@ -166,6 +166,23 @@ TEST_CASE("every region that lowers alone still lowers in the fused partition, a
   }
 }
 
+TEST_CASE("a sum of a product with something computed from it does not join the product: each would wait for the other") {
+  bodies::Builder b(1);
+  const ValueId product = b.add(graph::MatMul{false, false}, {b.input({4, 5}), models::weight(b, {5, 6})});
+  b.g.outputs = {models::binary(b, graph::ExprOp::add, product, b.add(graph::Softmax{1, false}, {product}))};
+  const Partition p = partition_fused(b.g);
+  const std::map<std::string, int> wanted = {{"matmul 4x6x5", 1}, {"softmax 4 rows of 6", 1}};  // the sum joins the softmax
+  CHECK(labels(p) == wanted);
+  (void)check_plan(b.g, p, 1);
+}
+
+TEST_CASE("a small result that a large one broadcasts is computed once, not once per element") {
+  bodies::Builder b(1);
+  const ValueId small = b.pointwise(b.input({1, 16}));
+  b.g.outputs = {models::binary(b, graph::ExprOp::mul, b.input({64, 16}), small)};
+  CHECK(partition_fused(b.g).instances.size() == 2);
+}
+
 TEST_CASE("buffers that live at the same time never overlap: brute force") {
   std::mt19937_64 random(11);
   for (int round = 0; round < 200; ++round) {

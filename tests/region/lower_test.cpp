@@ -206,6 +206,11 @@ TEST_CASE("what no single kernel computes is refused") {
   Builder c(1);  // the product's rows are normalised: a second pass over the result
   const ValueId product = c.add(graph::MatMul{false, false}, {c.input({3, 4}), c.input({4, 5})});
   CHECK_FALSE(lower(c.region({c.add(graph::Softmax{1, false}, {product})})));
+  Builder t(1);  // one element needs two elements of the product
+  const ValueId square = t.add(graph::MatMul{false, false}, {t.input({4, 3}), t.input({3, 4})});
+  graph::Pointwise sum;
+  sum.expr.results = {sum.expr.apply(graph::ExprOp::add, sum.expr.operand(0, DType::f32), sum.expr.operand(1, DType::f32))};
+  CHECK_FALSE(lower(t.region({t.add(std::move(sum), {square, t.transpose(square, {1, 0})})})));
   Builder d(1);  // merged heads as the depth of a product have two strides
   const ValueId merged = d.reshape(d.transpose(d.input({3, 5, 4}), {1, 0, 2}), {5, 12});
   CHECK_FALSE(lower(d.region({d.add(graph::MatMul{false, false}, {merged, d.input({12, 7})})})));
