@@ -128,10 +128,12 @@ asio::awaitable<void> take_upload(Session& s, HeadParser& head, const Route& rou
   parser.body_limit(static_cast<std::uint64_t>(limit));
   Context& context = s.core->context;
   const auto upload = std::make_shared<std::unique_ptr<store::Store::Upload>>();
-  Answer answer = co_await in_back_room(s.core, [&context, upload, limit] {
+  // Named functions, not lambdas within the co_await: GCC 12 destroys the captures of such a temporary twice.
+  std::function<Answer()> open = [&context, upload, limit] {
     *upload = context.services.store.upload(limit);
     return Answer{};
-  });
+  };
+  Answer answer = co_await in_back_room(s.core, std::move(open));
   std::vector<char> piece(kPiece);
   error_code error;
   while (answer.status < 400 && !parser.is_done()) {
@@ -142,16 +144,17 @@ asio::awaitable<void> take_upload(Session& s, HeadParser& head, const Route& rou
     error = read_error == http::error::need_buffer ? error_code() : read_error;
     if (error) break;
     const std::size_t filled = piece.size() - parser.get().body().size;
-    answer = co_await in_back_room(s.core, [upload, &piece, filled] {
+    std::function<Answer()> write = [upload, &piece, filled] {
       (*upload)->write(std::as_bytes(std::span(piece.data(), filled)));
       return Answer{};
-    });
+    };
+    answer = co_await in_back_room(s.core, std::move(write));
   }
   const bool whole = !error && answer.status < 400;
   if (!whole) s.keep = false;
   if (error == http::error::body_limit) answer = cut_answer(error, s.core->options.limits);
   const bool gone = error && error != http::error::body_limit;
-  answer = co_await in_back_room(s.core, [&context, &route, request, upload, whole, gone, refusal = answer] {
+  std::function<Answer()> close = [&context, &route, request, upload, whole, gone, refusal = answer] {
     Answer last = refusal;
     if (whole) {
       try {
@@ -163,7 +166,8 @@ asio::awaitable<void> take_upload(Session& s, HeadParser& head, const Route& rou
     upload->reset();  // discards what was not committed
     if (!gone) audit(context, route, request, last);
     return last;
-  });
+  };
+  answer = co_await in_back_room(s.core, std::move(close));
   if (gone) co_return co_await refuse_broken(s, error);
   if (co_await write_answer(s, std::move(answer)) && !whole) co_await linger(s);
 }
