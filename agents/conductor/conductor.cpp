@@ -188,6 +188,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
 
   for (const RegionOutcome& region : trace.regions)
     out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
+  out.right = trace.whole.judgement.verdict == Verdict::ok;
   out.promote = trace.whole.decision.promote && input.policy.automatic;
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);

@@ -43,6 +43,7 @@ struct JobOutcome {
   Plan baseline;
   Plan tuned;
   std::vector<std::pair<std::string, std::string>> sources;  // file name, text: the winners'
+  bool right = false;      // the tuned plan is as right as its model's own types allow; else it is not released at all
   bool promote = false;    // the policy promotes it without an operator
   json::object decision;
   json::array summary;     // one row per region

@@ -194,11 +194,12 @@ asio::awaitable<void> refuse(Session& s, const Admission& admission, const Reque
   if (admission.route != nullptr && admission.route->mutates) {
     Context& context = s.core->context;
     const Route& route = *admission.route;
-    answer = co_await in_back_room(s.core, [&context, &route, request, refused = answer] {
+    std::function<Answer()> record = [&context, &route, request, refused = answer] {
       Answer last = refused;
       audit(context, route, request, last);
       return last;
-    });
+    };
+    answer = co_await in_back_room(s.core, std::move(record));
   }
   s.keep = s.keep && !has_body;
   if (co_await write_answer(s, std::move(answer)) && has_body) co_await linger(s);

@@ -55,12 +55,14 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
     ids["baseline"] = baseline.id;
     releases.emplace_back(release_json(baseline, outcome.baseline));
   }
-  const store::ReleaseRow tuned = release_of(env, job, "tuned", outcome.tuned, outcome);
-  ids["tuned"] = tuned.id;
-  releases.emplace_back(release_json(tuned, outcome.tuned));
-  if (outcome.promote && !tuned.current) {
-    env.store.set_current(tuned.id);
-    env.store.add_event("release.promoted", tuned.id, json::object{{"workload", tuned.workload}, {"version", tuned.version}, {"by", "policy"}});
+  if (outcome.right) {
+    const store::ReleaseRow tuned = release_of(env, job, "tuned", outcome.tuned, outcome);
+    ids["tuned"] = tuned.id;
+    releases.emplace_back(release_json(tuned, outcome.tuned));
+    if (outcome.promote && !tuned.current) {
+      env.store.set_current(tuned.id);
+      env.store.add_event("release.promoted", tuned.id, json::object{{"workload", tuned.workload}, {"version", tuned.version}, {"by", "policy"}});
+    }
   }
 
   json::object trace = outcome.trace;
