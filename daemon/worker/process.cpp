@@ -34,7 +34,7 @@ WorkerProcess::WorkerProcess(const Launch& launch) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) throw system_error("cannot make a socket pair", errno);
   socket_ = UniqueFd(pair[0]);
-  const UniqueFd theirs(pair[1]);
+  UniqueFd theirs(pair[1]);
 
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -62,6 +62,7 @@ WorkerProcess::WorkerProcess(const Launch& launch) {
   const int failed = ::posix_spawn(&pid_, launch.program.c_str(), &actions, &attributes, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
+  theirs.reset();  // or its end would never be seen from here
   if (failed != 0) {
     pid_ = -1;
     throw system_error("cannot start the worker '" + launch.program.string() + "'", failed);
