@@ -110,7 +110,7 @@ std::vector<std::pair<std::string, std::string>> artifacts(const Trace& trace) {
       if (record.median_ns > 0) row.floor_fraction = floor_ns / record.median_ns;
       rows.push_back(std::move(row));
     }
-    if (region.winner) out.emplace_back("kernels/" + region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
+    if (region.winner) out.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
   }
   out.emplace_back("candidate_variants.json", json::pretty(candidates));
   out.emplace_back("bench_results.csv", to_csv(rows));
