@@ -49,7 +49,7 @@ class Pending : public Store::Upload {
   std::string commit() override {
     const std::string digest = hash_.finish_hex();
     const std::filesystem::path folder = root_ / digest.substr(0, 2);
-    std::filesystem::create_directories(folder);
+    if (std::filesystem::create_directories(folder)) fsync_directory(root_);
     if (::fchmod(fd_.get(), 0444) != 0 || ::fsync(fd_.get()) != 0 || ::rename(name_.c_str(), (folder / digest).c_str()) != 0)
       throw write_error(root_, errno);
     name_.clear();
@@ -72,7 +72,8 @@ bool is_digest(const std::string& text) {
 
 }  // namespace
 
-Blobs::Blobs(std::filesystem::path root) : root_(std::move(root)) {
+Blobs::Blobs(std::filesystem::path root, bool read_only) : root_(std::move(root)) {
+  if (read_only) return;  // another process may be writing here
   std::filesystem::create_directories(root_);
   for (const auto& entry : std::filesystem::directory_iterator(root_))
     if (entry.is_regular_file()) std::filesystem::remove(entry.path());  // uploads that a crash cut off
@@ -93,7 +94,9 @@ std::filesystem::path Blobs::path(const std::string& digest) const {
 
 std::string Blobs::put(std::span<const std::byte> bytes) const {
   const std::string digest = sha256_hex(bytes);
-  if (has(digest)) return digest;
+  // Only the size of what is there is looked at: that is cheap, and mends a blob that was cut short.
+  std::error_code absent;
+  if (std::filesystem::file_size(place(digest), absent) == bytes.size() && !absent) return digest;
   Pending pending(root_, static_cast<std::int64_t>(bytes.size()));
   pending.write(bytes);
   return pending.commit();

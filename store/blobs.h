@@ -13,7 +13,7 @@ namespace kiln::store {
 
 class Blobs {
  public:
-  explicit Blobs(std::filesystem::path root);
+  Blobs(std::filesystem::path root, bool read_only);
   std::string put(std::span<const std::byte> bytes) const;
   [[nodiscard]] std::string get(const std::string& digest) const;  // verified
   [[nodiscard]] std::filesystem::path path(const std::string& digest) const;

@@ -72,6 +72,7 @@ std::vector<Prior> LocalStore::priors(const std::string& region) const {
 
 LedgerHead LocalStore::ledger_head() const {
   const auto lease = read();
+  const Snapshot snapshot(lease.db());
   const ledger::Head head = ledger::head(lease.db());
   return {head.size, head.root, lease.db().query_text("SELECT note FROM checkpoints ORDER BY size DESC LIMIT 1")};
 }
@@ -88,7 +89,10 @@ LedgerHead LocalStore::sign_checkpoint(const std::function<std::string(std::stri
 
 std::int64_t LocalStore::verify_ledger() const {
   const auto lease = read();
-  return ledger::verify(lease.db());
+  const Snapshot snapshot(lease.db());  // or an append between two reads would look like damage
+  const std::int64_t entries = ledger::verify(lease.db());
+  ledger::verify_rows(lease.db());
+  return entries;
 }
 
 }  // namespace kiln::store

@@ -65,7 +65,7 @@ ReadPool::Lease ReadPool::lease() {
 std::unique_ptr<Store> Store::open(const Options& options) { return std::make_unique<LocalStore>(options); }
 
 LocalStore::LocalStore(const Options& options)
-    : options_(options), blobs_(prepared(options)), db_(open_database(options)), pool_(options.directory / "kiln.db"), read_only_(options.read_only) {
+    : options_(options), blobs_(prepared(options), options.read_only), db_(open_database(options)), pool_(options.directory / "kiln.db"), read_only_(options.read_only) {
   keep_ballast(options);
   // A full disk or a failed sync ends writing: what was acknowledged stays, and nothing is tried again in the hope that it works.
   writer_ = std::make_unique<Writer>(*db_, [this](const std::exception_ptr& failure) {
@@ -82,15 +82,27 @@ LocalStore::LocalStore(const Options& options)
   }
 }
 
-void LocalStore::write(std::function<void(Database&)> work) {
+void LocalStore::require_writable() const {
+  if (options_.read_only)
+    throw Error(ErrorCode::conflict, "cannot write to the store in '" + options_.directory.string() + "': it was opened for reading");
   if (read_only_)
     throw Error(ErrorCode::limit, "cannot write to the store in '" + options_.directory.string() + "': it is read-only since a write failed",
                 "free space, delete '" + (options_.directory / "ballast").string() + "' if you must, and restart kilnd");
+}
+
+void LocalStore::write(std::function<void(Database&)> work) {
+  require_writable();
   writer_->write(std::move(work));
 }
 
-std::string LocalStore::put_blob(std::span<const std::byte> bytes) { return blobs_.put(bytes); }
+std::string LocalStore::put_blob(std::span<const std::byte> bytes) {
+  require_writable();
+  return blobs_.put(bytes);
+}
 
-std::unique_ptr<Store::Upload> LocalStore::upload(std::int64_t limit_bytes) { return blobs_.upload(limit_bytes); }
+std::unique_ptr<Store::Upload> LocalStore::upload(std::int64_t limit_bytes) {
+  require_writable();
+  return blobs_.upload(limit_bytes);
+}
 
 }  // namespace kiln::store

@@ -82,7 +82,10 @@ class LocalStore : public Store {
  private:
   void write(std::function<void(Database&)> work);
   [[nodiscard]] ReadPool::Lease read() const { return pool_.lease(); }
+  void require_writable() const;
   void switch_link(const std::string& workload_name, std::int32_t version) const;
+  // Switches the link, then runs `record`; a record that fails switches the link back.
+  void change_current(const Workload& w, const ReleaseRow& to, std::function<void(Database&)> record);
   void reconcile_releases();
   [[nodiscard]] std::filesystem::path release_folder(const std::string& workload_name) const;
 

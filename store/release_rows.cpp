@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
@@ -32,14 +33,36 @@ void push(Database& db, const std::string& workload, const std::string& release)
   (void)ledger::append(db, "release.current", release, workload, wall_ns());
 }
 
+// The release below the top: where a rollback goes.
+std::string below_top(Database& db, const std::string& workload) {
+  Statement row(db, "SELECT release FROM current_stack WHERE workload = ? ORDER BY depth DESC LIMIT 1 OFFSET 1");
+  row.bind(workload);
+  return row.step() ? row.text(0) : std::string();
+}
+
+void pop(Database& db, const std::string& workload) {
+  const std::string to = below_top(db, workload);
+  Statement(db, "DELETE FROM current_stack WHERE workload = ? AND depth = (SELECT max(depth) FROM current_stack WHERE workload = ?)")
+      .bind(workload, workload)
+      .run();
+  (void)ledger::append(db, "release.rollback", to, workload, wall_ns());
+}
+
 }  // namespace
 
 std::filesystem::path LocalStore::release_folder(const std::string& workload_name) const { return options_.directory / "releases" / workload_name; }
 
 ReleaseRow LocalStore::add_release(const ReleaseRow& given, const std::filesystem::path& staged) {
   const std::lock_guard lock(releases_mutex_);
+  require_writable();
   const Workload w = workload(given.workload);
+  if (!std::filesystem::is_directory(staged))
+    throw Error(ErrorCode::not_found, "cannot add a release of workload '" + w.name + "': '" + staged.string() + "' is not there");
   write([&](Database& db) {
+    Statement known(db, "SELECT version FROM releases WHERE id = ?");
+    known.bind(given.id);
+    if (known.step())  // before anything is moved
+      throw Error(ErrorCode::conflict, "cannot add release " + given.id + ": it is there as version " + std::to_string(known.integer(0)));
     Statement next(db, "SELECT coalesce(max(version), 0) + 1 FROM releases WHERE workload = ?");
     next.bind(w.id);
     (void)next.step();
@@ -93,12 +116,29 @@ void LocalStore::switch_link(const std::string& workload_name, std::int32_t vers
   fsync_directory(folder);
 }
 
+void LocalStore::change_current(const Workload& w, const ReleaseRow& to, std::function<void(Database&)> record) {
+  require_writable();
+  std::string before;
+  for (const ReleaseRow& row : releases(w.id))
+    if (row.current) before = std::to_string(row.version);
+  switch_link(w.name, to.version);
+  try {
+    write(std::move(record));
+  } catch (...) {
+    try {  // what the table says is current must be what processes load
+      if (before.empty()) std::filesystem::remove(release_folder(w.name) / "current");
+      else switch_link(w.name, std::stoi(before));
+    } catch (const std::exception&) {  // the disk refuses this too; the next open follows the link
+    }
+    throw;
+  }
+}
+
 void LocalStore::set_current(const std::string& release_id) {
   const std::lock_guard lock(releases_mutex_);
   const ReleaseRow row = release(release_id);
   if (row.current) return;
-  switch_link(workload(row.workload).name, row.version);
-  write([&](Database& db) { push(db, row.workload, row.id); });
+  change_current(workload(row.workload), row, [&](Database& db) { push(db, row.workload, row.id); });
 }
 
 ReleaseRow LocalStore::rollback(const std::string& id_or_name) {
@@ -107,29 +147,31 @@ ReleaseRow LocalStore::rollback(const std::string& id_or_name) {
   std::string before;
   {
     const auto lease = read();
-    Statement row(lease.db(), "SELECT release FROM current_stack WHERE workload = ? ORDER BY depth DESC LIMIT 1 OFFSET 1");
-    row.bind(w.id);
-    if (row.step()) before = row.text(0);
+    before = below_top(lease.db(), w.id);
   }
   if (before.empty()) throw Error(ErrorCode::conflict, "cannot roll back workload '" + w.name + "': no release was current before", "kctl releases " + w.name);
   const ReleaseRow target = release(before);
-  switch_link(w.name, target.version);
-  write([&](Database& db) {
-    Statement(db, "DELETE FROM current_stack WHERE workload = ? AND depth = (SELECT max(depth) FROM current_stack WHERE workload = ?)").bind(w.id, w.id).run();
-    (void)ledger::append(db, "release.rollback", target.id, w.id, wall_ns());
-  });
+  change_current(w, target, [&](Database& db) { pop(db, w.id); });
   return release(before);
 }
 
-// After a crash the link may be one step ahead of the table: it was switched first, and it is what processes load, so it is right.
+// After a crash the link may be one step ahead of the table: it was switched first, and it is what processes load, so it is
+// right. A link to the release below the top was a rollback. A link that is missing or leads nowhere follows the table.
 void LocalStore::reconcile_releases() {
   for (const Workload& w : workloads()) {
     std::error_code failed;
     const std::filesystem::path target = std::filesystem::read_symlink(release_folder(w.name) / "current", failed);
-    for (const ReleaseRow& row : releases(w.id)) {
-      if (!failed && target == std::to_string(row.version) && !row.current) writer_->write([&](Database& db) { push(db, row.workload, row.id); });
-      if (failed && row.current) switch_link(w.name, row.version);
+    std::optional<ReleaseRow> linked, current;
+    for (ReleaseRow& row : releases(w.id)) {
+      if (!failed && target == std::to_string(row.version)) linked = row;
+      if (row.current) current = std::move(row);
     }
+    if (linked && !linked->current)
+      writer_->write([&](Database& db) {
+        if (below_top(db, w.id) == linked->id) pop(db, w.id);
+        else push(db, w.id, linked->id);
+      });
+    if (!linked && current) switch_link(w.name, current->version);
   }
 }
 

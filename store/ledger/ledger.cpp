@@ -15,6 +15,8 @@ std::string big_endian(std::uint64_t value, int bytes) {
 }
 
 std::string raw(const std::string& hex) {
+  if (hex.find_first_not_of("0123456789abcdef") != std::string::npos)
+    throw Error(ErrorCode::corrupt, "cannot trust the ledger: a stored hash is not hexadecimal", "restore the state folder from a backup");
   std::string out;
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2) out += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
   return out;

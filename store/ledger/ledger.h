@@ -32,6 +32,9 @@ struct Head { std::int64_t size = 0; std::string root; std::string raw_root; }; 
 [[nodiscard]] Head head(Database& db);
 // Recomputes every hash, the chain, the tree and the frontier. Throws Error(corrupt) naming the first bad entry.
 std::int64_t verify(Database& db);
+// Every workload, job, job entry, release and audit row says what its ledger entry says, none is missing, and SQLite's own
+// integrity check passes. Throws Error(corrupt) naming the kind of row and the entry.
+void verify_rows(Database& db);
 
 // Merkle tree hash of leaves given as raw 32-byte hashes (RFC 6962, MTH); the empty tree is SHA-256 of nothing. Raw bytes.
 [[nodiscard]] std::string tree_root(const std::vector<std::string>& leaves);

@@ -15,6 +15,8 @@ ErrorCode code_of(int result) {
     case SQLITE_CONSTRAINT:
     case SQLITE_READONLY: return ErrorCode::conflict;
     case SQLITE_CANTOPEN: return ErrorCode::not_found;
+    case SQLITE_BUSY: return ErrorCode::unavailable;
+    case SQLITE_TOOBIG: return ErrorCode::invalid_input;  // one row past the length limit; the disk is well
     default: return ErrorCode::io;
   }
 }
@@ -32,6 +34,10 @@ std::string uri(const std::filesystem::path& file, std::string_view query) {
 }
 
 }  // namespace
+
+Snapshot::~Snapshot() {
+  (void)sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);  // nothing was written; there is nothing to lose
+}
 
 void Database::Close::operator()(sqlite3* handle) const { (void)sqlite3_close_v2(handle); }
 void Statement::Finalize::operator()(sqlite3_stmt* s) const { (void)sqlite3_finalize(s); }  // step() has told the error

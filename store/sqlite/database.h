@@ -74,4 +74,16 @@ class Statement {
   std::unique_ptr<sqlite3_stmt, Finalize> statement_;
 };
 
+// Several reads of one state: what the writer commits meanwhile is not seen.
+class Snapshot {
+ public:
+  explicit Snapshot(Database& db) : db_(db) { db_.exec("BEGIN"); }
+  ~Snapshot();
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+ private:
+  Database& db_;
+};
+
 }  // namespace kiln::store

@@ -1,10 +1,6 @@
 #include "store/store.h"
 
 #include <doctest/doctest.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -14,24 +10,13 @@
 #include "runtime/base/files.h"
 #include "store/ledger/ledger.h"
 #include "store/releases.h"
+#include "tests/store/fixture.h"
 
 using namespace kiln;
 using namespace kiln::store;
+using namespace kiln::store::test;
 
 namespace {
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-store-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
-
-std::unique_ptr<Store> open_store(const Folder& folder) { return Store::open({.directory = folder.path, .ballast_bytes = 4096}); }
 
 std::string raw(const std::string& hex) {
   std::string out;
@@ -46,38 +31,6 @@ std::string hex(const std::string& bytes) {
     out += text;
   }
   return out;
-}
-
-Workload add_workload(Store& store, const std::string& name) {
-  Workload w;
-  w.name = name;
-  w.model = store.put_blob("model " + name);
-  w.graph = store.put_blob("graph " + name);
-  w.id = "w-" + w.graph.substr(0, 12);
-  store.add_workload(w);
-  return store.workload(w.id);
-}
-
-JobEntry entry_at(Store& store, std::int64_t sequence) {
-  JobEntry entry;
-  entry.sequence = sequence;
-  entry.kind = "fact";
-  entry.request_digest = sha256_hex("request");
-  entry.content = store.put_blob("{\"n\":" + std::to_string(sequence) + "}");
-  return entry;
-}
-
-ReleaseRow add_release(Store& store, const Workload& w, const std::string& what) {
-  ReleaseContent content;
-  content.plan = {{"run", json::array{}}, {"objects", json::array{}}, {"threads", 1},
-                  {"constants_bytes", 0}, {"prepared_bytes", 0}, {"temporary_bytes", what.size()}};
-  const std::filesystem::path staged = store.directory() / "staging" / what;
-  ReleaseRow row;
-  row.id = write_release(store, content, staged);
-  row.workload = w.id;
-  row.job = "j-1";
-  row.kind = what;
-  return store.add_release(row, staged);
 }
 
 }  // namespace
@@ -234,38 +187,4 @@ TEST_CASE("many threads write and read at once") {
   const std::vector<Event> events = store->events_after(0, 1000);
   REQUIRE(events.size() == 160);
   for (std::size_t i = 0; i < events.size(); ++i) CHECK(events[i].serial == static_cast<std::int64_t>(i) + 1);
-}
-
-TEST_CASE("kill -9 loses nothing that was acknowledged") {
-  const Folder folder;
-  std::int64_t acknowledged = 0;
-  {
-    const auto store = open_store(folder);
-    (void)store->add_job(add_workload(*store, "k").id, {});
-  }
-  for (int round = 0; round < 12; ++round) {
-    int pipe_fds[2];
-    REQUIRE(::pipe(pipe_fds) == 0);
-    const pid_t child = ::fork();
-    if (child == 0) {
-      const auto store = open_store(folder);
-      for (auto next = static_cast<std::int64_t>(store->entries("j-1").size());; ++next) {
-        (void)store->append_entry("j-1", entry_at(*store, next));
-        if (::write(pipe_fds[1], &next, sizeof next) != sizeof next) ::_exit(1);
-      }
-    }
-    ::close(pipe_fds[1]);
-    std::int64_t last = -1;
-    for (int n = 0; n < 3 + round && ::read(pipe_fds[0], &last, sizeof last) == sizeof last; ++n) acknowledged = last + 1;
-    ::kill(child, SIGKILL);
-    while (::read(pipe_fds[0], &last, sizeof last) == sizeof last) acknowledged = last + 1;
-    ::waitpid(child, nullptr, 0);
-    ::close(pipe_fds[0]);
-    const auto store = open_store(folder);
-    const std::vector<JobEntry> entries = store->entries("j-1");
-    CHECK(static_cast<std::int64_t>(entries.size()) >= acknowledged);
-    for (std::size_t i = 0; i < entries.size(); ++i) CHECK(store->has_blob(entries[i].content));
-    CHECK(store->verify_ledger() >= acknowledged);
-  }
-  CHECK(acknowledged > 20);
 }

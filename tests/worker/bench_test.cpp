@@ -184,6 +184,44 @@ TEST_CASE("a missing symbol is a launch that failed") {
   CHECK(fact.evidence.find("another") != std::string::npos);
 }
 
+TEST_CASE("a vendor library works inside the sandbox, with its threads and its state") {
+  Bench bench;
+  RenderedKernel kernel;
+  kernel.file_name = "kernel.cpp";
+  kernel.libraries = {"dnnl"};
+  kernel.compile_flags = {"-fopenmp"};
+  kernel.source = R"(#include "runtime/kernel_abi.h"
+#include <dnnl.hpp>
+#include <omp.h>
+struct State { dnnl::engine engine{dnnl::engine::kind::cpu, 0}; dnnl::stream stream{engine}; dnnl::memory::desc desc{{1000}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a}; };
+extern "C" void* k_create(int32_t) { omp_set_num_threads(2); return new State; }
+extern "C" void k_destroy(void* state) { delete static_cast<State*>(state); }
+extern "C" void k(void* const* args, const kiln_task* task) {
+  State& s = *static_cast<State*>(task->state);
+  dnnl::memory x(s.desc, s.engine, args[0]), y(s.desc, s.engine, args[1]);
+  int threads = 0;
+#pragma omp parallel
+#pragma omp atomic
+  ++threads;
+  dnnl::reorder(x, y).execute(s.stream, x, y);
+  s.stream.wait();
+  for (int i = 0; i < 1000; ++i) static_cast<float*>(args[1])[i] *= threads;
+}
+)";
+  const BuildFact built = bench.bench->build(std::vector<BuildRequest>{{kernel, 60'000'000'000}}).front();
+  INFO((built.diagnostics.empty() ? std::string() : built.diagnostics.front().message));
+  REQUIRE(built.verdict == Verdict::ok);
+  CheckRequest request;
+  request.graph = bench.graph;
+  request.subject = bench.subject("vendor", built.object);
+  request.subject.plan.run[0].has_state = true;
+  request.families = {"normal", "uniform"};
+  const CheckFact fact = bench.bench->check(request);
+  INFO(fact.evidence);
+  CHECK(fact.verdict == Verdict::ok);
+  CHECK(worst(fact) == 0);  // two threads times one copy is the double
+}
+
 TEST_CASE("one subject that crashes while it is timed costs no other its samples") {
   Bench bench;
   const BuildFact good = bench.build(kRight);
