@@ -49,7 +49,8 @@ asio::awaitable<Answer> in_back_room(CorePtr core, std::function<Answer()> work)
       reply(std::move(answer));
     });
   };
-  co_return co_await answer_of(std::move(begin));
+  Answer answer = co_await answer_of(std::move(begin));
+  co_return answer;
 }
 
 }  // namespace kiln::control

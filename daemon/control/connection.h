@@ -1,4 +1,7 @@
 // One connection's pieces, shared between the session and the event stream. Internal to the room.
+//
+// How coroutines are written here: an await is a statement of its own, its arguments are named or moved from names, and its
+// result goes into a name. GCC 12 destroys temporaries of an await twice and miscompiles awaits within conditions.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -57,6 +60,11 @@ asio::awaitable<Answer> in_back_room(CorePtr core, std::function<Answer()> work)
 // All requests of one connection, until either side is done with it. session.cpp
 asio::awaitable<void> serve(CorePtr core, ConnectionPtr connection);
 // GET /v1/events, from the header to the end of the connection. event_stream.cpp
-asio::awaitable<void> stream_events(CorePtr core, ConnectionPtr connection, Request request, unsigned http_version);
+struct EventQuery {
+  std::int64_t after = 0;
+  std::string job;  // empty: all
+};
+[[nodiscard]] EventQuery event_query(const Request& request);  // Error(invalid_input)
+asio::awaitable<void> stream_events(CorePtr core, ConnectionPtr connection, EventQuery query, unsigned http_version);
 
 }  // namespace kiln::control

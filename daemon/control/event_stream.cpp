@@ -76,33 +76,43 @@ struct Waiting {  // in the hub's list for as long as this lives
 };
 
 asio::awaitable<void> farewell(CorePtr core, ConnectionPtr connection) {
-  if (!co_await write_chunk(core, connection, "event: bye\ndata: {\"reason\":\"the daemon stops\"}\n\n")) co_return;
+  std::string bye = "event: bye\ndata: {\"reason\":\"the daemon stops\"}\n\n";
+  const bool written = co_await write_chunk(core, connection, std::move(bye));
+  if (!written) co_return;
   const auto [error, bytes] = co_await asio::async_write(connection->stream, http::make_chunk_last(), kToken);
   boost::ignore_unused(error, bytes);  // ignoring: the stream ends either way
 }
 
 }  // namespace
 
-asio::awaitable<void> stream_events(CorePtr core, ConnectionPtr connection, Request request, unsigned http_version) {
-  const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  const auto asked = request.query.find("job");
-  const std::string job = asked == request.query.end() ? std::string() : asked->second;
-  std::int64_t serial = request.last_event_id.value_or(query_int(request, "after", 0, 0, std::numeric_limits<std::int64_t>::max()));
+EventQuery event_query(const Request& request) {
+  EventQuery query;
+  query.after = query_int(request, "after", 0, 0, std::numeric_limits<std::int64_t>::max());
+  query.after = request.last_event_id.value_or(query.after);
+  const auto job = request.query.find("job");
+  if (job != request.query.end()) query.job = job->second;
+  return query;
+}
 
+asio::awaitable<void> stream_events(CorePtr core, ConnectionPtr connection, EventQuery query, unsigned http_version) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  std::int64_t serial = query.after;
   const auto reader = std::make_shared<Reader>(executor);
   connection->stream.expires_never();
   asio::co_spawn(executor, watch(connection, reader), asio::detached);
-  if (!co_await write_head(core, connection, http_version)) co_return;
-  if (!co_await write_chunk(core, connection, ": kiln events\n\n")) co_return;
+  bool written = co_await write_head(core, connection, http_version);
+  if (!written) co_return;
+  std::string greeting = ": kiln events\n\n";  // so that a client knows at once that it is heard
+  written = co_await write_chunk(core, connection, std::move(greeting));
+  if (!written) co_return;
 
   const Waiting waiting(*core->hub, reader->bell);
-  while (!reader->gone) {
-    if (core->context.draining) co_return co_await farewell(core, connection);
+  while (written && !reader->gone && !core->context.draining) {
     std::string text;
     const std::vector<store::Event> batch = core->hub->after(serial, kBatch);
     for (const store::Event& event : batch) {
       serial = event.serial;
-      if (concerns(event, job)) text += text_of(event);
+      if (concerns(event, query.job)) text += text_of(event);
     }
     if (batch.empty()) {
       reader->bell.expires_after(core->options.limits.heartbeat);
@@ -110,8 +120,9 @@ asio::awaitable<void> stream_events(CorePtr core, ConnectionPtr connection, Requ
       if (woken || reader->gone) continue;
       text = ": heartbeat\n\n";
     }
-    if (!text.empty() && !co_await write_chunk(core, connection, std::move(text))) co_return;
+    if (!text.empty()) written = co_await write_chunk(core, connection, std::move(text));
   }
+  if (written && !reader->gone) co_await farewell(core, connection);
 }
 
 }  // namespace kiln::control

@@ -90,7 +90,9 @@ asio::awaitable<void> refuse_broken(Session& s, error_code error) {
   if (error == http::error::end_of_stream || error == http::error::partial_message || error == asio::error::eof ||
       error == asio::error::connection_reset || error == asio::error::operation_aborted)
     co_return;
-  if (co_await write_answer(s, cut_answer(error, s.core->options.limits))) co_await linger(s);
+  Answer answer = cut_answer(error, s.core->options.limits);
+  const bool written = co_await write_answer(s, std::move(answer));
+  if (written) co_await linger(s);
 }
 
 Request request_of(const Session& s, const HeadParser& parser) {
@@ -168,15 +170,22 @@ asio::awaitable<void> take_upload(Session& s, HeadParser& head, const Route& rou
     return last;
   };
   answer = co_await in_back_room(s.core, std::move(close));
-  if (gone) co_return co_await refuse_broken(s, error);
-  if (co_await write_answer(s, std::move(answer)) && !whole) co_await linger(s);
+  if (gone) {
+    co_await refuse_broken(s, error);
+    co_return;
+  }
+  const bool written = co_await write_answer(s, std::move(answer));
+  if (written && !whole) co_await linger(s);
 }
 
 asio::awaitable<void> take_call(Session& s, HeadParser& head, const Route& route, Request request) {
   http::request_parser<http::string_body> parser(std::move(head));
   parser.body_limit(static_cast<std::uint64_t>(route.body_limit));
   const auto [error, bytes] = co_await http::async_read(s.connection->stream, s.buffer, parser, kToken);
-  if (error) co_return co_await refuse_broken(s, error);
+  if (error) {
+    co_await refuse_broken(s, error);
+    co_return;
+  }
   request.body = std::move(parser.get().body());
   s.connection->stream.expires_never();
   Context& context = s.core->context;
@@ -202,7 +211,8 @@ asio::awaitable<void> refuse(Session& s, const Admission& admission, const Reque
     answer = co_await in_back_room(s.core, std::move(record));
   }
   s.keep = s.keep && !has_body;
-  if (co_await write_answer(s, std::move(answer)) && has_body) co_await linger(s);
+  const bool written = co_await write_answer(s, std::move(answer));
+  if (written && has_body) co_await linger(s);
 }
 
 // Reads the head of the next request; false: the connection is over.
@@ -226,7 +236,8 @@ asio::awaitable<bool> read_head(Session& s, HeadParser& parser) {
 
 asio::awaitable<bool> next_request(Session& s) {
   HeadParser parser;
-  if (!co_await read_head(s, parser)) co_return false;
+  const bool there = co_await read_head(s, parser);
+  if (!there) co_return false;
   s.http_version = parser.get().version();
   s.keep = parser.get().keep_alive();
   const std::int64_t length = parser.content_length() ? static_cast<std::int64_t>(std::min<std::uint64_t>(*parser.content_length(), INT64_MAX)) : 0;
@@ -234,10 +245,13 @@ asio::awaitable<bool> next_request(Session& s) {
 
   Request request;
   Admission admission;
+  EventQuery events;
   try {
     request = request_of(s, parser);
     admission = admit(s.core->context, request, length);
+    if (admission.granted && admission.route->kind == Kind::events) events = event_query(request);
   } catch (...) {
+    admission.granted = false;
     admission.refusal = error_answer(std::current_exception());
   }
   if (!admission.granted) {
@@ -250,7 +264,7 @@ asio::awaitable<bool> next_request(Session& s) {
     if (error) co_return false;
   }
   if (route.kind == Kind::events) {
-    co_await stream_events(s.core, s.connection, std::move(request), s.http_version);
+    co_await stream_events(s.core, s.connection, std::move(events), s.http_version);
     co_return false;
   }
   if (route.kind == Kind::upload) {

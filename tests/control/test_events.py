@@ -29,7 +29,7 @@ class Events(unittest.TestCase):
         connection.request("GET", "/v1/events" + query, headers=headers or {})
         answer = connection.getresponse()
         self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "text/event-stream"))
-        self.open.append(connection)
+        self.open.append(answer)  # "Connection: close" has made it the socket's owner
         return answer
 
     def take(self, answer, count):

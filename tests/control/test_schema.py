@@ -51,7 +51,7 @@ class Schemas(unittest.TestCase):
         self.assertIn(kind if "*/*" not in content else "*/*", content)
         value = json.loads(data) if kind.endswith("json") else data.decode()
         self.validate(content[kind if kind in content else "*/*"]["schema"], value)
-        if isinstance(body, dict):
+        if isinstance(body, dict) and "requestBody" in operation:
             self.validate(operation["requestBody"]["content"]["application/json"]["schema"], body)
         return value
 
