@@ -98,14 +98,14 @@ std::string decision_section(const json::object& report) {
   out += "<p>Correctness: " + text_at(object_at(whole, "judgement"), "reason") + "</p>\n";
   const json::array& rewrites = array_at(report, "rewrites");
   if (rewrites.empty()) return out + "<p class=\"muted\">The graph was not rewritten.</p>\n";
-  out += fmt::format("<details><summary>{} rewrites of the graph</summary><ul>", rewrites.size());
+  out += fmt::format("<details><summary>Rewrites of the graph: {}</summary><ul>", rewrites.size());
   for (const json::value& r : rewrites) out += "<li>" + escaped(std::string(r.as_string())) + "</li>";
   return out + "</ul></details>\n";
 }
 
 std::string regions_section(const json::object& report) {
   page::Table t{"A region is what one kernel computes. The floor is what the measured ceilings allow at best.",
-                {"#", "Region", "×", "Incumbent", "Winner", "Speed-up", "Of floor", "Error", "Verdict"}, {},
+                {"#", "Region", "Times", "Incumbent", "Winner", "Speed-up", "Of floor", "Error", "Verdict"}, {},
                 {true, false, true, true, true, true, true, true, false}};
   std::string details;
   for (const json::value& item : array_at(report, "regions")) {

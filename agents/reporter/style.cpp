@@ -34,9 +34,9 @@ th{font-weight:600;white-space:nowrap}td.n,th.n{text-align:right;font-variant-nu
 .badge{font-weight:600;white-space:nowrap}.badge.good{color:var(--good)}.badge.bad{color:var(--bad)}.badge.calm{color:var(--calm)}
 details{margin:8px 0}summary{cursor:pointer;color:var(--accent)}
 figure{margin:10px 0}figcaption{color:var(--muted);font-size:.85rem}
-.several{display:grid;grid-template-columns:repeat(auto-fill,minmax(310px,1fr));gap:8px 20px}
+.several{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(380px,100%),1fr));gap:8px 20px}
 svg{width:100%;height:auto;display:block;font-family:inherit}
-svg text{fill:var(--fg)}svg .tick{font-size:11px;fill:var(--muted)}svg .note{font-size:11px;fill:var(--muted)}
+svg text{fill:var(--fg)}svg .tick{font-size:11px;fill:var(--muted)}svg .note{font-size:11px;fill:var(--muted);paint-order:stroke;stroke:var(--bg);stroke-width:3px}
 svg .axis{font-size:12px;fill:var(--muted)}svg .id{font-size:12px;font-weight:600}
 .grid{stroke:var(--grid)}.roof{stroke:var(--roof);stroke-width:1.5}.gain{stroke:var(--accent);stroke-width:1;stroke-dasharray:2 2}
 .incumbent{fill:var(--bg);stroke:var(--muted);stroke-width:1.6}.winner{fill:var(--accent);stroke:var(--bg)}

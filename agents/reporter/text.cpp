@@ -92,16 +92,16 @@ double LogAxis::at(double value) const {
 }
 
 std::vector<double> LogAxis::ticks() const {
-  std::vector<double> all;
-  for (double decade = std::pow(10, std::floor(std::log10(low))); decade <= high; decade *= 10)
-    for (const double step : {1.0, 2.0, 5.0})
-      if (decade * step >= low * 0.999 && decade * step <= high * 1.001) all.push_back(decade * step);
-  if (all.size() <= 6) return all;
-  // A wide axis: whole decades are enough.
-  std::vector<double> decades;
-  for (const double tick : all)
-    if (const double exponent = std::log10(tick); std::abs(exponent - std::round(exponent)) < 1e-9) decades.push_back(tick);
-  return decades;
+  const auto at_steps = [this](std::initializer_list<double> steps) {
+    std::vector<double> out;
+    for (double decade = std::pow(10, std::floor(std::log10(low))); decade <= high; decade *= 10)
+      for (const double step : steps)
+        if (decade * step >= low * 0.999 && decade * step <= high * 1.001) out.push_back(decade * step);
+    return out;
+  };
+  const std::vector<double> usual = at_steps({1, 2, 5});
+  if (usual.size() > 6) return at_steps({1});
+  return usual.size() >= 3 ? usual : at_steps({1, 1.5, 2, 3, 4, 5, 6, 8});
 }
 
 }  // namespace kiln::agents::page

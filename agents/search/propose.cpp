@@ -15,9 +15,10 @@ namespace {
 
 constexpr std::size_t kTrees = 25;
 constexpr double kOptimism = 0.7;         // spreads below the mean: how much an unknown point is worth
+constexpr double kFailurePenalty = 4;     // in doublings of time, for a point that is certain to fail
 constexpr double kRandomShare = 0.1;
 constexpr double kNeighbourShare = 0.6;
-constexpr std::size_t kFirstRandom = 4;   // measured points before a forest says anything
+constexpr std::size_t kFirstRandom = 6;   // measured points before a forest says anything
 constexpr std::size_t kMostPriors = 10;
 constexpr std::size_t kMostScored = 50'000;  // rows ranked per call; above that a random subset, neighbours always
 
@@ -223,7 +224,7 @@ class Ranking {
   double score(const Place& place) {
     features_.write(place, point_.data());
     const Prediction p = forest_.predict(point_.data());
-    return p.mean - kOptimism * p.spread;
+    return p.mean - kOptimism * p.spread + kFailurePenalty * (1 - p.feasible);
   }
 
   const Forest& forest_;

@@ -1,0 +1,136 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "agents/evaluator/evaluator.h"
+
+using namespace kiln;
+using namespace kiln::agents;
+
+namespace {
+
+// An f32 sum of a few hundred terms: about 1e-7 in norm, 5e-7 in the worst element.
+ErrorFact plain_error(double factor, const char* family = "normal") {
+  ErrorFact e;
+  e.family = family;
+  e.normwise_plain = 1e-7;
+  e.max_scaled_plain = 2e-6;
+  e.normwise = factor * e.normwise_plain;
+  e.max_scaled = factor * e.max_scaled_plain;
+  e.worst_index = 42;
+  e.worst_value = 1.5;
+  e.worst_expected = 1.25;
+  return e;
+}
+
+CheckFact check_of(std::vector<ErrorFact> errors) {
+  CheckFact c;
+  c.errors = std::move(errors);
+  return c;
+}
+
+const policies::Policy kPolicy;  // preserve, factor 2
+
+SpeedUp speed_up(Comparison c, double ratio) { return {ratio, ratio - 0.02, ratio + 0.02, c}; }
+
+}  // namespace
+
+TEST_CASE("an error up to the policy's factor is right, beyond it wrong") {
+  CHECK(judge(check_of({plain_error(1.0)}), kPolicy).verdict == Verdict::ok);
+  CHECK(judge(check_of({plain_error(1.99)}), kPolicy).verdict == Verdict::ok);
+  const Judgement j = judge(check_of({plain_error(1.0), plain_error(2.5, "heavy_tail")}), kPolicy);
+  CHECK(j.verdict == Verdict::wrong);
+  CHECK(j.worst_ratio == doctest::Approx(1.25));
+  CHECK(j.normwise_error == doctest::Approx(2.5e-7));
+  for (const char* part : {"heavy_tail", "element 42", "1.5", "1.25", "output 0"}) CHECK(j.reason.find(part) != std::string::npos);
+  policies::Policy generous;
+  generous.error_factor = 3;
+  CHECK(judge(check_of({plain_error(2.5)}), generous).verdict == Verdict::ok);
+}
+
+TEST_CASE("one wrong element is wrong although the norm hides it") {
+  ErrorFact e = plain_error(1.0);
+  e.max_scaled = 1e-3;
+  CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::wrong);
+}
+
+TEST_CASE("an exact plain evaluation still allows one rounding of the type") {
+  ErrorFact e;
+  e.family = "integers";
+  e.normwise = 0x1p-24;
+  e.max_scaled = 0x1p-23;
+  CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::ok);
+  e.normwise = 0x1p-20;
+  CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::wrong);
+}
+
+TEST_CASE("half-precision arithmetic does not pass for single") {
+  ErrorFact tf32 = plain_error(1.0);
+  tf32.normwise = 0x1p-12;  // one rounding to 11 bits
+  CHECK(judge(check_of({tf32}), kPolicy).verdict == Verdict::wrong);
+}
+
+TEST_CASE("non-finite values must be the oracle's, and errors must be numbers") {
+  ErrorFact e = plain_error(1.0);
+  e.mismatched_nonfinite = 1;
+  CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::wrong);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    e = plain_error(1.0);
+    e.normwise = bad;
+    const Judgement j = judge(check_of({e}), kPolicy);
+    CHECK(j.verdict == Verdict::wrong);
+    CHECK(std::isfinite(j.worst_ratio));  // it goes into JSON
+    e = plain_error(3.0);
+    e.normwise_plain = bad;  // a plain evaluation that overflows is no licence
+    CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::wrong);
+  }
+}
+
+TEST_CASE("a candidate that ignores its inputs, or that was not compared, is wrong") {
+  CheckFact c = check_of({plain_error(0.5)});
+  c.input_sensitive = false;
+  CHECK(judge(c, kPolicy).verdict == Verdict::wrong);
+  CHECK(judge(check_of({}), kPolicy).verdict == Verdict::wrong);
+}
+
+TEST_CASE("what happened before the comparison passes through") {
+  for (const Verdict v : {Verdict::launch_failed, Verdict::crashed, Verdict::hung, Verdict::out_of_bounds, Verdict::nondeterministic}) {
+    CheckFact c = check_of({plain_error(0.5)});
+    c.verdict = v;
+    c.evidence = "signal 11 in family 'normal'";
+    CHECK(judge(c, kPolicy).verdict == v);
+    CHECK(judge(c, kPolicy).reason == c.evidence);
+  }
+}
+
+TEST_CASE("only a right plan that both processes call faster is promoted, and only if the policy does so itself") {
+  policies::Policy automatic;
+  automatic.automatic = true;
+  const SpeedUp faster = speed_up(Comparison::faster, 1.4), confirmed = speed_up(Comparison::faster, 1.3);
+  const Decision d = decide({}, faster, confirmed, automatic);
+  CHECK(d.promote);
+  CHECK(d.comparison == Comparison::faster);
+  CHECK(d.speed_up.ratio == 1.3);  // the smaller is what is claimed
+  CHECK_FALSE(decide({}, faster, confirmed, kPolicy).promote);
+  CHECK(decide({}, faster, confirmed, kPolicy).comparison == Comparison::faster);
+
+  CHECK_FALSE(decide({Verdict::wrong, "off", 9, 1}, faster, confirmed, automatic).promote);
+  CHECK(decide({Verdict::wrong, "off", 9, 1}, faster, confirmed, automatic).comparison == Comparison::ambiguous);
+  for (const Comparison c : {Comparison::slower, Comparison::same, Comparison::ambiguous}) {
+    const Decision one = decide({}, faster, speed_up(c, 1.0), automatic);
+    CHECK_FALSE(one.promote);
+    CHECK(one.comparison == Comparison::ambiguous);
+    CHECK_FALSE(decide({}, speed_up(c, 1.0), confirmed, automatic).promote);
+    CHECK(decide({}, speed_up(c, 1.0), speed_up(c, 1.0), automatic).comparison == c);
+    CHECK_FALSE(decide({}, speed_up(c, 1.0), speed_up(c, 1.0), automatic).promote);
+  }
+}
+
+TEST_CASE("artifacts have the members that the report names") {
+  const json::object j = to_json(judge(check_of({plain_error(1.0)}), kPolicy));
+  for (const char* member : {"verdict", "reason", "worst_ratio", "normwise_error"}) CHECK(j.contains(member));
+  const json::object d = to_json(decide({}, speed_up(Comparison::same, 1), speed_up(Comparison::same, 1), kPolicy));
+  CHECK(json::get_string(d, "comparison", "d") == "same");
+  CHECK_FALSE(json::get_bool(d, "promote", "d"));
+}
