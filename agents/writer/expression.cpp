@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "agents/writer/source.h"
 #include "runtime/base/error.h"
@@ -17,6 +18,19 @@ using graph::ExprOp;
 namespace {
 
 bool is_lane_type(DType type) { return type == DType::f32 || type == DType::boolean; }
+
+// Powers that are cheaper, and no less exact, as products and roots.
+std::optional<std::string> constant_power(const Expr& expr, const ExprNode& node, const std::string& x) {
+  const ExprNode& exponent = expr.nodes[static_cast<std::size_t>(node.args[1])];
+  if (exponent.op != ExprOp::constant) return std::nullopt;
+  if (exponent.value == 1) return x;
+  if (exponent.value == 2) return fmt::format("{0} * {0}", x);
+  if (exponent.value == 3) return fmt::format("{0} * {0} * {0}", x);
+  if (exponent.value == 0.5) return fmt::format("vsqrt({})", x);
+  if (exponent.value == -0.5) return fmt::format("1.0f / vsqrt({})", x);
+  if (exponent.value == -1) return fmt::format("1.0f / {}", x);
+  return std::nullopt;
+}
 
 std::string vector_text(const ExprNode& node, const std::vector<std::string>& a, DType argument_type) {
   switch (node.op) {
@@ -103,10 +117,15 @@ std::string value_type(DType type, Form form) {
   return type == DType::boolean ? "vm" : "vf";
 }
 
-std::string node_text(const ExprNode& node, const std::vector<std::string>& args, DType argument_type, Form form) {
+std::string node_text(const Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form) {
+  const ExprNode& node = expr.nodes[index];
   if (node.op == ExprOp::operand || graph::is_row_reduction(node.op))
     throw Error(ErrorCode::internal, fmt::format("cannot write '{}' as an operation: it is not one", graph::name(node.op)));
-  return form == Form::vector ? vector_text(node, args, argument_type) : scalar_text(node, args, argument_type);
+  const DType argument_type = args.empty() ? node.type : expr.nodes[static_cast<std::size_t>(node.args[0])].type;
+  if (form == Form::scalar) return scalar_text(node, args, argument_type);
+  if (node.op == ExprOp::pow)
+    if (const std::optional<std::string> text = constant_power(expr, node, args[0])) return *text;
+  return vector_text(node, args, argument_type);
 }
 
 std::string expression_function(const Expr& expr, int operands, Form form, const std::vector<DType>& operand_types) {
@@ -127,10 +146,9 @@ std::string expression_function(const Expr& expr, int operands, Form form, const
     }
     std::vector<std::string> args;
     for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(names[static_cast<std::size_t>(node.args[static_cast<std::size_t>(a)])]);
-    const DType argument_type = args.empty() ? node.type : expr.nodes[static_cast<std::size_t>(node.args[0])].type;
     names[i] = fmt::format("t{}", i);
     const std::string type = value_type(node.type, form);
-    const std::string text = node_text(node, args, argument_type, form);
+    const std::string text = node_text(expr, i, args, form);
     // Arithmetic on narrow integers promotes to int; the node's own type is the one that counts.
     body += form == Form::scalar && graph::is_integer(node.type)
                 ? fmt::format("  const {0} {1} = static_cast<{0}>({2});\n", type, names[i], text)

@@ -15,9 +15,8 @@ enum class Form { vector, scalar };
 [[nodiscard]] bool vectorizable(const graph::Expr& expr);
 [[nodiscard]] std::string value_type(graph::DType type, Form form);  // "vf", "vm", "float", "bool"
 
-// The right-hand side of one node from the names of its arguments: "vexp(t3)", "std::exp(t3)". Not for operands.
-[[nodiscard]] std::string node_text(const graph::ExprNode& node, const std::vector<std::string>& args, graph::DType argument_type,
-                                    Form form);
+// The right-hand side of node `index` from the names of its arguments: "vexp(t3)", "std::exp(t3)". Not for operands.
+[[nodiscard]] std::string node_text(const graph::Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form);
 
 // `inline void expression(vf x0, vm x1, vf& y0)`, with the expression as a comment above it.
 [[nodiscard]] std::string expression_function(const graph::Expr& expr, int operands, Form form,

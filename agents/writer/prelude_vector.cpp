@@ -61,13 +61,28 @@ inline vf vmin(vf a, vf b) {
 }
 
 // One value of all lanes, as a tree: the rounding error grows with the logarithm of the number of lanes.
+template <int by>
+inline vf rotated(vf x) {
+  vf r{};
+  for (int i = 0; i < kLanes; ++i) r[i] = x[(i + by) % kLanes];
+  return r;
+}
 template <class Combine>
 inline float across(vf x, Combine combine) {
-  float lane[kLanes];
-  __builtin_memcpy(lane, &x, sizeof lane);
-  for (int width = kLanes / 2; width > 0; width /= 2)
-    for (int i = 0; i < width; ++i) lane[i] = combine(lane[i], lane[i + width]);
-  return lane[0];
+  if constexpr (kLanes >= 16) x = combine(x, rotated<kLanes / 2>(x));
+  if constexpr (kLanes >= 8) x = combine(x, rotated<kLanes >= 16 ? 4 : kLanes / 2>(x));
+  x = combine(x, rotated<2>(x));
+  return combine(x, rotated<1>(x))[0];
+}
+// x / divisor, as a product with the reciprocal and one step of Newton's method, which makes it as exact as a division
+// (Markstein, IBM J. Res. Dev. 34, 1990). Where that has no finite value, the division itself.
+inline vf divide_by(vf x, float divisor) {
+  const float size = divisor < 0.0f ? -divisor : divisor;
+  if (!(size > 1e-30f && size < 1e30f)) return x / divisor;
+  const vf inverse = splat(1.0f / divisor);
+  const vf q = x * inverse;
+  const vf rest = x - q * divisor;
+  return rest - rest == 0.0f ? q + rest * inverse : q;
 }
 // Lanes past `count` become `other`.
 template <int count>

@@ -127,11 +127,7 @@ std::string combined(ExprOp op, const std::string& a, const std::string& b) {
 }
 
 std::string across(ExprOp op, const std::string& x) {
-  const char* combine = op == ExprOp::row_max   ? "greatest(a, b)"
-                        : op == ExprOp::row_min ? "least(a, b)"
-                        : op == ExprOp::row_prod ? "a * b"
-                                                 : "a + b";
-  return fmt::format("across({}, [](float a, float b) {{ return {}; }})", x, combine);
+  return fmt::format("across({}, [](vf a, vf b) {{ return {}; }})", x, combined(op, "a", "b"));
 }
 
 // Writes the code of passes. Per-row values live in Scalars as s<i>, values per element are t<i>.
@@ -160,7 +156,7 @@ class Writer {
       }
       std::vector<std::string> args;
       for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(fmt::format("s.s{}", node.args[index(a)]));
-      text += fmt::format("{}s.s{} = {};\n", indent, i, node_text(node, args, argument_type(node), Form::scalar));
+      text += fmt::format("{}s.s{} = {};\n", indent, i, node_text(k_.expr, i, args, Form::scalar));
     }
     return text;
   }
@@ -191,10 +187,6 @@ class Writer {
   }
 
  private:
-  [[nodiscard]] DType argument_type(const ExprNode& node) const {
-    return node.args[0] < 0 ? node.type : k_.expr.nodes[index(node.args[0])].type;
-  }
-
   // A node's value in a pass, as a vector.
   [[nodiscard]] std::string element(std::int32_t i, const char* scalars_name) const {
     if (p_.varies[index(i)]) return fmt::format("t{}", i);
@@ -219,7 +211,10 @@ class Writer {
       } else {
         std::vector<std::string> args;
         for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(element(node.args[index(a)], "s"));
-        text += fmt::format("    const {} t{} = {};\n", type, i, node_text(node, args, argument_type(node), Form::vector));
+        // Division takes as long as ten multiplications; a row's divisor is inverted once.
+        const bool by_row = node.op == ExprOp::div && !p_.varies[index(node.args[1])];
+        text += fmt::format("    const {} t{} = {};\n", type, i,
+                            by_row ? fmt::format("divide_by({}, s.s{})", args[0], node.args[1]) : node_text(k_.expr, i, args, Form::vector));
       }
       if (p_.kept[i] >= 0 && p_.kept_level[i] == p) text += fmt::format("    store(kept + {} * kKeptStride + j, t{});\n", p_.kept[i], i);
     }

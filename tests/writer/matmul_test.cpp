@@ -74,14 +74,14 @@ int differences(const std::string& name, const Case& c, const testing::Setting& 
 
 TEST_CASE("packed products are exact on integers, tails in every dimension, k in several blocks") {
   // n = 67: a panel and a tail with a partial vector; m = 45: two tile heights; k = 515: two blocks of 256 and one less.
-  CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, {{"kc", 256}, {"mc", 64}, {"nc", 192}}}) == 0);
-  CHECK(differences("packed", {1, 130, 200, 300, true, true}, {1, {{"kc", 256}, {"mc", 64}, {"nc", 192}, {"pack_a", 1}}}) == 0);
-  CHECK(differences("packed", {3, 7, 33, 20, false, true}, {2, {{"kc", 256}, {"mc", 64}, {"nc", 192}}}) == 0);
-  CHECK(differences("packed", {2, 1, 1, 1, true, false}, {2, {{"kc", 256}, {"mc", 64}, {"nc", 192}}}) == 0);
+  CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}) == 0);
+  CHECK(differences("packed", {1, 130, 200, 300, true, true}, {1, {{"kc", 256}, {"mc", 32}, {"nc", 192}, {"pack_a", 1}}}) == 0);
+  CHECK(differences("packed", {3, 7, 33, 20, false, true}, {2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}) == 0);
+  CHECK(differences("packed", {2, 1, 1, 1, true, false}, {2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}) == 0);
 }
 
 TEST_CASE("packed products on narrower vectors") {
-  const std::map<std::string, std::int64_t> base = {{"kc", 256}, {"mc", 64}, {"nc", 192}, {"mr", 6}, {"nv", 2}};
+  const std::map<std::string, std::int64_t> base = {{"kc", 256}, {"mc", 32}, {"nc", 192}, {"mr", 6}, {"nv", 2}};
   auto tunables = base;
   tunables["isa"] = 128;
   CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, tunables}) == 0);

@@ -115,11 +115,9 @@ inline void mask_row(const Head& at, std::int64_t i, std::int64_t key, float* sc
 
 // Turns a row of scores into exponentials and corrects what was summed before.
 inline void exponentials(float* scores, float* sums, float& maximum, float& total, bool first) {
-  vf most[2] = {load(scores), load(scores)};
-  for (std::int64_t j = kLanes; j < kKeyPanels * kNr; j += kLanes) {
-    most[0] = vmax(most[0], load(scores + j));
-  }
-  float row = across(vmax(most[0], most[1]), [](float a, float b) { return a != a ? a : b != b ? b : a < b ? b : a; });
+  vf most = load(scores);
+  for (std::int64_t j = kLanes; j < kKeyPanels * kNr; j += kLanes) most = vmax(most, load(scores + j));
+  float row = across(most, vmax);
   if (!first && maximum > row) row = maximum;
   // exp(-inf - -inf) has no value, but a row with no key so far has no weight.
   const float reference = row == -__builtin_inff() ? 0.0f : row;
@@ -129,7 +127,7 @@ inline void exponentials(float* scores, float* sums, float& maximum, float& tota
     sum += weight;
     store(scores + j, weight);
   }
-  const float added = across(sum, [](float a, float b) { return a + b; });
+  const float added = across(sum, [](vf a, vf b) { return a + b; });
   if (first) {
     total = added;
   } else {
@@ -164,7 +162,7 @@ inline void write_results(const Head& at, std::int64_t query, std::int64_t queri
     float* out = at.out + (query + i) * kOutRow;
     std::int64_t j = 0;
     if constexpr (kOutColumn == 1) {
-      for (; j + kLanes <= kE; j += kLanes) store(out + j, load(sums + j) / s.total[i]);
+      for (; j + kLanes <= kE; j += kLanes) store(out + j, divide_by(load(sums + j), s.total[i]));
     }
     for (; j < kE; ++j) out[j * kOutColumn] = sums[j] / s.total[i];
   }
