@@ -132,7 +132,8 @@ void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) 
     for (const char* call : {"execve", "execveat", "fork", "vfork", "kill", "pidfd_send_signal"}) deny(call);
     // Threads are clones that share memory; anything else would be a process. clone3 hides its flags behind a pointer, and
     // the C library falls back to clone when it is missing.
-    check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_VM, 0)), "clone");
+    const scmp_arg_cmp unshared_memory{0, SCMP_CMP_MASKED_EQ, CLONE_VM, 0};
+    check(::seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &unshared_memory), "clone");
     check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3");
   }
   check(::seccomp_load(filter), "the filter");

@@ -27,7 +27,7 @@ inline __attribute__((always_inline)) void keep(const V (&values)[Count]) {
 
 template <int Bytes>
 void read_bytes(const unsigned char* data, long bytes, long repeats) {
-  using V = typename Vector<long long, Bytes>::type;
+  using V = typename Vector<unsigned long long, Bytes>::type;
   V sum[8] = {};
   const long blocks = bytes / (8 * Bytes);
   for (long r = 0; r < repeats; ++r) {
@@ -43,7 +43,7 @@ void read_bytes(const unsigned char* data, long bytes, long repeats) {
 
 template <int Bytes>
 void copy_bytes(unsigned char* to, const unsigned char* from, long bytes) {
-  using V = typename Vector<long long, Bytes>::type;
+  using V = typename Vector<unsigned long long, Bytes>::type;
   V* out = reinterpret_cast<V*>(to);
   const V* in = reinterpret_cast<const V*>(from);
   const long blocks = bytes / (4 * Bytes);
