@@ -103,11 +103,22 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     lab.journal().decision("region/" + region.key,
                            json::object{{"candidates", tried}, {"speed_up", to_json(outcome.speed_up)},
                                         {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"}});
-    if (!outcome.winner)
-      throw Error(ErrorCode::unavailable, "cannot tune region '" + region.label + "': none of " +
-                  std::to_string(outcome.candidates.size()) + " candidates was right", "kctl show JOB lists what failed and why");
     trace.regions.push_back(std::move(outcome));
   }
+}
+
+// Null when every region has a kernel to run.
+const RegionOutcome* without_winner(const Trace& trace) {
+  for (const RegionOutcome& region : trace.regions)
+    if (!region.winner) return &region;
+  return nullptr;
+}
+
+// A region without a right kernel leaves nothing to release; what was learned about the others is still reported.
+Decision keep_incumbent(const RegionOutcome& region) {
+  Decision d;
+  d.reason = "kept the incumbent: none of the " + std::to_string(region.candidates.size()) + " candidates of region '" + region.label + "' was right";
+  return d;
 }
 
 Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& trace) {
@@ -116,17 +127,17 @@ Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& tra
   return assemble(lab.input().workload, prepared.partition, winners, lab.input().constants_blob, lab.threads());
 }
 
-// The last word: the whole workload against the oracle, then against the baseline, here and in a fresh process.
-WholeOutcome judge_whole(Lab& lab, const Assembled& base, const Plan& tuned, const ProfileReport& profile) {
+// The last word: the whole workload against the oracle, then against what runs today, here and in a fresh process.
+WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, const ProfileReport& profile) {
   const policies::Policy& policy = lab.input().policy;
   double flops = 0;
   for (const RegionProfile& region : profile.regions) flops += region.flops * region.occurrences;
   const std::vector<std::string> families = flops > 1e9 ? std::vector<std::string>{"normal"} : check_families(flops);
   const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
   WholeOutcome out;
-  out.baseline_judgement = judge(lab.check(stored, {"baseline", base.plan}, families, lab.input().seed), policy);
+  out.incumbent_judgement = judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy);
   out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), policy);
-  const std::vector<Subject> both = {{"baseline", base.plan}, {"tuned", tuned}};
+  const std::vector<Subject> both = {{"incumbent", incumbent}, {"tuned", tuned}};
   const auto compared = [&](const SampleFact& samples) {
     for (const SampleFact::Subject& subject : samples.subjects)
       if (subject.verdict != Verdict::ok)
@@ -136,7 +147,7 @@ WholeOutcome judge_whole(Lab& lab, const Assembled& base, const Plan& tuned, con
   out.search_process = compared(lab.measure(both, policy.confirm_samples, false, false, lab.input().seed));
   const SampleFact fresh = lab.measure(both, policy.confirm_samples, true, false, lab.input().seed + 1);
   out.fresh_process = compared(fresh);
-  out.baseline = summarize(fresh.subjects.at(0).ns, policy.confidence);
+  out.incumbent = summarize(fresh.subjects.at(0).ns, policy.confidence);
   out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);
   out.decision = decide(out.judgement, out.search_process, out.fresh_process, policy);
   return out;
@@ -178,17 +189,21 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   const std::int64_t left_ns = std::max<std::int64_t>(0, begin_ns + input.policy.seconds * 1'000'000'000 - now);
   search_regions(lab, phases, prepared, trace, now + static_cast<std::int64_t>(kSearchShare * static_cast<double>(left_ns)));
 
-  phases.begin("decide", 0.9, "whole workload against the oracle and the baseline");
+  phases.begin("decide", 0.9, "whole workload against the oracle and what runs today");
   JobOutcome out;
   out.baseline = base.plan;
-  out.tuned = assemble_winners(lab, prepared, trace);
-  trace.whole = judge_whole(lab, base, out.tuned, trace.profile);
+  if (const RegionOutcome* region = without_winner(trace)) {
+    trace.whole.decision = keep_incumbent(*region);
+  } else {
+    out.tuned = assemble_winners(lab, prepared, trace);
+    trace.whole = judge_whole(lab, input.incumbent.value_or(base.plan), out.tuned, trace.profile);
+    out.right = trace.whole.judgement.verdict == Verdict::ok;
+  }
   journal.decision("decision", to_json(trace.whole.decision));
   phases.end();
 
   for (const RegionOutcome& region : trace.regions)
-    out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
-  out.right = trace.whole.judgement.verdict == Verdict::ok;
+    if (region.winner) out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
   out.promote = trace.whole.decision.promote && input.policy.automatic;
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);

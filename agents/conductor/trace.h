@@ -11,10 +11,10 @@ namespace kiln::agents {
 
 struct PhaseSpan { std::string phase; std::int64_t begin_ns = 0, end_ns = 0; std::string detail; };
 
-// The whole workload, baseline against tuned.
+// The whole workload: what runs today against tuned.
 struct WholeOutcome {
-  Judgement baseline_judgement, judgement;
-  Summary baseline, tuned;
+  Judgement incumbent_judgement, judgement;
+  Summary incumbent, tuned;
   SpeedUp search_process, fresh_process;
   Decision decision;
 };

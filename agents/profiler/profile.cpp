@@ -66,8 +66,8 @@ ProfileReport profile(const NodeFacts& node, const Partition& partition) {
     const double flops = flops_for(node, region), bandwidth = bandwidth_for(node, cost.bytes);
     r.compute_ns = flops > 0 ? cost.flops / flops * 1e9 : 0;
     r.memory_ns = bandwidth > 0 ? cost.bytes / bandwidth * 1e9 : 0;
-    r.floor_ns = std::max({r.compute_ns, r.memory_ns, node.launch_ns});
-    r.limit = r.floor_ns == r.compute_ns ? "compute" : r.floor_ns == r.memory_ns ? "bandwidth" : "launch";
+    r.floor_ns = std::max(r.compute_ns, r.memory_ns);
+    r.limit = r.floor_ns < node.launch_ns ? "launch" : r.floor_ns == r.compute_ns ? "compute" : "bandwidth";
     report.floor_ns += r.floor_ns * r.occurrences;
     report.regions.push_back(std::move(r));
   }
@@ -97,7 +97,7 @@ Bottleneck bottleneck(const RegionProfile& region, double measured_ns) {
     b.text = fmt::format("bandwidth: {:.0f} % of the measured bandwidth of the level that holds it ({:.1f} GB/s)", percent,
                          region.bytes * rate);
   } else {
-    b.text = fmt::format("launch: {:.0f} % of its time is the launch itself", percent);
+    b.text = fmt::format("launch: too little work to share among threads; {:.0f} % of its floor", percent);
   }
   return b;
 }

@@ -18,8 +18,8 @@ struct RegionProfile {
   double intensity = 0;          // flops / bytes
   double compute_ns = 0;         // flops over the measured FLOP/s of its type
   double memory_ns = 0;          // bytes over the measured bandwidth of the level that holds them
-  double floor_ns = 0;           // the larger, and at least the launch
-  std::string limit;             // "compute", "bandwidth", "launch"
+  double floor_ns = 0;           // the larger; nothing that computes the region is faster
+  std::string limit;             // "compute", "bandwidth"; "launch" when waking all threads takes longer than the floor
 };
 
 struct ProfileReport {

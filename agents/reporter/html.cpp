@@ -66,7 +66,7 @@ std::string verdict(const json::object& report) {
   const auto fact = [](const std::string& value, const std::string& meaning) {
     return "<div><b>" + value + "</b><span>" + meaning + "</span></div>";
   };
-  out += "<div class=\"facts\">" + fact(duration(figure_at(object_at(whole, "baseline"), "median_ns")), "incumbent, median of one call") +
+  out += "<div class=\"facts\">" + fact(duration(figure_at(object_at(whole, "incumbent"), "median_ns")), "incumbent, median of one call") +
          fact(duration(figure_at(object_at(whole, "tuned"), "median_ns")), "tuned plan, median of one call") +
          fact(fmt::format("{:.2g}", figure_at(judgement, "normwise_error")), "largest norm-wise error") +
          fact(fmt::format("{} of {}", json::get_int(totals, "regions_faster", "totals"), json::get_int(totals, "regions", "totals")), "regions made faster") +
@@ -88,7 +88,7 @@ std::string decision_section(const json::object& report) {
   }
   std::string out = "<h2 id=\"decision\">Decision</h2>\n<p>" + text_at(decision, "reason") + "</p>\n" + page::table(t);
   page::Table times{"One call of the workload", {"Plan", "Median", "Interval of the median", "Quartiles", "Least", "Samples"}, {}, {false, true, true, true, true, true}};
-  for (const auto& [member, label] : {std::pair{"baseline", "incumbent"}, {"tuned", "tuned"}}) {
+  for (const auto& [member, label] : {std::pair{"incumbent", "incumbent"}, {"tuned", "tuned"}}) {
     const json::object& s = object_at(whole, member);
     times.rows.push_back({label, duration(figure_at(s, "median_ns")), duration(figure_at(s, "low_ns")) + " to " + duration(figure_at(s, "high_ns")),
                           duration(figure_at(s, "q1_ns")) + " to " + duration(figure_at(s, "q3_ns")), duration(figure_at(s, "min_ns")),

@@ -109,10 +109,10 @@ json::object whole(const json::value& v) {
   const std::string what = "trace.whole";
   const json::object& o = json::as_object(v, what);
   json::object out;
-  if (const json::value* baseline = o.if_contains("baseline_judgement"))
-    out["baseline_judgement"] = judgement(*baseline, what + ".baseline_judgement");
+  if (const json::value* incumbent = o.if_contains("incumbent_judgement"))
+    out["incumbent_judgement"] = judgement(*incumbent, what + ".incumbent_judgement");
   out["judgement"] = judgement(json::at(o, "judgement", what), what + ".judgement");
-  out["baseline"] = selected(json::at(o, "baseline", what), what + ".baseline", kSummary);
+  out["incumbent"] = selected(json::at(o, "incumbent", what), what + ".incumbent", kSummary);
   out["tuned"] = selected(json::at(o, "tuned", what), what + ".tuned", kSummary);
   out["search_process"] = speed_up(json::at(o, "search_process", what), what + ".search_process");
   out["fresh_process"] = speed_up(json::at(o, "fresh_process", what), what + ".fresh_process");
