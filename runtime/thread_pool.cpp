@@ -16,6 +16,11 @@ namespace {
 // launch with a single task), short enough that an idle session is asleep before a scheduler tick has passed.
 constexpr auto spin_time = std::chrono::microseconds(30);
 
+// Tasks first .. end - 1. Their number fits 32 bits: the loader refuses plans with more (plan_file.cpp).
+std::uint64_t range(std::int64_t first, std::int64_t end) {
+  return static_cast<std::uint64_t>(first) << 32 | static_cast<std::uint64_t>(end);
+}
+
 void relax() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -39,7 +44,8 @@ bool spin(Ready ready) {
 
 }  // namespace
 
-ThreadPool::ThreadPool(std::int32_t threads, std::int64_t scratch_bytes) : threads_(std::max(threads, 1)) {
+ThreadPool::ThreadPool(std::int32_t threads, std::int64_t scratch_bytes)
+    : threads_(std::max(threads, 1)), shares_(static_cast<std::size_t>(threads_)) {
   const auto rounded = (static_cast<std::size_t>(std::max<std::int64_t>(scratch_bytes, 1)) + 63) / 64 * 64;
   try {
     for (std::int32_t i = 0; i < threads_; ++i) {
@@ -72,7 +78,8 @@ void ThreadPool::run(const Work& work) {
   }
   work_ = work;
   unfinished_.store(work.tasks, std::memory_order_relaxed);
-  ticket_.store(++serial_ << 32 | static_cast<std::uint64_t>(work.tasks), std::memory_order_release);
+  for (std::int64_t i = 0; i < threads_; ++i)
+    shares_[static_cast<std::size_t>(i)].left.store(range(work.tasks * i / threads_, work.tasks * (i + 1) / threads_), std::memory_order_release);
   // A worker counts itself as asleep before it looks at the epoch a last time: one of the two sees the other.
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) epoch_.notify_all();
@@ -83,18 +90,27 @@ void ThreadPool::run(const Work& work) {
 }
 
 void ThreadPool::help(std::size_t thread) {
-  std::uint64_t seen = ticket_.load(std::memory_order_acquire);
+  for (std::size_t i = 0; i < shares_.size(); ++i)
+    while (help_with((thread + i) % shares_.size(), thread)) {}
+}
+
+// Half of what a share has left at a time, so that few claims are made and all threads end together: its own thread takes
+// from the front, others from the end. False: it was empty.
+bool ThreadPool::help_with(std::size_t share, std::size_t thread) {
+  std::atomic<std::uint64_t>& left = shares_[share].left;
+  std::uint64_t seen = left.load(std::memory_order_acquire);
   for (;;) {
-    const auto left = static_cast<std::int64_t>(seen & 0xffffffffu);
-    if (left == 0) return;
-    // Guided: large shares first, single tasks at the end, so that few claims are made and all threads end together.
-    const std::int64_t share = std::max<std::int64_t>(1, left / (2 * threads_));
-    if (!ticket_.compare_exchange_weak(seen, seen - static_cast<std::uint64_t>(share), std::memory_order_acq_rel,
-                                       std::memory_order_acquire))
+    const auto first = static_cast<std::int64_t>(seen >> 32), end = static_cast<std::int64_t>(seen & 0xffffffffu);
+    if (first == end) return false;
+    const std::int64_t count = (end - first + 1) / 2;
+    const bool own = share == thread;
+    // A value of an earlier launch that happens to be this one's too is as good: the exchange acquires what belongs to it.
+    if (!left.compare_exchange_weak(seen, own ? range(first + count, end) : range(first, end - count), std::memory_order_acq_rel,
+                                    std::memory_order_acquire))
       continue;
-    run_tasks(work_.tasks - left, share, thread);
-    unfinished_.fetch_sub(share, std::memory_order_acq_rel);
-    seen = ticket_.load(std::memory_order_acquire);
+    run_tasks(own ? first : end - count, count, thread);
+    unfinished_.fetch_sub(count, std::memory_order_acq_rel);
+    return true;
   }
 }
 

@@ -3,10 +3,12 @@
 // A launch ends when its tasks are done, not when every worker has shown up: a worker that the operating system woke
 // late costs nothing, and a machine with fewer free cores than threads still makes progress.
 //
-// One atomic word, the ticket, holds the launch's serial and how many tasks are left. Who takes tasks from it holds the
-// launch open until it counts them as done, so the launch's fields are stable whenever they are read. Workers watch
-// `epoch` for a short while after a launch and then sleep on a futex: launches that follow closely cost no system call,
-// an idle session no CPU.
+// Each thread has its own share of the tasks, the same one in each launch with as many: rows that one kernel wrote lie in the
+// cache of the core whose thread reads them next. A thread that is done takes from the far end of another's share.
+//
+// A share is one atomic word. Who takes tasks from it holds the launch open until it counts them as done, so the launch's
+// fields are stable whenever they are read. Workers watch `epoch` for a short while after a launch and then sleep on a
+// futex: launches that follow closely cost no system call, an idle session no CPU.
 #pragma once
 
 #include <atomic>
@@ -41,17 +43,19 @@ class ThreadPool {
   void stop();
   // Takes and runs tasks of the open launch until none is left.
   void help(std::size_t thread);
+  bool help_with(std::size_t share, std::size_t thread);
   void run_tasks(std::int64_t first, std::int64_t count, std::size_t thread);
+
+  struct alignas(64) Share { std::atomic<std::uint64_t> left{0}; };  // first << 32 | end
 
   const std::int32_t threads_;
   std::vector<std::byte*> scratch_;
   Work work_;                                        // written by the caller between launches only
-  alignas(64) std::atomic<std::uint64_t> ticket_{0};  // serial << 32 | tasks left
+  std::vector<Share> shares_;                        // parallel to the threads, the caller's first
   alignas(64) std::atomic<std::int64_t> unfinished_{0};
   alignas(64) std::atomic<std::uint32_t> epoch_{0};  // launches started; what workers watch
   std::atomic<std::int32_t> sleepers_{0};
   std::atomic<bool> stopping_{false};
-  std::uint64_t serial_ = 0;
   std::vector<std::thread> workers_;
 };
 

@@ -75,13 +75,13 @@ bool is_bias(const Access& a) {
 
 // Post-operations in order; binary ones name their operand's position in kOperands.
 std::string steps_text(const std::vector<Step>& steps, std::size_t first) {
-  std::string text = "inline void append_steps([[maybe_unused]] post_ops& steps) {\n";
+  std::string text = "inline void append_steps([[maybe_unused]] post_ops& steps, [[maybe_unused]] const std::vector<Tensor>& operands) {\n";
   int operand = 0;
   for (std::size_t i = first; i < steps.size(); ++i)
     text += steps[i].operand < 0
                 ? fmt::format("  steps.append_eltwise(1.0f, algorithm::{}, {}, {});\n", steps[i].algorithm,
                               float_literal(steps[i].alpha, DType::f32), float_literal(steps[i].beta, DType::f32))
-                : fmt::format("  steps.append_binary(algorithm::{}, description(kOperands[{}]));\n", steps[i].algorithm, operand++);
+                : fmt::format("  steps.append_binary(algorithm::{}, description(operands[{}]));\n", steps[i].algorithm, operand++);
   return text + "}\n";
 }
 
@@ -107,7 +107,10 @@ Hooks matmul_tensors(const MatmulKernel& k) {
   hooks.figures += fmt::format("const std::vector<Tensor> kOperands = {{{}}};\n", operands);
   hooks.figures += fmt::format("const std::vector<int> kOperandSteps = {{{}}};  // their positions among the steps\n", positions);
   hooks.figures += fmt::format("const Tensor kC = {};\n", tensor_text(k.writes[0], out, hooks.arguments.output(k.writes[0].buffer)));
-  hooks.figures += fmt::format("constexpr bool kBIsWeight = {};\n\n", k.b_is_weight);
+  hooks.figures += fmt::format("constexpr bool kBIsWeight = {};\n", k.b_is_weight);
+  const auto most = std::max_element(k.batch.begin(), k.batch.end());  // of no batch: the end, which is no dimension to cut
+  hooks.figures += fmt::format("constexpr std::size_t kBatchDimension = {};  // the longest, {} when there is none\n\n",
+                               k.batch.empty() ? out.size() : static_cast<std::size_t>(most - k.batch.begin()), out.size());
   hooks.figures += steps_text(steps, first);
   return hooks;
 }

@@ -112,9 +112,10 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
   return text + "\n" + hooks.code + "\n" + template_source(spec);
 }
 
-std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol, const std::string& head) {
+std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol, const std::string& head,
+                          std::int64_t tasks) {
   return head + fmt::format("#define KILN_KERNEL {0}\n#define KILN_CREATE {0}_create\n#define KILN_DESTROY {0}_destroy\n\n", symbol) +
-         onednn_prelude() + hooks.figures + "\n" + template_source(spec);
+         onednn_prelude() + constant("kTasks", tasks, "parts that run side by side") + hooks.figures + "\n" + template_source(spec);
 }
 
 // An expression of [geometry] as a count; `fallback` when the template does not have it.
@@ -173,14 +174,13 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   out.variant = variant;
   out.file_name = "kernel.cpp";
   if (!hooks.prepare_arguments.list().empty()) add_packing(out, hooks, spec, figures, tunables, symbol);
-  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head) : cpu_source(spec, hooks, tunables, symbol, head);
-
   RenderedLaunch run;
   run.symbol = symbol;
   run.args = hooks.arguments.list();
   run.tasks = std::max<std::int64_t>(1, geometry(spec, "tasks", figures, tunables, 1));
   run.scratch_bytes = geometry(spec, "scratch_bytes", figures, tunables, 0);
   run.has_state = spec.vendor;
+  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head, run.tasks) : cpu_source(spec, hooks, tunables, symbol, head);
   out.run.push_back(std::move(run));
 
   out.compile_flags = {"-std=c++20", "-O3"};

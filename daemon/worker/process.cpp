@@ -25,11 +25,9 @@ ErrorCode code_from(const std::string& text) {
 // as it does in any other build, so that the verdict is the same.
 constexpr const char* kSanitizer = "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0";
 
-// A worker knows nothing of its parent's environment but what a compiler needs. GOMP_SPINCOUNT: the vendor library's
-// OpenMP threads by default spin for some ten milliseconds after each of their loops, on the very cores where the next
-// subject is timed; a thousand rounds, about 50 us, still bridge the gap between two launches, as libkiln's own threads do.
+// A worker knows nothing of its parent's environment but what a compiler needs.
 std::vector<std::string> environment() {
-  return {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", "TMPDIR=.", "GOMP_SPINCOUNT=1000", kSanitizer};
+  return {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", "TMPDIR=.", kSanitizer};
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 
 #include "daemon/targets/cpu/ceilings.h"
 #include "runtime/base/json.h"
+#include "runtime/thread_pool.h"
 #include "tests/writer/built_kernel.h"
 
 using namespace kiln;
@@ -140,57 +141,6 @@ Workload workload_of(const std::string& shape) {
   std::exit(2);
 }
 
-// Threads that wait by spinning, as libkiln's do during a plan.
-class Pool {
- public:
-  explicit Pool(std::int32_t threads, std::int64_t scratch_bytes) : threads_(threads) {
-    for (std::int32_t t = 0; t < threads; ++t)
-      scratch_.push_back(std::aligned_alloc(64, static_cast<std::size_t>((scratch_bytes + 127) / 64 * 64)));
-    for (std::int32_t t = 1; t < threads; ++t)
-      workers_.emplace_back([this, t] {
-        for (std::uint64_t seen = 0; !stop_;) {
-          if (generation_.load(std::memory_order_acquire) == seen) continue;
-          ++seen;
-          work(t);
-          finished_.fetch_add(1, std::memory_order_release);
-        }
-      });
-  }
-  ~Pool() {
-    stop_ = true;
-    for (std::thread& worker : workers_) worker.join();
-    for (void* p : scratch_) std::free(p);
-  }
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
-
-  void run(const testing::BoundLaunch& launch) {
-    launch_ = &launch;
-    next_ = 0;
-    finished_ = 0;
-    generation_.fetch_add(1, std::memory_order_release);
-    work(0);
-    while (finished_.load(std::memory_order_acquire) + 1 < threads_) {
-    }
-  }
-
- private:
-  void work(std::int32_t thread) {
-    for (std::int64_t i = next_++; i < launch_->tasks; i = next_++) {
-      const kiln_task task{i, launch_->tasks, scratch_[static_cast<std::size_t>(thread)], launch_->state, threads_};
-      launch_->function(launch_->args.data(), &task);
-    }
-  }
-  std::int32_t threads_;
-  std::vector<void*> scratch_;
-  std::vector<std::thread> workers_;
-  const testing::BoundLaunch* launch_ = nullptr;
-  std::atomic<std::int64_t> next_{0};
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<std::int32_t> finished_{0};
-  std::atomic<bool> stop_{false};
-};
-
 struct Contender {
   std::string name;
   bool standard = false;  // a template's default
@@ -265,9 +215,9 @@ double now_ns(std::int32_t threads) {
 }
 
 // A sample is as many calls as fill two milliseconds; the first is not counted.
-void sample(Contender& c, Pool& pool, std::int32_t threads, int calls) {
+void sample(Contender& c, runtime::ThreadPool& pool, std::int32_t threads, int calls) {
   const auto once = [&] {
-    for (const testing::BoundLaunch& launch : c.launches) pool.run(launch);
+    for (const testing::BoundLaunch& launch : c.launches) pool.run({launch.function, launch.args.data(), launch.tasks, launch.state});
   };
   once();
   const double begin = now_ns(threads);
@@ -284,18 +234,9 @@ json::object measure(const std::string& shape, const Options& o, double peak) {
   for (const Contender& c : list) scratch = std::max(scratch, c.scratch_bytes);
   const double flops = agents::figures_of(w.kernel, testing::this_node(), o.threads).at("flops");
   const int calls = std::max(1, static_cast<int>(2e6 / (flops / peak * 1e9 + 1e3)));
-  {
-    Pool own(o.threads, scratch);
-    for (int round = 0; round < o.rounds; ++round)
-      for (Contender& c : list) {
-        if (c.launches.back().state) continue;
-        sample(c, own, o.threads, calls);
-      }
-  }
-  Pool alone(1, scratch);  // a vendor library brings its own threads
+  runtime::ThreadPool pool(o.threads, scratch);
   for (int round = 0; round < o.rounds; ++round)
-    for (Contender& c : list)
-      if (c.launches.back().state) sample(c, alone, o.threads, calls);
+    for (Contender& c : list) sample(c, pool, o.threads, calls);
 
   for (Contender& c : list) std::sort(c.ns.begin(), c.ns.end());
   std::sort(list.begin(), list.end(), [](const Contender& a, const Contender& b) { return a.ns.front() < b.ns.front(); });

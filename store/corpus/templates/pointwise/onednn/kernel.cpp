@@ -1,36 +1,44 @@
-// Data movement: oneDNN's own: operands read once, the result written once. The primitive is made once per loaded plan.
+// Data movement: oneDNN's own: operands read once, the result written once. The primitives are made once per loaded plan.
 
-inline void describe(State& state) {
+inline void add_part(State& state, std::size_t dimension, Range range) {
+  const Tensor x = cut(kX, dimension, range), y = cut(kY, dimension, range), other = cut(kOther, dimension, range);
+  primitive operation;
   if constexpr (kOperation == Operation::copy) {
-    state.operation = reorder({state.cpu, description(kX), state.cpu, description(kY)});
+    operation = reorder({state.cpu, description(x), state.cpu, description(y)});
   } else if constexpr (kOperation == Operation::eltwise) {
-    state.operation = eltwise_forward({{prop_kind::forward_inference, kAlgorithm, description(kX), kAlpha, kBeta}, state.cpu});
+    operation = eltwise_forward({{prop_kind::forward_inference, kAlgorithm, description(x), kAlpha, kBeta}, state.cpu});
   } else {
-    state.operation = binary({{kAlgorithm, description(kX), description(kOther), description(kY)}, state.cpu});
-    state.bind(DNNL_ARG_SRC_1, kOther);
+    operation = binary({{kAlgorithm, description(x), description(other), description(y)}, state.cpu});
   }
-  state.bind(DNNL_ARG_SRC_0, kX);
-  state.bind(DNNL_ARG_DST, kY);
+  Part& part = state.add(operation);
+  if (kOperation == Operation::binary) state.bind(part, DNNL_ARG_SRC_1, other);
+  state.bind(part, DNNL_ARG_SRC_0, x);
+  state.bind(part, DNNL_ARG_DST, y);
+}
+
+// Along the outermost dimension that gives every task several steps, or else along the longest.
+inline void add_parts(State& state) {
+  const memory::dims& dims = kY.dims;
+  auto at = std::find_if(dims.begin(), dims.end(), [](std::int64_t d) { return d >= 4 * kTasks; });
+  if (at == dims.end()) at = std::max_element(dims.begin(), dims.end());
+  for (std::int64_t i = 0; i < kTasks; ++i)
+    if (const Range range = part_of(*at, 1, kTasks, i); range.count > 0)
+      add_part(state, static_cast<std::size_t>(at - dims.begin()), range);
 }
 
 }  // namespace
 
-extern "C" void* KILN_CREATE(std::int32_t threads) {
+extern "C" void* KILN_CREATE(std::int32_t) {
   try {
-    auto state = std::make_unique<State>(threads);
-    describe(*state);
+    const OneThread alone;
+    auto state = std::make_unique<State>();
+    add_parts(*state);
     return state.release();
   } catch (...) {
     return nullptr;
   }
 }
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  State& state = *static_cast<State*>(task->state);
-  const std::lock_guard<std::mutex> lock(state.one_call);
-  omp_set_num_threads(state.threads);
-  state.run(args);
-}
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { static_cast<State*>(task->state)->run(task->index, args); }
 
 extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }
-

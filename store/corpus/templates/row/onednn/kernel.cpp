@@ -1,41 +1,45 @@
-// Data movement: oneDNN's own, on rows that lie one after the other. The primitive is made once per loaded plan.
+// Data movement: oneDNN's own, on rows that lie one after the other. The primitives are made once per loaded plan.
 
-inline void describe(State& state) {
+inline void add_part(State& state, Range rows) {
+  const Tensor x = cut(kX, 0, rows), y = cut(kY, 0, rows);
+  primitive operation;
   if constexpr (kOperation == Operation::softmax) {
-    state.operation = softmax_forward({{prop_kind::forward_inference, description(kX), 1}, state.cpu});
+    operation = softmax_forward({{prop_kind::forward_inference, description(x), 1}, state.cpu});
   } else if constexpr (kOperation == Operation::log_softmax) {
-    state.operation = logsoftmax_forward({{prop_kind::forward_inference, description(kX), 1}, state.cpu});
+    operation = logsoftmax_forward({{prop_kind::forward_inference, description(x), 1}, state.cpu});
   } else if constexpr (kOperation == Operation::layer_norm) {
     auto flags = normalization_flags::use_scale;
     if (!kShift.dims.empty()) flags = flags | normalization_flags::use_shift;
-    state.operation = layer_normalization_forward({{prop_kind::forward_inference, description(kX), kEpsilon, flags}, state.cpu});
-    state.bind(DNNL_ARG_SCALE, kScale);
-    if (!kShift.dims.empty()) state.bind(DNNL_ARG_SHIFT, kShift);
+    operation = layer_normalization_forward({{prop_kind::forward_inference, description(x), kEpsilon, flags}, state.cpu});
   } else {
-    state.operation = reduction({{kReduction, description(kX), description(kY), 0.0f, 0.0f}, state.cpu});
+    operation = reduction({{kReduction, description(x), description(y), 0.0f, 0.0f}, state.cpu});
   }
-  state.bind(DNNL_ARG_SRC, kX);
-  state.bind(DNNL_ARG_DST, kY);
+  Part& part = state.add(operation);
+  state.bind(part, DNNL_ARG_SRC, x);
+  state.bind(part, DNNL_ARG_DST, y);
+  if (kOperation != Operation::layer_norm) return;
+  state.bind(part, DNNL_ARG_SCALE, kScale);
+  if (!kShift.dims.empty()) state.bind(part, DNNL_ARG_SHIFT, kShift);
+}
+
+inline void add_parts(State& state) {
+  for (std::int64_t i = 0; i < kTasks; ++i)
+    if (const Range rows = part_of(kX.dims[0], 1, kTasks, i); rows.count > 0) add_part(state, rows);
 }
 
 }  // namespace
 
-extern "C" void* KILN_CREATE(std::int32_t threads) {
+extern "C" void* KILN_CREATE(std::int32_t) {
   try {
-    auto state = std::make_unique<State>(threads);
-    describe(*state);
+    const OneThread alone;
+    auto state = std::make_unique<State>();
+    add_parts(*state);
     return state.release();
   } catch (...) {
     return nullptr;
   }
 }
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  State& state = *static_cast<State*>(task->state);
-  const std::lock_guard<std::mutex> lock(state.one_call);
-  omp_set_num_threads(state.threads);
-  state.run(args);
-}
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { static_cast<State*>(task->state)->run(task->index, args); }
 
 extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }
-
