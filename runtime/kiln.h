@@ -3,9 +3,7 @@
  * Threads: a kiln_release is immutable and may be shared; a kiln_session runs one call at a time. kiln_last_error() is
  * per thread. No call aborts, throws or prints. After kiln_session_create() nothing is allocated by kiln_run().
  *
- * A session's threads watch for the next launch for some 30 us and then sleep. Releases with vendor kernels also bring the
- * vendor's OpenMP threads, which by default spin for milliseconds after each loop, on the cores that the next launch wants:
- * start the process with GOMP_SPINCOUNT=1000, as the worker that measured the release did.
+ * A session's threads watch for the next launch for some 30 us and then sleep.
  */
 #ifndef KILN_H
 #define KILN_H
