@@ -111,6 +111,11 @@ kiln_status kiln_session_create(kiln_release* release, kiln_session** out) {
 
 void kiln_session_destroy(kiln_session* session) { delete session; }
 
+kiln_status kiln_session_wake(kiln_session* session) {
+  if (!session) return null_argument();
+  return guarded([&] { session->value.wake(); });
+}
+
 kiln_status kiln_run(kiln_session* session, const void* const* inputs, void* const* outputs) {
   if (!session || !inputs || !outputs) return null_argument();
   return run(session, inputs, outputs, nullptr);

@@ -60,6 +60,7 @@ class Launcher {
 
   // `address` has one pointer per buffer of the plan. `launch_ns` may be null.
   void run(const std::vector<std::byte*>& address, double* launch_ns);
+  void wake() { pool_.wake(); }
 
  private:
   struct State {

@@ -12,6 +12,7 @@ class Session {
   explicit Session(const Release& release);
   // The caller's buffers in the order of the plan. `launch_ns` may be null. Allocates nothing.
   void run(const void* const* inputs, void* const* outputs, double* launch_ns);
+  void wake() { launcher_.wake(); }
 
  private:
   // The caller's buffer, or its aligned stand-in.

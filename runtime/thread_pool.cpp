@@ -1,5 +1,7 @@
 #include "runtime/thread_pool.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -27,6 +29,18 @@ void relax() {
 #else
   std::this_thread::yield();
 #endif
+}
+
+// The scheduler may wake a thread on the core of the one that woke it, and leaves it there for milliseconds while another
+// core is idle: launches are over by then. Moves the calling thread elsewhere if it is there and may be elsewhere.
+void leave(int cpu) {
+  if (cpu < 0 || ::sched_getcpu() != cpu) return;
+  cpu_set_t allowed, others;
+  if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;  // more cores than the set holds: stay
+  others = allowed;
+  CPU_CLR(static_cast<std::size_t>(cpu), &others);
+  if (CPU_COUNT(&others) == 0 || ::sched_setaffinity(0, sizeof others, &others) != 0) return;
+  (void)::sched_setaffinity(0, sizeof allowed, &allowed);  // what was allowed a moment ago
 }
 
 // Spins until `ready` or the time is over; the clock is read once per 16 looks, since it costs as much as all of them.
@@ -82,11 +96,26 @@ void ThreadPool::run(const Work& work) {
     shares_[static_cast<std::size_t>(i)].left.store(range(work.tasks * i / threads_, work.tasks * (i + 1) / threads_), std::memory_order_release);
   // A worker counts itself as asleep before it looks at the epoch a last time: one of the two sees the other.
   epoch_.fetch_add(1, std::memory_order_seq_cst);
-  if (sleepers_.load(std::memory_order_seq_cst) != 0) epoch_.notify_all();
+  if (sleepers_.load(std::memory_order_seq_cst) != 0) {
+    callers_cpu_.store(::sched_getcpu(), std::memory_order_relaxed);
+    epoch_.notify_all();
+  }
   help(0);
   const auto done = [this] { return unfinished_.load(std::memory_order_acquire) == 0; };
   // A worker that holds tasks may have lost its core, perhaps to this very thread: give way instead of spinning on.
   while (!spin(done)) std::this_thread::yield();
+}
+
+void ThreadPool::wake() {
+  // One task per thread, none of which ends before all have begun: nobody can take two.
+  std::atomic<std::int64_t> begun{0};
+  void* args[] = {&begun};
+  const auto meet = [](void* const* arguments, const kiln_task* task) {
+    auto& count = *static_cast<std::atomic<std::int64_t>*>(arguments[0]);
+    count.fetch_add(1, std::memory_order_acq_rel);
+    while (count.load(std::memory_order_acquire) < task->count) std::this_thread::yield();
+  };
+  run({meet, args, threads_, nullptr});
 }
 
 void ThreadPool::help(std::size_t thread) {
@@ -127,6 +156,7 @@ void ThreadPool::watch(std::size_t thread) {
       sleepers_.fetch_add(1, std::memory_order_seq_cst);
       while (!started()) epoch_.wait(seen, std::memory_order_seq_cst);
       sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+      leave(callers_cpu_.load(std::memory_order_relaxed));
     }
     seen = epoch_.load(std::memory_order_acquire);
     if (stopping_.load()) return;

@@ -38,6 +38,9 @@ class ThreadPool {
   // Runs all tasks and returns when they are done. Not reentrant, one caller at a time.
   void run(const Work& work);
 
+  // Returns when every worker is awake; they sleep again after some 30 us without a launch. The same caller as run().
+  void wake();
+
  private:
   void watch(std::size_t thread);
   void stop();
@@ -55,6 +58,7 @@ class ThreadPool {
   alignas(64) std::atomic<std::int64_t> unfinished_{0};
   alignas(64) std::atomic<std::uint32_t> epoch_{0};  // launches started; what workers watch
   std::atomic<std::int32_t> sleepers_{0};
+  std::atomic<int> callers_cpu_{-1};                 // where the caller was when it last woke somebody
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };

@@ -70,6 +70,12 @@ struct Packed {
   std::mutex once;
 };
 
+inline primitive_attr own_scratchpad() {
+  primitive_attr attributes;
+  attributes.set_scratchpad_mode(scratchpad_mode::user);
+  return attributes;
+}
+
 struct Part {
   explicit Part(const engine& cpu) : queue(cpu) {}
   stream queue;
@@ -77,7 +83,7 @@ struct Part {
   std::unordered_map<int, memory> memories;  // by oneDNN's name of the argument
   std::vector<std::pair<int, Tensor>> bound;  // whose addresses each call sets
   Packed* packed = nullptr;
-  std::mutex one_call;  // sessions share the state, and a primitive holds one scratchpad
+  std::mutex one_call;  // a part has one scratchpad
 };
 
 // What _create makes once.
@@ -86,10 +92,14 @@ struct State {
   std::vector<std::unique_ptr<Part>> parts;
   std::list<Packed> packed;
 
-  Part& add(const primitive& operation) {
+  // `chosen` was described with own_scratchpad(): primitives that share the library's cannot run side by side.
+  template <class Description>
+  Part& add(const Description& chosen) {
     parts.push_back(std::make_unique<Part>(cpu));
-    parts.back()->operation = operation;
-    return *parts.back();
+    Part& part = *parts.back();
+    part.operation = primitive(chosen.get());
+    part.memories[DNNL_ARG_SCRATCHPAD] = memory(chosen.scratchpad_desc(), cpu);
+    return part;
   }
   void bind(Part& part, int name, const Tensor& t) {
     part.memories[name] = memory(description(t), cpu, nullptr);

@@ -67,6 +67,26 @@ TEST_CASE("launches go on after the workers fell asleep") {
   }
 }
 
+TEST_CASE("after a wake-up every thread has its own share of the next launch") {
+  // Each task waits for the other: a launch of two ends only when two threads run it side by side.
+  const auto meet = [](void* const* args, const kiln_task* task) {
+    auto& begun = *static_cast<std::atomic<int>*>(args[0]);
+    ++begun;
+    while (begun < task->count) std::this_thread::yield();
+  };
+  for (const int threads : {1, 2, 5}) {
+    ThreadPool pool(threads, 0);
+    for (int i = 0; i < 20; ++i) {
+      pool.wake();
+      std::atomic<int> begun{0};
+      void* args[] = {&begun};
+      pool.run({meet, args, threads, nullptr});
+      REQUIRE(begun == threads);
+      if (i % 5 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+}
+
 TEST_CASE("an idle pool uses no processor") {
   ThreadPool pool(4, 0);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));

@@ -44,12 +44,12 @@ inline void add_part(State& state, const Box& box) {
   const memory::desc weights = kBIsWeight ? memory::desc(b.dims, memory::data_type::f32, memory::format_tag::any) : description(b);
   post_ops steps;
   append_steps(steps, operands);
-  primitive_attr attributes;
+  primitive_attr attributes = own_scratchpad();
   attributes.set_post_ops(steps);
   const auto plan = kHasBias ? matmul::desc(description(a), weights, description(bias), description(c))
                              : matmul::desc(description(a), weights, description(c));
   const matmul::primitive_desc chosen(plan, attributes, state.cpu);
-  Part& part = state.add(matmul(chosen));
+  Part& part = state.add(chosen);
   state.bind(part, DNNL_ARG_SRC, a);
   state.bind(part, DNNL_ARG_DST, c);
   if (kHasBias) state.bind(part, DNNL_ARG_BIAS, bias);

@@ -2,15 +2,16 @@
 
 inline void add_part(State& state, std::size_t dimension, Range range) {
   const Tensor x = cut(kX, dimension, range), y = cut(kY, dimension, range), other = cut(kOther, dimension, range);
-  primitive operation;
+  const primitive_attr attributes = own_scratchpad();
+  Part* added = nullptr;
   if constexpr (kOperation == Operation::copy) {
-    operation = reorder({state.cpu, description(x), state.cpu, description(y)});
+    added = &state.add(reorder::primitive_desc(state.cpu, description(x), state.cpu, description(y), attributes));
   } else if constexpr (kOperation == Operation::eltwise) {
-    operation = eltwise_forward({{prop_kind::forward_inference, kAlgorithm, description(x), kAlpha, kBeta}, state.cpu});
+    added = &state.add(eltwise_forward::primitive_desc({prop_kind::forward_inference, kAlgorithm, description(x), kAlpha, kBeta}, attributes, state.cpu));
   } else {
-    operation = binary({{kAlgorithm, description(x), description(other), description(y)}, state.cpu});
+    added = &state.add(binary::primitive_desc({kAlgorithm, description(x), description(other), description(y)}, attributes, state.cpu));
   }
-  Part& part = state.add(operation);
+  Part& part = *added;
   if (kOperation == Operation::binary) state.bind(part, DNNL_ARG_SRC_1, other);
   state.bind(part, DNNL_ARG_SRC_0, x);
   state.bind(part, DNNL_ARG_DST, y);

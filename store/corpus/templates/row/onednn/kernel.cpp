@@ -2,19 +2,20 @@
 
 inline void add_part(State& state, Range rows) {
   const Tensor x = cut(kX, 0, rows), y = cut(kY, 0, rows);
-  primitive operation;
+  const primitive_attr attributes = own_scratchpad();
+  Part* added = nullptr;
   if constexpr (kOperation == Operation::softmax) {
-    operation = softmax_forward({{prop_kind::forward_inference, description(x), 1}, state.cpu});
+    added = &state.add(softmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
   } else if constexpr (kOperation == Operation::log_softmax) {
-    operation = logsoftmax_forward({{prop_kind::forward_inference, description(x), 1}, state.cpu});
+    added = &state.add(logsoftmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
   } else if constexpr (kOperation == Operation::layer_norm) {
     auto flags = normalization_flags::use_scale;
     if (!kShift.dims.empty()) flags = flags | normalization_flags::use_shift;
-    operation = layer_normalization_forward({{prop_kind::forward_inference, description(x), kEpsilon, flags}, state.cpu});
+    added = &state.add(layer_normalization_forward::primitive_desc({prop_kind::forward_inference, description(x), kEpsilon, flags}, attributes, state.cpu));
   } else {
-    operation = reduction({{kReduction, description(x), description(y), 0.0f, 0.0f}, state.cpu});
+    added = &state.add(reduction::primitive_desc({kReduction, description(x), description(y), 0.0f, 0.0f}, attributes, state.cpu));
   }
-  Part& part = state.add(operation);
+  Part& part = *added;
   state.bind(part, DNNL_ARG_SRC, x);
   state.bind(part, DNNL_ARG_DST, y);
   if (kOperation != Operation::layer_norm) return;
