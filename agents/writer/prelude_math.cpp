@@ -23,12 +23,8 @@ inline vf scaled_by_power(vf x, [[maybe_unused]] vm n, [[maybe_unused]] vf whole
   return x * from_bits((half + 127) << 23) * from_bits((n - half + 127) << 23);
 }
 
-// e^x = 2^n e^r with |r| <= ln(2) / 2 and e^r = 1 + r + r^2 P(r); the fit's relative error is 3.2e-9.
-inline vf vexp(vf x) {
-  // Below -104 the result is 0. Computing it as an underflow would cost hundreds of cycles each, and masked scores are there.
-  const vm underflows = x < -104.0f;
-  const vf high = splat(89.0f);
-  x = x > high ? high : underflows ? splat(0.0f) : x;
+// e^x = 2^n e^r with |r| <= ln(2) / 2 and e^r = 1 + r + r^2 P(r); the fit's relative error is 3.2e-9. For x from -104 to 89.
+inline vf exp_within(vf x) {
   const vf shift = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
   const vf shifted = x * 1.44269504f + shift;
   const vm n = bits(shifted) - bits(shift);
@@ -40,7 +36,14 @@ inline vf vexp(vf x) {
   p = p * r + 0.1666651912f;
   p = p * r + 0.4999999335f;
   const vf e = (p * (r * r) + r) + 1.0f;
-  return underflows ? splat(0.0f) : scaled_by_power(e, n, whole);
+  return scaled_by_power(e, n, whole);
+}
+inline vf vexp(vf x) {
+  // Below -104 the result is 0. Computing it as an underflow would cost hundreds of cycles each, and masked scores are there.
+  const vm underflows = x < -104.0f;
+  const vf high = splat(89.0f);
+  x = x > high ? high : underflows ? splat(0.0f) : x;
+  return underflows ? splat(0.0f) : exp_within(x);
 }
 )kiln";
 

@@ -61,11 +61,13 @@ inline vf vmin(vf a, vf b) {
 }
 
 // One value of all lanes, as a tree: the rounding error grows with the logarithm of the number of lanes.
+template <int by, int... lane>
+inline vf rotated_lanes(vf x, std::integer_sequence<int, lane...>) {
+  return __builtin_shufflevector(x, x, (lane + by) % kLanes...);
+}
 template <int by>
 inline vf rotated(vf x) {
-  vf r{};
-  for (int i = 0; i < kLanes; ++i) r[i] = x[(i + by) % kLanes];
-  return r;
+  return rotated_lanes<by>(x, std::make_integer_sequence<int, kLanes>());
 }
 template <class Combine>
 inline float across(vf x, Combine combine) {
@@ -74,6 +76,22 @@ inline float across(vf x, Combine combine) {
   x = combine(x, rotated<2>(x));
   return combine(x, rotated<1>(x))[0];
 }
+
+// Lane j of block[i] becomes lane i of block[j]: ever smaller halves of pairs of vectors change places.
+template <int by, int... lane>
+inline void exchange(vf& a, vf& b, std::integer_sequence<int, lane...>) {
+  const vf first = __builtin_shufflevector(a, b, (lane & by ? lane - by + kLanes : lane)...);
+  b = __builtin_shufflevector(a, b, (lane & by ? lane + kLanes : lane + by)...);
+  a = first;
+}
+template <int by = kLanes / 2>
+inline void transpose(vf (&block)[kLanes]) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes; ++i)
+    if ((i & by) == 0) exchange<by>(block[i], block[i + by], std::make_integer_sequence<int, kLanes>());
+  if constexpr (by > 1) transpose<by / 2>(block);
+}
+
 // x / divisor, as a product with the reciprocal and one step of Newton's method, which makes it as exact as a division
 // (Markstein, IBM J. Res. Dev. 34, 1990). Where that has no finite value, the division itself.
 inline vf divide_by(vf x, float divisor) {
@@ -84,7 +102,13 @@ inline vf divide_by(vf x, float divisor) {
   const vf rest = x - q * divisor;
   return rest - rest == 0.0f ? q + rest * inverse : q;
 }
+inline vm lane_numbers() {
+  vm x{};
+  for (int i = 0; i < kLanes; ++i) x[i] = i;
+  return x;
+}
 // Lanes past `count` become `other`.
+inline vf keep_first(vf x, std::int32_t count, float other) { return lane_numbers() < count ? x : splat(other); }
 template <int count>
 inline vf keep_first(vf x, float other) {
   if constexpr (count < kLanes)

@@ -100,7 +100,7 @@ const std::string& template_source(const store::TemplateSpec& spec) {
 std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, const Tunables& tunables, const std::string& symbol,
                        const std::string& head) {
   std::string text = head +
-                     "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n\n"
+                     "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n#include <utility>\n\n"
                      "#include \"runtime/kernel_abi.h\"\n\n";
   text += fmt::format("#define KILN_KERNEL {}\n", symbol);
   if (!hooks.prepare_arguments.list().empty()) text += fmt::format("#define KILN_PACK {}_pack\n", symbol);

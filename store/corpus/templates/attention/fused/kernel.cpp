@@ -4,7 +4,7 @@
 // products plus one exponential per score; packing limits it when a task has few queries.
 //
 // The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's maximum,
-// and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0.
+// and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded has no value.
 
 constexpr std::int64_t kNr = kNv * kLanes;
 constexpr std::int64_t kQueryBlocks = (kS + kQBlock - 1) / kQBlock;
@@ -24,7 +24,7 @@ struct Scratch {
   float* values;   // [kValuePanels][kMostKeys][kNr]
   float* queries;  // [kMostQueries][kD]
   float* maximum;  // [kMostQueries]
-  float* total;    // [kMostQueries]
+  float* total;    // [kMostQueries][kLanes]: lanes are added up at the end
 };
 
 inline Scratch scratch_at(void* base) {
@@ -39,9 +39,9 @@ inline Scratch scratch_at(void* base) {
   return s;
 }
 
-// c[i][v] = (add ? c : 0) + sum over p of a[i * a_stride + p] * b[p * kNr + v], for a tile of kMr x kNr.
-__attribute__((noinline)) void multiply(const float* a, std::int64_t a_stride, const float* b, std::int64_t depth, bool add,
-                                        float* c, std::int64_t c_stride) {
+// c[i][v] = (add ? c : 0) + sum over p of a[i * a_stride + p] * b[p * b_stride + v], for a tile of kMr x kNr.
+__attribute__((noinline)) void multiply(const float* a, std::int64_t a_stride, const float* b, std::int64_t b_stride,
+                                        std::int64_t depth, bool add, float* c, std::int64_t c_stride) {
   vf sum[kMr][kNv];
 #pragma GCC unroll 32
   for (int i = 0; i < kMr; ++i)
@@ -50,7 +50,7 @@ __attribute__((noinline)) void multiply(const float* a, std::int64_t a_stride, c
   for (std::int64_t p = 0; p < depth; ++p) {
     vf column[kNv];
 #pragma GCC unroll 8
-    for (int v = 0; v < kNv; ++v) column[v] = load(b + p * kNr + v * kLanes);
+    for (int v = 0; v < kNv; ++v) column[v] = load(b + p * b_stride + v * kLanes);
 #pragma GCC unroll 32
     for (int i = 0; i < kMr; ++i) {
       const vf row = splat(a[i * a_stride + p]);
@@ -64,20 +64,46 @@ __attribute__((noinline)) void multiply(const float* a, std::int64_t a_stride, c
     for (int v = 0; v < kNv; ++v) store(c + i * c_stride + v * kLanes, sum[i][v]);
 }
 
-inline void pack_queries(const Head& at, std::int64_t first, std::int64_t count, float* to) {
-  for (std::int64_t i = 0; i < kMostQueries; ++i)
-    for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = i < count ? at.q[(first + i) * kQRow + p * kQColumn] : 0.0f;
+// Rows are read where they are; a last tile that is not full is copied, padded with zeros, into scratch.
+constexpr bool kQueriesInPlace = kQColumn == 1;
+
+inline void pack_queries(const Head& at, std::int64_t first, std::int64_t begin, std::int64_t count, float* to) {
+  for (std::int64_t i = begin; i < kMostQueries; ++i) {
+    if (i < count)
+      for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = at.q[(first + i) * kQRow + p * kQColumn];
+    else
+      for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = 0.0f;
+  }
 }
 
-// Columns past the last key are zero.
+// Key j of a panel becomes column j. Columns past the last key are zero.
 inline void pack_keys(const Head& at, std::int64_t first, std::int64_t count, float* to) {
   for (std::int64_t panel = 0; panel < kKeyPanels; ++panel)
-    for (std::int64_t j = 0; j < kNr; ++j) {
-      const std::int64_t key = panel * kNr + j;
-      for (std::int64_t p = 0; p < kD; ++p)
-        to[(panel * kD + p) * kNr + j] = key < count ? at.k[(first + key) * kKRow + p * kKColumn] : 0.0f;
+    for (std::int64_t v = 0; v < kNv; ++v) {
+      const std::int64_t key = panel * kNr + v * kLanes;
+      float* column = to + panel * kD * kNr + v * kLanes;
+      std::int64_t p = 0;
+      if constexpr (kKColumn == 1) {
+        if (key + kLanes <= count) {
+          const float* row = at.k + (first + key) * kKRow;
+          for (; p + kLanes <= kD; p += kLanes) {
+            vf block[kLanes];
+#pragma GCC unroll 16
+            for (int j = 0; j < kLanes; ++j) block[j] = load(row + j * kKRow + p);
+            transpose(block);
+#pragma GCC unroll 16
+            for (int j = 0; j < kLanes; ++j) store(column + (p + j) * kNr, block[j]);
+          }
+        }
+      }
+      for (; p < kD; ++p)
+        for (std::int64_t j = 0; j < kLanes; ++j)
+          column[p * kNr + j] = key + j < count ? at.k[(first + key + j) * kKRow + p * kKColumn] : 0.0f;
     }
 }
+
+// Rows of values that fill whole panels can be multiplied with where they are.
+constexpr bool kValuesInPlace = kInPlace == 1 && kVColumn == 1 && kE % kNr == 0;
 
 inline void pack_values(const Head& at, std::int64_t first, std::int64_t count, float* to) {
   for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
@@ -88,83 +114,103 @@ inline void pack_values(const Head& at, std::int64_t first, std::int64_t count, 
   }
 }
 
+// The larger; where one is not a number, the other or none: such a score shows in the sum of the row.
+inline vf larger(vf a, vf b) { return a > b ? a : b; }
+
 // Scales and masks the scores of query i and keys key .. key + count; lanes past them are excluded.
 template <int count>
-inline void mask_scores(const Head& at, std::int64_t i, std::int64_t key, float* scores) {
+inline vf masked(const Head& at, std::int64_t i, std::int64_t key, const float* scores) {
   vf x = load(scores) * kScale;
   if constexpr (kMasked) x += mask_at<count>(at, i, key);
   x = keep_first<count>(x, -__builtin_inff());
   if constexpr (kCausal) {
     const std::int64_t seen = i + kT - kS - key + 1;  // how many of these keys
-    for (int lane = 0; lane < kLanes; ++lane)
-      if (lane >= seen) x[lane] = -__builtin_inff();
+    x = keep_first(x, seen < 0 ? 0 : seen < kLanes ? static_cast<std::int32_t>(seen) : kLanes, -__builtin_inff());
   }
-  store(scores, x);
+  return x;
 }
 
+// Scales and masks a row of scores; its largest.
 template <std::int64_t count>
-inline void mask_row(const Head& at, std::int64_t i, std::int64_t key, float* scores) {
+inline float mask_row(const Head& at, std::int64_t i, std::int64_t key, float* scores) {
+  vf most = splat(-__builtin_inff());
   std::int64_t j = 0;
-  for (; j + kLanes <= count; j += kLanes) mask_scores<kLanes>(at, i, key + j, scores + j);
+  for (; j + kLanes <= count; j += kLanes) {
+    const vf x = masked<kLanes>(at, i, key + j, scores + j);
+    most = larger(most, x);
+    store(scores + j, x);
+  }
   if constexpr (count % kLanes != 0) {
-    mask_scores<count % kLanes>(at, i, key + j, scores + j);
+    const vf x = masked<count % kLanes>(at, i, key + j, scores + j);
+    most = larger(most, x);
+    store(scores + j, x);
     j += kLanes;
   }
   for (; j < kKeyPanels * kNr; j += kLanes) store(scores + j, splat(-__builtin_inff()));
+  return across(most, larger);
 }
 
-// Turns a row of scores into exponentials and corrects what was summed before.
-inline void exponentials(float* scores, float* sums, float& maximum, float& total, bool first) {
-  vf most = load(scores);
-  for (std::int64_t j = kLanes; j < kKeyPanels * kNr; j += kLanes) most = vmax(most, load(scores + j));
-  float row = across(most, vmax);
+// e^x for x <= 0, to be added to a sum that is at least 1: what is below e^-87 does not count, and is not rounded to 0.
+inline vf weight_of(vf x) {
+  const vf least = splat(-87.0f);
+  return exp_within(least > x ? least : x);
+}
+
+// Turns a row of scores into exponentials and corrects what was summed before. `row` is the largest of them.
+inline void exponentials(float row, float* scores, float* sums, float& maximum, float* total, bool first) {
   if (!first && maximum > row) row = maximum;
-  // exp(-inf - -inf) has no value, but a row with no key so far has no weight.
+  // exp(-inf - -inf) has no value; what a row without a key so far adds up is scaled by 0 later.
   const float reference = row == -__builtin_inff() ? 0.0f : row;
   vf sum = vf{};
   for (std::int64_t j = 0; j < kKeyPanels * kNr; j += kLanes) {
-    const vf weight = vexp(load(scores + j) - reference);
+    const vf weight = weight_of(load(scores + j) - reference);
     sum += weight;
     store(scores + j, weight);
   }
-  const float added = across(sum, [](vf a, vf b) { return a + b; });
-  if (first) {
-    total = added;
-  } else {
+  if (!first) {
     const float correction = vexp(splat(maximum - reference))[0];
-    total = total * correction + added;
+    sum += load(total) * correction;
     if (correction != 1.0f)
       for (std::int64_t j = 0; j < kSumStride; j += kLanes) store(sums + j, load(sums + j) * correction);
   }
+  store(total, sum);
   maximum = row;
 }
 
 template <std::int64_t keys>
 inline void key_block(const Head& at, std::int64_t query, std::int64_t queries, std::int64_t key, const Scratch& s) {
   pack_keys(at, key, keys, s.keys);
-  pack_values(at, key, keys, s.values);
+  if constexpr (!kValuesInPlace) pack_values(at, key, keys, s.values);
   for (std::int64_t i = 0; i < queries; i += kMr) {
+    const bool in_place = kQueriesInPlace && i + kMr <= queries;
+    const float* rows = in_place ? at.q + (query + i) * kQRow : s.queries + i * kD;
     for (std::int64_t panel = 0; panel < kKeyPanels; ++panel)
-      multiply(s.queries + i * kD, kD, s.keys + panel * kD * kNr, kD, false, s.scores + i * kScoreStride + panel * kNr, kScoreStride);
-    for (std::int64_t r = i; r < i + kMr; ++r) {
-      if (r < queries) mask_row<keys>(at, query + r, key, s.scores + r * kScoreStride);
-      exponentials(s.scores + r * kScoreStride, s.sums + r * kSumStride, s.maximum[r], s.total[r], key == 0);
-    }
-    for (std::int64_t panel = 0; panel < kValuePanels; ++panel)
-      multiply(s.scores + i * kScoreStride, kScoreStride, s.values + panel * kMostKeys * kNr, keys, key != 0,
+      multiply(rows, in_place ? kQRow : kD, s.keys + panel * kD * kNr, kNr, kD, false, s.scores + i * kScoreStride + panel * kNr, kScoreStride);
+    // Row after row in each step, so that the rows' chains of dependent operations overlap.
+    const std::int64_t end = i + kMr < queries ? i + kMr : queries;
+    float largest[kMr];
+    for (std::int64_t r = i; r < end; ++r) largest[r - i] = mask_row<keys>(at, query + r, key, s.scores + r * kScoreStride);
+    for (std::int64_t r = i; r < end; ++r)
+      exponentials(largest[r - i], s.scores + r * kScoreStride, s.sums + r * kSumStride, s.maximum[r], s.total + r * kLanes, key == 0);
+    for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
+      const float* values = kValuesInPlace ? at.v + key * kVRow + panel * kNr : s.values + panel * kMostKeys * kNr;
+      multiply(s.scores + i * kScoreStride, kScoreStride, values, kValuesInPlace ? kVRow : kNr, keys, key != 0,
                s.sums + i * kSumStride + panel * kNr, kSumStride);
+    }
   }
 }
 
 inline void write_results(const Head& at, std::int64_t query, std::int64_t queries, const Scratch& s) {
   for (std::int64_t i = 0; i < queries; ++i) {
     const float* sums = s.sums + i * kSumStride;
+    float total = across(load(s.total + i * kLanes), [](vf a, vf b) { return a + b; });
+    if (s.maximum[i] == -__builtin_inff()) total = __builtin_nanf("");  // every key is excluded
     float* out = at.out + (query + i) * kOutRow;
     std::int64_t j = 0;
     if constexpr (kOutColumn == 1) {
-      for (; j + kLanes <= kE; j += kLanes) store(out + j, divide_by(load(sums + j), s.total[i]));
+      for (; j + kLanes <= kE; j += kLanes) store(out + j, divide_by(load(sums + j), total));
     }
-    for (; j < kE; ++j) out[j * kOutColumn] = sums[j] / s.total[i];
+    for (; j < kE; ++j) out[j * kOutColumn] = sums[j] / total;
   }
 }
 
@@ -175,7 +221,7 @@ extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
   const std::int64_t block = task->index % kQueryBlocks;
   const std::int64_t query = kS * block / kQueryBlocks, queries = kS * (block + 1) / kQueryBlocks - query;
   const Scratch s = scratch_at(task->scratch);
-  pack_queries(at, query, queries, s.queries);
+  pack_queries(at, query, kQueriesInPlace ? queries / kMr * kMr : 0, queries, s.queries);
   for (std::int64_t key = 0; key < kT; key += kMostKeys) {
     // Later keys are seen by none of these queries.
     if (kCausal && key > 0 && key > query + queries - 1 + kT - kS) break;
