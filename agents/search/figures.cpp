@@ -82,7 +82,7 @@ struct OfKernel {
     f["d"] = static_cast<double>(k.d);
     f["e"] = static_cast<double>(k.e);
     f["has_mask"] = k.mask ? 1 : 0;
-    f["v_column"] = static_cast<double>(k.v.strides.back());
+    f["v_column"] = k.v.strides.empty() ? 0 : static_cast<double>(k.v.strides.back());
     f["causal"] = k.causal ? 1 : 0;
     f["elements"] = f["batch"] * f["s"] * f["e"];
     // Two products, and per score: scale, maximum, subtraction, exponential, sum.
