@@ -177,7 +177,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
 
   phases.begin("baseline", 0.03, "building what runs today");
   const Assembled base = incumbent_of(lab, input.workload);
-  const Prepared prepared = measure_incumbents(lab, partition_fused(input.workload));
+  const Prepared prepared = measure_incumbents(lab, partition_fused(input.workload, buildable(lab)));
 
   phases.begin("plan", 0.09);
   trace.profile = profile(lab.node(), prepared.partition);

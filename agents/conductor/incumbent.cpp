@@ -28,6 +28,12 @@ RenderedKernel reference_kernel(const Lab& lab, const Region& region) {
 
 }  // namespace
 
+Buildable buildable(const Lab& lab) {
+  return [&corpus = lab.input().corpus](const Kernel& kernel) {
+    return std::any_of(corpus.begin(), corpus.end(), [&](const store::TemplateSpec& spec) { return spec.target == "cpu" && accepts(spec, kernel); });
+  };
+}
+
 Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel) {
   Candidates out;
   out.figures = figures_of(kernel, lab.node(), lab.threads());
@@ -42,7 +48,7 @@ Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& ke
 }
 
 Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
-  const Baseline base = baseline(g);
+  const Baseline base = baseline(g, buildable(lab));
   std::vector<RenderedKernel> rendered;
   for (const Region& region : base.partition.regions) rendered.push_back(reference_kernel(lab, region));
   Assembled out;

@@ -26,6 +26,8 @@ struct Candidates {
   std::vector<Space> spaces;
   Figures figures;
 };
+// Whether some template of the job's corpus accepts a kernel.
+[[nodiscard]] Buildable buildable(const Lab& lab);
 [[nodiscard]] Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel);
 
 }  // namespace kiln::agents

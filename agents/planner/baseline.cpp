@@ -71,10 +71,10 @@ graph::Graph expand_composites(const graph::Graph& workload) {
   return out;
 }
 
-Baseline baseline(const graph::Graph& workload) {
+Baseline baseline(const graph::Graph& workload, const Buildable& buildable) {
   Baseline b;
   b.graph = expand_composites(workload);
-  b.partition = partition_op_by_op(b.graph);
+  b.partition = partition_op_by_op(b.graph, buildable);
   return b;
 }
 

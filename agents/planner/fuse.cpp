@@ -68,14 +68,16 @@ bool is_bias(const graph::Graph& g, const Grouping::Nodes& from, const Grouping:
 
 }  // namespace
 
-Partition partition_op_by_op(const graph::Graph& workload) {
-  Grouping groups(workload);
+bool any_kernel(const Kernel&) { return true; }
+
+Partition partition_op_by_op(const graph::Graph& workload, const Buildable& buildable) {
+  Grouping groups(workload, buildable);
   merge_all(groups, [&](const auto& from, const auto& to) { return is_bias(workload, from, to); });
   return groups.partition();
 }
 
-Partition partition_fused(const graph::Graph& workload) {
-  Grouping groups(workload);
+Partition partition_fused(const graph::Graph& workload, const Buildable& buildable) {
+  Grouping groups(workload, buildable);
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return a.heavy && !b.heavy && !b.rows;

@@ -20,8 +20,8 @@ bool includes(const Grouping::Nodes& all, const Grouping::Nodes& part) {
 
 }  // namespace
 
-Grouping::Grouping(const graph::Graph& workload)
-    : g_(workload), producers_(workload.values.size(), -1), users_(workload.values.size()),
+Grouping::Grouping(const graph::Graph& workload, std::function<bool(const Kernel&)> buildable)
+    : g_(workload), buildable_(std::move(buildable)), producers_(workload.values.size(), -1), users_(workload.values.size()),
       outputs_(workload.outputs.begin(), workload.outputs.end()), group_of_(workload.nodes.size(), -1) {
   std::vector<bool> live(workload.nodes.size(), false);  // some output depends on it; the others belong to no group
   std::set<ValueId> needed = outputs_;
@@ -83,7 +83,9 @@ std::vector<ValueId> Grouping::outputs_of(const Nodes& nodes, const Nodes& compu
 
 bool Grouping::lowers(const Nodes& nodes, const Nodes& compute) const {
   const std::vector<ValueId> outputs = outputs_of(nodes, compute);
-  return !outputs.empty() && lower(cut_region(g_, listed(nodes), outputs).region).has_value();
+  if (outputs.empty()) return false;
+  const std::optional<Kernel> kernel = lower(cut_region(g_, listed(nodes), outputs).region);
+  return kernel && buildable_(*kernel);
 }
 
 double Grouping::bytes(const Nodes& nodes, const Nodes& compute) const {

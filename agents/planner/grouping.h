@@ -4,11 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
+#include "agents/region/kernel.h"
 #include "agents/region/region.h"
 
 namespace kiln::agents {
@@ -17,8 +19,8 @@ class Grouping {
  public:
   using Nodes = std::set<std::int32_t>;
 
-  // Each compute node that some output depends on is its own group.
-  explicit Grouping(const graph::Graph& workload);
+  // Each compute node that some output depends on is its own group. `buildable`: some template computes this kernel.
+  Grouping(const graph::Graph& workload, std::function<bool(const Kernel&)> buildable);
 
   struct Edge { std::int32_t from, to; };  // groups: a result of `from` is read by `to`, maybe through views
   [[nodiscard]] std::vector<Edge> edges() const;
@@ -52,6 +54,7 @@ class Grouping {
   [[nodiscard]] std::set<graph::ValueId> reads_of(const Nodes& nodes) const;
 
   const graph::Graph& g_;
+  std::function<bool(const Kernel&)> buildable_;
   std::vector<std::int32_t> producers_;           // per value: node, -1
   std::vector<std::vector<std::int32_t>> users_;  // per value: nodes that some output depends on
   std::set<graph::ValueId> outputs_;

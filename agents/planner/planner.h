@@ -1,6 +1,7 @@
 // The planner: partitions a workload into regions, says what is worth trying where, and assembles kernels into plans.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,10 +15,14 @@
 
 namespace kiln::agents {
 
+// Whether some template of the corpus computes a kernel: what none computes is not merged.
+using Buildable = std::function<bool(const Kernel&)>;
+[[nodiscard]] bool any_kernel(const Kernel& kernel);  // true
+
 // Op by op, as a framework would run it: each node its own region, but for the bias of a product with a weight, which
 // every vendor's call takes; views that need no copy fold into the reader or writer where strides express them, and are
 // copies otherwise. What the baseline plan is made from.
-[[nodiscard]] Partition partition_op_by_op(const graph::Graph& workload);
+[[nodiscard]] Partition partition_op_by_op(const graph::Graph& workload, const Buildable& buildable = any_kernel);
 
 // The workload with Attention as matmul, scale and mask, softmax, matmul: what a framework without a fused call runs.
 [[nodiscard]] graph::Graph expand_composites(const graph::Graph& workload);
@@ -27,10 +32,10 @@ struct Baseline {
   graph::Graph graph;
   Partition partition;
 };
-[[nodiscard]] Baseline baseline(const graph::Graph& workload);
+[[nodiscard]] Baseline baseline(const graph::Graph& workload, const Buildable& buildable = any_kernel);
 
-// Fused by cost: bytes saved against recomputation and parallelism; only regions that lower() accepts.
-[[nodiscard]] Partition partition_fused(const graph::Graph& workload);
+// Fused by cost: bytes saved against recomputation and parallelism; only regions that lower() and `buildable` accept.
+[[nodiscard]] Partition partition_fused(const graph::Graph& workload, const Buildable& buildable = any_kernel);
 
 struct RegionPlan {
   std::string region;

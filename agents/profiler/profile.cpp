@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "agents/artifacts/fields.h"
 #include "agents/profiler/profiler.h"
@@ -13,17 +14,25 @@ double figure(const std::map<std::string, double>& figures, const std::string& k
   return at == figures.end() ? 0 : at->second;
 }
 
-// The fastest level that can hold what a region touches, and that was measured; all cores work on it together, so
-// private levels add up.
-double bandwidth_for(const NodeFacts& node, double bytes) {
+// No run can move `bytes` faster: what the fastest level holds comes from there, the next bytes from the next level. All
+// cores work on it together, so private levels add up. Levels that were not measured are skipped.
+double least_memory_ns(const NodeFacts& node, double bytes) {
   struct Level { const char* name; double capacity; };
   const auto cores = static_cast<double>(node.cores);
   const Level levels[] = {{"l1_read", static_cast<double>(node.l1d_bytes) * cores},
                           {"l2_read", static_cast<double>(node.l2_bytes) * cores},
-                          {"l3_read", static_cast<double>(node.l3_bytes)}};
-  for (const Level& level : levels)
-    if (bytes <= level.capacity && figure(node.bandwidth, level.name) > 0) return figure(node.bandwidth, level.name);
-  return figure(node.bandwidth, "memory_read");
+                          {"l3_read", static_cast<double>(node.l3_bytes)},
+                          {"memory_read", HUGE_VAL}};
+  double ns = 0, held = 0;
+  for (const Level& level : levels) {
+    const double bandwidth = figure(node.bandwidth, level.name);
+    if (!(bandwidth > 0) || level.capacity <= held) continue;
+    const double here = std::min(bytes, level.capacity) - held;
+    ns += here / bandwidth * 1e9;
+    held += here;
+    if (held >= bytes) break;
+  }
+  return ns;
 }
 
 // Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic.
@@ -63,9 +72,9 @@ ProfileReport profile(const NodeFacts& node, const Partition& partition) {
     r.flops = cost.flops;
     r.bytes = cost.bytes;
     r.intensity = cost.bytes > 0 ? cost.flops / cost.bytes : 0;
-    const double flops = flops_for(node, region), bandwidth = bandwidth_for(node, cost.bytes);
+    const double flops = flops_for(node, region);
     r.compute_ns = flops > 0 ? cost.flops / flops * 1e9 : 0;
-    r.memory_ns = bandwidth > 0 ? cost.bytes / bandwidth * 1e9 : 0;
+    r.memory_ns = least_memory_ns(node, cost.bytes);
     r.floor_ns = std::max(r.compute_ns, r.memory_ns);
     r.limit = r.floor_ns < node.launch_ns ? "launch" : r.floor_ns == r.compute_ns ? "compute" : "bandwidth";
     report.floor_ns += r.floor_ns * r.occurrences;
@@ -94,7 +103,7 @@ Bottleneck bottleneck(const RegionProfile& region, double measured_ns) {
     b.text = fmt::format("compute: {:.0f} % of the measured FLOP/s ({:.1f} GFLOP/s), {:.2f} FLOP per byte", percent,
                          region.flops * rate, region.intensity);
   } else if (b.limit == "bandwidth") {
-    b.text = fmt::format("bandwidth: {:.0f} % of the measured bandwidth of the level that holds it ({:.1f} GB/s)", percent,
+    b.text = fmt::format("bandwidth: {:.0f} % of what the measured levels of memory allow ({:.1f} GB/s)", percent,
                          region.bytes * rate);
   } else {
     b.text = fmt::format("launch: too little work to share among threads; {:.0f} % of its floor", percent);

@@ -17,7 +17,7 @@ struct RegionProfile {
   double flops = 0, bytes = 0;   // of one occurrence (Cost)
   double intensity = 0;          // flops / bytes
   double compute_ns = 0;         // flops over the measured FLOP/s of its type
-  double memory_ns = 0;          // bytes over the measured bandwidth of the level that holds them
+  double memory_ns = 0;          // bytes over the measured bandwidths, each level of memory as full as it can be
   double floor_ns = 0;           // the larger; nothing that computes the region is faster
   std::string limit;             // "compute", "bandwidth"; "launch" when waking all threads takes longer than the floor
 };

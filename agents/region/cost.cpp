@@ -40,14 +40,15 @@ double flops_of(const graph::Graph& g, const graph::Node& node) {
   return 0;
 }
 
-// A slice or a gather touches only the part that it takes.
+// A slice touches only the part that it takes; a gather may take the same part for every index.
 double bytes_read(const graph::Graph& g, graph::ValueId input) {
   double parts = 0;
   for (const graph::Node& node : g.nodes) {
     if (std::find(node.inputs.begin(), node.inputs.end(), input) == node.inputs.end()) continue;
-    const bool part = std::holds_alternative<graph::Slice>(node.op) ||
-                      (std::holds_alternative<graph::Gather>(node.op) && node.inputs[0] == input);
-    parts += part ? bytes(g, node.outputs[0]) : bytes(g, input);
+    if (std::holds_alternative<graph::Gather>(node.op) && node.inputs[0] == input)
+      parts += bytes(g, node.outputs[0]) / std::max(1.0, elements(g, node.inputs[1]));
+    else
+      parts += bytes(g, std::holds_alternative<graph::Slice>(node.op) ? node.outputs[0] : input);
   }
   return std::min(parts, bytes(g, input));
 }

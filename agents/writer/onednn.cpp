@@ -298,6 +298,10 @@ std::optional<PointwiseOperation> pointwise_operation(const PointwiseKernel& k) 
     const std::optional<std::vector<Step>> chain = chain_of(expr, root);
     if (!chain || chain->size() != 1 || chain->front().operand < 0) continue;
     if (!covers(k.reads[static_cast<std::size_t>(x)], k.space) || !dense(k.writes[0], k.space)) continue;
+    // oneDNN has no fast code for an operand that is the same along the last dimension only: no framework would call it there.
+    const Access& other = k.reads[static_cast<std::size_t>(1 - x)];
+    const bool scalar = std::all_of(other.strides.begin(), other.strides.end(), [](std::int64_t s) { return s == 0; });
+    if (!scalar && other.strides.back() != 1 && k.space.back() > 1) continue;
     return PointwiseOperation{x, chain->front()};
   }
   return std::nullopt;

@@ -46,7 +46,8 @@ TEST_CASE("a large product is bound by arithmetic: 2 m n k over the measured FLO
   CHECK(r.flops == 2.0 * 512 * 512 * 512);
   CHECK(r.bytes == 3.0 * 512 * 512 * 4);
   CHECK(r.compute_ns == doctest::Approx(2684354.56));  // 268435456 FLOP at 100 GFLOP/s
-  CHECK(r.memory_ns == doctest::Approx(31457.28));     // 3 MiB fit neither L2 (2 x 1 MiB) but L3, at 100 GB/s
+  // Of 3 MiB, 64 KiB lie in both L1, 1984 KiB in both L2, and 1 MiB in L3.
+  CHECK(r.memory_ns == doctest::Approx(65536 / 400.0 + 2031616 / 200.0 + 1048576 / 100.0));
   CHECK(r.floor_ns == r.compute_ns);
   CHECK(r.limit == "compute");
   CHECK(r.intensity == doctest::Approx(512.0 / 6));
@@ -58,10 +59,11 @@ TEST_CASE("double precision has its own ceiling") {
 
 TEST_CASE("the bandwidth is that of the fastest level that holds what is touched") {
   CHECK(only(one_negation(4096)).memory_ns == doctest::Approx(32768 / 400.0));           // 32 KiB: L1 of two cores
-  CHECK(only(one_negation(1 << 17)).memory_ns == doctest::Approx(1048576 / 200.0));      // 1 MiB: L2
-  CHECK(only(one_negation(1 << 19)).memory_ns == doctest::Approx(4194304 / 100.0));      // 4 MiB: L3
+  const double l1 = 65536 / 400.0, l2 = 2031616 / 200.0, l3 = 6291456 / 100.0;           // each as full as it can be
+  CHECK(only(one_negation(1 << 17)).memory_ns == doctest::Approx(l1 + 983040 / 200.0));  // 1 MiB: the rest in L2
+  CHECK(only(one_negation(1 << 19)).memory_ns == doctest::Approx(l1 + l2 + 2097152 / 100.0));  // 4 MiB: the rest in L3
   const RegionProfile large = only(one_negation(1 << 24));
-  CHECK(large.memory_ns == doctest::Approx(134217728 / 10.0));                           // 128 MiB: memory
+  CHECK(large.memory_ns == doctest::Approx(l1 + l2 + l3 + 125829120 / 10.0));            // 128 MiB: the rest in memory
   CHECK(large.limit == "bandwidth");
 }
 
@@ -93,7 +95,7 @@ TEST_CASE("a bottleneck says how far from the floor, in the unit of what limits"
   CHECK(half.text.find("50 %") != std::string::npos);
   CHECK(half.text.find("50.0 GFLOP/s") != std::string::npos);
   const RegionProfile stream = only(one_negation(1 << 24));
-  CHECK(bottleneck(stream, 4 * stream.floor_ns).text.find("2.5 GB/s") != std::string::npos);
+  CHECK(bottleneck(stream, 4 * stream.floor_ns).text.find("2.7 GB/s") != std::string::npos);  // 134.2 MB in 50.6 ms
   CHECK(bottleneck(stream, 0).text == "not measured");
 }
 
