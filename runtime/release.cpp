@@ -36,6 +36,9 @@ void check_cpu(const Plan& plan) {
   for (const std::string& feature : plan.cpu_features)
     if (!has_cpu_feature(feature))
       throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan.name + "': this CPU has no " + feature);
+  const bool tiles = std::find(plan.cpu_features.begin(), plan.cpu_features.end(), "amx_tile") != plan.cpu_features.end();
+  if (tiles && !use_tiles())
+    throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan.name + "': the system does not grant this process the tile registers");
 }
 
 // The manifest's entry of a file that the plan names by digest.

@@ -22,7 +22,7 @@ struct NodeFacts {
   std::string compiler;  // "c++ (Debian 12.2.0-14) 12.2.0"
   std::string os_kernel;
   std::map<std::string, double> bandwidth;  // bytes/s: "l1_read", "l2_read", "l3_read", "memory_read", "memory_copy", all cores
-  std::map<std::string, double> flops;      // FLOP/s: "f32", "f64", all cores
+  std::map<std::string, double> flops;      // FLOP/s: "f32", "f64", "f32_by_tiles", all cores
   double launch_ns = 0;                     // one empty launch of a plan, all threads
   double false_difference_rate = 0;         // A/A self-test of the instrument, 0..1
   std::vector<std::string> sandbox;         // mechanisms active in workers: "seccomp", "landlock:7", "no_new_privs", ...

@@ -35,11 +35,14 @@ double least_memory_ns(const NodeFacts& node, double bytes) {
   return ns;
 }
 
-// Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic.
+// Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic. Products of matrices
+// may run on the tile unit.
 double flops_for(const NodeFacts& node, const Region& region) {
   for (const graph::ValueId v : region.body.outputs)
     if (region.body.type(v).dtype == graph::DType::f64) return figure(node.flops, "f64");
-  return figure(node.flops, "f32");
+  const bool product = std::any_of(region.body.nodes.begin(), region.body.nodes.end(),
+                                   [](const graph::Node& n) { return std::holds_alternative<graph::MatMul>(n.op); });
+  return std::max(figure(node.flops, "f32"), product ? figure(node.flops, "f32_by_tiles") : 0);
 }
 
 json::object to_json(const RegionProfile& r) {

@@ -59,13 +59,19 @@ std::string grid(const LogAxis& x, const LogAxis& y) {
 }
 
 struct Ceilings {
-  double flops = 0;
+  double flops = 0;                                       // the highest
+  std::vector<std::pair<std::string, double>> compute;    // name, FLOP/s
   std::vector<std::pair<std::string, double>> bandwidth;  // name, bytes/s; fastest first
 };
 
 Ceilings ceilings(const NodeFacts& node) {
   Ceilings c;
-  if (const auto f32 = node.flops.find("f32"); f32 != node.flops.end()) c.flops = f32->second;
+  for (const char* name : {"f32", "f32_by_tiles"}) {
+    const auto found = node.flops.find(name);
+    if (found == node.flops.end() || !(found->second > 0)) continue;
+    c.compute.emplace_back(name, found->second);
+    c.flops = std::max(c.flops, found->second);
+  }
   for (const auto& [name, figure] : node.bandwidth)
     if (figure > 0 && name.find("_read") != std::string::npos) c.bandwidth.emplace_back(name, figure);
   std::sort(c.bandwidth.begin(), c.bandwidth.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
@@ -74,10 +80,10 @@ Ceilings ceilings(const NodeFacts& node) {
 
 std::string ceiling_lines(const Ceilings& c, const LogAxis& x, const LogAxis& y) {
   std::string out;
-  if (c.flops > 0)
+  for (const auto& [name, flops] : c.compute)
     out += fmt::format("<line class=\"roof\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"note\" x=\"{3}\" y=\"{4:.1f}\" "
-                       "text-anchor=\"end\">f32 {5}</text>",
-                       kLeft, kWidth - kRight, y.at(c.flops), kWidth - kRight - 4, y.at(c.flops) - 6, rate(c.flops, "FLOP/s"));
+                       "text-anchor=\"end\">{5} {6}</text>",
+                       kLeft, kWidth - kRight, y.at(flops), kWidth - kRight - 4, y.at(flops) - 6, escaped(name), rate(flops, "FLOP/s"));
   for (const auto& [name, bandwidth] : c.bandwidth) {
     // From where the line enters the plot to where it meets the compute ceiling.
     const double begin = std::max(x.low, y.low / bandwidth);

@@ -128,7 +128,7 @@ Figures figures_of(const Kernel& kernel, const NodeFacts& node, std::int32_t thr
   f["l1d_bytes"] = static_cast<double>(node.l1d_bytes);
   f["l2_bytes"] = static_cast<double>(node.l2_bytes);
   f["l3_bytes"] = static_cast<double>(node.l3_bytes);
-  for (const char* feature : {"avx2", "fma", "avx512f"}) f[feature_figure(feature)] = 0;
+  for (const char* feature : {"avx2", "fma", "avx512f", "amx_bf16"}) f[feature_figure(feature)] = 0;
   for (const std::string& feature : node.features) f[feature_figure(feature)] = 1;
   f["vector_bytes"] = f["has_avx512f"] != 0 ? 64 : f["has_avx2"] != 0 ? 32 : 16;
   f["vector_lanes"] = f["vector_bytes"] / 4;

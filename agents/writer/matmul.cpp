@@ -57,6 +57,7 @@ bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& k) {
   if (!vectorizable(k.epilogue) || std::any_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(),
                                                [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); }))
     return false;
+  if (spec.name == "amx") return k.b_is_weight;
   return spec.name != "direct" || (stride_from_end(k.b, 1) == 1 && !k.b_is_weight);
 }
 
@@ -95,10 +96,11 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
     hooks.code = fmt::format(
         "constexpr std::int64_t kNr = kNv * kLanes;              // columns of a panel of B\n"
         "constexpr std::int64_t kPanels = (kN + kNr - 1) / kNr;\n"
-        "constexpr std::int64_t kPackedStride = kPanels * kK * kNr;  // floats of one packed B\n\n"
+        "constexpr std::int64_t kPackedStride = {};  // floats of one packed B\n\n"
         "inline const float* unpacked_b(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {} + ({});\n}}\n"
         "inline float* packed_b(void* const* args, std::int64_t batch) {{\n  return static_cast<float*>(args[{}]) + batch * kPackedStride;\n}}\n\n",
-        at.statements, hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
+        // bfloat16 parts of tiles of 32 products, and an exponent for each column
+        spec.name == "amx" ? "kPanels * ((kK + 31) / 32 * 1536 + kNr)" : "kPanels * kK * kNr", at.statements, hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
         hooks.prepare_arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0));
   hooks.code += fmt::format(
       "// Where the matrices of one product begin.\nstruct Matrices {{\n{}}};\n\n"

@@ -97,10 +97,24 @@ const std::string& template_source(const store::TemplateSpec& spec) {
   return file->second;
 }
 
+// Beyond what `isa` says: what a template needs of the processor and how the compiler is told.
+constexpr std::pair<const char*, const char*> kExtensions[] = {
+    {"amx_tile", "-mamx-tile"}, {"amx_bf16", "-mamx-bf16"}, {"avx512_bf16", "-mavx512bf16"}};
+
+void add_extensions(const store::TemplateSpec& spec, RenderedKernel& out) {
+  for (const auto& [feature, flag] : kExtensions) {
+    if (std::find(spec.cpu_features.begin(), spec.cpu_features.end(), feature) == spec.cpu_features.end()) continue;
+    out.compile_flags.emplace_back(flag);
+    out.cpu_features.emplace_back(feature);
+  }
+  // GCC 12 warns of its own intrinsics (GCC bug 105593).
+  if (!spec.cpu_features.empty()) out.compile_flags.insert(out.compile_flags.end(), {"-Wno-uninitialized", "-Wno-maybe-uninitialized"});
+}
+
 std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, const Tunables& tunables, const std::string& symbol,
                        const std::string& head) {
   std::string text = head +
-                     "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n#include <utility>\n\n"
+                     (spec.cpu_features.empty() ? "" : "#include <immintrin.h>\n\n") + "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n#include <utility>\n\n"
                      "#include \"runtime/kernel_abi.h\"\n\n";
   text += fmt::format("#define KILN_KERNEL {}\n", symbol);
   if (!hooks.prepare_arguments.list().empty()) text += fmt::format("#define KILN_PACK {}_pack\n", symbol);
@@ -191,6 +205,7 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
     const Isa& isa = isa_of(static_cast<std::int64_t>(lanes_of(tunables)) * 32);
     out.compile_flags.insert(out.compile_flags.end(), {isa.march, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"});
     out.cpu_features = isa.features;
+    add_extensions(spec, out);
   }
   return out;
 }

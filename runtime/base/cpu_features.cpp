@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace kiln {
@@ -23,15 +25,23 @@ Leaf cpuid(std::uint32_t leaf, std::uint32_t subleaf) {
   return r;
 }
 
+constexpr std::uint64_t ymm_state = 0x6, zmm_state = 0xe6, tile_state = 0x60000;
+// Tile registers are 8 KiB that Linux saves only for processes that asked (Linux, Documentation/arch/x86/xstate.rst).
+constexpr int arch_get_xcomp_supp = 0x1021, arch_req_xcomp_perm = 0x1023, tile_data = 18;
+
+bool kernel_knows_tiles() {
+  std::uint64_t known = 0;
+  return ::syscall(SYS_arch_prctl, arch_get_xcomp_supp, &known) == 0 && (known >> tile_data & 1);
+}
+
 std::uint64_t enabled_state() {
   const Leaf one = cpuid(1, 0);
   if (!(one.ecx >> 27 & 1)) return 0;  // no OSXSAVE: XGETBV would trap
   std::uint32_t low = 0, high = 0;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return std::uint64_t{high} << 32 | low;
+  const std::uint64_t state = std::uint64_t{high} << 32 | low;
+  return (state & tile_state) != 0 && !kernel_knows_tiles() ? state & ~tile_state : state;
 }
-
-constexpr std::uint64_t ymm_state = 0x6, zmm_state = 0xe6, tile_state = 0x60000;
 
 // Where each feature's bit is: Intel SDM vol. 2A, CPUID, tables 3-10 and following.
 struct Bit {
@@ -90,6 +100,8 @@ bool has_cpu_feature(std::string_view name) {
   return false;
 }
 
+bool use_tiles() { return ::syscall(SYS_arch_prctl, arch_req_xcomp_perm, tile_data) == 0; }
+
 std::string cpu_brand() {
   std::array<char, 49> text{};
   for (std::uint32_t i = 0; i < 3; ++i) {
@@ -106,6 +118,7 @@ std::string cpu_brand() {
 
 std::vector<std::string> cpu_features() { return {}; }
 bool has_cpu_feature(std::string_view) { return false; }
+bool use_tiles() { return false; }
 std::string cpu_brand() { return "unknown"; }
 
 #endif

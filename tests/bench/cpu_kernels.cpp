@@ -27,7 +27,7 @@ using graph::ExprOp;
 namespace {
 
 constexpr std::pair<const char*, const char*> kTemplates[] = {
-    {"matmul", "packed"}, {"matmul", "direct"}, {"matmul", "onednn"},   {"row", "fused"},         {"row", "onednn"},
+    {"matmul", "amx"},    {"matmul", "packed"}, {"matmul", "direct"}, {"matmul", "onednn"},   {"row", "fused"},         {"row", "onednn"},
     {"pointwise", "fused"}, {"pointwise", "transpose"}, {"pointwise", "onednn"}, {"attention", "fused"}};
 
 struct Options {

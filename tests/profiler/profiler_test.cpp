@@ -87,6 +87,14 @@ TEST_CASE("a level that was not measured is skipped, and no ceiling at all leave
   CHECK(profile(node, one_matmul(64, 64, 64)).regions.at(0).floor_ns == 0);
 }
 
+TEST_CASE("products may run on the tile unit, other work not") {
+  NodeFacts node = round_machine();
+  node.flops["f32_by_tiles"] = 4e11;
+  CHECK(profile(node, one_matmul(512, 512, 512)).regions.at(0).compute_ns == doctest::Approx(268435456 / 400.0));
+  CHECK(profile(node, one_matmul(64, 64, 64, DType::f64)).regions.at(0).compute_ns == doctest::Approx(524288 / 50.0));
+  CHECK(profile(node, one_negation(1 << 20)).regions.at(0).compute_ns == doctest::Approx(1048576 / 100.0));
+}
+
 TEST_CASE("a bottleneck says how far from the floor, in the unit of what limits") {
   const RegionProfile compute = only(one_matmul(512, 512, 512));
   const Bottleneck half = bottleneck(compute, 2 * compute.floor_ns);

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "runtime/base/cpu_features.h"
 #include "runtime/base/files.h"
 #include "runtime/kernel_abi.h"
 
@@ -39,6 +41,8 @@ agents::NodeFacts this_node() {
   if (__builtin_cpu_supports("avx2")) node.features.emplace_back("avx2");
   if (__builtin_cpu_supports("fma")) node.features.emplace_back("fma");
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) node.features.emplace_back("avx512f");
+  if (has_cpu_feature("amx_bf16") && has_cpu_feature("avx512_bf16"))
+    for (const char* feature : {"amx_tile", "amx_bf16", "avx512_bf16"}) node.features.emplace_back(feature);
   node.cores = 2;
   node.l1d_bytes = 48 << 10;
   node.l2_bytes = 2 << 20;
@@ -152,6 +156,8 @@ BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t thre
   if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile:\n" + kernel.source);
   l.object = dlopen((l.folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!l.object) throw std::runtime_error(dlerror());
+  const bool tiles = std::find(kernel.cpu_features.begin(), kernel.cpu_features.end(), "amx_tile") != kernel.cpu_features.end();
+  if (tiles && !use_tiles()) throw std::runtime_error("no tile registers are granted");
   for (const RenderedLaunch& launch : l.kernel.prepare) l.prepare.push_back(l.load(launch));
   for (const RenderedLaunch& launch : l.kernel.run) l.run.push_back(l.load(launch));
   for (const std::int64_t bytes : l.kernel.prepared_bytes) l.prepared.push_back(memory_of(bytes));

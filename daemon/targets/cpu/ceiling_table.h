@@ -15,4 +15,8 @@ extern const CeilingKernels ceiling_kernels_generic;
 extern const CeilingKernels ceiling_kernels_avx2;
 extern const CeilingKernels ceiling_kernels_avx512;
 
+// Products of tiles of bfloat16 on the tile unit, which the process may use (use_tiles()).
+void tile_products(long iterations);
+constexpr double kTileProductFlops = 4.0 * 2 * 16 * 16 * 32;  // per iteration
+
 }  // namespace kiln::targets::cpu

@@ -107,6 +107,8 @@ Ceilings measure_ceilings(const CpuDescription& caches, int threads) {
   c.bandwidth["memory_copy"] = copy_rate(k, beyond / 2 / threads, threads);
   c.flops["f32"] = flop_rate(k.fma_f32, k.flops_f32, threads);
   c.flops["f64"] = flop_rate(k.fma_f64, k.flops_f64, threads);
+  // A float32 product at its own accuracy takes six of bfloat16 parts (store/corpus/templates/matmul/amx).
+  if (has_cpu_feature("amx_bf16") && use_tiles()) c.flops["f32_by_tiles"] = flop_rate(tile_products, kTileProductFlops / 6, threads);
   return c;
 }
 

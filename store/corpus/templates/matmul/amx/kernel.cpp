@@ -1,0 +1,283 @@
+// Data movement: A is split once per task into scratch, B once per loaded plan; the parts of both stream from the second
+// level of cache as tiles of 1 KiB, each used twice per load. Sums stay in tile registers for kc products; when k is longer,
+// partial sums wait in scratch. The epilogue runs on a block that is still in the first level, so results are written once.
+// The floor is six times 2 m n k over the tile unit's bfloat16 peak; splitting A adds a tenth of that at n = 384.
+//
+// A float is the sum of three bfloat16 numbers: three times 8 bits hold its 24. Of the nine products of parts, the six that
+// reach 2^-24 of the whole are added up in float32 by the tile unit (Henry, Tang, Heinecke, arXiv 1904.06376), which errs less
+// than rounding the float32 product. Rows of A and columns of B are scaled by powers of two, which is exact, since the tile unit
+// takes denormals for zero. Rows and panels with an infinity or a NaN go through plain float32 arithmetic.
+
+constexpr std::int64_t kSide = 16;  // rows and columns of a tile of sums
+constexpr std::int64_t kDeep = 32;  // products in a tile of rows or columns
+constexpr std::int64_t kTileBytes = 1024;
+constexpr int kParts = 3;
+constexpr std::int64_t kStepBytes = 2 * kParts * kTileBytes;  // the parts of 32 rows or columns, 32 deep
+constexpr std::int64_t kDepthTiles = (kK + kDeep - 1) / kDeep;
+constexpr std::int64_t kPanelBytes = kPackedStride / kPanels * 4;
+constexpr std::int64_t kPairs = (kM + 2 * kSide - 1) / (2 * kSide);  // of row tiles
+constexpr std::int64_t kRowBlocks = (kM + kMc - 1) / kMc;
+constexpr std::int64_t kColumnBlocks = (kN + kNc - 1) / kNc;
+constexpr std::int64_t kDepthBlocks = (kK + kKc - 1) / kKc;
+constexpr std::int64_t kMostPairs = (kPairs + kRowBlocks - 1) / kRowBlocks;  // of a task
+constexpr std::int64_t kMostPanels = (kPanels + kColumnBlocks - 1) / kColumnBlocks;
+constexpr int kTailColumns = static_cast<int>(kN - (kPanels - 1) * kNr);  // of the last panel
+
+using Bytes = unsigned char;
+
+inline std::int64_t part(std::int64_t count, std::int64_t parts, std::int64_t i) { return count * i / parts; }
+
+// ---- parts
+
+inline __m512 widened(__m256i half) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)); }
+
+// The next part of 16 floats, and what it leaves of them.
+inline __m256i next_part(__m512& rest) {
+  const auto part_of_rest = (__m256i)_mm512_cvtneps_pbh(rest);
+  rest = _mm512_sub_ps(rest, widened(part_of_rest));
+  return part_of_rest;
+}
+
+// The e for which 2^-e brings the largest of some floats near 1, from the bits of their magnitudes; kNotFinite when there is
+// an infinity or a NaN among them.
+constexpr float kNotFinite = 1000;
+inline float exponent_of(std::uint32_t most) {
+  const auto exponent = static_cast<std::int32_t>(most >> 23);
+  return exponent == 255 ? kNotFinite : static_cast<float>(exponent == 0 ? -126 : exponent - 127);
+}
+inline __m512i magnitude(__m512 x) { return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff)); }
+
+inline __mmask16 first_lanes(std::int64_t count) {
+  return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
+}
+
+// Lanes i of `count` are from[i * stride], others 0.
+template <std::int64_t stride>
+inline __m512 load_lanes(const float* from, std::int64_t count) {
+  if constexpr (stride == 1) return _mm512_maskz_loadu_ps(first_lanes(count), from);
+  float x[kLanes] = {};
+  for (std::int64_t i = 0; i < count && i < kLanes; ++i) x[i] = from[i * stride];
+  return _mm512_loadu_ps(x);
+}
+
+// Splits one row of A into its lines of the tiles [depth][half][part][row]; its exponent.
+inline float split_row(const float* row, Bytes* to) {
+  __m512i most = _mm512_setzero_si512();
+  for (std::int64_t p = 0; p < kK; p += kLanes)
+    most = _mm512_max_epu32(most, magnitude(load_lanes<kAColumn>(row + p * kAColumn, kK - p)));
+  const float exponent = exponent_of(_mm512_reduce_max_epu32(most));
+  const __m512 scale = _mm512_set1_ps(-exponent);
+  for (std::int64_t t = 0; t < kDepthTiles; ++t, to += kStepBytes)
+    for (std::int64_t half = 0; half < 2; ++half) {
+      const std::int64_t p = t * kDeep + half * kLanes;
+      __m512 rest = _mm512_scalef_ps(load_lanes<kAColumn>(row + p * kAColumn, kK - p), scale);
+      for (int s = 0; s < kParts; ++s)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + s * kTileBytes + half * 32), next_part(rest));
+    }
+  return exponent;
+}
+
+// ---- products
+
+struct __attribute__((packed)) TileShapes {
+  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
+  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+};
+
+// sums (+)= `depth` tiles of products of 32 rows and 32 columns. Tiles 0 to 3 hold sums, 4 and 5 rows, 6 and 7 columns.
+__attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums) {
+  constexpr long kSumBytes = 2 * kSide * sizeof(float);
+  float* lower = sums + kSide * 2 * kSide;
+  if (first) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    _tile_loadd(0, sums, kSumBytes);
+    _tile_loadd(1, sums + kSide, kSumBytes);
+    _tile_loadd(2, lower, kSumBytes);
+    _tile_loadd(3, lower + kSide, kSumBytes);
+  }
+  const auto rows = [](const Bytes* from, int s) {
+    _tile_loadd(4, from + s * kTileBytes, 64);
+    _tile_loadd(5, from + (kParts + s) * kTileBytes, 64);
+  };
+  const auto columns = [](const Bytes* from, int s) {
+    _tile_loadd(6, from + s * kTileBytes, 64);
+    _tile_loadd(7, from + (kParts + s) * kTileBytes, 64);
+  };
+  const auto add = [] {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  };
+  // Small products first; an order in which each step loads one side only.
+  for (std::int64_t t = 0; t < depth; ++t, a += kStepBytes, b += kStepBytes) {
+    rows(a, 0);
+    columns(b, 2);
+    add();
+    columns(b, 1);
+    add();
+    rows(a, 1);
+    add();
+    columns(b, 0);
+    add();
+    rows(a, 2);
+    add();
+    rows(a, 0);
+    add();
+  }
+  _tile_stored(0, sums, kSumBytes);
+  _tile_stored(1, sums + kSide, kSumBytes);
+  _tile_stored(2, lower, kSumBytes);
+  _tile_stored(3, lower + kSide, kSumBytes);
+}
+
+// ---- what is not finite
+
+inline const float* exponents_of(const Bytes* panel) { return reinterpret_cast<const float*>(panel + kDepthTiles * kStepBytes); }
+
+// Columns v kLanes .. of row p of a panel of B, put together again. A panel that is not finite holds the numbers themselves.
+inline __m512 unsplit(const Bytes* panel, std::int64_t p, std::int64_t v) {
+  const float* exponents = exponents_of(panel);
+  if (exponents[0] == kNotFinite) return _mm512_loadu_ps(panel + (p * kNr + v * kLanes) * 4);
+  const Bytes* tile = panel + p / kDeep * kStepBytes + v * kParts * kTileBytes + p % kDeep / 2 * 64;
+  __m512 sum = _mm512_setzero_ps();
+  for (int s = kParts - 1; s >= 0; --s) {
+    const __m512i both = _mm512_loadu_si512(tile + s * kTileBytes);
+    sum = _mm512_add_ps(sum, _mm512_castsi512_ps(p % 2 == 0 ? _mm512_slli_epi32(both, 16) : _mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xffff0000)))));
+  }
+  return _mm512_scalef_ps(sum, _mm512_loadu_ps(exponents + v * kLanes));
+}
+
+__attribute__((noinline)) vf plain(const float* row, const Bytes* panel, std::int64_t v) {
+  __m512 sum = _mm512_setzero_ps();
+  for (std::int64_t p = 0; p < kK; ++p) sum = _mm512_fmadd_ps(_mm512_set1_ps(row[p * kAColumn]), unsplit(panel, p, v), sum);
+  return (vf)sum;
+}
+
+// ---- a task
+
+struct Block { std::int64_t pair_begin, pair_end, panel_begin, panel_end; };
+
+// The epilogue of one row of a block of sums.
+template <int columns>
+inline void finish_row(const Matrices& at, std::int64_t row, std::int64_t column, float exponent, const Bytes* panel, const float* sums) {
+  const float* exponents = exponents_of(panel);
+  const auto value = [&](std::int64_t v) {
+    if (exponent == kNotFinite || exponents[0] == kNotFinite) return plain(at.a + row * kARow, panel, v);
+    const __m512 scale = _mm512_add_ps(_mm512_set1_ps(exponent), _mm512_loadu_ps(exponents + v * kLanes));
+    return (vf)_mm512_scalef_ps(_mm512_loadu_ps(sums + v * kLanes), scale);
+  };
+  if constexpr (columns >= kLanes) finish<kLanes>(at, row, column, value(0));
+  if constexpr (columns < kLanes) finish<columns>(at, row, column, value(0));
+  if constexpr (columns == kNr) finish<kLanes>(at, row, column + kLanes, value(1));
+  if constexpr (columns > kLanes && columns < kNr) finish<columns - kLanes>(at, row, column + kLanes, value(1));
+}
+
+inline void finish_block(const Matrices& at, std::int64_t row, std::int64_t panel, const float* exponents, const Bytes* b, const float* sums) {
+  const std::int64_t rows = kM - row < 2 * kSide ? kM - row : 2 * kSide;
+  for (std::int64_t i = 0; i < rows; ++i, sums += kNr) {
+    if (kTailColumns == kNr || panel + 1 < kPanels) finish_row<kNr>(at, row + i, panel * kNr, exponents[i], b, sums);
+    else finish_row<kTailColumns>(at, row + i, panel * kNr, exponents[i], b, sums);
+  }
+}
+
+struct Scratch {
+  Bytes* a;          // [kMostPairs] of kDepthTiles * kStepBytes
+  float* exponents;  // [kMostPairs][32]
+  float* sums;       // one block, or all when k is cut
+};
+
+// Products p0 .. p1, in tiles, of all the task's blocks.
+inline void depth_block(const Matrices& at, const Block& block, std::int64_t p0, std::int64_t p1, const Scratch& s) {
+  const std::int64_t pairs = block.pair_end - block.pair_begin;
+  for (std::int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
+    const Bytes* b = reinterpret_cast<const Bytes*>(at.b) + panel * kPanelBytes;
+    for (std::int64_t i = 0; i < pairs; ++i) {
+      float* sums = kDepthBlocks > 1 ? s.sums + ((panel - block.panel_begin) * pairs + i) * 2 * kSide * kNr : s.sums;
+      multiply(s.a + (i * kDepthTiles + p0) * kStepBytes, b + p0 * kStepBytes, p1 - p0, p0 == 0, sums);
+      if (p1 == kDepthTiles) finish_block(at, (block.pair_begin + i) * 2 * kSide, panel, s.exponents + i * 2 * kSide, b, sums);
+    }
+  }
+}
+
+inline void split_rows(const Matrices& at, const Block& block, const Scratch& s) {
+  const std::int64_t begin = block.pair_begin * 2 * kSide, end = block.pair_end * 2 * kSide < kM ? block.pair_end * 2 * kSide : kM;
+  for (std::int64_t row = begin; row < end; ++row) {
+    const std::int64_t i = row - begin;
+    Bytes* line = s.a + i / (2 * kSide) * kDepthTiles * kStepBytes + i / kSide % 2 * kParts * kTileBytes + i % kSide * 64;
+    s.exponents[i] = split_row(at.a + row * kARow, line);
+  }
+}
+
+// ---- packing
+
+// Rows p and p + 1 of 16 columns, as pairs.
+inline void split_columns(__m512 even, __m512 odd, Bytes* to) {
+  for (int s = 0; s < kParts; ++s) {
+    const __m512i low = _mm512_cvtepu16_epi32(next_part(even)), high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(next_part(odd)), 16);
+    _mm512_storeu_si512(to + s * kTileBytes, _mm512_or_si512(low, high));
+  }
+}
+
+inline void pack_panel(const float* from, std::int64_t width, Bytes* to) {
+  auto* exponents = reinterpret_cast<float*>(to + kDepthTiles * kStepBytes);
+  const auto row = [&](std::int64_t p, std::int64_t v) {
+    return p < kK ? load_lanes<kBColumn>(from + p * kBRow + v * kLanes * kBColumn, width - v * kLanes) : _mm512_setzero_ps();
+  };
+  bool finite = true;
+  for (std::int64_t v = 0; v < 2; ++v) {
+    __m512i most = _mm512_setzero_si512();
+    for (std::int64_t p = 0; p < kK; ++p) most = _mm512_max_epu32(most, magnitude(row(p, v)));
+    std::uint32_t bits[kLanes];
+    _mm512_storeu_si512(bits, most);
+    for (int i = 0; i < kLanes; ++i) {
+      exponents[v * kLanes + i] = exponent_of(bits[i]);
+      finite = finite && exponents[v * kLanes + i] != kNotFinite;
+    }
+  }
+  if (!finite) {
+    for (std::int64_t p = 0; p < kK; ++p)
+      for (std::int64_t v = 0; v < 2; ++v) _mm512_storeu_ps(to + (p * kNr + v * kLanes) * 4, row(p, v));
+    exponents[0] = kNotFinite;
+    return;
+  }
+  for (std::int64_t v = 0; v < 2; ++v) {
+    const __m512 scale = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_loadu_ps(exponents + v * kLanes));
+    for (std::int64_t p = 0; p < kDepthTiles * kDeep; p += 2)
+      split_columns(_mm512_scalef_ps(row(p, v), scale), _mm512_scalef_ps(row(p + 1, v), scale),
+                    to + p / kDeep * kStepBytes + v * kParts * kTileBytes + p % kDeep / 2 * 64);
+  }
+}
+
+}  // namespace
+
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
+  const Matrices at = matrices_at(args, task->index / (kRowBlocks * kColumnBlocks));
+  const std::int64_t row_block = task->index / kColumnBlocks % kRowBlocks, column_block = task->index % kColumnBlocks;
+  const Block block = {part(kPairs, kRowBlocks, row_block), part(kPairs, kRowBlocks, row_block + 1),
+                       part(kPanels, kColumnBlocks, column_block), part(kPanels, kColumnBlocks, column_block + 1)};
+  Scratch s;
+  s.a = static_cast<Bytes*>(task->scratch);
+  s.exponents = reinterpret_cast<float*>(s.a + kMostPairs * kDepthTiles * kStepBytes);
+  s.sums = s.exponents + kMostPairs * 2 * kSide;
+  split_rows(at, block, s);
+  const TileShapes shapes;
+  _tile_loadconfig(&shapes);
+  constexpr std::int64_t kDepthStep = (kDepthTiles + kDepthBlocks - 1) / kDepthBlocks;
+  for (std::int64_t p = 0; p < kDepthTiles; p += kDepthStep)
+    depth_block(at, block, p, p + kDepthStep < kDepthTiles ? p + kDepthStep : kDepthTiles, s);
+  _tile_release();
+}
+
+// One panel of every distinct B.
+extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
+  const std::int64_t column = task->index * kNr, width = kN - column < kNr ? kN - column : kNr;
+  for (std::int64_t matrix = 0; matrix < kPackedMatrices; ++matrix)
+    pack_panel(unpacked_b(args, matrix) + column * kBColumn, width,
+               reinterpret_cast<Bytes*>(packed_b(args, matrix)) + task->index * kPanelBytes);
+}
