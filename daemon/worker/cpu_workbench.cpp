@@ -30,6 +30,11 @@ extern "C" void kiln_instrument_busy(void* const*, const kiln_task*) {
 }
 )";
 
+// A worker was killed from outside: its work is done again by another one, and says nothing about a candidate until the third
+// time, when the candidate's appetite is the likeliest cause.
+struct Stopped { std::string evidence; };
+constexpr int kAttempts = 3;
+
 Verdict verdict_of(Answer::Kind kind) { return kind == Answer::Kind::hung ? Verdict::hung : Verdict::crashed; }
 
 class CpuWorkbench : public agents::Workbench {
@@ -38,10 +43,21 @@ class CpuWorkbench : public agents::Workbench {
       : options_(options), objects_(objects), staging_(options.staging, objects) {}
 
   agents::NodeFacts probe() override {
+    for (int attempt = 1;; ++attempt) {
+      try {
+        return probe_once();
+      } catch (const Stopped& stopped) {
+        if (attempt == kAttempts) throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + stopped.evidence, "kctl doctor");
+      }
+    }
+  }
+
+  agents::NodeFacts probe_once() {
     WorkerProcess worker({options_.worker, "probe", {std::to_string(options_.threads), staging_.root().string()}});
     Frame request;
     request.body = stage_instrument();
     const Answer answer = worker.call(request, 60 * kSecond);
+    if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)
       throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence, "kctl doctor");
     agents::NodeFacts facts = agents::node_facts_from_json(answer.frame.body);
@@ -61,7 +77,13 @@ class CpuWorkbench : public agents::Workbench {
     for (std::size_t i = 0; next < requests.size() || busy > 0; i = (i + 1) % lanes.size()) {
       Lane& lane = *lanes[i];
       if (lane.busy) {
-        facts[lane.request] = finish(lane);
+        const std::optional<agents::BuildFact> fact = finish(lane);
+        if (!fact) {
+          begin(lane, lane.request, requests[lane.request], i);
+          continue;
+        }
+        facts[lane.request] = *fact;
+        lane.attempts = 0;
         --busy;
       }
       if (next < requests.size()) {
@@ -74,6 +96,16 @@ class CpuWorkbench : public agents::Workbench {
   }
 
   agents::CheckFact check(const agents::CheckRequest& request) override {
+    for (int attempt = 1;; ++attempt) {
+      try {
+        return check_once(request);
+      } catch (const Stopped& stopped) {
+        if (attempt == kAttempts) return {Verdict::crashed, stopped.evidence, {}, true};
+      }
+    }
+  }
+
+  agents::CheckFact check_once(const agents::CheckRequest& request) {
     const std::filesystem::path directory = staging_.stage(request.subject);
     give_graph(request.graph, request.constants);
     agents::CheckFact fact;
@@ -122,11 +154,11 @@ class CpuWorkbench : public agents::Workbench {
     for (const agents::Subject& subject : request.subjects) fact.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}});
     if (request.fresh_process) run_.reset();
     // A subject that kills the worker is named by the progress file, and the others are measured again without it.
-    for (;;) {
+    for (int stopped = 0;;) {
       std::vector<std::size_t> alive;
       for (std::size_t i = 0; i < fact.subjects.size(); ++i)
         if (fact.subjects[i].verdict == Verdict::ok) alive.push_back(i);
-      if (alive.empty() || measure_alive(request, alive, fact)) break;
+      if (alive.empty() || measure_alive(request, alive, fact, stopped)) break;
     }
     fact.wall_ns = monotonic_ns() - begin;
     return fact;
@@ -169,6 +201,7 @@ class CpuWorkbench : public agents::Workbench {
     std::filesystem::path scratch;
     std::size_t request = 0;
     std::int64_t timeout_ns = 0, deadline_ns = 0;
+    int attempts = 0;  // that were stopped
     bool busy = false;
   };
 
@@ -187,12 +220,14 @@ class CpuWorkbench : public agents::Workbench {
     lane.busy = true;
   }
 
-  agents::BuildFact finish(Lane& lane) {
+  // Nothing when the worker was stopped and the build is to be begun again.
+  std::optional<agents::BuildFact> finish(Lane& lane) {
     lane.busy = false;
     agents::BuildFact fact;
     const Answer answer = lane.worker->receive(lane.deadline_ns);
     // The scratch folder is the worker's only writable place, so it ends with its build.
     lane.worker.reset();
+    if (answer.stopped && ++lane.attempts < kAttempts) return std::nullopt;
     if (answer.kind == Answer::Kind::hung) {
       fact.verdict = Verdict::build_timeout;
       fact.build_ns = lane.timeout_ns;
@@ -234,6 +269,7 @@ class CpuWorkbench : public agents::Workbench {
 
   Frame ask_oracle(const Frame& request) {
     Answer answer = oracle_worker().call(request, kOracleNs);
+    if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)
       throw Error(ErrorCode::unavailable, "cannot compute the expected outputs: the oracle worker was " + answer.evidence, "kctl doctor");
     return std::move(answer.frame);
@@ -269,6 +305,7 @@ class CpuWorkbench : public agents::Workbench {
     request.fds.push_back(std::move(arena.fds.at(0)));
     // The parent keeps its own descriptor: sending duplicates it.
     const Answer answer = run_worker().call(request, timeout_ns);
+    if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered) {
       fact.verdict = verdict_of(answer.kind);
       fact.evidence = answer.evidence;
@@ -299,8 +336,9 @@ class CpuWorkbench : public agents::Workbench {
     return judged;
   }
 
-  // True when the worker answered; false when a subject was struck off and the rest must be measured again.
-  bool measure_alive(const agents::MeasureRequest& request, const std::vector<std::size_t>& alive, agents::SampleFact& fact) {
+  // True when the worker answered; false when a subject was struck off, or the worker was stopped, and the rest must be
+  // measured again.
+  bool measure_alive(const agents::MeasureRequest& request, const std::vector<std::size_t>& alive, agents::SampleFact& fact, int& stopped) {
     Frame frame;
     json::array subjects;
     for (const std::size_t i : alive)
@@ -310,6 +348,7 @@ class CpuWorkbench : public agents::Workbench {
     frame.fds.push_back(memory_file("progress", 4096));
     const std::int64_t flushes = request.cold ? std::int64_t{request.samples} * static_cast<std::int64_t>(alive.size()) : 0;
     const Answer answer = run_worker().call(frame, request.timeout_ns + flushes * kSecond / 10);
+    if (answer.stopped && ++stopped < kAttempts) return false;
     if (answer.kind != Answer::Kind::answered) {
       std::uint32_t index = 0;
       const Mapped progress(frame.fds.front().get(), Mapped::Access::read);

