@@ -20,7 +20,8 @@ struct kiln_task {
 };
 
 typedef void (*kiln_kernel_fn)(void* const* args, const struct kiln_task* task);
-/* Optional, for vendor libraries that keep primitives: called once per loaded plan; null means failure. */
+/* Optional, for vendor libraries that keep primitives: called once per session, kernel and set of constant buffers among the
+ * args, so that a state may keep what it made of a weight; null means failure. */
 typedef void* (*kiln_create_fn)(int32_t threads);
 typedef void (*kiln_destroy_fn)(void* state);
 

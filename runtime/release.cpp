@@ -151,20 +151,36 @@ Launcher::Launcher(const Release& release, const std::vector<Launch>& launches, 
   }
 }
 
+namespace {
+
+// The buffers of a launch that never change: a state may keep what it made of them, so launches with others have another.
+std::vector<std::int32_t> constant_arguments(const Plan& plan, const Launch& launch) {
+  std::vector<std::int32_t> out;
+  for (const std::int32_t a : launch.args) {
+    const BufferKind kind = plan.buffers[static_cast<std::size_t>(a)].kind;
+    if (kind == BufferKind::constant || kind == BufferKind::prepared) out.push_back(a);
+  }
+  return out;
+}
+
+}  // namespace
+
 void Launcher::create_states(const Release& release) {
   for (std::size_t i = 0; i < launches_.size(); ++i) {
     const Launch& l = launches_[i];
     launch_state_.push_back(nullptr);
     if (!l.has_state) continue;
-    const auto known = std::find_if(states_.begin(), states_.end(),
-                                    [&](const State& s) { return s.object == l.object && s.symbol == l.symbol; });
+    std::vector<std::int32_t> constants = constant_arguments(release.plan(), l);
+    const auto known = std::find_if(states_.begin(), states_.end(), [&](const State& s) {
+      return s.object == l.object && s.symbol == l.symbol && s.constants == constants;
+    });
     if (known != states_.end()) {
       launch_state_.back() = known->value;
       continue;
     }
     void* value = entries_[i].create(release.threads());
     if (!value) throw Failure(KILN_E_LOAD, "cannot start '" + l.label + "': " + l.symbol + "_create failed");
-    states_.push_back({l.object, l.symbol, value, entries_[i].destroy});
+    states_.push_back({l.object, l.symbol, std::move(constants), value, entries_[i].destroy});
     launch_state_.back() = value;
   }
 }

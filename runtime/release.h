@@ -66,6 +66,7 @@ class Launcher {
   struct State {
     std::int32_t object;
     std::string symbol;
+    std::vector<std::int32_t> constants;
     void* value;
     kiln_destroy_fn destroy;
   };

@@ -136,6 +136,10 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
   WholeOutcome out;
   out.incumbent_judgement = judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy);
+  // A release that was right under the policy of its day may miss today's; the baseline of a first job has no such excuse.
+  if (!lab.input().incumbent && out.incumbent_judgement.verdict != Verdict::ok)
+    throw Error(ErrorCode::internal, "cannot compare with the baseline: it is " + std::string(name(out.incumbent_judgement.verdict)) + ": " +
+                out.incumbent_judgement.reason);
   out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), policy);
   const std::vector<Subject> both = {{"incumbent", incumbent}, {"tuned", tuned}};
   const auto compared = [&](const SampleFact& samples) {
