@@ -12,6 +12,7 @@
 #include "daemon/kilnd/job_input.h"
 #include "daemon/kilnd/job_journal.h"
 #include "daemon/kilnd/publish.h"
+#include "runtime/base/digest.h"
 #include "daemon/kilnd/bench.h"
 
 namespace kiln::kilnd {
@@ -179,7 +180,7 @@ class JobRunner : public control::JobControl {
       const agents::JobOutcome outcome = agents::run_job(
           input, *bench, blobs, journal, [&](const std::string& region) { return priors_from(env_.store, region); }, monotonic_ns);
       const json::object result = publish(env_, job, outcome);
-      keep_priors(outcome, input);
+      keep_priors(outcome);
       set_state(id, store::JobState::done, {}, result);
     } catch (const Error& error) {
       ended_early(id, error);
@@ -205,9 +206,17 @@ class JobRunner : public control::JobControl {
     }
   }
 
-  void keep_priors(const agents::JobOutcome& outcome, const agents::JobInput& input) {
+  // What makes times of one node say something about another: the processor and the compiler, not its name.
+  static std::string hardware(const agents::JobOutcome& outcome) {
+    const json::object& node = json::as_object(json::at(outcome.trace, "node", "a trace"), "a trace's node");
+    json::object what;
+    for (const char* key : {"cpu_model", "features", "cores", "l1d_bytes", "l2_bytes", "l3_bytes", "compiler"}) what[key] = json::at(node, key, "a trace's node");
+    return sha256_hex(json::canonical(what));
+  }
+
+  void keep_priors(const agents::JobOutcome& outcome) {
     std::vector<store::Prior> priors;
-    const std::string node = input.workload_id;
+    const std::string node = hardware(outcome);
     for (const json::value& item : outcome.priors) {
       const json::object& prior = item.get_object();
       priors.push_back({json::get_string(prior, "region", "prior"), node, json::at(prior, "variant", "prior").get_object(),

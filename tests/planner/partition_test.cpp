@@ -239,3 +239,15 @@ TEST_CASE("the exported transformer block partitions as planned") {
   CHECK(p.instances.size() <= 10);  // and one for the mask
   (void)check_plan(g, p, 3);
 }
+
+TEST_CASE("what no template computes is not merged") {
+  const graph::Graph g = models::encoder(2, 2);
+  const Buildable bare_products = [](const Kernel& kernel) {
+    const auto* product = std::get_if<MatmulKernel>(&kernel);
+    return !product || product->reads.empty();
+  };
+  const Partition merged = partition_fused(g), apart = partition_fused(g, bare_products);
+  CHECK(apart.instances.size() > merged.instances.size());
+  for (const Region& region : apart.regions) CHECK(bare_products(*lower(region)));
+  (void)check_plan(g, apart, 3);
+}
