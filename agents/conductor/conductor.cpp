@@ -43,7 +43,7 @@ Prepared measure_incumbents(Lab& lab, Partition partition) {
   for (const Region& region : out.partition.regions) {
     out.standalone.push_back(standalone(region, lab.input().seed));
     out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
-    const SampleFact samples = lab.measure({{region.key, out.incumbents.back().plan}}, 9, false, false, lab.input().seed);
+    const SampleFact samples = lab.measure({{region.key, out.incumbents.back().plan}}, Lab::Extent::region, 9, false, lab.input().seed);
     const SampleFact::Subject& subject = samples.subjects.at(0);
     if (subject.verdict != Verdict::ok)
       throw Error(ErrorCode::unavailable, "cannot run the incumbent of '" + region.label + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence,
@@ -148,8 +148,8 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
         throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
     return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin, policy.confidence, lab.input().seed);
   };
-  out.search_process = compared(lab.measure(both, policy.confirm_samples, false, false, lab.input().seed));
-  const SampleFact fresh = lab.measure(both, policy.confirm_samples, true, false, lab.input().seed + 1);
+  out.search_process = compared(lab.measure(both, Lab::Extent::workload, policy.confirm_samples, false, lab.input().seed));
+  const SampleFact fresh = lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1);
   out.fresh_process = compared(fresh);
   out.incumbent = summarize(fresh.subjects.at(0).ns, policy.confidence);
   out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);

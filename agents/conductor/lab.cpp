@@ -87,19 +87,24 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
   }));
 }
 
-SampleFact Lab::measure(const std::vector<Subject>& subjects, std::int32_t samples, bool fresh_process, bool per_launch,
+// In a serving loop a workload's weights stay where they fit. One region alone would always find its own in cache, so where
+// all of them together do not fit the last level, it is measured as it will be met: with cold caches.
+bool Lab::cold(Extent extent) const {
+  return input_.policy.cold_cache || (extent == Extent::region && graph::layout_constants(input_.workload).total_bytes > node_.l3_bytes);
+}
+
+SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
                         std::uint64_t seed) {
   json::array names;
   for (const Subject& subject : subjects) names.emplace_back(subject_request(subject));
   const json::object request{{"subjects", names}, {"samples", samples}, {"fresh_process", fresh_process},
-                             {"per_launch", per_launch}, {"seed", seed}};
+                             {"cold", cold(extent)}, {"seed", seed}};
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live;
     live.subjects = subjects;
     live.samples = samples;
-    live.cold = input_.policy.cold_cache;
+    live.cold = cold(extent);
     live.fresh_process = fresh_process;
-    live.per_launch = per_launch;
     live.seed = seed;
     live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
     return json::value(to_json(bench_.measure(live)));

@@ -46,11 +46,15 @@ class Lab {
 
   [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject, const std::vector<std::string>& families,
                                 std::uint64_t seed);
-  [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, std::int32_t samples, bool fresh_process,
-                                   bool per_launch, std::uint64_t seed);
+  // What the subjects compute: it decides whether they are measured with cold caches.
+  enum class Extent : std::uint8_t { region, workload };
+  [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
+                                   std::uint64_t seed);
   [[nodiscard]] std::vector<Trial> priors(const std::string& region);
 
  private:
+  [[nodiscard]] bool cold(Extent extent) const;
+
   const JobInput& input_;
   Workbench& bench_;
   BlobStore& blobs_;

@@ -152,7 +152,7 @@ class RegionSearch {
       const std::size_t end = std::min(right.size(), begin + kSubjectsAtOnce - 1);
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
       for (std::size_t i = begin; i < end; ++i) subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
-      const SampleFact samples = lab_.measure(subjects, kRaceSamples, false, false,
+      const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
                                               seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)));
       const double incumbent_ns = summarize(samples.subjects.at(0).ns, 0.95).median_ns;
       if (first_incumbent_ns_ == 0) first_incumbent_ns_ = incumbent_ns;
@@ -200,7 +200,7 @@ class RegionSearch {
     std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
     for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
     const policies::Policy& policy = lab_.input().policy;
-    const SampleFact samples = lab_.measure(subjects, policy.confirm_samples, false, false, seed_for(lab_.input(), out_.region, "race"));
+    const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, policy.confirm_samples, false, seed_for(lab_.input(), out_.region, "race"));
     const SampleFact::Subject& incumbent = samples.subjects.at(0);
     out_.incumbent = summarize(incumbent.ns, policy.confidence);
     for (std::size_t i = 0; i < good_.size(); ++i) {
