@@ -1,6 +1,7 @@
 // Data movement: A is split once per task into scratch, B once per loaded plan; the parts of both stream from the second
 // level of cache as tiles of 1 KiB, each used twice per load. Sums stay in tile registers for kc products; when k is longer,
-// partial sums wait in scratch. The epilogue runs on a block that is still in the first level, so results are written once.
+// partial sums wait in scratch. While a panel of B is multiplied, the next one is fetched into the second level: weights are
+// often no nearer than memory. The epilogue runs on a block that is still in the first level, so results are written once.
 // The floor is six times 2 m n k over the tile unit's bfloat16 peak; splitting A adds a tenth of that at n = 384.
 //
 // A float is the sum of three bfloat16 numbers: three times 8 bits hold its 24. Of the nine products of parts, the six that
@@ -86,7 +87,9 @@ struct __attribute__((packed)) TileShapes {
 };
 
 // sums (+)= `depth` tiles of products of 32 rows and 32 columns. Tiles 0 to 3 hold sums, 4 and 5 rows, 6 and 7 columns.
-__attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums) {
+// `ahead`: where this call's share of the next panel begins, `lines` of it per tile; past the end of B nothing is fetched.
+__attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums, const Bytes* ahead,
+                                        std::int64_t lines) {
   constexpr long kSumBytes = 2 * kSide * sizeof(float);
   float* lower = sums + kSide * 2 * kSide;
   if (first) {
@@ -116,6 +119,7 @@ __attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int
   };
   // Small products first; an order in which each step loads one side only.
   for (std::int64_t t = 0; t < depth; ++t, a += kStepBytes, b += kStepBytes) {
+    for (std::int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
     rows(a, 0);
     columns(b, 2);
     add();
@@ -195,11 +199,13 @@ struct Scratch {
 // Products p0 .. p1, in tiles, of all the task's blocks.
 inline void depth_block(const Matrices& at, const Block& block, std::int64_t p0, std::int64_t p1, const Scratch& s) {
   const std::int64_t pairs = block.pair_end - block.pair_begin;
+  const std::int64_t lines = (kStepBytes / 64 + pairs - 1) / pairs;  // of the next panel, per tile of each pair's product
   for (std::int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
     const Bytes* b = reinterpret_cast<const Bytes*>(at.b) + panel * kPanelBytes;
     for (std::int64_t i = 0; i < pairs; ++i) {
       float* sums = kDepthBlocks > 1 ? s.sums + ((panel - block.panel_begin) * pairs + i) * 2 * kSide * kNr : s.sums;
-      multiply(s.a + (i * kDepthTiles + p0) * kStepBytes, b + p0 * kStepBytes, p1 - p0, p0 == 0, sums);
+      const Bytes* ahead = b + kPanelBytes + p0 * kStepBytes + i * (p1 - p0) * lines * 64;
+      multiply(s.a + (i * kDepthTiles + p0) * kStepBytes, b + p0 * kStepBytes, p1 - p0, p0 == 0, sums, ahead, lines);
       if (p1 == kDepthTiles) finish_block(at, (block.pair_begin + i) * 2 * kSide, panel, s.exponents + i * 2 * kSide, b, sums);
     }
   }
