@@ -1,5 +1,7 @@
 #include "daemon/targets/cpu/ceilings.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -36,6 +38,34 @@ Memory touched(std::int64_t bytes) {
   return m;
 }
 
+// Holds the calling thread on the n-th of the cores that the process may use: two of these threads on one core would measure
+// half of what the node can do, and the scheduler leaves them there for longer than a pass takes.
+class OnCore {
+ public:
+  explicit OnCore(int n) {
+    known_ = ::sched_getaffinity(0, sizeof allowed_, &allowed_) == 0;
+    if (!known_) return;
+    n %= std::max(1, CPU_COUNT(&allowed_));
+    for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(static_cast<std::size_t>(cpu), &allowed_) || n-- > 0) continue;
+      cpu_set_t one;
+      CPU_ZERO(&one);
+      CPU_SET(static_cast<std::size_t>(cpu), &one);
+      (void)::sched_setaffinity(0, sizeof one, &one);  // refused: the scheduler decides, as it would have
+      return;
+    }
+  }
+  ~OnCore() {
+    if (known_) (void)::sched_setaffinity(0, sizeof allowed_, &allowed_);
+  }
+  OnCore(const OnCore&) = delete;
+  OnCore& operator=(const OnCore&) = delete;
+
+ private:
+  cpu_set_t allowed_;
+  bool known_ = false;
+};
+
 // Runs `pass(thread)` on all threads at once, `passes` times with a common start, and returns the shortest wall time of
 // one pass, from the start to the last thread's end, in seconds.
 double fastest(int threads, int passes, const std::function<void(int)>& pass) {
@@ -45,6 +75,7 @@ double fastest(int threads, int passes, const std::function<void(int)>& pass) {
     while (counter.load(std::memory_order_acquire) < value) std::this_thread::yield();
   };
   const auto body = [&](int thread) {
+    const OnCore core(thread);
     for (int p = 0; p < passes; ++p) {
       arrived.fetch_add(1);
       wait(arrived, threads * (p + 1));
