@@ -8,7 +8,9 @@ import subprocess
 import time
 import unittest
 
+import numpy
 import onnx
+import onnx.numpy_helper
 
 from node import BINARY, BLOCK, QUICK_POLICY, SOURCE, Node, Refused
 
@@ -153,6 +155,14 @@ class BadInput(unittest.TestCase):
         path = self.node.folder / name
         path.write_bytes(made.SerializeToString())
         return path
+
+    def test_a_model_cut_at_every_byte(self):
+        weight = onnx.numpy_helper.from_array(numpy.ones((2, 3), numpy.float32), "w")
+        whole = self.model([onnx.helper.make_node("Add", ["x", "w"], ["y"], name="sum")], [weight]).read_bytes()
+        for n in range(1, len(whole)):
+            cut = self.node.folder / "cut.onnx"
+            cut.write_bytes(whole[:n])
+            self.refused({"name": "cut", "model": self.node.upload(cut), "file_name": "cut.onnx", "external": {}, "dimensions": {}}, "cut.onnx")
 
     def test_unknown_operator_is_named(self):
         path = self.model([onnx.helper.make_node("Frobnicate", ["x"], ["y"], name="middle")])
