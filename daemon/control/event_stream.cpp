@@ -1,17 +1,18 @@
 // Server-sent events (WHATWG HTML, "Server-sent events"): a view of the store's event table that a client may leave and
 // come back to. Memory per reader is one batch; a reader that does not take it in time is dropped and comes back
 // with Last-Event-ID.
+#include <fmt/core.h>
+
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/beast/http/empty_body.hpp>
 
-#include "daemon/control/connection.h"
 #include "daemon/control/rows.h"
+#include "daemon/control/wire.h"
 
 namespace kiln::control {
 namespace {
@@ -38,15 +39,17 @@ struct Reader {
 
 // A reader says nothing after its request: what arrives, the end of the stream above all, means that it is gone.
 asio::awaitable<void> watch(ConnectionPtr connection, std::shared_ptr<Reader> reader) {
-  char byte = 0;
-  (void)co_await connection->stream.async_read_some(asio::buffer(&byte, 1), kToken);  // ignoring the result: any means gone
+  beast::flat_buffer unwanted;
+  (void)co_await read_more(*connection, unwanted);  // ignoring the result: any means gone
   reader->gone = true;
   reader->bell.cancel();
 }
 
+// One chunk of the body (RFC 9112, 7.1); an empty text is the last one.
 asio::awaitable<bool> write_chunk(CorePtr core, ConnectionPtr connection, std::string text) {
   connection->stream.expires_after(core->options.limits.slow_reader);
-  const auto [error, bytes] = co_await asio::async_write(connection->stream, http::make_chunk(asio::buffer(text)), kToken);
+  std::string chunk = fmt::format("{:x}\r\n{}\r\n", text.size(), text);
+  const beast::error_code error = co_await write_all(*connection, std::move(chunk));
   if (error == beast::error::timeout) {
     ++core->context.figures.readers_dropped;
     core->note("dropped an event reader of uid " + std::to_string(connection->peer.uid) + ": it did not take its bytes in time", true);
@@ -60,9 +63,9 @@ asio::awaitable<bool> write_head(CorePtr core, ConnectionPtr connection, unsigne
   head.set(http::field::cache_control, "no-store");
   head.keep_alive(false);
   head.chunked(true);
-  http::response_serializer<http::empty_body> serializer(head);
   connection->stream.expires_after(core->options.limits.slow_reader);
-  const auto [error, bytes] = co_await http::async_write_header(connection->stream, serializer, kToken);
+  std::string text = head_text(head);
+  const beast::error_code error = co_await write_all(*connection, std::move(text));
   co_return !error;
 }
 
@@ -79,8 +82,8 @@ asio::awaitable<void> farewell(CorePtr core, ConnectionPtr connection) {
   std::string bye = "event: bye\ndata: {\"reason\":\"the daemon stops\"}\n\n";
   const bool written = co_await write_chunk(core, connection, std::move(bye));
   if (!written) co_return;
-  const auto [error, bytes] = co_await asio::async_write(connection->stream, http::make_chunk_last(), kToken);
-  boost::ignore_unused(error, bytes);  // ignoring: the stream ends either way
+  std::string last;
+  (void)co_await write_chunk(core, connection, std::move(last));  // ignoring: the stream ends either way
 }
 
 }  // namespace

@@ -1,21 +1,19 @@
 // One connection: read a head, decide from it, read the body or stream it to disk, answer, again.
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/http.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/string_body.hpp>
 #include <charconv>
 
-#include "daemon/control/connection.h"
 #include "daemon/control/dispatch.h"
 #include "daemon/control/errors.h"
 #include "daemon/control/resources/resources.h"
+#include "daemon/control/wire.h"
 
 namespace kiln::control {
 namespace {
 
 namespace http = beast::http;
-constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t kPiece = 256u << 10;       // of an upload
 constexpr std::size_t kBufferLimit = 128u << 10;
 
@@ -37,17 +35,17 @@ std::chrono::milliseconds time_to_write(const Session& s, std::size_t bytes) {
 
 asio::awaitable<bool> write_answer(Session& s, Answer answer) {
   count(s.core->context, answer);
-  http::response<http::string_body> response(static_cast<http::status>(answer.status), s.http_version);
+  http::response<http::empty_body> response(static_cast<http::status>(answer.status), s.http_version);
   response.set(http::field::content_type, answer.content_type);
   response.set(http::field::cache_control, "no-store");
   response.set("X-Content-Type-Options", "nosniff");
   if (!answer.allow.empty()) response.set(http::field::allow, answer.allow);
   s.keep = s.keep && !s.core->context.draining;
   response.keep_alive(s.keep);
-  response.body() = std::move(answer.body);
-  response.prepare_payload();
-  s.connection->stream.expires_after(time_to_write(s, response.body().size()));
-  const auto [error, bytes] = co_await http::async_write(s.connection->stream, response, kToken);
+  response.content_length(answer.body.size());
+  s.connection->stream.expires_after(time_to_write(s, answer.body.size()));
+  std::string bytes = head_text(response) + answer.body;
+  const error_code error = co_await write_all(*s.connection, std::move(bytes));
   co_return !error;
 }
 
@@ -56,11 +54,10 @@ asio::awaitable<void> linger(Session& s) {
   error_code ignored;  // ignoring: the connection ends either way
   s.connection->stream.socket().shutdown(asio::local::stream_protocol::socket::shutdown_send, ignored);
   s.connection->stream.expires_after(std::chrono::seconds(2));
-  std::array<char, 16384> scrap{};
-  for (std::size_t total = 0; total < (4u << 20);) {
-    const auto [error, bytes] = co_await s.connection->stream.async_read_some(asio::buffer(scrap), kToken);
+  for (std::size_t total = 0; total < (4u << 20); total += s.buffer.size()) {
+    s.buffer.clear();
+    const error_code error = co_await read_more(*s.connection, s.buffer);
     if (error) break;
-    total += bytes;
   }
 }
 
@@ -118,8 +115,8 @@ bool expects_continue(const HeadParser& parser) {
 }
 
 asio::awaitable<error_code> send_continue(Session& s) {
-  static constexpr std::string_view text = "HTTP/1.1 100 Continue\r\n\r\n";
-  const auto [error, bytes] = co_await asio::async_write(s.connection->stream, asio::buffer(text), kToken);
+  std::string text = "HTTP/1.1 100 Continue\r\n\r\n";
+  const error_code error = co_await write_all(*s.connection, std::move(text));
   co_return error;
 }
 
@@ -142,8 +139,8 @@ asio::awaitable<void> take_upload(Session& s, HeadParser& head, const Route& rou
     parser.get().body().data = piece.data();
     parser.get().body().size = piece.size();
     s.connection->stream.expires_after(s.core->options.limits.request);
-    const auto [read_error, bytes] = co_await http::async_read(s.connection->stream, s.buffer, parser, kToken);
-    error = read_error == http::error::need_buffer ? error_code() : read_error;
+    error = co_await read_message(*s.connection, s.buffer, parser, Until::end);
+    if (error == http::error::need_buffer) error = error_code();
     if (error) break;
     const std::size_t filled = piece.size() - parser.get().body().size;
     std::function<Answer()> write = [upload, &piece, filled] {
@@ -181,7 +178,7 @@ asio::awaitable<void> take_upload(Session& s, HeadParser& head, const Route& rou
 asio::awaitable<void> take_call(Session& s, HeadParser& head, const Route& route, Request request) {
   http::request_parser<http::string_body> parser(std::move(head));
   parser.body_limit(static_cast<std::uint64_t>(route.body_limit));
-  const auto [error, bytes] = co_await http::async_read(s.connection->stream, s.buffer, parser, kToken);
+  const error_code error = co_await read_message(*s.connection, s.buffer, parser, Until::end);
   if (error) {
     co_await refuse_broken(s, error);
     co_return;
@@ -221,15 +218,14 @@ asio::awaitable<bool> read_head(Session& s, HeadParser& parser) {
   if (s.buffer.size() == 0) {
     s.connection->idle = true;
     s.connection->stream.expires_after(limits.idle);
-    const auto [error, bytes] = co_await s.connection->stream.async_read_some(s.buffer.prepare(4096), kToken);
+    const error_code error = co_await read_more(*s.connection, s.buffer);
     s.connection->idle = false;
     if (error) co_return false;
-    s.buffer.commit(bytes);
   }
   s.connection->stream.expires_after(limits.request);  // holds for the whole request, however it dribbles in
   parser.header_limit(static_cast<std::uint32_t>(limits.header_bytes));
   parser.body_limit(boost::none);  // the route decides, once it is known
-  const auto [error, bytes] = co_await http::async_read_header(s.connection->stream, s.buffer, parser, kToken);
+  const error_code error = co_await read_message(*s.connection, s.buffer, parser, Until::head);
   if (error) co_await refuse_broken(s, error);
   co_return !error;
 }
