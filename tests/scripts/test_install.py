@@ -24,7 +24,7 @@ COMPONENTS = {
         share/man/man5/kilnd.toml.5 share/man/man8/kilnd.8 lib/systemd/system/kilnd.service
         lib/systemd/system/kilnd.socket lib/systemd/catalog/kiln.catalog lib/sysusers.d/kiln.conf
         lib/tmpfiles.d/kiln.conf share/doc/kiln/README.md /etc/kiln/kilnd.toml""".split()
-            + [f"share/doc/kiln/{page.name}" for page in (SOURCE / "docs").iterdir()],
+            + [f"share/doc/kiln/docs/{page.name}" for page in (SOURCE / "docs").iterdir()],
     "library": ["LIB/libkiln.so.0", "LIB/libkiln.so.0.1.0"],
     "development": ["LIB/libkiln.so", "include/kiln.h", "share/man/man3/libkiln.3"],
     "python": ["lib/python3/dist-packages/kiln/__init__.py"],
