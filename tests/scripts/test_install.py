@@ -110,6 +110,8 @@ class Installed(unittest.TestCase):
         status, out, err = self.kctl("doctor")
         checks = {check["check"]: check for check in json.loads(out)["checks"]}
         self.assertEqual(status, 0, out + err)
+        manual = (SOURCE / "packaging/man/kctl.1").read_text()
+        self.assertEqual(list(checks), re.findall(r"^\.It Li (\w+)$", manual, re.M))
         for name in ("toolchain", "store", "corpus"):  # the compiler with the installed header, and corpus.db
             self.assertEqual(checks[name]["result"], "PASS", checks[name])
         daemon.send_signal(signal.SIGTERM)
