@@ -37,11 +37,19 @@ std::vector<Point> points(const json::object& region) {
   return out;
 }
 
-std::string level(const char* cls, const char* text, double ns, const LogAxis& y, double from, double to) {
-  if (!(ns >= y.low && ns <= y.high)) return {};
-  return fmt::format("<line class=\"{0}\" x1=\"{1}\" x2=\"{2}\" y1=\"{3:.1f}\" y2=\"{3:.1f}\"/><text class=\"note\" x=\"{2}\" y=\"{4:.1f}\" "
-                     "text-anchor=\"end\">{5}</text>",
-                     cls, from, to, y.at(ns), y.at(ns) - 3, text);
+bool in_sight(double ns, const LogAxis& y) { return ns >= y.low && ns <= y.high; }
+
+std::string level(const char* cls, double ns, const LogAxis& y, double from, double to) {
+  if (!in_sight(ns, y)) return {};
+  return fmt::format("<line class=\"{0}\" x1=\"{1}\" x2=\"{2}\" y1=\"{3:.1f}\" y2=\"{3:.1f}\"/>", cls, from, to,
+                     y.at(ns));
+}
+
+// Above its line and the dots that lie on it; drawn last, since a dot on a name makes both unreadable.
+std::string level_name(const char* text, double ns, const LogAxis& y, double to) {
+  if (!in_sight(ns, y)) return {};
+  return fmt::format("<text class=\"note\" x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text>", to, y.at(ns) - 8,
+                     text);
 }
 
 }  // namespace
@@ -70,8 +78,10 @@ std::string convergence(const json::object& region) {
     svg += fmt::format("<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" "
                        "text-anchor=\"end\">{5}</text>",
                        kLeft, kWidth - kRight, y.at(tick), kLeft - 5, y.at(tick) + 4, duration(tick));
-  svg += level("level", "incumbent", incumbent, y, kLeft, kWidth - kRight);
-  svg += level("floor", "floor", floor, y, kLeft, kWidth - kRight);
+  svg += level("level", incumbent, y, kLeft, kWidth - kRight);
+  svg += level("floor", floor, y, kLeft, kWidth - kRight);
+  const std::string names =
+      level_name("incumbent", incumbent, y, kWidth - kRight) + level_name("floor", floor, y, kWidth - kRight);
   std::string path, dots;
   double best = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -90,7 +100,7 @@ std::string convergence(const json::object& region) {
   const auto failed = std::count_if(all.begin(), all.end(), [](const Point& p) { return !p.measured(); });
   return fmt::format("<figure class=\"small\"><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Best time so far over {} candidates, {} failed\">",
                      kWidth, kHeight, all.size(), failed) +
-         svg + dots +
+         svg + dots + names +
          fmt::format("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{} candidates in the order tried, {} failed (✕)</text></svg>",
                      (kLeft + kWidth) / 2, kHeight - 8, all.size(), failed) +
          "<figcaption>" + escaped(json::get_string(region, "label", "region")) + "</figcaption></figure>\n";

@@ -14,6 +14,7 @@ namespace kiln::agents::page {
 namespace {
 
 constexpr double kWidth = 760, kHeight = 400, kLeft = 72, kRight = 20, kTop = 16, kBottom = 48;
+constexpr double kNameHeight = 14;  // of a ceiling's name, with the space around it
 
 struct Dot {
   std::string label, number;
@@ -84,6 +85,9 @@ std::string ceiling_lines(const Ceilings& c, const LogAxis& x, const LogAxis& y)
     out += fmt::format("<line class=\"roof\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"note\" x=\"{3}\" y=\"{4:.1f}\" "
                        "text-anchor=\"end\">{5} {6}</text>",
                        kLeft, kWidth - kRight, y.at(flops), kWidth - kRight - 4, y.at(flops) - 6, escaped(name), rate(flops, "FLOP/s"));
+  const double decade = (y.from - y.to) / std::log10(y.high / y.low);  // pixels
+  double above = HUGE_VAL;                                             // bandwidth of the line above
+  int crowded = 0;                                                     // lines in a row that are close to the one above
   for (const auto& [name, bandwidth] : c.bandwidth) {
     // From where the line enters the plot to where it meets the compute ceiling.
     const double begin = std::max(x.low, y.low / bandwidth);
@@ -91,16 +95,48 @@ std::string ceiling_lines(const Ceilings& c, const LogAxis& x, const LogAxis& y)
     if (!(begin < end)) continue;
     const double x1 = x.at(begin), y1 = y.at(begin * bandwidth), x2 = x.at(end), y2 = y.at(end * bandwidth);
     const double angle = std::atan2(y2 - y1, x2 - x1) * 180 / 3.14159265358979;
-    const double tx = x1 + 0.12 * (x2 - x1), ty = y1 + 0.12 * (y2 - y1);
+    // A name that finds the line above too close goes below its own line, and further along when that is taken as well.
+    const bool close = std::log10(above / bandwidth) * decade * std::cos(std::atan2(y2 - y1, x2 - x1)) < kNameHeight;
+    crowded = close ? crowded + 1 : 0;
+    above = bandwidth;
+    const double along = crowded > 1 ? 0.12 + 0.3 * (crowded - 1) : 0.12;
+    const double tx = x1 + along * (x2 - x1), ty = y1 + along * (y2 - y1);
     out += fmt::format("<line class=\"roof\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/><text class=\"note\" "
-                       "transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" dy=\"-4\">{} {}</text>",
-                       x1, y1, x2, y2, tx, ty, angle, escaped(name), rate(bandwidth, "B/s"));
+                       "transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" dy=\"{}\">{} {}</text>",
+                       x1, y1, x2, y2, tx, ty, angle, close ? 12 : -4, escaped(name), rate(bandwidth, "B/s"));
   }
   return out;
 }
 
+// Where the number of a dot stands from the dot's centre.
+struct Place {
+  double dx, dy;
+  const char* anchor;
+  double middle;  // of the number, from the centre
+};
+constexpr Place kPlaces[] = {{8, 4, "start", 12}, {-8, 4, "end", -12}, {0, -9, "middle", 0}, {0, 17, "middle", 0}};
+
+// The first place that neither a circle nor another number has; the first of all when each is taken. Takes it.
+Place free_place(double cx, double cy, std::vector<std::pair<double, double>>& taken) {
+  const auto centre = [&](const Place& p) { return std::pair(cx + p.middle, cy + p.dy - 4); };
+  const auto is_free = [&](const Place& p) {
+    const auto [px, py] = centre(p);
+    return std::none_of(taken.begin(), taken.end(), [px = px, py = py](const auto& t) {
+      return std::abs(t.first - px) < 10 && std::abs(t.second - py) < 11;
+    });
+  };
+  const Place* found = std::find_if(std::begin(kPlaces), std::end(kPlaces), is_free);
+  const Place place = found == std::end(kPlaces) ? kPlaces[0] : *found;
+  taken.push_back(centre(place));
+  return place;
+}
+
 std::string marks(const std::vector<Dot>& all, const LogAxis& x, const LogAxis& y) {
-  std::string out;
+  std::string out, numbers;
+  std::vector<std::pair<double, double>> taken;
+  for (const Dot& d : all)
+    for (const double attained : {d.incumbent, d.winner})
+      if (attained > 0) taken.emplace_back(x.at(d.intensity), y.at(attained));
   for (const Dot& d : all) {
     const double cx = x.at(d.intensity);
     if (d.incumbent > 0 && d.winner > 0)
@@ -108,12 +144,15 @@ std::string marks(const std::vector<Dot>& all, const LogAxis& x, const LogAxis& 
     if (d.incumbent > 0)
       out += fmt::format("<circle class=\"incumbent\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\"><title>{}: incumbent {}</title></circle>", cx,
                          y.at(d.incumbent), escaped(d.label), rate(d.incumbent, "FLOP/s"));
-    if (d.winner > 0)
-      out += fmt::format("<circle class=\"winner\" cx=\"{0:.1f}\" cy=\"{1:.1f}\" r=\"5\"><title>{2}: winner {3}</title></circle><text class=\"id\" "
-                         "x=\"{4:.1f}\" y=\"{5:.1f}\">{6}</text>",
-                         cx, y.at(d.winner), escaped(d.label), rate(d.winner, "FLOP/s"), cx + 8, y.at(d.winner) + 4, d.number);
+    if (!(d.winner > 0)) continue;
+    const double cy = y.at(d.winner);
+    const Place place = free_place(cx, cy, taken);
+    out += fmt::format("<circle class=\"winner\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{}: winner {}</title></circle>",
+                       cx, cy, escaped(d.label), rate(d.winner, "FLOP/s"));
+    numbers += fmt::format("<text class=\"id\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>", cx + place.dx,
+                           cy + place.dy, place.anchor, d.number);
   }
-  return out;
+  return out + numbers;  // over the circles
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ std::string badge(std::string_view verdict) {
 
 std::string table(const Table& t) {
   std::string out = "<div class=\"scroll\"><table>";
-  if (!t.caption.empty()) out += "<caption>" + t.caption + "</caption>";
+  if (!t.caption.empty()) out += "<caption><span>" + t.caption + "</span></caption>";
   const auto numeric = [&](std::size_t i) { return i < t.numeric.size() && t.numeric[i] ? " class=\"n\"" : ""; };
   out += "<thead><tr>";
   for (std::size_t i = 0; i < t.head.size(); ++i) out += fmt::format("<th scope=\"col\"{}>{}</th>", numeric(i), t.head[i]);

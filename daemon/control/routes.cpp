@@ -51,7 +51,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/releases", kView, false, 0, Kind::call, kBack, "workload", plain<get_releases>},
     {"GET", "/v1/releases/{id}", kView, false, 0, Kind::call, kBack, "", plain<get_release>},
     {"GET", "/v1/releases/{id}/diff/{other}", kView, false, 0, Kind::call, kBack, "", plain<get_diff>},
-    {"POST", "/v1/releases/{id}/promote", kAdmin, true, kEmpty, Kind::call, kBack, "", plain<post_promote>},
+    {"POST", "/v1/releases/{id}/promote", kAdmin, true, kJson, Kind::call, kBack, "", plain<post_promote>},
 
     {"GET", "/v1/reports/{job}", kView, false, 0, Kind::call, kBack, "", plain<get_report>},
     {"GET", "/v1/reports/{job}/sshsig", kView, false, 0, Kind::call, kBack, "", plain<get_report_sshsig>},

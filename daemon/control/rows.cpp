@@ -34,7 +34,15 @@ json::object to_json(const store::JobEntry& row) {
 json::object to_json(const store::ReleaseRow& row) {
   return {{"id", row.id},           {"workload", row.workload}, {"version", row.version},
           {"job", row.job},         {"kind", row.kind},         {"current", row.current},
-          {"summary", row.summary}, {"created_ns", row.created_ns}, {"directory", row.directory.string()}};
+          {"verdict", verdict_of(row)}, {"summary", row.summary}, {"created_ns", row.created_ns},
+          {"directory", row.directory.string()}};
+}
+
+std::string verdict_of(const store::ReleaseRow& row) {
+  const json::value* decision = row.summary.if_contains("decision");
+  if (decision == nullptr) return "none";
+  const std::string what = "the decision about release " + row.id;
+  return json::get_string(json::as_object(*decision, what), "comparison", what);
 }
 
 json::object to_json(const store::Event& row) {

@@ -133,7 +133,10 @@ void print_result(const Session& session, const json::object& job) {
   if (const auto reason = json::find_string(decision, "reason", "the decision")) print_line(*reason);
   const json::object& releases = json::as_object(json::at(result, "releases", "the result"), "the releases");
   say("\nnext:");
-  if (const auto tuned = json::find_string(releases, "tuned", "the releases")) say(fmt::format("  kctl promote {}", short_id(*tuned)));
+  const bool faster = json::find_string(decision, "comparison", "the decision") == "faster";
+  const auto tuned = json::find_string(releases, "tuned", "the releases");
+  const std::string_view force = faster ? "" : " --force   # it was not found faster";
+  if (tuned) say(fmt::format("  kctl promote {}{}", short_id(*tuned), force));
   say(fmt::format("  kctl report show {0}\n  kctl export {0} DIR", id));
 }
 

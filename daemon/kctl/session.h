@@ -18,6 +18,7 @@ enum class Exit : int {
   refused = 4,  // by role
   not_found = 5,
   unverified = 6,
+  not_faster = 7,  // promote: the record speaks against the release, and --force was not given
   interrupted = 130,
 };
 

@@ -1,64 +1,66 @@
 #include "daemon/kilnd/doctor.h"
 
-#include <sys/statvfs.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <chrono>
 #include <vector>
 
-#include "daemon/worker/cpu_workbench.h"
 #include "daemon/kilnd/bench.h"
+#include "daemon/kilnd/machine.h"
+#include "daemon/kilnd/state_checks.h"
+#include "daemon/worker/cpu_workbench.h"
 
 namespace kiln::kilnd {
+namespace fs = std::filesystem;
 namespace {
 
-json::object row(std::string_view check, std::string_view result, const std::string& detail, const std::string& cure = {}) {
-  return {{"check", check}, {"result", result}, {"detail", detail}, {"cure", cure}};
-}
-
 // The smallest kernel that is one: a compiler that builds it can build what the writer renders.
-json::object toolchain(const JobEnvironment& env) {
+Check toolchain(const JobEnvironment& env) {
   const std::unique_ptr<agents::Workbench> bench = make_bench(env, "doctor");
   agents::BuildRequest request;
   request.kernel.file_name = "doctor.cpp";
-  request.kernel.source = "#include \"runtime/kernel_abi.h\"\nextern \"C\" void kiln_doctor(void* const*, const kiln_task*) {}\n";
+  request.kernel.source =
+      "#include \"runtime/kernel_abi.h\"\nextern \"C\" void kiln_doctor(void* const*, const kiln_task*) {}\n";
   const agents::BuildFact fact = bench->build(std::vector<agents::BuildRequest>{request}).front();
   if (fact.verdict == agents::Verdict::ok)
-    return row("toolchain", "PASS", "c++ built a kernel of " + std::to_string(fact.object_bytes) + " bytes in " + std::to_string(fact.build_ns / 1'000'000) + " ms");
-  const std::string why = fact.diagnostics.empty() ? std::string(agents::name(fact.verdict)) : fact.diagnostics.front().message;
-  return row("toolchain", "FAIL", why, "apt install g++");
+    return passed("toolchain", fmt::format("c++ built a kernel of {} bytes in {} ms", fact.object_bytes,
+                                           fact.build_ns / 1'000'000));
+  const std::string why =
+      fact.diagnostics.empty() ? std::string(agents::name(fact.verdict)) : fact.diagnostics.front().message;
+  return failed("toolchain", why, "apt install g++");
 }
 
-json::object sandbox(const JobEnvironment& env) {
+Check sandbox(const JobEnvironment& env) {
   worker::BenchOptions options;
   options.worker = env.worker;
   options.staging = env.store.directory() / "staging";
   const std::vector<std::string> active = worker::sandbox_mechanisms(options);
   std::string list;
   for (const std::string& item : active) list += (list.empty() ? "" : ", ") + item;
-  for (const char* wanted : {"landlock", "seccomp", "network_namespace"}) {
-    const bool there = std::any_of(active.begin(), active.end(), [&](const std::string& item) { return item.starts_with(wanted); });
-    if (!there) return row("sandbox", "CAUTION", "workers run without " + std::string(wanted) + "; active: " + list, "use a kernel of at least 5.13 with user namespaces");
+  const std::pair<const char*, std::string> wanted[] = {
+      {"landlock", "boot with landlock in lsm=, on Linux 5.13 or later with CONFIG_SECURITY_LANDLOCK"},
+      {"seccomp", "use a kernel with CONFIG_SECCOMP_FILTER"},
+      {"network_namespace", namespace_cure("/")}};
+  for (const auto& [name, cure] : wanted) {
+    const std::string_view prefix = name;
+    if (std::none_of(active.begin(), active.end(),
+                     [&](const std::string& item) { return item.starts_with(prefix); }))
+      return caution("sandbox", fmt::format("workers run without {}; active: {}", prefix, list), cure);
   }
-  return row("sandbox", "PASS", list);
+  return passed("sandbox", list);
 }
 
-json::object store_row(const JobEnvironment& env) {
-  const std::int64_t entries = env.store.verify_ledger();
-  if (env.store.read_only()) return row("store", "FAIL", "the store is read-only", "free space on its file system");
-  return row("store", "PASS", "the ledger's " + std::to_string(entries) + " entries are whole");
-}
-
-json::object disk(const JobEnvironment& env) {
-  struct statvfs status{};
-  if (::statvfs(env.store.directory().c_str(), &status) != 0) return row("disk", "CAUTION", "its free space cannot be read");
-  const auto free_mib = static_cast<std::int64_t>(status.f_bavail * (status.f_frsize >> 10) >> 10);
-  const std::string text = std::to_string(free_mib) + " MiB free in " + env.store.directory().string();
-  return free_mib < 1024 ? row("disk", "CAUTION", text, "free at least 1 GiB") : row("disk", "PASS", text);
+Check store_check(const JobEnvironment& env) {
+  const std::int64_t entries = env.store.verify_ledger();  // with SQLite's integrity_check
+  if (env.store.read_only())
+    return failed("store", "the store is read-only", "free space on its file system, and restart kilnd");
+  return passed("store",
+                fmt::format("the database is whole, and so are the {} entries of the ledger", entries));
 }
 
 // The same loop, many times: on a machine with a steady clock and no neighbours it takes the same time.
-json::object clock() {
+Check clock() {
   std::vector<double> times;
   for (int i = 0; i < 101; ++i) {
     const auto begin = std::chrono::steady_clock::now();
@@ -71,35 +73,54 @@ json::object clock() {
   }
   std::sort(times.begin(), times.end());
   const double spread = (times[75] - times[25]) / times[50];
-  const std::string text = "the middle half of 101 equal loops differs by " + std::to_string(100 * spread).substr(0, 4) + " %";
-  return spread > 0.05 ? row("clock", "CAUTION", text, "stop other load; set the governor to performance") : row("clock", "PASS", text);
+  const std::string text =
+      fmt::format("the middle half of 101 equal loops differs by {:.2f} %", 100 * spread);
+  if (spread > 0.05) return caution("clock", text, "stop other load; see governor and smt");
+  return passed("clock", text);
 }
 
-json::object corpus(const JobEnvironment& env) {
-  const std::string text = std::to_string(env.corpus.templates().size()) + " templates, " + std::to_string(env.corpus.golden().size()) +
-                           " golden cases, digest " + env.corpus.digest().substr(0, 12);
-  return env.corpus.templates().empty() ? row("corpus", "FAIL", text, "set paths.corpus") : row("corpus", "PASS", text);
+Check corpus(const JobEnvironment& env) {
+  const std::string text =
+      fmt::format("{} templates, {} golden cases, digest {}", env.corpus.templates().size(),
+                  env.corpus.golden().size(), env.corpus.digest().substr(0, 12));
+  return env.corpus.templates().empty() ? failed("corpus", text, "set paths.corpus") : passed("corpus", text);
 }
 
-template <class Check>
-json::object guarded(std::string_view name, Check check) {
+// A check that cannot be made is one that failed.
+template <class F>
+Check guarded(const std::string& name, F check) {
   try {
     return check();
   } catch (const Error& error) {
-    return row(name, "FAIL", error.what(), error.remedy());
+    return failed(name, error.what(), error.remedy());
   }
 }
 
 }  // namespace
 
+json::object to_json(const Check& check) {
+  constexpr std::string_view names[] = {"PASS", "CAUTION", "FAIL"};
+  return {{"check", check.name},
+          {"result", names[static_cast<std::size_t>(check.result)]},
+          {"detail", check.detail},
+          {"cure", check.cure}};
+}
+
 json::array examine(const JobEnvironment& env) {
+  const fs::path state = env.store.directory();
+  std::vector<Check> all;
+  all.push_back(guarded("toolchain", [&] { return toolchain(env); }));
+  all.push_back(guarded("sandbox", [&] { return sandbox(env); }));
+  all.push_back(guarded("store", [&] { return store_check(env); }));
+  all.push_back(guarded("releases", [&] { return check_releases(env.store); }));
+  all.push_back(guarded("state", [&] { return check_state(state); }));
+  all.push_back(guarded("key", [&] { return check_key(state / "keys"); }));
+  all.push_back(guarded("disk", [&] { return check_disk(state); }));
+  all.push_back(guarded("corpus", [&] { return corpus(env); }));
+  all.push_back(guarded("clock", [&] { return clock(); }));
+  for (Check& check : check_machine("/")) all.push_back(std::move(check));
   json::array out;
-  out.emplace_back(guarded("toolchain", [&] { return toolchain(env); }));
-  out.emplace_back(guarded("sandbox", [&] { return sandbox(env); }));
-  out.emplace_back(guarded("store", [&] { return store_row(env); }));
-  out.emplace_back(guarded("disk", [&] { return disk(env); }));
-  out.emplace_back(guarded("clock", [&] { return clock(); }));
-  out.emplace_back(guarded("corpus", [&] { return corpus(env); }));
+  for (const Check& check : all) out.emplace_back(to_json(check));
   return out;
 }
 

@@ -5,7 +5,7 @@
 
 namespace kiln::kilnd {
 
-// Toolchain, sandbox, store, corpus, clock. Seconds; starts workers.
+// kctl(1) lists the checks. Seconds; starts workers.
 [[nodiscard]] json::array examine(const JobEnvironment& env);
 
 }  // namespace kiln::kilnd

@@ -61,7 +61,9 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
     releases.emplace_back(release_json(tuned, outcome.tuned));
     if (outcome.promote && !tuned.current) {
       env.store.set_current(tuned.id);
-      env.store.add_event("release.promoted", tuned.id, json::object{{"workload", tuned.workload}, {"version", tuned.version}, {"by", "policy"}});
+      const json::object detail{
+          {"workload", tuned.workload}, {"version", tuned.version}, {"by", "policy"}, {"verdict", "faster"}};
+      env.store.add_event("release.promoted", tuned.id, detail);
     }
   }
 

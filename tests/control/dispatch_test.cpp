@@ -68,6 +68,29 @@ TEST_CASE("promotion and rollback are told as events with the caller") {
   CHECK(events[1].detail.at("by") == "uid 4321");
 }
 
+TEST_CASE("a release that was not found faster is promoted by force only, and the record says so") {
+  testing::World world;
+  Context context(world.services());
+  const std::string target = "/v1/releases/" + world.slower + "/promote";
+  const Answer refused = ask(world, context, Role::admin, "POST", target);
+  CHECK(refused.status == 409);
+  CHECK(refused.body.find("its job found it slower: kept the incumbent") != std::string::npos);
+  CHECK(world.store->release(world.tuned).current);
+  CHECK(world.store->events_after(3, 10).empty());
+  CHECK(ask(world, context, Role::admin, "POST", target, "{\"force\":true}").status == 200);
+  CHECK(world.store->release(world.slower).current);
+  CHECK(ask(world, context, Role::admin, "POST", target).status == 200);  // it is current: nothing to do
+  CHECK(ask(world, context, Role::admin, "POST", "/v1/releases/" + world.baseline + "/promote").status == 200);
+  const std::vector<store::Event> events = world.store->events_after(3, 10);
+  REQUIRE(events.size() == 3);
+  CHECK(events[0].detail.at("verdict") == "slower");
+  CHECK(events[2].detail.at("verdict") == "none");
+  const std::vector<store::AuditRow> rows = world.store->audit(-1, 100);
+  REQUIRE(rows.size() == 4);
+  CHECK(rows[0].status == 409);
+  CHECK(rows[1].object == world.slower + " force");
+}
+
 TEST_CASE("a request reaches the seam as it was meant") {
   testing::World world;
   Context context(world.services());

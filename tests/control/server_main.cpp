@@ -82,7 +82,8 @@ int main(int argc, char** argv) {
     Input input(io, *world.store, server);
     input.read();
     std::cout << json::canonical(json::object{{"socket", path.string()}, {"workload", world.workload}, {"job", world.job},
-                                              {"baseline", world.baseline}, {"tuned", world.tuned}}) << std::endl;
+                                              {"baseline", world.baseline}, {"tuned", world.tuned},
+                                              {"slower", world.slower}}) << std::endl;
     io.run();
     return 0;
   } catch (const std::exception& error) {

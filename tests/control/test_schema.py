@@ -81,7 +81,7 @@ class Schemas(unittest.TestCase):
                 self.assertNotIn(name, samples)
                 samples[name] = float(value)
         self.assertEqual(samples['kiln_jobs{state="done"}'], 1)
-        self.assertEqual(samples["kiln_releases"], 2)
+        self.assertEqual(samples["kiln_releases"], 3)
         self.assertEqual([v for k, v in samples.items() if k.startswith("kiln_speed_up_ratio")], [1.5])
 
     def test_blobs_and_workloads(self):
@@ -129,16 +129,24 @@ class Schemas(unittest.TestCase):
         self.call("get", "/v1/reports/{job}/html", job=job)
 
     def test_releases(self):
-        base, tuned = self.node.facts["baseline"], self.node.facts["tuned"]
+        base, tuned, slower = (self.node.facts[name] for name in ("baseline", "tuned", "slower"))
         rows = self.call("get", "/v1/releases", query="?workload=minilm")["releases"]
-        self.assertEqual([(r["id"], r["version"]) for r in rows], [(base, 1), (tuned, 2)])
+        self.assertEqual([(r["id"], r["version"], r["verdict"]) for r in rows],
+                         [(base, 1, "none"), (tuned, 2, "faster"), (slower, 3, "slower")])
         self.assertTrue(self.call("get", "/v1/releases/{id}", id=tuned[:12])["current"])
         self.assertTrue(self.call("get", "/v1/releases/{id}", id=tuned)["manifest"]["files"])
         diff = self.call("get", "/v1/releases/{id}/diff/{other}", id=base, other=tuned)
         self.assertEqual(diff["figures"], [{"figure": "threads", "from": 1, "to": 2}])
         self.assertEqual(self.call("post", "/v1/workloads/{id}/rollback", id="minilm")["id"], base)
         self.assertEqual(self.call("post", "/v1/workloads/{id}/rollback", id="minilm", expect=409)["code"], "conflict")
-        self.assertTrue(self.call("post", "/v1/releases/{id}/promote", id=tuned)["current"])
+        promote = "/v1/releases/{id}/promote"
+        self.assertTrue(self.call("post", promote, id=tuned)["current"])
+        self.assertEqual(self.call("post", promote, {"force": False}, id=slower, expect=409)["code"], "conflict")
+        self.assertEqual(self.call("post", promote, {"force": 1}, id=slower, expect=400)["code"], "invalid_input")
+        self.assertEqual(self.call("post", promote, {"forced": True}, id=slower, expect=400)["code"], "invalid_input")
+        self.assertTrue(self.call("get", "/v1/releases/{id}", id=tuned)["current"])
+        self.assertTrue(self.call("post", promote, {"force": True}, id=slower)["current"])
+        self.assertTrue(self.call("post", promote, {}, id=tuned)["current"])
 
     def test_corpus_and_policies(self):
         self.assertEqual(len(self.call("get", "/v1/corpus")["templates"]), 1)

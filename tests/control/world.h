@@ -120,7 +120,7 @@ struct World {
   policies::Policy policy;
   std::unique_ptr<FakeJobs> jobs;
   std::unique_ptr<FakeImporter> importer;
-  std::string workload, job, baseline, tuned;
+  std::string workload, job, baseline, tuned, slower;
 
   World() {
     const std::filesystem::path state = folder.path / "state";
@@ -136,7 +136,8 @@ struct World {
   Services services() { return {*store, corpus, *key, policy, *importer, *jobs}; }
 
  private:
-  std::string release(const std::string& kind, int threads) {
+  // `comparison`: what the job found; empty: nothing was compared.
+  std::string release(const std::string& kind, int threads, const std::string& comparison = {}) {
     store::ReleaseContent content;
     content.plan = {{"run", json::array{}}, {"objects", json::array{}}, {"threads", threads}, {"constants_bytes", 0}, {"prepared_bytes", 0}, {"temporary_bytes", 0}};
     const std::filesystem::path staged = store->directory() / "staging" / kind;
@@ -145,6 +146,8 @@ struct World {
     row.workload = workload;
     row.job = job;
     row.kind = kind;
+    if (!comparison.empty())
+      row.summary = {{"decision", json::object{{"comparison", comparison}, {"reason", "kept the incumbent"}}}};
     return store->add_release(row, staged).id;
   }
 
@@ -162,7 +165,8 @@ struct World {
     entry.content = store->put_blob("{\"ns\":1}");
     store->append_entry(job, entry);
     baseline = release("baseline", 1);
-    tuned = release("tuned", 2);
+    tuned = release("tuned", 2, "faster");
+    slower = release("tuned", 3, "slower");
     store->set_current(baseline);
     store->set_current(tuned);
     const std::string statement = "{\"_type\":\"https://in-toto.io/Statement/v1\"}";

@@ -9,6 +9,7 @@ import subprocess
 import unittest
 
 UNITS = pathlib.Path(os.environ["KILN_SOURCE_DIR"]) / "systemd"
+MANUAL = pathlib.Path(os.environ["KILN_SOURCE_DIR"]) / "packaging/man/kilnd.8"
 LOG = pathlib.Path(os.environ["KILN_SOURCE_DIR"]) / "daemon/kilnd/log.h"
 
 
@@ -27,11 +28,12 @@ class Units(unittest.TestCase):
         self.assertIn("\nNoNewPrivileges=yes\n", text)
         self.assertIn("\nPrivateNetwork=yes\n", text)
 
-    def test_catalog_explains_every_message_id(self):
+    def test_catalog_and_manual_explain_every_message_id(self):
         ids = set(re.findall(r'"([0-9a-f]{32})"', LOG.read_text()))
         explained = set(re.findall(r"^-- ([0-9a-f]{32})$", (UNITS / "kiln.catalog").read_text(), re.M))
         self.assertEqual(len(ids), 3)
         self.assertEqual(ids, explained)
+        self.assertEqual(ids, set(re.findall(r"^\.It Li ([0-9a-f]{32})$", MANUAL.read_text(), re.M)))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdlib>
 #include <fstream>
+#include <regex>
 #include <set>
 
 #include "agents/reporter/page.h"
@@ -145,6 +147,39 @@ TEST_CASE("the page is well-formed, loads nothing and runs nothing") {
   for (const char* shown : {"1.39× faster", "[1.362, 1.418]", "matmul 128x1536x384 + gelu", "layer norm", "Example Processor 9000", "seccomp", "openssl pkeyutl -verify",
                             "ssh-keygen -Y verify", "kctl replay j-1", "few elements wrong, as at a tail", "failed twice and never worked", "matmul/onednn", "0.40 %"})
     CHECK_MESSAGE(page.find(shown) != std::string::npos, shown);
+}
+
+TEST_CASE("numbers of regions in one place stand apart, and so do names of ceilings that are close") {
+  json::object trace = test::trace();
+  for (const char* list : {"profile", "regions"}) {  // the first region twice more
+    const bool top = list == std::string("regions");
+    json::array& regions = (top ? trace[list] : trace[list].as_object()["regions"]).as_array();
+    for (const char* key : {"cccc", "dddd"}) {
+      json::value copy = regions[0];
+      copy.as_object()[top ? "key" : "region"] = key;
+      regions.push_back(copy);
+    }
+  }
+  trace["node"].as_object()["bandwidth"].as_object()["l3_read"] = 8.5e10;  // memory_read: 8e10
+  const std::string plot = page::roofline(report(trace));
+  const std::regex number("class=\"id\" x=\"([0-9.]+)\" y=\"([0-9.]+)\" text-anchor=\"([a-z]+)\">([1-4])<");
+  std::vector<std::pair<double, double>> at;
+  for (std::sregex_iterator i(plot.begin(), plot.end(), number), end; i != end; ++i) {
+    const std::string anchor = (*i)[3];
+    at.emplace_back(std::stod((*i)[1]) + (anchor == "start" ? 4 : anchor == "end" ? -4 : 0), std::stod((*i)[2]));
+  }
+  REQUIRE(at.size() == 4);
+  for (std::size_t a = 0; a < at.size(); ++a)
+    for (std::size_t b = a + 1; b < at.size(); ++b)  // a digit is some 8 pixels wide and 9 high
+      CHECK(std::max(std::abs(at[a].first - at[b].first), std::abs(at[a].second - at[b].second)) >= 10);
+  const auto side = [&](const std::string& name) {
+    std::smatch m;
+    REQUIRE(std::regex_search(plot, m, std::regex("dy=\"(-?[0-9]+)\">" + name)));
+    return std::stoi(m[1]);
+  };
+  CHECK(side("l2_read") < 0);
+  CHECK(side("l3_read") < 0);
+  CHECK(side("memory_read") > 0);
 }
 
 TEST_CASE("hostile names are text") {

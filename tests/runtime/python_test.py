@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 try:
@@ -93,6 +94,24 @@ class Loader(unittest.TestCase):
         self.assertEqual([(t.name, t.shape, t.dtype) for t in model.inputs], [("x", (4, 3), numpy.float32)])
         self.assertEqual(model.peak_bytes, 0)
         self.assertTrue(kiln.version())
+
+    def test_wake_reaches_the_threads_of_the_session(self):
+        before = set(os.listdir("/proc/self/task"))
+        model = kiln.load(self.path, threads=3)
+        threads = set(os.listdir("/proc/self/task")) - before
+        self.assertEqual(len(threads), 2)  # the caller is the third
+
+        def sleeps():
+            """How often each thread of the session has gone to sleep."""
+            status = [pathlib.Path(f"/proc/self/task/{t}/status").read_text() for t in threads]
+            return [int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in status]
+
+        time.sleep(0.1)
+        asleep = sleeps()
+        model.wake()
+        time.sleep(0.1)
+        self.assertTrue(all(now > then for now, then in zip(sleeps(), asleep)), (sleeps(), asleep))
+        self.assertEqual(model(numpy.ones((4, 3), numpy.float32))[0][0, 0], 3)
 
     def test_wrong_arguments(self):
         model = kiln.load(self.path)

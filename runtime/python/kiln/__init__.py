@@ -62,6 +62,7 @@ def _declare(library):
         "kiln_output_info": (status, [pointer, i32, ctypes.POINTER(_TensorInfo)]),
         "kiln_session_create": (status, [pointer, ctypes.POINTER(pointer)]),
         "kiln_session_destroy": (None, [pointer]),
+        "kiln_session_wake": (status, [pointer]),
         "kiln_run": (status, [pointer, ctypes.POINTER(pointer), ctypes.POINTER(pointer)]),
         "kiln_peak_bytes": (ctypes.c_int64, [pointer]),
         "kiln_status_name": (ctypes.c_char_p, [status]),
@@ -84,9 +85,6 @@ def _find_library():
         return ctypes.CDLL(str(beside))
     return ctypes.CDLL("libkiln.so.0")
 
-
-# Read by libgomp when a vendor kernel brings it in; what the measuring worker runs with, and why: kiln.h.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _library_lock = threading.Lock()
 _library_handle = None
@@ -163,6 +161,11 @@ class Model:
     def session(self):
         """The same release for another thread: shared weights, its own temporaries."""
         return Model(self._release)
+
+    def wake(self):
+        """Wakes this session's threads ahead of a call that is known to come: asleep, they make its first launches late."""
+        with self._busy:
+            _check(self._library.kiln_session_wake(self._session))
 
     def _bind(self, arrays, named):
         if len(arrays) > len(self.inputs):
