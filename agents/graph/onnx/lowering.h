@@ -72,6 +72,7 @@ struct OperatorRow {
   LowerFunction lower;
 };
 [[nodiscard]] std::vector<OperatorRow> math_operators();
+[[nodiscard]] std::vector<OperatorRow> activation_operators();
 [[nodiscard]] std::vector<OperatorRow> shape_operators();
 [[nodiscard]] std::vector<OperatorRow> tensor_operators();
 [[nodiscard]] std::vector<OperatorRow> reduce_operators();
