@@ -34,6 +34,8 @@ struct Attributes {
   std::string operator()(const graph::Slice& op) const { return list(op.starts) + list(op.extents) + list(op.steps); }
   std::string operator()(const graph::Concat& op) const { return std::to_string(op.axis); }
   std::string operator()(const graph::Expand& op) const { return list(op.shape); }
+  template <class Kind>
+  std::string operator()(const Kind& op) const { return json::canonical(graph::to_json(graph::Op(op))); }
 };
 
 }  // namespace
