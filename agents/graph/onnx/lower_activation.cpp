@@ -123,7 +123,9 @@ Outputs shrink(const Call& call) {
 
 Outputs prelu(const Call& call) {
   const ValueId x = call.in(0);
-  const ValueId scaled = call.apply(ExprOp::mul, x, call.in(1));
+  const bool channels = call.state.opset < 7 && element_count(call.type(call.in(1)).shape) != 1;
+  const ValueId slope = channels ? call.per_channel(call.in(1), call.type(x).shape.size()) : call.in(1);
+  const ValueId scaled = call.apply(ExprOp::mul, x, slope);
   if (call.type(scaled) != call.type(x)) malformed("its slope does not broadcast to its input");
   return {call.apply(ExprOp::select, call.apply(ExprOp::less, x, call.scalar(0, call.type(x).dtype)), scaled, x)};
 }

@@ -12,11 +12,24 @@ using Outputs = std::vector<ValueId>;
 template <ExprOp op>
 Outputs unary(const Call& call) { return {call.apply(op, call.in(0))}; }
 
-template <ExprOp op>
-Outputs binary(const Call& call) { return {call.apply(op, call.in(0), call.in(1))}; }
+// The right operand. Before operator set 7 it broadcast by attributes, from dimension `axis` of the left one on.
+ValueId right(const Call& call) {
+  const ValueId b = call.in(1);
+  const Shape& whole = call.type(call.in(0)).shape;
+  if (call.state.opset >= 7 || call.get_int("broadcast", 0) == 0) return b;
+  Shape shape = call.type(b).shape;
+  const std::int64_t last = static_cast<std::int64_t>(whole.size()) - static_cast<std::int64_t>(shape.size());
+  const std::int64_t axis = call.get_int("axis", last);
+  if (axis < 0 || axis > last) malformed("its axis leaves no room for its second input");
+  shape.insert(shape.end(), static_cast<std::size_t>(last - axis), 1);
+  return call.reshape(b, shape);
+}
 
 template <ExprOp op>
-Outputs swapped(const Call& call) { return {call.apply(op, call.in(1), call.in(0))}; }
+Outputs binary(const Call& call) { return {call.apply(op, call.in(0), right(call))}; }
+
+template <ExprOp op>
+Outputs swapped(const Call& call) { return {call.apply(op, right(call), call.in(0))}; }
 
 template <ExprOp op>
 Outputs variadic(const Call& call) {
@@ -32,7 +45,7 @@ Outputs mean(const Call& call) {
 
 // The result has the base's type, whatever the exponent's.
 Outputs pow(const Call& call) {
-  const ValueId base = call.in(0), exponent = call.in(1);
+  const ValueId base = call.in(0), exponent = right(call);
   const DType type = call.type(base).dtype, other = call.type(exponent).dtype;
   if (type == other) return {call.apply(ExprOp::pow, base, exponent)};
   if (is_float(type)) return {call.apply(ExprOp::pow, base, call.cast(exponent, type))};

@@ -94,6 +94,7 @@ Outputs batch_norm(const Call& call) {
   const std::size_t rank = channel_rank(call);
   const double epsilon = call.get_float("epsilon", 1e-5f);
   if (call.state.opset < 9 && call.get_int("spatial", 1) == 0) refuse("it normalises each element by itself (spatial = 0)");
+  if (call.state.opset < 7 && call.get_int("is_test", 0) == 0) refuse("it is in training mode (is_test = 0)");
   const bool training = call.get_int("training_mode", 0) != 0;
   if (!training && (call.wants(1) || call.wants(2))) refuse("it gives running statistics, which only training mode has");
   const DType type = call.type(x).dtype, wide = call.type(call.in(3)).dtype;

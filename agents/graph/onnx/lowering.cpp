@@ -162,6 +162,15 @@ double Call::constant_scalar(std::size_t i) const {
   return load_double(type(id).dtype, state.graph.constants[static_cast<std::size_t>(id)]->bytes.data(), 0);
 }
 
+std::vector<double> Call::constant_doubles(std::size_t i) const {
+  const ValueId id = in(i);
+  if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
+  std::vector<double> out(static_cast<std::size_t>(element_count(type(id).shape)));
+  const std::byte* bytes = state.graph.constants[static_cast<std::size_t>(id)]->bytes.data();
+  for (std::size_t e = 0; e < out.size(); ++e) out[e] = load_double(type(id).dtype, bytes, static_cast<std::int64_t>(e));
+  return out;
+}
+
 std::optional<std::vector<std::int64_t>> Call::ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const {
   if (state.opset < since) return get_ints(name);
   return has(i) ? std::optional(constant_ints(i)) : std::nullopt;

@@ -67,6 +67,7 @@ struct Call {
   // The values of a constant input; Error(unsupported) when it depends on the model's inputs.
   [[nodiscard]] std::vector<std::int64_t> constant_ints(std::size_t i) const;
   [[nodiscard]] double constant_scalar(std::size_t i) const;
+  [[nodiscard]] std::vector<double> constant_doubles(std::size_t i) const;  // of any numeric type
   // Axes as attribute before operator set `since`, as input `i` from there on.
   [[nodiscard]] std::optional<std::vector<std::int64_t>> ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const;
 };
@@ -118,5 +119,7 @@ struct OperatorRow {
 [[nodiscard]] std::vector<OperatorRow> loss_operators();
 [[nodiscard]] std::vector<OperatorRow> quantise_operators();
 [[nodiscard]] std::vector<OperatorRow> recurrent_operators();
+[[nodiscard]] std::vector<OperatorRow> resize_operators();
+[[nodiscard]] std::vector<OperatorRow> einsum_operators();
 
 }  // namespace kiln::graph::onnx
