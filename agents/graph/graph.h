@@ -21,11 +21,13 @@ using ValueId = std::int32_t;
 
 // One element of the output per element of the broadcast inputs (NumPy rules). expr.results.size() outputs.
 struct Pointwise { Expr expr; };
-enum class Monoid : std::uint8_t { sum, mean, max, min, prod };
+// log_sum_exp is log(sum(e^x)), computed without overflow; it and the mean are of reductions only, but for a window's mean.
+enum class Monoid : std::uint8_t { sum, mean, max, min, prod, log_sum_exp };
 struct Reduce { Monoid monoid; std::vector<std::int32_t> axes; bool keep_dims; };
 struct Softmax { std::int32_t axis; bool log; };
-// Inputs: x, scale, and optionally bias; normalises over the dimensions axis..rank-1. Biased variance plus epsilon.
-struct LayerNorm { std::int32_t axis; double epsilon; };
+// Inputs: x, scale, and optionally bias, which broadcast to x; normalises over the dimensions axis..rank-1. Divides by the
+// root of the biased variance plus epsilon; not centred: of the mean square plus epsilon (RMSNorm), with no mean taken off.
+struct LayerNorm { std::int32_t axis; double epsilon; bool centred = true; };
 // NumPy matmul over the last two dimensions, leading dimensions broadcast. transpose_x swaps the last two of that input.
 struct MatMul { bool transpose_a; bool transpose_b; };
 // Inputs: q [..., S, D], k [..., T, D], v [..., T, E], optional mask broadcast to [..., S, T] and added to the scaled

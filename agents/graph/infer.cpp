@@ -45,6 +45,7 @@ Types infer(const Pointwise& op, const Types& inputs) {
 Types infer(const Reduce& op, const Types& inputs) {
   need(inputs.size() == 1, "a reduction takes one input");
   need(inputs[0].dtype != DType::boolean, "a reduction of booleans is not defined");
+  need(op.monoid != Monoid::log_sum_exp || is_float(inputs[0].dtype), "a log-sum-exp takes a floating-point input");
   std::vector<bool> reduced(rank(inputs[0]), false);
   for (const std::int32_t axis : op.axes) {
     const std::size_t a = checked_axis(axis, inputs[0]);

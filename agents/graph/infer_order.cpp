@@ -5,7 +5,7 @@ namespace kiln::graph::inference {
 
 Types infer(const Scan& op, const Types& inputs) {
   need(inputs.size() == 1 && inputs[0].dtype != DType::boolean, "a scan takes one numeric input");
-  need(op.monoid != Monoid::mean, "a scan of means is not defined");
+  need(op.monoid != Monoid::mean && op.monoid != Monoid::log_sum_exp, "a scan of means or log-sum-exps is not defined");
   (void)checked_axis(op.axis, inputs[0]);
   return {inputs[0]};
 }

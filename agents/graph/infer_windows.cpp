@@ -56,6 +56,7 @@ Types infer(const Convolution& op, const Types& inputs) {
 
 Types infer(const Window& op, const Types& inputs) {
   need(inputs.size() == 1 && inputs[0].dtype != DType::boolean, "a window takes one numeric input");
+  need(op.monoid != Monoid::log_sum_exp, "a window of log-sum-exp is not defined");
   const Shape& x = inputs[0].shape;
   const std::size_t dimensions = op.kernel.size();
   need(dimensions >= 1 && dimensions <= x.size() && op.extents.size() == dimensions, "a window has another rank than its input");

@@ -45,7 +45,7 @@ namespace {
 bool get_flag(const json::object& o, std::string_view key) { return json::get_bool(o, key, "the graph"); }
 double get_float(const json::object& o, std::string_view key) { return bits_value(json::get_string(o, key, "the graph")); }
 
-constexpr std::array<std::string_view, 5> kMonoids = {"sum", "mean", "max", "min", "prod"};
+constexpr std::array<std::string_view, 6> kMonoids = {"sum", "mean", "max", "min", "prod", "log_sum_exp"};
 constexpr std::array<std::string_view, 5> kCombines = {"replace", "add", "mul", "max", "min"};
 constexpr std::array<std::string_view, 3> kCells = {"rnn", "gru", "lstm"};
 
@@ -77,7 +77,7 @@ json::object members(const Reduce& op) {
   return {{"monoid", enum_name(kMonoids, op.monoid)}, {"axes", json::to_array(op.axes)}, {"keep_dims", op.keep_dims}};
 }
 json::object members(const Softmax& op) { return {{"axis", op.axis}, {"log", op.log}}; }
-json::object members(const LayerNorm& op) { return {{"axis", op.axis}, {"epsilon", bits_text(op.epsilon)}}; }
+json::object members(const LayerNorm& op) { return {{"axis", op.axis}, {"epsilon", bits_text(op.epsilon)}, {"centred", op.centred}}; }
 json::object members(const MatMul& op) { return {{"transpose_a", op.transpose_a}, {"transpose_b", op.transpose_b}}; }
 json::object members(const Attention& op) { return {{"scale", bits_text(op.scale)}, {"causal", op.causal}}; }
 json::object members(const Gather& op) { return {{"axis", op.axis}}; }
@@ -127,7 +127,7 @@ Op op_from_json(const json::object& o) {
   if (kind == "pointwise") return Pointwise{expr_from_json(json::at(o, "expr", "a node"))};
   if (kind == "reduce") return Reduce{enum_from_name<Monoid>(kMonoids, o, "monoid"), get_indices(o, "axes"), get_flag(o, "keep_dims")};
   if (kind == "softmax") return Softmax{get_index(o, "axis"), get_flag(o, "log")};
-  if (kind == "layer_norm") return LayerNorm{get_index(o, "axis"), get_float(o, "epsilon")};
+  if (kind == "layer_norm") return LayerNorm{get_index(o, "axis"), get_float(o, "epsilon"), !o.contains("centred") || get_flag(o, "centred")};
   if (kind == "matmul") return MatMul{get_flag(o, "transpose_a"), get_flag(o, "transpose_b")};
   if (kind == "attention") return Attention{get_float(o, "scale"), get_flag(o, "causal")};
   if (kind == "gather") return Gather{get_index(o, "axis")};

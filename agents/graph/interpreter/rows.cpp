@@ -42,6 +42,25 @@ void softmax_row(const std::vector<T>& x, std::vector<T>& y, const Rows& rows, s
   for (const std::int64_t i : rows.within) y[at(i)] = log ? (x[at(i)] - top) - std::log(sum) : std::exp(x[at(i)] - top) / sum;
 }
 
+// The maximum is taken out before the exponentials, unless it is infinite, when nothing else counts.
+template <class T>
+T log_sum_exp(const std::vector<T>& x, const Rows& rows, std::int64_t start) {
+  T top = initial<T>(Monoid::max), sum = 0;
+  for (const std::int64_t i : rows.within) top = combine(Monoid::max, top, x[static_cast<std::size_t>(start + i)]);
+  const T shift = std::fabs(top) < std::numeric_limits<T>::infinity() ? top : T(0);
+  for (const std::int64_t i : rows.within) sum += std::exp(x[static_cast<std::size_t>(start + i)] - shift);
+  return std::log(sum) + shift;
+}
+
+template <class T>
+T reduce_row(const Reduce& op, const std::vector<T>& x, const Rows& rows, std::int64_t start) {
+  if constexpr (std::is_floating_point_v<T>)
+    if (op.monoid == Monoid::log_sum_exp) return log_sum_exp(x, rows, start);
+  T value = initial<T>(op.monoid);
+  for (const std::int64_t i : rows.within) value = combine(op.monoid, value, x[static_cast<std::size_t>(start + i)]);
+  return finish(op.monoid, value, rows.within.size());
+}
+
 }  // namespace
 
 Array run(const Reduce& op, const Inputs& in, const TensorType& out, const Context& context) {
@@ -53,11 +72,7 @@ Array run(const Reduce& op, const Inputs& in, const TensorType& out, const Conte
         using T = typename std::decay_t<decltype(x)>::value_type;
         std::vector<T> y(rows.starts.size());
         parallel(context, static_cast<std::int64_t>(y.size()), 256, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t r = begin; r < end; ++r) {
-            T value = initial<T>(op.monoid);
-            for (const std::int64_t i : rows.within) value = combine(op.monoid, value, x[static_cast<std::size_t>(rows.starts[static_cast<std::size_t>(r)] + i)]);
-            y[static_cast<std::size_t>(r)] = finish(op.monoid, value, rows.within.size());
-          }
+          for (std::int64_t r = begin; r < end; ++r) y[static_cast<std::size_t>(r)] = reduce_row(op, x, rows, rows.starts[static_cast<std::size_t>(r)]);
         });
         round_to(out.dtype, context.arithmetic, y.data(), y.size());
         return Array{out, std::move(y)};
@@ -103,7 +118,7 @@ Array run(const LayerNorm& op, const Inputs& in, const TensorType& out, const Co
               const std::int64_t start = rows.starts[static_cast<std::size_t>(r)];
               T sum = 0;
               for (const std::int64_t i : rows.within) sum += x[static_cast<std::size_t>(start + i)];
-              const T mean = sum / count;
+              const T mean = op.centred ? sum / count : T(0);
               T squares = 0;
               for (const std::int64_t i : rows.within) {
                 const T d = x[static_cast<std::size_t>(start + i)] - mean;

@@ -80,12 +80,12 @@ Outputs rms_norm(const Call& call) {
   const DType type = call.type(call.in(0)).dtype;
   const DType wide = type == DType::f64 ? DType::f64 : DType::f32;
   const ValueId x = call.cast(call.in(0), wide);
-  const std::size_t rank = call.type(x).shape.size();
-  const auto axis = static_cast<std::size_t>(call.axis(call.get_int("axis", -1), rank));
-  const ValueId squares = call.reduce(Monoid::mean, call.apply(ExprOp::mul, x, x), axes_from(axis, rank));
-  const ValueId root = call.apply(ExprOp::sqrt, call.apply(ExprOp::add, squares, call.get_float("epsilon", 1e-5f)));
-  const ValueId normal = call.cast(call.apply(ExprOp::div, x, root), call.type(call.in(1)).dtype);
-  return {call.apply(ExprOp::mul, normal, call.in(1))};
+  const std::int32_t axis = call.axis(call.get_int("axis", -1), call.type(x).shape.size());
+  const LayerNorm op{axis, call.get_float("epsilon", 1e-5f), false};
+  const ValueId scale = call.in(1);
+  if (wide == type && call.type(scale).dtype == type) return {call.add(op, {x, scale})};
+  const ValueId normal = call.cast(call.add(op, {x, call.scalar(1, wide)}), call.type(scale).dtype);
+  return {call.apply(ExprOp::mul, normal, scale)};
 }
 
 // With the statistics of training: y = x a + b, where a and b are constant with them.

@@ -1,6 +1,4 @@
 // Reductions and softmax.
-#include <algorithm>
-#include <limits>
 #include <numeric>
 
 #include "agents/graph/onnx/lowering.h"
@@ -57,25 +55,6 @@ Outputs softmax(const Call& call) {
   return {call.reshape(call.add(Softmax{1, log}, {flat}), shape)};
 }
 
-// Stable: the maximum is taken out before the exponential. Rows of minus infinity alone stay so.
-Outputs reduce_log_sum_exp(const Call& call) {
-  const ValueId x = call.in(0);
-  const auto axes = reduced_axes(call, 18);
-  if (!axes) return {x};
-  const DType type = call.type(x).dtype;
-  const ValueId top = call.reduce(Monoid::max, x, *axes);
-  const ValueId finite = call.apply(ExprOp::less, call.apply(ExprOp::abs, top), std::numeric_limits<double>::infinity());
-  const ValueId shift = call.apply(ExprOp::select, finite, top, call.scalar(0, type));
-  const ValueId powers = call.apply(ExprOp::exp, call.apply(ExprOp::sub, x, shift));
-  const ValueId sum = call.apply(ExprOp::log, call.reduce(Monoid::sum, powers, *axes));
-  const ValueId out = call.apply(ExprOp::add, sum, shift);
-  if (call.get_int("keepdims", 1) != 0) return {out};
-  Shape shape;
-  for (std::size_t d = 0; d < call.type(x).shape.size(); ++d)
-    if (std::find(axes->begin(), axes->end(), static_cast<std::int32_t>(d)) == axes->end()) shape.push_back(call.type(x).shape[d]);
-  return {call.reshape(out, shape)};
-}
-
 Outputs reduce_log_sum(const Call& call) { return {call.apply(ExprOp::log, reduce_value(call, Monoid::sum, call.in(0), 18))}; }
 
 }  // namespace
@@ -84,7 +63,7 @@ std::vector<OperatorRow> reduce_operators() {
   return {{"ReduceSum", reduce<Monoid::sum, 13>}, {"ReduceMean", reduce<Monoid::mean, 18>}, {"ReduceMax", reduce<Monoid::max, 18>},
           {"ReduceMin", reduce<Monoid::min, 18>}, {"ReduceProd", reduce<Monoid::prod, 18>}, {"ReduceL2", reduce_l2}, {"ReduceL1", reduce_l1},
           {"ReduceSumSquare", reduce_sum_square}, {"Softmax", softmax<false>}, {"LogSoftmax", softmax<true>},
-          {"ReduceLogSum", reduce_log_sum}, {"ReduceLogSumExp", reduce_log_sum_exp}};
+          {"ReduceLogSum", reduce_log_sum}, {"ReduceLogSumExp", reduce<Monoid::log_sum_exp, 18>}};
 }
 
 }  // namespace kiln::graph::onnx
