@@ -166,12 +166,26 @@ json::array priors_of(const Trace& trace) {
   return out;
 }
 
+constexpr std::size_t kNamed = 5;  // operators that an error names before it counts the rest
+
+// Before anything is measured: a job that could release nothing ends here.
+void require_computable(const Lab& lab) {
+  const std::vector<std::string> missing = uncomputed(lab.input().workload, buildable(lab));
+  if (missing.empty()) return;
+  std::string text = "cannot tune '" + lab.input().workload_name + "': no template of the corpus computes " +
+                     std::to_string(missing.size()) + " of its operators: ";
+  for (std::size_t i = 0; i < std::min(missing.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + missing[i];
+  if (missing.size() > kNamed) text += " and " + std::to_string(missing.size() - kNamed) + " more";
+  throw Error(ErrorCode::unsupported, text, "install a corpus that has templates for them");
+}
+
 }  // namespace
 
 JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
                    const std::function<json::array(const std::string& region)>& priors,
                    const std::function<std::int64_t()>& clock_ns) {
   Lab lab(input, bench, blobs, journal, priors, clock_ns);
+  require_computable(lab);
   Trace trace;
   Phases phases(lab, trace);
 

@@ -1,4 +1,4 @@
-// The ranges that generated integer inputs must keep to. A range flows backwards from the indices of every Gather
+// The ranges that generated integer inputs must keep to. A range flows backwards from the indices of Gather and Scatter
 // through views and integer pointwise expressions that leave the value as it is (casts, clamps by select); through
 // anything else it does not, and the default of {0, 1} is inside every axis of two elements or more.
 #include <algorithm>
@@ -36,6 +36,8 @@ void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
     const std::int64_t extent = graph.type(node.inputs[0]).shape[static_cast<std::size_t>(gather->axis)];
     narrow(domains[static_cast<std::size_t>(node.inputs[1])], {0, std::max<std::int64_t>(extent - 1, 0)});
   }
+  if (std::holds_alternative<Scatter>(node.op))
+    narrow(domains[static_cast<std::size_t>(node.inputs[1])], {0, std::max<std::int64_t>(graph.type(node.inputs[0]).shape[0] - 1, 0)});
   if (const auto* pointwise = std::get_if<Pointwise>(&node.op)) {
     for (std::size_t r = 0; r < node.outputs.size(); ++r) {
       const auto& wanted = domains[static_cast<std::size_t>(node.outputs[r])];

@@ -13,12 +13,15 @@ struct OpRow {
   int arity;
 };
 // In the order of the enumeration.
-constexpr std::array<OpRow, 38> kOps = {{
+constexpr std::array<OpRow, 56> kOps = {{
     {"operand", 0}, {"constant", 0}, {"cast", 1},
     {"neg", 1}, {"abs", 1}, {"sign", 1}, {"sqrt", 1}, {"rsqrt", 1}, {"reciprocal", 1}, {"exp", 1}, {"log", 1},
     {"tanh", 1}, {"erf", 1}, {"sigmoid", 1}, {"sin", 1}, {"cos", 1}, {"floor", 1}, {"ceil", 1}, {"round", 1},
     {"logical_not", 1},
-    {"add", 2}, {"sub", 2}, {"mul", 2}, {"div", 2}, {"pow", 2}, {"min", 2}, {"max", 2}, {"mod", 2}, {"equal", 2},
+    {"tan", 1}, {"asin", 1}, {"acos", 1}, {"atan", 1}, {"sinh", 1}, {"cosh", 1}, {"asinh", 1}, {"acosh", 1},
+    {"atanh", 1}, {"expm1", 1}, {"log1p", 1}, {"bit_not", 1},
+    {"add", 2}, {"sub", 2}, {"mul", 2}, {"div", 2}, {"pow", 2}, {"min", 2}, {"max", 2}, {"mod", 2}, {"fmod", 2},
+    {"bit_and", 2}, {"bit_or", 2}, {"bit_xor", 2}, {"shift_left", 2}, {"shift_right", 2}, {"equal", 2},
     {"less", 2}, {"less_equal", 2}, {"logical_and", 2}, {"logical_or", 2}, {"logical_xor", 2},
     {"select", 3},
     {"row_sum", 1}, {"row_max", 1}, {"row_min", 1},
@@ -33,6 +36,8 @@ const OpRow& row(ExprOp op) {
 bool gives_boolean(ExprOp op) {
   return op == ExprOp::logical_not || (op >= ExprOp::equal && op <= ExprOp::logical_xor);
 }
+
+bool is_bitwise(ExprOp op) { return op == ExprOp::bit_not || (op >= ExprOp::bit_and && op <= ExprOp::shift_right); }
 
 // NaN constants are equal when their bits are, so that sharing terminates on them too.
 bool same(const ExprNode& a, const ExprNode& b) {
@@ -116,6 +121,9 @@ void check_types(const Expr& expr, std::size_t index) {
   }
   const bool logic = node.op == ExprOp::logical_not || (node.op >= ExprOp::logical_and && node.op <= ExprOp::logical_xor);
   if (logic && argument(0) != DType::boolean) fail(index, "logic needs boolean arguments");
+  if (is_bitwise(node.op) && !is_integer(argument(0))) fail(index, "bit operations need integer arguments");
+  const bool shifts = node.op == ExprOp::shift_left || node.op == ExprOp::shift_right;
+  if (shifts && name(argument(0))[0] != 'u') fail(index, "a shift needs unsigned arguments");
   if (arity(node.op) == 2 && argument(0) != argument(1)) fail(index, "the arguments differ in type");
   if (node.type != (gives_boolean(node.op) ? DType::boolean : argument(0))) fail(index, "the type is not that of its operation");
 }

@@ -20,8 +20,10 @@ enum class ExprOp : std::uint8_t {
   cast,
   // unary
   neg, abs, sign, sqrt, rsqrt, reciprocal, exp, log, tanh, erf, sigmoid, sin, cos, floor, ceil, round, logical_not,
-  // binary
-  add, sub, mul, div, pow, min, max, mod, equal, less, less_equal, logical_and, logical_or, logical_xor,
+  tan, asin, acos, atan, sinh, cosh, asinh, acosh, atanh, expm1, log1p, bit_not,
+  // binary; `mod` has the sign of the divisor and `fmod` that of the dividend; a shift by the width or more gives zero
+  add, sub, mul, div, pow, min, max, mod, fmod, bit_and, bit_or, bit_xor, shift_left, shift_right, equal, less,
+  less_equal, logical_and, logical_or, logical_xor,
   // ternary: condition, then, otherwise
   select,
   // Row reductions: allowed only in a RowKernel (agents/region/kernel.h); the argument varies along the row, the

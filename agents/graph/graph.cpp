@@ -8,8 +8,10 @@
 namespace kiln::graph {
 namespace {
 
-constexpr std::array<std::string_view, 12> kKinds = {"pointwise", "reduce", "softmax", "layer_norm", "matmul", "attention",
-                                                     "gather", "reshape", "transpose", "slice", "concat", "expand"};
+// In the order of Op.
+constexpr std::array<std::string_view, std::variant_size_v<Op>> kKinds = {
+    "pointwise", "reduce", "softmax", "layer_norm", "matmul", "attention", "gather", "reshape", "transpose", "slice",
+    "concat", "expand", "convolution", "window", "pad", "scan", "arg", "topk", "scatter", "recurrent"};
 
 [[noreturn]] void fail(const Graph& graph, const std::string& cause) {
   throw Error(ErrorCode::invalid_input, "cannot use the graph '" + graph.name + "': " + cause);

@@ -1,29 +1,31 @@
 // Output types of each kind of node; the one place that says what its inputs must be.
 #include <algorithm>
 
-#include "agents/graph/graph.h"
+#include "agents/graph/infer.h"
 #include "runtime/base/error.h"
 
 namespace kiln::graph {
-namespace {
+namespace inference {
 
-using Types = std::vector<TensorType>;
-
-[[noreturn]] void fail(const std::string& cause) { throw Error(ErrorCode::invalid_input, cause); }
+void fail(const std::string& cause) { throw Error(ErrorCode::invalid_input, cause); }
 
 void need(bool condition, const char* cause) {
   if (!condition) fail(cause);
 }
 
-std::size_t rank(const TensorType& type) { return type.shape.size(); }
-
 std::size_t checked_axis(std::int32_t axis, const TensorType& type) {
-  if (axis < 0 || static_cast<std::size_t>(axis) >= rank(type))
+  if (axis < 0 || static_cast<std::size_t>(axis) >= type.shape.size())
     fail("axis " + std::to_string(axis) + " is outside the shape " + to_string(type.shape));
   return static_cast<std::size_t>(axis);
 }
 
+namespace {
+
+std::size_t rank(const TensorType& type) { return type.shape.size(); }
+
 Shape leading(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
+
+}  // namespace
 
 Types infer(const Pointwise& op, const Types& inputs) {
   validate(op.expr, false);
@@ -43,6 +45,7 @@ Types infer(const Pointwise& op, const Types& inputs) {
 Types infer(const Reduce& op, const Types& inputs) {
   need(inputs.size() == 1, "a reduction takes one input");
   need(inputs[0].dtype != DType::boolean, "a reduction of booleans is not defined");
+  need(op.monoid != Monoid::log_sum_exp || is_float(inputs[0].dtype), "a log-sum-exp takes a floating-point input");
   std::vector<bool> reduced(rank(inputs[0]), false);
   for (const std::int32_t axis : op.axes) {
     const std::size_t a = checked_axis(axis, inputs[0]);
@@ -173,10 +176,10 @@ Types infer(const Expand& op, const Types& inputs) {
   return {{inputs[0].dtype, op.shape}};
 }
 
-}  // namespace
+}  // namespace inference
 
 std::vector<TensorType> infer_types(const Op& op, const std::vector<TensorType>& inputs) {
-  Types out = std::visit([&](const auto& kind) { return infer(kind, inputs); }, op);
+  std::vector<TensorType> out = std::visit([&](const auto& kind) { return inference::infer(kind, inputs); }, op);
   for (const TensorType& type : out) (void)element_count(type.shape);
   return out;
 }

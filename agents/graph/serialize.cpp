@@ -1,93 +1,20 @@
 #include "agents/graph/serialize.h"
 
-#include <bit>
-#include <charconv>
 #include <cstring>
 #include <map>
 
+#include "agents/graph/serialize_parts.h"
 #include "runtime/base/digest.h"
 
 namespace kiln::graph {
 namespace {
 
+using namespace serialization;
+
 constexpr std::int64_t kAlignment = 64;
 constexpr std::string_view kFormat = "kiln-graph/1";
 
 std::int64_t aligned(std::int64_t offset) { return (offset + kAlignment - 1) / kAlignment * kAlignment; }
-
-[[noreturn]] void fail(const std::string& cause) { throw Error(ErrorCode::invalid_input, "cannot read the graph: " + cause); }
-
-// JSON has no Inf and NaN, and a decimal that a reader rounds would be another expression: floats are 16 hex digits.
-std::string bits_text(double value) {
-  char text[17];
-  (void)std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(std::bit_cast<std::uint64_t>(value)));
-  return text;
-}
-
-double bits_value(std::string_view text) {
-  std::uint64_t bits = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), bits, 16);
-  if (error != std::errc() || end != text.data() + text.size() || text.size() != 16) fail("a float is not 16 hexadecimal digits");
-  return std::bit_cast<double>(bits);
-}
-
-std::int32_t narrow(std::int64_t value) {
-  if (value < INT32_MIN || value > INT32_MAX) fail("the index " + std::to_string(value) + " does not fit in 32 bits");
-  return static_cast<std::int32_t>(value);
-}
-
-std::vector<std::int32_t> get_indices(const json::object& o, std::string_view key) {
-  std::vector<std::int32_t> out;
-  for (const std::int64_t value : json::get_ints(o, key, "the graph")) out.push_back(narrow(value));
-  return out;
-}
-
-std::int32_t get_index(const json::object& o, std::string_view key) { return narrow(json::get_int(o, key, "the graph")); }
-bool get_flag(const json::object& o, std::string_view key) { return json::get_bool(o, key, "the graph"); }
-double get_float(const json::object& o, std::string_view key) { return bits_value(json::get_string(o, key, "the graph")); }
-
-constexpr std::array<std::string_view, 5> kMonoids = {"sum", "mean", "max", "min", "prod"};
-
-Monoid monoid_from_name(const std::string& text) {
-  for (std::size_t i = 0; i < kMonoids.size(); ++i)
-    if (kMonoids[i] == text) return static_cast<Monoid>(i);
-  fail("there is no reduction '" + text + "'");
-}
-
-json::object members(const Pointwise& op) { return {{"expr", to_json(op.expr)}}; }
-json::object members(const Reduce& op) {
-  return {{"monoid", kMonoids[static_cast<std::size_t>(op.monoid)]}, {"axes", json::to_array(op.axes)}, {"keep_dims", op.keep_dims}};
-}
-json::object members(const Softmax& op) { return {{"axis", op.axis}, {"log", op.log}}; }
-json::object members(const LayerNorm& op) { return {{"axis", op.axis}, {"epsilon", bits_text(op.epsilon)}}; }
-json::object members(const MatMul& op) { return {{"transpose_a", op.transpose_a}, {"transpose_b", op.transpose_b}}; }
-json::object members(const Attention& op) { return {{"scale", bits_text(op.scale)}, {"causal", op.causal}}; }
-json::object members(const Gather& op) { return {{"axis", op.axis}}; }
-json::object members(const Reshape& op) { return {{"shape", json::to_array(op.shape)}}; }
-json::object members(const Transpose& op) { return {{"permutation", json::to_array(op.permutation)}}; }
-json::object members(const Slice& op) {
-  return {{"starts", json::to_array(op.starts)}, {"extents", json::to_array(op.extents)}, {"steps", json::to_array(op.steps)}};
-}
-json::object members(const Concat& op) { return {{"axis", op.axis}}; }
-json::object members(const Expand& op) { return {{"shape", json::to_array(op.shape)}}; }
-
-Op op_from_json(const json::object& o) {
-  const std::string kind = json::get_string(o, "kind", "a node");
-  const auto ints = [&](std::string_view key) { return json::get_ints(o, key, "the graph"); };
-  if (kind == "pointwise") return Pointwise{expr_from_json(json::at(o, "expr", "a node"))};
-  if (kind == "reduce") return Reduce{monoid_from_name(json::get_string(o, "monoid", "a node")), get_indices(o, "axes"), get_flag(o, "keep_dims")};
-  if (kind == "softmax") return Softmax{get_index(o, "axis"), get_flag(o, "log")};
-  if (kind == "layer_norm") return LayerNorm{get_index(o, "axis"), get_float(o, "epsilon")};
-  if (kind == "matmul") return MatMul{get_flag(o, "transpose_a"), get_flag(o, "transpose_b")};
-  if (kind == "attention") return Attention{get_float(o, "scale"), get_flag(o, "causal")};
-  if (kind == "gather") return Gather{get_index(o, "axis")};
-  if (kind == "reshape") return Reshape{ints("shape")};
-  if (kind == "transpose") return Transpose{get_indices(o, "permutation")};
-  if (kind == "slice") return Slice{ints("starts"), ints("extents"), ints("steps")};
-  if (kind == "concat") return Concat{get_index(o, "axis")};
-  if (kind == "expand") return Expand{ints("shape")};
-  fail("there is no kind of node '" + kind + "'");
-}
 
 void read_value(Graph& graph, const json::object& o, const std::shared_ptr<const void>& owner, std::span<const std::byte> blob) {
   const DType dtype = dtype_from_name(json::get_string(o, "dtype", "a value"));
@@ -144,12 +71,6 @@ std::string constant_blob(const Graph& graph, const ConstantLayout& layout) {
     std::memcpy(blob.data() + layout.offsets[i], graph.constants[i]->bytes.data(), graph.constants[i]->bytes.size());
   }
   return blob;
-}
-
-json::object to_json(const Op& op) {
-  json::object o = std::visit([](const auto& kind) { return members(kind); }, op);
-  o["kind"] = kind_name(op);
-  return o;
 }
 
 json::object to_json(const Graph& graph) {

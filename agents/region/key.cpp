@@ -23,7 +23,7 @@ struct Attributes {
     return std::to_string(static_cast<int>(op.monoid)) + list(op.axes) + (op.keep_dims ? "keep" : "drop");
   }
   std::string operator()(const graph::Softmax& op) const { return std::to_string(op.axis) + (op.log ? "log" : ""); }
-  std::string operator()(const graph::LayerNorm& op) const { return std::to_string(op.axis) + " " + exact(op.epsilon); }
+  std::string operator()(const graph::LayerNorm& op) const { return std::to_string(op.axis) + " " + exact(op.epsilon) + (op.centred ? "" : " rms"); }
   std::string operator()(const graph::MatMul& op) const {
     return std::string(op.transpose_a ? "t" : "n") + (op.transpose_b ? "t" : "n");
   }
@@ -34,6 +34,8 @@ struct Attributes {
   std::string operator()(const graph::Slice& op) const { return list(op.starts) + list(op.extents) + list(op.steps); }
   std::string operator()(const graph::Concat& op) const { return std::to_string(op.axis); }
   std::string operator()(const graph::Expand& op) const { return list(op.shape); }
+  template <class Kind>
+  std::string operator()(const Kind& op) const { return json::canonical(graph::to_json(graph::Op(op))); }
 };
 
 }  // namespace

@@ -390,7 +390,8 @@ std::optional<Family> family_of(const Region& region) {
   if (std::holds_alternative<graph::MatMul>(anchor->op)) return matmul(region, *anchor);
   if (std::holds_alternative<graph::Attention>(anchor->op)) return attention(region, *anchor);
   if (std::holds_alternative<graph::Gather>(anchor->op)) return gather(region, *anchor);
-  return concat(region, *anchor);
+  if (std::holds_alternative<graph::Concat>(anchor->op)) return concat(region, *anchor);
+  return std::nullopt;  // no family of kernels computes it
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ class Walk {
   std::int32_t element_of_constant(graph::ValueId value);
   std::int32_t operand_for(const RawAccess& access);
   std::int32_t softmax(const graph::Softmax& op, const graph::Node& node, const IndexMap& map);
+  std::int32_t log_sum_exp(std::int32_t x);
   std::int32_t layer_norm(const graph::LayerNorm& op, const graph::Node& node, const IndexMap& map);
   std::int32_t reduce(const graph::Reduce& op, const graph::Node& node, const IndexMap& map);
   void require_whole_row(const IndexMap& map, const graph::Shape& of, const std::vector<std::size_t>& axes) const;

@@ -1,5 +1,6 @@
 // Row reductions as scalar expressions: softmax, layer normalisation, and reductions over one row.
 #include <algorithm>
+#include <limits>
 
 #include "agents/region/lowering.h"
 
@@ -74,8 +75,8 @@ std::int32_t Walk::layer_norm(const graph::LayerNorm& op, const graph::Node& nod
   const graph::DType type = body_.type(node.inputs[0]).dtype;
   const std::int32_t x = element(node.inputs[0], map);
   const std::int32_t length = expr.constant(static_cast<double>(row_length()), type);
-  const std::int32_t mean = expr.apply(ExprOp::div, expr.apply(ExprOp::row_sum, x), length);
-  const std::int32_t centred = expr.apply(ExprOp::sub, x, mean);
+  std::int32_t centred = x;
+  if (op.centred) centred = expr.apply(ExprOp::sub, x, expr.apply(ExprOp::div, expr.apply(ExprOp::row_sum, x), length));
   const std::int32_t squares = expr.apply(ExprOp::row_sum, expr.apply(ExprOp::mul, centred, centred));
   const std::int32_t variance = expr.apply(ExprOp::div, squares, length);
   const std::int32_t deviation =
@@ -89,6 +90,17 @@ std::int32_t Walk::layer_norm(const graph::LayerNorm& op, const graph::Node& nod
   affine(1, ExprOp::mul);
   affine(2, ExprOp::add);
   return out;
+}
+
+// The maximum is taken out before the exponentials, unless it is infinite.
+std::int32_t Walk::log_sum_exp(std::int32_t x) {
+  const graph::DType type = expr.nodes[static_cast<std::size_t>(x)].type;
+  const std::int32_t top = expr.apply(ExprOp::row_max, x);
+  const std::int32_t infinity = expr.constant(std::numeric_limits<double>::infinity(), type);
+  const std::int32_t finite = expr.apply(ExprOp::less, expr.apply(ExprOp::abs, top), infinity);
+  const std::int32_t shift = expr.apply(ExprOp::select, finite, top, expr.constant(0, type));
+  const std::int32_t sum = expr.apply(ExprOp::row_sum, expr.apply(ExprOp::exp, expr.apply(ExprOp::sub, x, shift)));
+  return expr.apply(ExprOp::add, expr.apply(ExprOp::log, sum), shift);
 }
 
 std::int32_t Walk::reduce(const graph::Reduce& op, const graph::Node& node, const IndexMap& map) {
@@ -112,6 +124,7 @@ std::int32_t Walk::reduce(const graph::Reduce& op, const graph::Node& node, cons
     case graph::Monoid::max: return expr.apply(ExprOp::row_max, x);
     case graph::Monoid::min: return expr.apply(ExprOp::row_min, x);
     case graph::Monoid::prod: return expr.apply(ExprOp::row_prod, x);
+    case graph::Monoid::log_sum_exp: return log_sum_exp(x);
     case graph::Monoid::mean: break;
   }
   const graph::DType type = body_.type(node.inputs[0]).dtype;

@@ -58,6 +58,7 @@ std::string vector_text(const ExprNode& node, const std::vector<std::string>& a,
     case ExprOp::select: return fmt::format("select({}, {}, {})", a[0], a[1], a[2]);
     case ExprOp::pow: return fmt::format("vpow({}, {})", a[0], a[1]);
     case ExprOp::mod: return fmt::format("vmod({}, {})", a[0], a[1]);
+    case ExprOp::fmod: return fmt::format("vfmod({}, {})", a[0], a[1]);
     case ExprOp::min: return fmt::format("vmin({}, {})", a[0], a[1]);
     case ExprOp::max: return fmt::format("vmax({}, {})", a[0], a[1]);
     default: return fmt::format("v{}({})", graph::name(node.op), a[0]);
@@ -92,6 +93,14 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
     case ExprOp::select: return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
     case ExprOp::pow: return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
     case ExprOp::mod: return fmt::format("remainder_of({}, {})", a[0], a[1]);
+    case ExprOp::fmod: return integral ? fmt::format("remainder_toward_zero({}, {})", a[0], a[1])
+                                       : fmt::format("std::fmod({}, {})", a[0], a[1]);
+    case ExprOp::bit_not: return "~" + a[0];
+    case ExprOp::bit_and: return fmt::format("{} & {}", a[0], a[1]);
+    case ExprOp::bit_or: return fmt::format("{} | {}", a[0], a[1]);
+    case ExprOp::bit_xor: return fmt::format("{} ^ {}", a[0], a[1]);
+    case ExprOp::shift_left: return fmt::format("shifted_left({}, {})", a[0], a[1]);
+    case ExprOp::shift_right: return fmt::format("shifted_right({}, {})", a[0], a[1]);
     case ExprOp::min: return fmt::format("least({}, {})", a[0], a[1]);
     case ExprOp::max: return fmt::format("greatest({}, {})", a[0], a[1]);
     case ExprOp::abs: return fmt::format("absolute({})", a[0]);

@@ -189,6 +189,33 @@ inline vf vsign(vf x) {
 }
 )kiln";
 
+// Higham, "Accuracy and Stability of Numerical Algorithms", 1.14.1: the error of the rounded 1 + x cancels in the quotient.
+constexpr const char* kLog1p = R"kiln(
+inline vf vlog1p(vf x) {
+  const vf u = 1.0f + x;
+  const vf d = u - 1.0f;
+  const vf y = vlog(u) * (x / d);
+  return (d == 0.0f) | (x == __builtin_inff()) | (x != x) ? x : y;
+}
+)kiln";
+
+constexpr const char* kExpm1 = R"kiln(
+// |x| < ln(2): the Taylor polynomial, whose remainder is 6e-10 of x; otherwise e^x - 1.
+inline vf vexpm1(vf x) {
+  vf p = x * 2.7557319e-7f + 2.7557319e-6f;
+  p = p * x + 2.4801587e-5f;
+  p = p * x + 1.9841270e-4f;
+  p = p * x + 1.3888889e-3f;
+  p = p * x + 8.3333333e-3f;
+  p = p * x + 4.1666667e-2f;
+  p = p * x + 0.16666667f;
+  p = p * x + 0.5f;
+  const vf small = p * (x * x) + x;
+  const vf a = from_bits(bits(x) & 0x7fffffff);
+  return a < 0.6931472f ? small : vexp(x) - 1.0f;
+}
+)kiln";
+
 constexpr const char* kMod = R"kiln(
 // The remainder has the sign of the divisor.
 inline vf vmod(vf a, vf b) {
@@ -221,11 +248,23 @@ const Function kFunctions[] = {  // in order of definition
     {"sqrt", kSqrt}, {"abs", kAbs},   {"sign", kSign},
     {"sin", KILN_BY_LANE("vsin", "__builtin_sinf")},
     {"cos", KILN_BY_LANE("vcos", "__builtin_cosf")},
+    {"tan", KILN_BY_LANE("vtan", "__builtin_tanf")},
+    {"asin", KILN_BY_LANE("vasin", "__builtin_asinf")},
+    {"acos", KILN_BY_LANE("vacos", "__builtin_acosf")},
+    {"atan", KILN_BY_LANE("vatan", "__builtin_atanf")},
+    {"sinh", KILN_BY_LANE("vsinh", "__builtin_sinhf")},
+    {"cosh", KILN_BY_LANE("vcosh", "__builtin_coshf")},
+    {"asinh", KILN_BY_LANE("vasinh", "__builtin_asinhf")},
+    {"acosh", KILN_BY_LANE("vacosh", "__builtin_acoshf")},
+    {"atanh", KILN_BY_LANE("vatanh", "__builtin_atanhf")},
     {"floor", KILN_BY_LANE("vfloor", "__builtin_floorf")},
     {"ceil", KILN_BY_LANE("vceil", "__builtin_ceilf")},
     {"round", KILN_BY_LANE("vround", "__builtin_rintf")},
     {"pow", KILN_BY_LANE_2("vpow", "__builtin_powf")},
     {"mod", kMod},
+    {"fmod", KILN_BY_LANE_2("vfmod", "__builtin_fmodf")},
+    {"expm1", kExpm1},
+    {"log1p", kLog1p},
 };
 #undef KILN_BY_LANE
 #undef KILN_BY_LANE_2
@@ -239,7 +278,8 @@ std::string vector_functions(const std::vector<ExprOp>& ops) {
   for (const ExprOp op : ops) wanted.push_back(function_of(op));
   const auto has = [&](std::string_view name) { return std::find(wanted.begin(), wanted.end(), name) != wanted.end(); };
   if (has("pow")) wanted.push_back("sqrt");  // constant exponents
-  if (has("tanh") || has("erf") || has("sigmoid")) wanted.push_back("exp");
+  if (has("tanh") || has("erf") || has("sigmoid") || has("expm1")) wanted.push_back("exp");
+  if (has("log1p")) wanted.push_back("log");
   std::string text;
   for (const Function& function : kFunctions)
     if (has(function.name)) text += function.text;

@@ -150,6 +150,18 @@ inline T remainder_of(T a, T b) {
   return r != 0 && ((r < 0) != (b < 0)) ? static_cast<T>(r + b) : r;
 }
 template <class T>
+inline T remainder_toward_zero(T a, T b) {
+  if (b == 0) return 0;
+  if constexpr (std::is_signed_v<T>)
+    if (b == -1) return 0;
+  return static_cast<T>(a % b);
+}
+// Of unsigned types; nothing is left after a shift by the width.
+template <class T>
+inline T shifted_left(T a, T by) { return by < T(8 * sizeof(T)) ? static_cast<T>(std::uint64_t(a) << by) : T(0); }
+template <class T>
+inline T shifted_right(T a, T by) { return by < T(8 * sizeof(T)) ? static_cast<T>(a >> by) : T(0); }
+template <class T>
 inline T power(T base, T exponent) {
   if constexpr (std::is_signed_v<T>)
     if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;

@@ -110,6 +110,34 @@ TEST_CASE("a job that dies at any recorded step resumes, keeps what was recorded
   }
 }
 
+TEST_CASE("operators that no template computes end the job before anything is measured, each named") {
+  MemoryBlobs blobs;
+  JobInput input = block_input(blobs);
+  graph::Graph g;
+  const graph::ValueId x = g.add_input("x", {graph::DType::f32, {1, 2, 6, 6}});
+  const graph::ValueId w = g.add_constant("w", graph::Tensor::zeros({graph::DType::f32, {3, 2, 3, 3}}));
+  const graph::Convolution op{{{1, 1}, {1, 1}, {0, 0}, {0, 0}}, 1, false, {0, 0}};
+  const graph::ValueId y = g.add_node(op, {x, w}, "/stem/Conv (Conv)")[0];
+  g.outputs = g.add_node(graph::Softmax{3, false}, {y}, "/head (Softmax)");
+  input.workload = g;
+  input.workload_name = "unknown";
+  FakeBench bench;
+  MemoryJournal journal;
+  std::string text;
+  try {
+    (void)run(input, bench, blobs, journal);
+  } catch (const Error& error) {
+    CHECK(error.code() == ErrorCode::unsupported);
+    text = error.what();
+  }
+  INFO(text);
+  CHECK(text.find("cannot tune 'unknown'") == 0);
+  CHECK(text.find("1 of its operators: convolution /stem/Conv (Conv)") != std::string::npos);
+  CHECK(text.find("Softmax") == std::string::npos);
+  CHECK(bench.calls == 0);
+  CHECK(journal.entries.empty());
+}
+
 TEST_CASE("a changed fact or decision on record is found by the replay") {
   MemoryBlobs blobs;
   const JobInput input = block_input(blobs);

@@ -3,51 +3,13 @@
 
 #include <cmath>
 
-#include "agents/graph/rewrite/rewrite.h"
-#include "agents/graph/rewrite/rules.h"
-#include "tests/graph/build.h"
+#include "tests/graph/proof.h"
 
 using namespace kiln;
 using namespace kiln::graph;
 using namespace kiln::graph::test;
-using rewrite::Log;
 
 namespace {
-
-template <class T>
-int count(const Graph& g) {
-  int n = 0;
-  for (const Node& node : g.nodes) n += std::holds_alternative<T>(node.op) ? 1 : 0;
-  return n;
-}
-
-// Normal, large, tiny, shifted and equal values, in rows of `length`.
-std::vector<Tensor> awkward(Shape shape) {
-  std::vector<Tensor> out;
-  for (const double scale : {1.0, 1e4, 1e-6}) out.push_back(random_floats(shape, 3, scale));
-  out.push_back(random_floats(shape, 4));
-  for (float& value : out.back().as<float>()) value += 1000;
-  out.push_back(Tensor::zeros({DType::f32, shape}));
-  return out;
-}
-
-struct Proof {
-  Graph before, after;
-  Log log;
-};
-
-Proof simplified(const Graph& g) {
-  Proof proof{g, g, {}};
-  rewrite::simplify(proof.after, proof.log);
-  validate(proof.after);
-  return proof;
-}
-
-bool logged(const Log& log, const std::string& start) {
-  for (const auto& line : log)
-    if (line.rfind(start, 0) == 0) return true;
-  return false;
-}
 
 Graph layer_norm(bool by_power, bool reciprocal, std::vector<std::int32_t> second_axes = {1}) {
   Graph g;

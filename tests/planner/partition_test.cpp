@@ -251,3 +251,34 @@ TEST_CASE("what no template computes is not merged") {
   for (const Region& region : apart.regions) CHECK(bare_products(*lower(region)));
   (void)check_plan(g, apart, 3);
 }
+
+TEST_CASE("every kind of node that no kernel computes is named as uncomputed, and never merged with one that is") {
+  using namespace kiln::graph;
+  const Steps steps{{1, 1}, {1, 1}, {0, 0}, {0, 0}};
+  const TensorType image{DType::f32, {1, 2, 5, 5}};
+  const auto zeros = [](Graph& g, TensorType type) { return g.add_constant("c", Tensor::zeros(std::move(type))); };
+  struct Case { Op op; std::vector<TensorType> more; };
+  const std::vector<Case> cases = {
+      {Convolution{steps, 1, false, {0, 0}}, {{DType::f32, {2, 2, 3, 3}}}},
+      {Window{Monoid::max, {2, 2}, steps, {4, 4}, false, true}, {}},
+      {Pad{{0, 0, 1, 1}, {0, 0, 1, 1}}, {{DType::f32, {}}}},
+      {Scan{Monoid::sum, 3, false, false}, {}},
+      {Arg{true, 3, true, false}, {}},
+      {TopK{3, 2, true}, {}},
+      {Scatter{Combine::add}, {{DType::i64, {1}}, image}},
+  };
+  for (const Case& c : cases) {
+    Graph g;
+    const ValueId x = g.add_input("x", image);
+    std::vector<ValueId> inputs = {x};
+    for (const TensorType& type : c.more) inputs.push_back(zeros(g, type));
+    const ValueId y = g.add_node(c.op, inputs, "odd")[0];
+    Pointwise relu;
+    const DType type = g.type(y).dtype;
+    relu.expr.results = {relu.expr.apply(ExprOp::max, relu.expr.operand(0, type), relu.expr.constant(0, type))};
+    g.outputs = g.add_node(relu, {y}, "relu");
+    INFO(kind_name(c.op));
+    CHECK(uncomputed(g, any_kernel) == std::vector<std::string>{std::string(kind_name(c.op)) + " odd"});
+    CHECK(partition_fused(g).instances.size() == 2);
+  }
+}

@@ -24,6 +24,17 @@ const std::vector<std::pair<ExprOp, std::function<double(double)>>>& functions()
       {ExprOp::sin, [](double x) { return std::sin(x); }},
       {ExprOp::floor, [](double x) { return std::floor(x); }},
       {ExprOp::round, [](double x) { return std::nearbyint(x); }},
+      {ExprOp::tan, [](double x) { return std::tan(x); }},
+      {ExprOp::asin, [](double x) { return std::asin(x); }},
+      {ExprOp::acos, [](double x) { return std::acos(x); }},
+      {ExprOp::atan, [](double x) { return std::atan(x); }},
+      {ExprOp::sinh, [](double x) { return std::sinh(x); }},
+      {ExprOp::cosh, [](double x) { return std::cosh(x); }},
+      {ExprOp::asinh, [](double x) { return std::asinh(x); }},
+      {ExprOp::acosh, [](double x) { return std::acosh(x); }},
+      {ExprOp::atanh, [](double x) { return std::atanh(x); }},
+      {ExprOp::expm1, [](double x) { return std::expm1(x); }},
+      {ExprOp::log1p, [](double x) { return std::log1p(x); }},
       {ExprOp::sign, [](double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }},
   };
   return list;

@@ -46,6 +46,9 @@ void parallel(const Context& context, std::int64_t count, std::int64_t grain, co
 // The strides with which an array of shape `from` is read over the broadcast shape `to`.
 [[nodiscard]] std::vector<std::int64_t> broadcast_strides(const Shape& from, const Shape& to);
 
+// Indices into an axis of `extent`, those below zero counted from its end. Throws Error(invalid_input) for one outside.
+[[nodiscard]] std::vector<std::int64_t> checked_indices(const Array& indices, std::int64_t extent);
+
 // One evaluation per kind; `outputs` gives the types.
 using Inputs = std::vector<ArrayRef>;
 [[nodiscard]] std::vector<Array> run(const Pointwise& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
@@ -60,5 +63,13 @@ using Inputs = std::vector<ArrayRef>;
 [[nodiscard]] Array run(const Slice& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Concat& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Expand& op, const Inputs& in, const TensorType& out, const Context& context);
+[[nodiscard]] Array run(const Convolution& op, const Inputs& in, const TensorType& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const Window& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
+[[nodiscard]] Array run(const Pad& op, const Inputs& in, const TensorType& out, const Context& context);
+[[nodiscard]] Array run(const Scan& op, const Inputs& in, const TensorType& out, const Context& context);
+[[nodiscard]] Array run(const Arg& op, const Inputs& in, const TensorType& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const TopK& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
+[[nodiscard]] Array run(const Scatter& op, const Inputs& in, const TensorType& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const Recurrent& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
 
 }  // namespace kiln::graph::interpreter

@@ -44,14 +44,8 @@ class Run {
     Inputs inputs;
     for (const ValueId id : node.inputs) inputs.push_back(read(id));
     try {
-      if (const auto* pointwise = std::get_if<Pointwise>(&node.op)) {
-        std::vector<TensorType> types;
-        for (const ValueId id : node.outputs) types.push_back(graph_.type(id));
-        std::vector<Array> results = interpreter::run(*pointwise, inputs, types, context_);
-        for (std::size_t i = 0; i < results.size(); ++i) set(node.outputs[i], std::move(results[i]));
-      } else {
-        set(node.outputs[0], single(node, inputs));
-      }
+      std::vector<Array> results = evaluate(node, inputs);
+      for (std::size_t i = 0; i < results.size(); ++i) set(node.outputs[i], std::move(results[i]));
     } catch (const Error& error) {
       throw Error(error.code(), "cannot evaluate node " + node.origin + ": " + error.what());
     }
@@ -72,14 +66,18 @@ class Run {
     return values_[index(id)];
   }
 
-  Array single(const Node& node, const Inputs& inputs) {
-    const TensorType& type = graph_.type(node.outputs[0]);
+  // A kind has either one output, or several that it makes together.
+  std::vector<Array> evaluate(const Node& node, const Inputs& inputs) {
+    std::vector<TensorType> types;
+    for (const ValueId id : node.outputs) types.push_back(graph_.type(id));
     return std::visit(
-        [&](const auto& op) -> Array {
-          if constexpr (std::is_same_v<std::decay_t<decltype(op)>, Pointwise>) {
-            throw Error(ErrorCode::internal, "cannot evaluate a pointwise node as a single one: it has its own path");
+        [&](const auto& op) -> std::vector<Array> {
+          if constexpr (requires { interpreter::run(op, inputs, types, context_); }) {
+            return interpreter::run(op, inputs, types, context_);
           } else {
-            return interpreter::run(op, inputs, type, context_);
+            std::vector<Array> one;
+            one.push_back(interpreter::run(op, inputs, types[0], context_));
+            return one;
           }
         },
         node.op);

@@ -32,6 +32,17 @@ T unary_float(ExprOp op, T x) {
     case ExprOp::floor: return std::floor(x);
     case ExprOp::ceil: return std::ceil(x);
     case ExprOp::round: return std::nearbyint(x);
+    case ExprOp::tan: return std::tan(x);
+    case ExprOp::asin: return std::asin(x);
+    case ExprOp::acos: return std::acos(x);
+    case ExprOp::atan: return std::atan(x);
+    case ExprOp::sinh: return std::sinh(x);
+    case ExprOp::cosh: return std::cosh(x);
+    case ExprOp::asinh: return std::asinh(x);
+    case ExprOp::acosh: return std::acosh(x);
+    case ExprOp::atanh: return std::atanh(x);
+    case ExprOp::expm1: return std::expm1(x);
+    case ExprOp::log1p: return std::log1p(x);
     default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on floats: it is not defined there");
   }
 }
@@ -42,6 +53,7 @@ std::int64_t unary_integer(ExprOp op, std::int64_t x) {
     case ExprOp::abs: return x < 0 ? static_cast<std::int64_t>(-static_cast<std::uint64_t>(x)) : x;
     case ExprOp::sign: return (x > 0) - (x < 0);
     case ExprOp::logical_not: return x == 0;
+    case ExprOp::bit_not: return ~x;
     case ExprOp::floor: case ExprOp::ceil: case ExprOp::round: return x;
     default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on integers: it is not defined there");
   }
@@ -65,6 +77,7 @@ T binary_float(ExprOp op, T a, T b) {
     case ExprOp::min: return (b < a || b != b) && a == a ? b : a;
     case ExprOp::max: return (b > a || b != b) && a == a ? b : a;
     case ExprOp::mod: return modulo_float(a, b);
+    case ExprOp::fmod: return std::fmod(a, b);
     default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on floats: it is not defined there");
   }
 }
@@ -93,6 +106,19 @@ std::int64_t power(std::int64_t base, std::int64_t exponent) {
   return static_cast<std::int64_t>(result);
 }
 
+std::int64_t remainder(std::int64_t a, std::int64_t b, bool is_unsigned) {
+  if (b == 0) throw Error(ErrorCode::invalid_input, "cannot divide an integer: the divisor is zero");
+  if (is_unsigned) return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) % static_cast<std::uint64_t>(b));
+  return b == -1 ? 0 : a % b;
+}
+
+// The carrier of a narrow unsigned type holds its bits with zeros above, so that one width serves all; the caller wraps.
+std::int64_t shift(ExprOp op, std::int64_t a, std::int64_t by) {
+  if (by < 0 || by > 63) return 0;
+  const auto bits = static_cast<std::uint64_t>(a);
+  return static_cast<std::int64_t>(op == ExprOp::shift_left ? bits << by : bits >> by);
+}
+
 std::int64_t binary_integer(ExprOp op, std::int64_t a, std::int64_t b, bool is_unsigned) {
   const auto u = static_cast<std::uint64_t>(a);
   const auto v = static_cast<std::uint64_t>(b);
@@ -103,15 +129,17 @@ std::int64_t binary_integer(ExprOp op, std::int64_t a, std::int64_t b, bool is_u
     case ExprOp::mul: return static_cast<std::int64_t>(u * v);
     case ExprOp::div: return divide(a, b, is_unsigned);
     case ExprOp::mod: return modulo(a, b, is_unsigned);
+    case ExprOp::fmod: return remainder(a, b, is_unsigned);
+    case ExprOp::shift_left: case ExprOp::shift_right: return shift(op, a, b);
     case ExprOp::pow: return power(a, b);
     case ExprOp::min: return less ? a : b;
     case ExprOp::max: return less ? b : a;
     case ExprOp::equal: return a == b;
     case ExprOp::less: return less;
     case ExprOp::less_equal: return less || a == b;
-    case ExprOp::logical_and: return a & b;
-    case ExprOp::logical_or: return a | b;
-    case ExprOp::logical_xor: return a ^ b;
+    case ExprOp::logical_and: case ExprOp::bit_and: return a & b;
+    case ExprOp::logical_or: case ExprOp::bit_or: return a | b;
+    case ExprOp::logical_xor: case ExprOp::bit_xor: return a ^ b;
     default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on integers: it is not defined there");
   }
 }

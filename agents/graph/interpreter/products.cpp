@@ -1,53 +1,22 @@
-// Matrix products and attention. Each sum runs over k in order in one accumulator of the carrier's type; only
-// independent columns are computed side by side, which is what the compiler vectorises.
+// Matrix products and attention.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "agents/graph/interpreter/array.h"
+#include "agents/graph/interpreter/product.h"
 
 namespace kiln::graph::interpreter {
 namespace {
 
-constexpr std::int64_t kColumns = 16;
-constexpr std::int64_t kRows = 4;
-
-// One matrix by strides: element (i, j) at base[i * rows + j * columns].
-template <class T>
-struct Matrix {
-  const T* base;
-  std::int64_t rows, columns;
-};
-
-template <class T>
-T multiply_add(T sum, T a, T b) {
-  if constexpr (std::is_integral_v<T>) {
-    return static_cast<T>(static_cast<std::uint64_t>(sum) + static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-  } else {
-    return sum + a * b;
-  }
-}
-
-// c[m, n] over the columns [begin, begin + kColumns) that exist; `panel` holds them packed, zeros beyond n.
+// c[m, n] over the columns of the panel that begins at `begin`.
 template <class T>
 void product_panel(const Matrix<T>& a, const Matrix<T>& b, T* c, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t begin) {
-  const std::int64_t width = std::min(kColumns, n - begin);
-  std::vector<T> panel(static_cast<std::size_t>(k * kColumns), T(0));
+  const std::int64_t width = std::min(kPanelColumns, n - begin);
+  std::vector<T> panel(static_cast<std::size_t>(k * kPanelColumns), T(0));
   for (std::int64_t p = 0; p < k; ++p)
-    for (std::int64_t j = 0; j < width; ++j) panel[static_cast<std::size_t>(p * kColumns + j)] = b.base[p * b.rows + (begin + j) * b.columns];
-  for (std::int64_t i = 0; i < m; i += kRows) {
-    T sums[kRows][kColumns] = {};
-    const T* row[kRows];
-    for (std::int64_t r = 0; r < kRows; ++r) row[r] = a.base + std::min(i + r, m - 1) * a.rows;
-    for (std::int64_t p = 0; p < k; ++p) {
-      const T* line = panel.data() + p * kColumns;
-      for (std::int64_t r = 0; r < kRows; ++r) {
-        const T factor = row[r][p * a.columns];
-        for (std::int64_t j = 0; j < kColumns; ++j) sums[r][j] = multiply_add(sums[r][j], factor, line[j]);
-      }
-    }
-    for (std::int64_t r = 0; r < std::min(kRows, m - i); ++r) std::copy_n(sums[r], width, c + (i + r) * n + begin);
-  }
+    for (std::int64_t j = 0; j < width; ++j) panel[static_cast<std::size_t>(p * kPanelColumns + j)] = b.base[p * b.rows + (begin + j) * b.columns];
+  multiply_panel(a, panel.data(), c + begin, n, m, width, k);
 }
 
 Shape leading(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
@@ -132,7 +101,7 @@ Array run(const MatMul& op, const Inputs& in, const TensorType& out, const Conte
   const std::int64_t m = out.shape[out.shape.size() - 2];
   const std::int64_t n = out.shape.back();
   const std::int64_t k = a_shape[a_shape.size() - (op.transpose_a ? 2 : 1)];
-  const std::int64_t panels = (n + kColumns - 1) / kColumns;
+  const std::int64_t panels = (n + kPanelColumns - 1) / kPanelColumns;
   return std::visit(
       [&](const auto& a) {
         using Vector = std::decay_t<decltype(a)>;
@@ -144,7 +113,7 @@ Array run(const MatMul& op, const Inputs& in, const TensorType& out, const Conte
             const auto s = static_cast<std::size_t>(task / panels);
             const Matrix<T> left{a.data() + a_at[s], op.transpose_a ? 1 : k, op.transpose_a ? m : 1};
             const Matrix<T> right{b.data() + b_at[s], op.transpose_b ? 1 : n, op.transpose_b ? k : 1};
-            product_panel(left, right, c.data() + static_cast<std::int64_t>(s) * m * n, m, n, k, task % panels * kColumns);
+            product_panel(left, right, c.data() + static_cast<std::int64_t>(s) * m * n, m, n, k, task % panels * kPanelColumns);
           }
         });
         round_to(out.dtype, context.arithmetic, c.data(), c.size());

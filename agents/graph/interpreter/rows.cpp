@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "agents/graph/interpreter/array.h"
+#include "agents/graph/interpreter/monoid.h"
 
 namespace kiln::graph::interpreter {
 namespace {
@@ -25,39 +26,6 @@ Rows rows_over(const Shape& shape, const std::vector<bool>& reduced) {
   return {offsets(inner_shape, inner_strides), offsets(outer_shape, outer_strides)};
 }
 
-template <class T>
-T initial(Monoid monoid) {
-  using Limit = std::numeric_limits<T>;
-  switch (monoid) {
-    case Monoid::max: return Limit::has_infinity ? -Limit::infinity() : Limit::lowest();
-    case Monoid::min: return Limit::has_infinity ? Limit::infinity() : Limit::max();
-    case Monoid::prod: return 1;
-    default: return 0;
-  }
-}
-
-// A NaN wins in max and min, as in NumPy, so that it cannot hide.
-template <class T>
-T combine(Monoid monoid, T a, T b) {
-  switch (monoid) {
-    case Monoid::max: return (b > a || b != b) ? b : a;
-    case Monoid::min: return (b < a || b != b) ? b : a;
-    case Monoid::prod:
-      if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
-      return a * b;
-    default:
-      if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-      return a + b;
-  }
-}
-
-template <class T>
-T finish(Monoid monoid, T value, std::size_t count) {
-  if (monoid != Monoid::mean) return value;
-  if constexpr (std::is_integral_v<T>) return count == 0 ? 0 : value / static_cast<T>(count);
-  return value / static_cast<T>(count);
-}
-
 std::vector<bool> from_axis(const Shape& shape, std::int32_t axis) {
   std::vector<bool> reduced(shape.size(), false);
   for (std::size_t d = static_cast<std::size_t>(axis); d < shape.size(); ++d) reduced[d] = true;
@@ -74,6 +42,25 @@ void softmax_row(const std::vector<T>& x, std::vector<T>& y, const Rows& rows, s
   for (const std::int64_t i : rows.within) y[at(i)] = log ? (x[at(i)] - top) - std::log(sum) : std::exp(x[at(i)] - top) / sum;
 }
 
+// The maximum is taken out before the exponentials, unless it is infinite, when nothing else counts.
+template <class T>
+T log_sum_exp(const std::vector<T>& x, const Rows& rows, std::int64_t start) {
+  T top = initial<T>(Monoid::max), sum = 0;
+  for (const std::int64_t i : rows.within) top = combine(Monoid::max, top, x[static_cast<std::size_t>(start + i)]);
+  const T shift = std::fabs(top) < std::numeric_limits<T>::infinity() ? top : T(0);
+  for (const std::int64_t i : rows.within) sum += std::exp(x[static_cast<std::size_t>(start + i)] - shift);
+  return std::log(sum) + shift;
+}
+
+template <class T>
+T reduce_row(const Reduce& op, const std::vector<T>& x, const Rows& rows, std::int64_t start) {
+  if constexpr (std::is_floating_point_v<T>)
+    if (op.monoid == Monoid::log_sum_exp) return log_sum_exp(x, rows, start);
+  T value = initial<T>(op.monoid);
+  for (const std::int64_t i : rows.within) value = combine(op.monoid, value, x[static_cast<std::size_t>(start + i)]);
+  return finish(op.monoid, value, rows.within.size());
+}
+
 }  // namespace
 
 Array run(const Reduce& op, const Inputs& in, const TensorType& out, const Context& context) {
@@ -85,11 +72,7 @@ Array run(const Reduce& op, const Inputs& in, const TensorType& out, const Conte
         using T = typename std::decay_t<decltype(x)>::value_type;
         std::vector<T> y(rows.starts.size());
         parallel(context, static_cast<std::int64_t>(y.size()), 256, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t r = begin; r < end; ++r) {
-            T value = initial<T>(op.monoid);
-            for (const std::int64_t i : rows.within) value = combine(op.monoid, value, x[static_cast<std::size_t>(rows.starts[static_cast<std::size_t>(r)] + i)]);
-            y[static_cast<std::size_t>(r)] = finish(op.monoid, value, rows.within.size());
-          }
+          for (std::int64_t r = begin; r < end; ++r) y[static_cast<std::size_t>(r)] = reduce_row(op, x, rows, rows.starts[static_cast<std::size_t>(r)]);
         });
         round_to(out.dtype, context.arithmetic, y.data(), y.size());
         return Array{out, std::move(y)};
@@ -135,7 +118,7 @@ Array run(const LayerNorm& op, const Inputs& in, const TensorType& out, const Co
               const std::int64_t start = rows.starts[static_cast<std::size_t>(r)];
               T sum = 0;
               for (const std::int64_t i : rows.within) sum += x[static_cast<std::size_t>(start + i)];
-              const T mean = sum / count;
+              const T mean = op.centred ? sum / count : T(0);
               T squares = 0;
               for (const std::int64_t i : rows.within) {
                 const T d = x[static_cast<std::size_t>(start + i)] - mean;

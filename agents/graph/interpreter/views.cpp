@@ -31,6 +31,8 @@ Around around(const Shape& shape, std::int32_t axis) {
   return out;
 }
 
+}  // namespace
+
 std::vector<std::int64_t> checked_indices(const Array& indices, std::int64_t extent) {
   std::vector<std::int64_t> out = indices.as<std::int64_t>();
   for (std::int64_t& index : out) {
@@ -40,8 +42,6 @@ std::vector<std::int64_t> checked_indices(const Array& indices, std::int64_t ext
   }
   return out;
 }
-
-}  // namespace
 
 Array run(const Reshape&, const Inputs& in, const TensorType& out, const Context&) { return {out, in[0]->elements}; }
 

@@ -12,11 +12,24 @@ using Outputs = std::vector<ValueId>;
 template <ExprOp op>
 Outputs unary(const Call& call) { return {call.apply(op, call.in(0))}; }
 
-template <ExprOp op>
-Outputs binary(const Call& call) { return {call.apply(op, call.in(0), call.in(1))}; }
+// The right operand. Before operator set 7 it broadcast by attributes, from dimension `axis` of the left one on.
+ValueId right(const Call& call) {
+  const ValueId b = call.in(1);
+  const Shape& whole = call.type(call.in(0)).shape;
+  if (call.state.opset >= 7 || call.get_int("broadcast", 0) == 0) return b;
+  Shape shape = call.type(b).shape;
+  const std::int64_t last = static_cast<std::int64_t>(whole.size()) - static_cast<std::int64_t>(shape.size());
+  const std::int64_t axis = call.get_int("axis", last);
+  if (axis < 0 || axis > last) malformed("its axis leaves no room for its second input");
+  shape.insert(shape.end(), static_cast<std::size_t>(last - axis), 1);
+  return call.reshape(b, shape);
+}
 
 template <ExprOp op>
-Outputs swapped(const Call& call) { return {call.apply(op, call.in(1), call.in(0))}; }
+Outputs binary(const Call& call) { return {call.apply(op, call.in(0), right(call))}; }
+
+template <ExprOp op>
+Outputs swapped(const Call& call) { return {call.apply(op, right(call), call.in(0))}; }
 
 template <ExprOp op>
 Outputs variadic(const Call& call) {
@@ -32,7 +45,7 @@ Outputs mean(const Call& call) {
 
 // The result has the base's type, whatever the exponent's.
 Outputs pow(const Call& call) {
-  const ValueId base = call.in(0), exponent = call.in(1);
+  const ValueId base = call.in(0), exponent = right(call);
   const DType type = call.type(base).dtype, other = call.type(exponent).dtype;
   if (type == other) return {call.apply(ExprOp::pow, base, exponent)};
   if (is_float(type)) return {call.apply(ExprOp::pow, base, call.cast(exponent, type))};
@@ -41,17 +54,24 @@ Outputs pow(const Call& call) {
 }
 
 Outputs mod(const Call& call) {
-  if (call.get_int("fmod", 0) != 0) refuse("its attribute fmod asks for the C remainder");
-  return binary<ExprOp::mod>(call);
+  return call.get_int("fmod", 0) != 0 ? binary<ExprOp::fmod>(call) : binary<ExprOp::mod>(call);
 }
 
-Outputs relu(const Call& call) { return {call.apply(ExprOp::max, call.in(0), call.scalar(0, call.type(call.in(0)).dtype))}; }
+Outputs bit_shift(const Call& call) {
+  const std::string direction = call.get_text("direction", "");
+  if (direction == "LEFT") return binary<ExprOp::shift_left>(call);
+  if (direction == "RIGHT") return binary<ExprOp::shift_right>(call);
+  malformed("its direction is neither LEFT nor RIGHT");
+}
 
-Outputs leaky_relu(const Call& call) {
+Outputs is_inf(const Call& call) {
   const ValueId x = call.in(0);
-  const DType type = call.type(x).dtype;
-  const ValueId small = call.apply(ExprOp::mul, x, call.scalar(call.get_float("alpha", 0.01f), type));
-  return {call.apply(ExprOp::select, call.apply(ExprOp::less, x, call.scalar(0, type)), small, x)};
+  const double infinity = std::numeric_limits<double>::infinity();
+  const bool positive = call.get_int("detect_positive", 1) != 0, negative = call.get_int("detect_negative", 1) != 0;
+  const ValueId above = call.apply(ExprOp::equal, x, call.scalar(positive ? infinity : -infinity, call.type(x).dtype));
+  if (positive != negative) return {above};
+  if (positive) return {call.apply(ExprOp::equal, call.apply(ExprOp::abs, x), call.scalar(infinity, call.type(x).dtype))};
+  return {call.apply(ExprOp::logical_and, above, call.scalar(0, DType::boolean))};
 }
 
 Outputs is_nan(const Call& call) { return {call.apply(ExprOp::logical_not, call.apply(ExprOp::equal, call.in(0), call.in(0)))}; }
@@ -68,28 +88,6 @@ Outputs clip(const Call& call) {
   if (call.has(1)) x = call.apply(ExprOp::max, x, call.in(1));
   if (call.has(2)) x = call.apply(ExprOp::min, x, call.in(2));
   return {x};
-}
-
-// Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016: x Phi(x), or its approximation by tanh.
-Outputs gelu(const Call& call) {
-  const ValueId input = call.in(0);
-  const DType type = call.type(input).dtype;
-  const std::string form = call.get_text("approximate", "none");
-  if (form != "none" && form != "tanh") refuse("its approximation '" + form + "' is unknown");
-  Expr e;
-  const auto x = e.operand(0, type);
-  const auto c = [&](double value) { return e.constant(value, type); };
-  std::int32_t inner = -1;
-  if (form == "none") {
-    inner = e.apply(ExprOp::erf, e.apply(ExprOp::mul, x, c(std::sqrt(0.5))));
-  } else {
-    const auto cube = e.apply(ExprOp::mul, e.apply(ExprOp::mul, x, x), x);
-    const auto sum = e.apply(ExprOp::add, x, e.apply(ExprOp::mul, c(0.044715), cube));
-    inner = e.apply(ExprOp::tanh, e.apply(ExprOp::mul, c(std::sqrt(2 / 3.14159265358979323846)), sum));
-  }
-  const auto half = e.apply(ExprOp::mul, c(0.5), x);
-  e.results = {e.apply(ExprOp::mul, half, e.apply(ExprOp::add, c(1), inner))};
-  return {call.add(Pointwise{std::move(e)}, {input})};
 }
 
 Outputs cast(const Call& call) {
@@ -113,8 +111,14 @@ std::vector<OperatorRow> math_operators() {
           {"Equal", binary<ExprOp::equal>}, {"Less", binary<ExprOp::less>}, {"LessOrEqual", binary<ExprOp::less_equal>},
           {"Greater", swapped<ExprOp::less>}, {"GreaterOrEqual", swapped<ExprOp::less_equal>}, {"And", binary<ExprOp::logical_and>},
           {"Or", binary<ExprOp::logical_or>}, {"Xor", binary<ExprOp::logical_xor>}, {"Min", variadic<ExprOp::min>},
-          {"Max", variadic<ExprOp::max>}, {"Sum", variadic<ExprOp::add>}, {"Mean", mean}, {"Relu", relu}, {"LeakyRelu", leaky_relu},
-          {"IsNaN", is_nan}, {"Clip", clip}, {"Gelu", gelu}, {"Cast", cast}, {"CastLike", cast_like}, {"Where", where}};
+          {"Max", variadic<ExprOp::max>}, {"Sum", variadic<ExprOp::add>}, {"Mean", mean},
+          {"IsNaN", is_nan}, {"IsInf", is_inf}, {"BitShift", bit_shift}, {"BitwiseAnd", binary<ExprOp::bit_and>},
+          {"BitwiseOr", binary<ExprOp::bit_or>}, {"BitwiseXor", binary<ExprOp::bit_xor>},
+          {"BitwiseNot", unary<ExprOp::bit_not>}, {"Tan", unary<ExprOp::tan>}, {"Asin", unary<ExprOp::asin>},
+          {"Acos", unary<ExprOp::acos>}, {"Atan", unary<ExprOp::atan>}, {"Sinh", unary<ExprOp::sinh>},
+          {"Cosh", unary<ExprOp::cosh>}, {"Asinh", unary<ExprOp::asinh>}, {"Acosh", unary<ExprOp::acosh>},
+          {"Atanh", unary<ExprOp::atanh>},
+          {"Clip", clip}, {"Cast", cast}, {"CastLike", cast_like}, {"Where", where}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -6,18 +6,7 @@ namespace {
 
 using Outputs = std::vector<ValueId>;
 
-// A vector on the left is a row, on the right a column; the added dimension leaves the result again.
-Outputs matmul(const Call& call) {
-  ValueId a = call.in(0), b = call.in(1);
-  const bool row = call.type(a).shape.size() == 1, column = call.type(b).shape.size() == 1;
-  if (row) a = call.reshape(a, {1, call.type(a).shape[0]});
-  if (column) b = call.reshape(b, {call.type(b).shape[0], 1});
-  const ValueId product = call.add(MatMul{false, false}, {a, b});
-  Shape shape = call.type(product).shape;
-  if (column) shape.pop_back();
-  if (row) shape.erase(shape.end() - (column ? 1 : 2));
-  return {call.reshape(product, shape)};
-}
+Outputs matmul(const Call& call) { return {matrix_product(call, call.in(0), call.in(1))}; }
 
 ValueId scaled(const Call& call, ValueId x, double factor) {
   return factor == 1 ? x : call.apply(ExprOp::mul, x, call.scalar(factor, call.type(x).dtype));
@@ -35,6 +24,17 @@ Outputs gemm(const Call& call) {
 }
 
 }  // namespace
+
+ValueId matrix_product(const Call& call, ValueId a, ValueId b) {
+  const bool row = call.type(a).shape.size() == 1, column = call.type(b).shape.size() == 1;
+  if (row) a = call.reshape(a, {1, call.type(a).shape[0]});
+  if (column) b = call.reshape(b, {call.type(b).shape[0], 1});
+  const ValueId product = call.add(MatMul{false, false}, {a, b});
+  Shape shape = call.type(product).shape;
+  if (column) shape.pop_back();
+  if (row) shape.erase(shape.end() - (column ? 1 : 2));
+  return call.reshape(product, shape);
+}
 
 std::vector<OperatorRow> product_operators() { return {{"MatMul", matmul}, {"Gemm", gemm}}; }
 

@@ -1,4 +1,4 @@
-// Reductions, softmax and layer normalisation.
+// Reductions and softmax.
 #include <numeric>
 
 #include "agents/graph/onnx/lowering.h"
@@ -55,34 +55,15 @@ Outputs softmax(const Call& call) {
   return {call.reshape(call.add(Softmax{1, log}, {flat}), shape)};
 }
 
-bool wants(const Call& call, int output) { return call.node.output_size() > output && !call.node.output(output).empty(); }
-
-Outputs layer_norm(const Call& call) {
-  const ValueId x = call.in(0);
-  const DType type = call.type(x).dtype;
-  const std::size_t rank = call.type(x).shape.size();
-  const std::int32_t axis = call.axis(call.get_int("axis", -1), rank);
-  const double epsilon = call.get_float("epsilon", 1e-5f);
-  std::vector<ValueId> inputs = {x, call.in(1)};
-  if (call.has(2)) inputs.push_back(call.in(2));
-  Outputs out = {call.add(LayerNorm{axis, epsilon}, inputs)};
-  if (!wants(call, 1) && !wants(call, 2)) return out;
-  std::vector<std::int32_t> axes(rank - static_cast<std::size_t>(axis));
-  std::iota(axes.begin(), axes.end(), axis);
-  const ValueId mean = call.add(Reduce{Monoid::mean, axes, true}, {x});
-  const ValueId centred = call.apply(ExprOp::sub, x, mean);
-  const ValueId variance = call.add(Reduce{Monoid::mean, axes, true}, {call.apply(ExprOp::mul, centred, centred)});
-  out.push_back(mean);
-  out.push_back(call.apply(ExprOp::rsqrt, call.apply(ExprOp::add, variance, call.scalar(epsilon, type))));
-  return out;
-}
+Outputs reduce_log_sum(const Call& call) { return {call.apply(ExprOp::log, reduce_value(call, Monoid::sum, call.in(0), 18))}; }
 
 }  // namespace
 
 std::vector<OperatorRow> reduce_operators() {
   return {{"ReduceSum", reduce<Monoid::sum, 13>}, {"ReduceMean", reduce<Monoid::mean, 18>}, {"ReduceMax", reduce<Monoid::max, 18>},
           {"ReduceMin", reduce<Monoid::min, 18>}, {"ReduceProd", reduce<Monoid::prod, 18>}, {"ReduceL2", reduce_l2}, {"ReduceL1", reduce_l1},
-          {"ReduceSumSquare", reduce_sum_square}, {"Softmax", softmax<false>}, {"LogSoftmax", softmax<true>}, {"LayerNormalization", layer_norm}};
+          {"ReduceSumSquare", reduce_sum_square}, {"Softmax", softmax<false>}, {"LogSoftmax", softmax<true>},
+          {"ReduceLogSum", reduce_log_sum}, {"ReduceLogSumExp", reduce<Monoid::log_sum_exp, 18>}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -183,11 +183,40 @@ Outputs split(const Call& call) {
   return out;
 }
 
+std::int64_t block_size(const Call& call) {
+  const std::int64_t block = call.get_int("blocksize", 0);
+  if (block < 1 || block > INT32_MAX || call.type(call.in(0)).shape.size() != 4) malformed("its blocksize is not positive, or its input is no image");
+  return block;
+}
+
+// Channels to the pixels of blocks; the block's rows and columns stand before (DCR) or after (CRD) the channels.
+Outputs depth_to_space(const Call& call) {
+  const std::int64_t b = block_size(call);
+  const Shape s = call.type(call.in(0)).shape;
+  const std::string mode = call.get_text("mode", "DCR");
+  if (s[1] % b != 0 || s[1] / b % b != 0) malformed("its blocks do not divide its channels");
+  const std::int64_t c = s[1] / b / b;
+  const bool crd = mode == "CRD";
+  if (!crd && mode != "DCR") malformed("its mode '" + mode + "' is unknown");
+  const ValueId apart = call.reshape(call.in(0), crd ? Shape{s[0], c, b, b, s[2], s[3]} : Shape{s[0], b, b, c, s[2], s[3]});
+  const ValueId moved = call.transpose(apart, crd ? std::vector<std::int32_t>{0, 1, 4, 2, 5, 3} : std::vector<std::int32_t>{0, 3, 4, 1, 5, 2});
+  return {call.reshape(moved, {s[0], c, s[2] * b, s[3] * b})};
+}
+
+Outputs space_to_depth(const Call& call) {
+  const std::int64_t b = block_size(call);
+  const Shape s = call.type(call.in(0)).shape;
+  if (s[2] % b != 0 || s[3] % b != 0) malformed("its blocks do not divide its image");
+  const ValueId apart = call.reshape(call.in(0), {s[0], s[1], s[2] / b, b, s[3] / b, b});
+  return {call.reshape(call.transpose(apart, {0, 3, 5, 1, 2, 4}), {s[0], s[1] * b * b, s[2] / b, s[3] / b})};
+}
+
 }  // namespace
 
 std::vector<OperatorRow> shape_operators() {
   return {{"Identity", identity}, {"Reshape", reshape}, {"Flatten", flatten}, {"Transpose", transpose}, {"Squeeze", squeeze},
-          {"Unsqueeze", unsqueeze}, {"Expand", expand}, {"Concat", concat}, {"Gather", gather}, {"Slice", slice}, {"Split", split}};
+          {"Unsqueeze", unsqueeze}, {"Expand", expand}, {"Concat", concat}, {"Gather", gather}, {"Slice", slice}, {"Split", split},
+          {"DepthToSpace", depth_to_space}, {"SpaceToDepth", space_to_depth}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -102,6 +102,7 @@ Outputs trilu(const Call& call) {
 // The inference form: nothing is dropped, and the mask is all true.
 Outputs dropout(const Call& call) {
   const ValueId x = call.in(0);
+  if (call.state.opset < 7 && call.get_int("is_test", 0) == 0) refuse("it is in training mode (is_test = 0)");
   if (call.state.opset >= 12 && call.has(2) && call.constant_scalar(2) != 0) refuse("it is in training mode");
   if (call.node.output_size() < 2 || call.node.output(1).empty()) return {x};
   const ValueId yes = call.scalar(1, call.state.opset >= 10 ? DType::boolean : call.type(x).dtype);

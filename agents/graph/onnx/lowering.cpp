@@ -1,5 +1,7 @@
 #include "agents/graph/onnx/lowering.h"
 
+#include <algorithm>
+
 #include "agents/graph/rewrite/fold_constants.h"
 
 namespace kiln::graph::onnx {
@@ -55,6 +57,32 @@ ValueId Call::scalar(double value, DType dtype) const {
   return state.graph.add_constant("c" + std::to_string(state.graph.values.size()), std::move(tensor));
 }
 
+ValueId Call::constant(Tensor tensor) const {
+  return state.graph.add_constant("c" + std::to_string(state.graph.values.size()), std::move(tensor));
+}
+
+ValueId Call::ints(const std::vector<std::int64_t>& values, Shape shape) const {
+  Tensor tensor = Tensor::zeros({DType::i64, std::move(shape)});
+  std::copy(values.begin(), values.end(), tensor.as<std::int64_t>().begin());
+  return constant(std::move(tensor));
+}
+
+ValueId Call::zeros(TensorType wanted) const { return expand(scalar(0, wanted.dtype), std::move(wanted.shape)); }
+
+ValueId Call::reduce(Monoid monoid, ValueId a, std::vector<std::int32_t> axes, bool keep_dims) const {
+  return axes.empty() ? a : add(Reduce{monoid, std::move(axes), keep_dims}, {a});
+}
+
+ValueId Call::expand(ValueId a, Shape shape) const {
+  return type(a).shape == shape ? a : add(Expand{std::move(shape)}, {a});
+}
+
+ValueId Call::per_channel(ValueId a, std::size_t rank) const {
+  Shape shape(rank - 1, 1);
+  shape[0] = element_count(type(a).shape);
+  return reshape(a, shape);
+}
+
 ValueId Call::reshape(ValueId a, Shape shape) const {
   return type(a).shape == shape ? a : add(Reshape{std::move(shape)}, {a});
 }
@@ -95,6 +123,16 @@ std::optional<std::vector<std::int64_t>> Call::get_ints(std::string_view name) c
   return std::vector<std::int64_t>(item->ints().begin(), item->ints().end());
 }
 
+std::vector<double> Call::get_floats(std::string_view name) const {
+  const auto* item = attribute(name, ::onnx::AttributeProto::FLOATS);
+  return item == nullptr ? std::vector<double>{} : std::vector<double>(item->floats().begin(), item->floats().end());
+}
+
+std::vector<std::string> Call::get_texts(std::string_view name) const {
+  const auto* item = attribute(name, ::onnx::AttributeProto::STRINGS);
+  return item == nullptr ? std::vector<std::string>{} : std::vector<std::string>(item->strings().begin(), item->strings().end());
+}
+
 std::vector<std::int64_t> Call::constant_ints(std::size_t i) const {
   const ValueId id = in(i);
   if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
@@ -122,6 +160,15 @@ double Call::constant_scalar(std::size_t i) const {
   if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and must be constant here");
   if (element_count(type(id).shape) != 1) malformed("its input " + std::to_string(i) + " is not one value");
   return load_double(type(id).dtype, state.graph.constants[static_cast<std::size_t>(id)]->bytes.data(), 0);
+}
+
+std::vector<double> Call::constant_doubles(std::size_t i) const {
+  const ValueId id = in(i);
+  if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
+  std::vector<double> out(static_cast<std::size_t>(element_count(type(id).shape)));
+  const std::byte* bytes = state.graph.constants[static_cast<std::size_t>(id)]->bytes.data();
+  for (std::size_t e = 0; e < out.size(); ++e) out[e] = load_double(type(id).dtype, bytes, static_cast<std::int64_t>(e));
+  return out;
 }
 
 std::optional<std::vector<std::int64_t>> Call::ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const {

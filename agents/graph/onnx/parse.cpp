@@ -17,8 +17,9 @@ void check_opsets(const ::onnx::ModelProto& model, const std::string& file) {
   if (model.opset_import_size() == 0) fail(ErrorCode::invalid_input, file, "it names no operator set");
   for (const auto& opset : model.opset_import()) {
     const bool main = opset.domain().empty() || opset.domain() == "ai.onnx";
-    if (main && (opset.version() < 7 || opset.version() > 25))
-      fail(ErrorCode::unsupported, file, "operator set " + std::to_string(opset.version()) + " is outside 7 to 25", "convert the model to operator set 17");
+    if (main && (opset.version() < 6 || opset.version() > 26))
+      fail(ErrorCode::unsupported, file, "operator set " + std::to_string(opset.version()) + " is outside 6 to 26",
+           "convert the model to operator set 17");
   }
 }
 

@@ -5,7 +5,11 @@ namespace kiln::graph::onnx {
 LowerFunction find_operator(const std::string& domain, const std::string& type) {
   static const auto table = [] {
     std::unordered_map<std::string, LowerFunction> rows;
-    for (const auto& family : {math_operators(), shape_operators(), tensor_operators(), reduce_operators(), product_operators()})
+    for (const auto& family : {math_operators(), activation_operators(), shape_operators(), tensor_operators(),
+                               reduce_operators(), product_operators(), normalisation_operators(),
+                               convolution_operators(), pool_operators(), order_operators(), index_operators(),
+                               loss_operators(), quantise_operators(), recurrent_operators(),
+                               resize_operators(), einsum_operators()})
       for (const OperatorRow& row : family) rows.emplace(row.type, row.lower);
     return rows;
   }();

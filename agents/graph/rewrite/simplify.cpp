@@ -23,11 +23,16 @@ void clean(Graph& graph, int& views, int& merged, int& dead) {
 void simplify(Graph& graph, std::vector<std::string>& log) {
   int views = 0, merged = 0, dead = 0;
   clean(graph, views, merged, dead);
-  (void)recognise_layer_norm(graph, log);  // twice: scale, then bias
+  (void)recognise_layer_norm(graph, log);
+  (void)recognise_group_norm(graph, log);
   (void)recognise_softmax(graph, log);
-  (void)recognise_gelu(graph, log);
+  (void)recognise_log_sum_exp(graph, log);
+  (void)recognise_activation(graph, log);
+  (void)recognise_scan(graph, log);
+  (void)recognise_rotary(graph, log);
   clean(graph, views, merged, dead);
   (void)recognise_attention(graph, log);
+  (void)recognise_shared_heads(graph, log);
   clean(graph, views, merged, dead);
   const auto note = [&](const char* name, int count) { if (count > 0) log.push_back(name + (": " + std::to_string(count) + " nodes")); };
   note("fold_views", views);

@@ -17,11 +17,10 @@ const Node* Sweep::maker(ValueId id) const {
   return index >= maker_.size() || maker_[index] < 0 ? nullptr : &graph.nodes[static_cast<std::size_t>(maker_[index])];
 }
 
-std::optional<ExprOp> Sweep::single(ValueId id) const {
-  const auto* pointwise = made_by<Pointwise>(id);
-  if (pointwise == nullptr || pointwise->expr.results.size() != 1) return std::nullopt;
-  const auto& nodes = pointwise->expr.nodes;
-  const auto root = static_cast<std::size_t>(pointwise->expr.results[0]);
+std::optional<ExprOp> single_of(const Pointwise& pointwise) {
+  if (pointwise.expr.results.size() != 1) return std::nullopt;
+  const auto& nodes = pointwise.expr.nodes;
+  const auto root = static_cast<std::size_t>(pointwise.expr.results[0]);
   if (root + 1 != nodes.size()) return std::nullopt;
   std::int32_t next = 0;
   for (int i = 0; i < arity(nodes[root].op); ++i) {
@@ -29,6 +28,11 @@ std::optional<ExprOp> Sweep::single(ValueId id) const {
     if (argument.op != ExprOp::operand || argument.operand != next++) return std::nullopt;
   }
   return nodes[root].op;
+}
+
+std::optional<ExprOp> Sweep::single(ValueId id) const {
+  const auto* pointwise = made_by<Pointwise>(id);
+  return pointwise == nullptr ? std::nullopt : single_of(*pointwise);
 }
 
 std::vector<ValueId> Sweep::operands(ValueId id, ExprOp op) const {
@@ -41,12 +45,39 @@ std::optional<double> Sweep::scalar(ValueId id) const {
   return load_double(graph.type(id).dtype, constant->bytes.data(), 0);
 }
 
-ValueId Sweep::add(Op op, std::vector<ValueId> inputs, std::string origin) {
-  const ValueId id = graph.add_node(std::move(op), std::move(inputs), std::move(origin))[0];
+// Room for a new value; sweep() adds the uses of what it replaces.
+ValueId Sweep::grow(ValueId id) {
   maker_.resize(graph.values.size(), -1);
-  uses_.resize(graph.values.size(), 0);  // sweep() adds the uses of what it replaces
+  uses_.resize(graph.values.size(), 0);
+  return id;
+}
+
+ValueId Sweep::add(Op op, std::vector<ValueId> inputs, std::string origin) {
+  const ValueId id = grow(graph.add_node(std::move(op), std::move(inputs), std::move(origin))[0]);
   maker_[static_cast<std::size_t>(id)] = static_cast<std::int32_t>(graph.nodes.size() - 1);
   return id;
+}
+
+ValueId Sweep::add_scalar(double value, DType type) {
+  Tensor tensor = Tensor::zeros({type, {}});
+  store_double(type, tensor.bytes.data(), 0, value);
+  return grow(graph.add_constant("c" + std::to_string(graph.values.size()), std::move(tensor)));
+}
+
+ValueId Sweep::reshaped_constant(ValueId id, Shape shape) {
+  const std::optional<Constant> bytes = graph.constants[static_cast<std::size_t>(id)];
+  const ValueId out = graph.add_value("c" + std::to_string(graph.values.size()), {graph.type(id).dtype, std::move(shape)});
+  graph.constants.back() = bytes;
+  return grow(out);
+}
+
+bool Sweep::all_equal(ValueId id, double value) const {
+  const auto& constant = graph.constants[static_cast<std::size_t>(id)];
+  if (!constant) return false;
+  const TensorType& type = graph.type(id);
+  for (std::int64_t i = 0; i < element_count(type.shape); ++i)
+    if (load_double(type.dtype, constant->bytes.data(), i) != value) return false;
+  return true;
 }
 
 int sweep(Graph& graph, const Rule& rule) {

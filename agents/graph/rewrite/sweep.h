@@ -10,6 +10,9 @@
 
 namespace kiln::graph::rewrite {
 
+// The operation when the expression is one operation over its operands in order.
+[[nodiscard]] std::optional<ExprOp> single_of(const Pointwise& pointwise);
+
 // What a rule sees: the nodes that the pass has written so far, which hold everything the current node depends on.
 class Sweep {
  public:
@@ -29,10 +32,14 @@ class Sweep {
   [[nodiscard]] std::optional<double> scalar(ValueId id) const;  // the value of a one-element constant
   [[nodiscard]] int uses(ValueId id) const { return uses_[static_cast<std::size_t>(id)]; }  // before the pass
   ValueId add(Op op, std::vector<ValueId> inputs, std::string origin);
+  ValueId add_scalar(double value, DType type);            // a constant of no dimensions
+  ValueId reshaped_constant(ValueId id, Shape shape);      // the same bytes under another shape
+  [[nodiscard]] bool all_equal(ValueId id, double value) const;  // whether a constant holds nothing but `value`
 
   Graph& graph;
 
  private:
+  ValueId grow(ValueId id);
   friend int sweep(Graph&, const std::function<std::optional<ValueId>(Sweep&, const Node&)>&);
   std::vector<std::int32_t> maker_;
   std::vector<int> uses_;

@@ -1,0 +1,247 @@
+// The recognised norms, activations, scans, rotary embeddings and shared heads: each against the graph as it was written.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "tests/graph/proof.h"
+
+using namespace kiln;
+using namespace kiln::graph;
+using namespace kiln::graph::test;
+
+namespace {
+
+ValueId c(Graph& g, double value) { return scalar(g, static_cast<float>(value)); }
+
+ValueId select(Graph& g, ValueId condition, ValueId yes, ValueId no) {
+  Expr e;
+  e.results = {e.apply(ExprOp::select, e.operand(0, DType::boolean), e.operand(1, DType::f32), e.operand(2, DType::f32))};
+  return g.add_node(Pointwise{e}, {condition, yes, no}, "where")[0];
+}
+
+ValueId reduce(Graph& g, Monoid monoid, ValueId x, std::int32_t axis) { return g.add_node(Reduce{monoid, {axis}, true}, {x}, "reduce")[0]; }
+
+// As Hugging Face's Llama writes it: x * rsqrt(mean(x^2) + eps), then the weight.
+Graph rms_norm(int spelling) {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {5, 16}});
+  const ValueId square = spelling == 0 ? apply(g, ExprOp::mul, x, x) : apply(g, ExprOp::pow, x, c(g, 2));
+  const ValueId root = apply(g, ExprOp::sqrt, apply(g, ExprOp::add, reduce(g, Monoid::mean, square, 1), c(g, 1e-6)));
+  ValueId y = -1;
+  if (spelling == 0) y = apply(g, ExprOp::div, x, root);
+  if (spelling == 1) y = apply(g, ExprOp::mul, x, apply(g, ExprOp::reciprocal, root));
+  if (spelling == 2) y = apply(g, ExprOp::mul, x, apply(g, ExprOp::div, c(g, 1), root));
+  g.outputs = {apply(g, ExprOp::mul, g.add_constant("weight", random_floats({16}, 8)), y)};
+  return g;
+}
+
+// PyTorch's export of nn.GroupNorm(groups, channels).
+Graph group_norm(std::int64_t groups, bool affine_inside) {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {2, 6, 3, 4}});
+  const ValueId rows = g.add_node(Reshape{{2, groups, 6 / groups * 12}}, {x}, "reshape")[0];
+  const auto along = [&](float value) { return g.add_constant("p", floats({groups, 1}, std::vector<float>(static_cast<std::size_t>(groups), value))); };
+  const ValueId scale = affine_inside ? g.add_constant("s", random_floats({groups, 1}, 5)) : along(1);
+  const ValueId norm = g.add_node(LayerNorm{2, 1e-5}, {rows, scale, along(0)}, "instance")[0];
+  const ValueId back = g.add_node(Reshape{{2, 6, 3, 4}}, {norm}, "back")[0];
+  const ValueId scaled = apply(g, ExprOp::mul, back, g.add_constant("weight", random_floats({6, 1, 1}, 6)));
+  g.outputs = {apply(g, ExprOp::add, scaled, g.add_constant("bias", random_floats({6, 1, 1}, 7)))};
+  return g;
+}
+
+ValueId activation(Graph& g, const std::string& name, ValueId x) {
+  const auto softplus = [&] { return apply(g, ExprOp::log, apply(g, ExprOp::add, apply(g, ExprOp::exp, x), c(g, 1))); };
+  const auto clipped = [&] { return apply(g, ExprOp::min, apply(g, ExprOp::max, apply(g, ExprOp::add, x, c(g, 3)), c(g, 0)), c(g, 6)); };
+  if (name == "silu") return apply(g, ExprOp::mul, x, apply(g, ExprOp::sigmoid, x));
+  if (name == "silu/exp") {
+    const ValueId below = apply(g, ExprOp::add, apply(g, ExprOp::exp, apply(g, ExprOp::neg, x)), c(g, 1));
+    return apply(g, ExprOp::div, x, below);
+  }
+  if (name == "gelu (sigmoid)") return apply(g, ExprOp::mul, x, apply(g, ExprOp::sigmoid, apply(g, ExprOp::mul, x, c(g, 1.702))));
+  if (name == "mish") return apply(g, ExprOp::mul, x, apply(g, ExprOp::tanh, softplus()));
+  if (name == "hard_swish") return apply(g, ExprOp::mul, x, apply(g, ExprOp::div, clipped(), c(g, 6)));
+  if (name == "hard_swish/after") return apply(g, ExprOp::div, apply(g, ExprOp::mul, x, clipped()), c(g, 6));
+  if (name == "hard_sigmoid") return apply(g, ExprOp::div, clipped(), c(g, 6));
+  return softplus();
+}
+
+// torch.logsumexp as its decomposition writes it.
+Graph log_sum_exp(bool guarded) {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {4, 7}});
+  const ValueId top = reduce(g, Monoid::max, x, 1);
+  ValueId shift = top;
+  if (guarded) shift = select(g, apply(g, ExprOp::equal, apply(g, ExprOp::abs, top), c(g, INFINITY)), c(g, 0), top);
+  const ValueId sum = reduce(g, Monoid::sum, apply(g, ExprOp::exp, apply(g, ExprOp::sub, x, shift)), 1);
+  g.outputs = {apply(g, ExprOp::add, apply(g, ExprOp::log, sum), shift)};
+  return g;
+}
+
+ValueId flip(Graph& g, ValueId x) {
+  const std::int64_t n = g.type(x).shape[1];
+  return g.add_node(Slice{{0, n - 1}, g.type(x).shape, {1, -1}}, {x}, "flip")[0];
+}
+
+Graph rotary(bool swapped, bool wide_tables) {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {2, 3, 5, 8}});
+  const Shape table = wide_tables ? Shape{5, 8} : Shape{5, 1};
+  const ValueId cosine = g.add_constant("cos", random_floats(table, 2)), sine = g.add_constant("sin", random_floats(table, 3));
+  const ValueId low = g.add_node(Slice{{0, 0, 0, 0}, {2, 3, 5, 4}, {1, 1, 1, 1}}, {x}, "low")[0];
+  const ValueId high = g.add_node(Slice{{0, 0, 0, swapped ? 0 : 4}, {2, 3, 5, 4}, {1, 1, 1, 1}}, {x}, "high")[0];
+  const ValueId turned = g.add_node(Concat{3}, {apply(g, ExprOp::neg, high), low}, "turned")[0];
+  g.outputs = {apply(g, ExprOp::add, apply(g, ExprOp::mul, x, cosine), apply(g, ExprOp::mul, sine, turned))};
+  return g;
+}
+
+enum class Mask { none, shared, per_head };
+
+Graph grouped_query(Mask mask) {
+  Graph g;
+  const ValueId q = g.add_input("q", {DType::f32, {2, 6, 4, 8}}), k = g.add_input("k", {DType::f32, {2, 2, 5, 8}});
+  const ValueId v = g.add_input("v", {DType::f32, {2, 2, 5, 3}});
+  const auto repeated = [&](ValueId x) {
+    const Shape s = g.type(x).shape;
+    const ValueId one = g.add_node(Reshape{{s[0], s[1], 1, s[2], s[3]}}, {x}, "unsqueeze")[0];
+    const ValueId wide = g.add_node(Expand{{s[0], s[1], 3, s[2], s[3]}}, {one}, "expand")[0];
+    return g.add_node(Reshape{{s[0], s[1] * 3, s[2], s[3]}}, {wide}, "repeat")[0];
+  };
+  std::vector<ValueId> inputs = {q, repeated(k), repeated(v)};
+  if (mask == Mask::shared) inputs.push_back(g.add_constant("mask", random_floats({2, 1, 4, 5}, 9)));
+  if (mask == Mask::per_head) inputs.push_back(g.add_constant("mask", random_floats({6, 4, 5}, 9)));
+  g.outputs = g.add_node(Attention{0.35, false}, inputs, "attention");
+  return g;
+}
+
+}  // namespace
+
+TEST_CASE("RMSNorm in three spellings is one norm that is not centred") {
+  for (const int spelling : {0, 1, 2}) {
+    const Proof p = simplified(rms_norm(spelling));
+    REQUIRE(p.after.nodes.size() == 1);
+    CHECK_FALSE(std::get<LayerNorm>(p.after.nodes[0].op).centred);
+    CHECK(logged(p.log, "rms_norm: "));
+    CHECK(disagreement(p, awkward({5, 16})) < 1e-12);
+  }
+}
+
+TEST_CASE("a norm without a scale is recognised, and one whose scale was taken keeps the second apart") {
+  Graph g = rms_norm(0);
+  g.outputs = {g.nodes.back().inputs[1]};
+  const Proof bare = simplified(g);
+  CHECK(count<LayerNorm>(bare.after) == 1);
+  CHECK(disagreement(bare, awkward({5, 16})) < 1e-12);
+  Graph twice = rms_norm(1);
+  twice.outputs = {apply(twice, ExprOp::mul, twice.outputs[0], twice.add_constant("again", random_floats({5, 1}, 3)))};
+  const Proof p = simplified(twice);
+  CHECK(p.after.nodes.size() == 2);
+  CHECK(disagreement(p, awkward({5, 16})) < 1e-12);
+}
+
+TEST_CASE("group normalisation takes its scale and bias per channel") {
+  for (const std::int64_t groups : {1, 2, 6}) {
+    const Proof p = simplified(group_norm(groups, false));
+    CHECK(logged(p.log, "group_norm: "));
+    CHECK(count<LayerNorm>(p.after) == 1);
+    CHECK(count<Pointwise>(p.after) == 0);
+    CHECK(disagreement(p, awkward({2, 6, 3, 4})) < 1e-9);
+  }
+}
+
+TEST_CASE("a group norm that has a scale of its own already stays in parts") {
+  const Proof p = simplified(group_norm(2, true));
+  CHECK_FALSE(logged(p.log, "group_norm: "));
+  CHECK(count<Pointwise>(p.after) == 2);
+  CHECK(disagreement(p, awkward({2, 6, 3, 4})) == 0);
+}
+
+TEST_CASE("activations in other spellings are one pointwise node with the very same values") {
+  for (const std::string name : {"silu", "silu/exp", "gelu (sigmoid)", "mish", "hard_swish", "hard_swish/after", "hard_sigmoid", "softplus"}) {
+    Graph g;
+    g.outputs = {activation(g, name, g.add_input("x", {DType::f32, {7, 9}}))};
+    const Proof p = simplified(g);
+    INFO(name);
+    CHECK(p.after.nodes.size() == 1);
+    CHECK(logged(p.log, name.substr(0, name.find('/')) + ": "));
+    std::vector<Tensor> inputs = awkward({7, 9});
+    inputs[0].as<float>()[0] = INFINITY;
+    inputs[0].as<float>()[1] = -INFINITY;
+    inputs[0].as<float>()[2] = NAN;
+    CHECK(disagreement(p, inputs) == 0);
+  }
+}
+
+TEST_CASE("a product that is no activation stays") {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {3}});
+  g.outputs = {apply(g, ExprOp::mul, x, apply(g, ExprOp::sigmoid, apply(g, ExprOp::mul, x, c(g, 1.5))))};
+  CHECK(simplified(g).after.nodes.size() == 3);
+}
+
+TEST_CASE("a guarded log-sum-exp is one reduction, rows of infinities included; an unguarded one stays") {
+  const Proof p = simplified(log_sum_exp(true));
+  CHECK(p.after.nodes.size() == 1);
+  CHECK(logged(p.log, "log_sum_exp: "));
+  std::vector<Tensor> inputs = awkward({4, 7});
+  for (std::size_t i = 0; i < 7; ++i) inputs[0].as<float>()[i] = -INFINITY;
+  inputs[0].as<float>()[9] = INFINITY;
+  inputs[0].as<float>()[15] = NAN;
+  inputs[0].as<float>()[22] = -INFINITY;
+  CHECK(disagreement(p, inputs) < 1e-12);
+  CHECK(count<Reduce>(simplified(log_sum_exp(false)).after) == 2);
+}
+
+TEST_CASE("a scan between flips runs from the end, and one over shifted values is exclusive") {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {3, 6}});
+  g.outputs = {flip(g, g.add_node(Scan{Monoid::sum, 1, false, false}, {flip(g, x)}, "scan")[0])};
+  const Proof reverse = simplified(g);
+  REQUIRE(reverse.after.nodes.size() == 1);
+  CHECK(std::get<Scan>(reverse.after.nodes[0].op).reverse);
+  CHECK(logged(reverse.log, "scan (reverse): "));
+  CHECK(disagreement(reverse, awkward({3, 6})) == 0);
+
+  Graph h;
+  const ValueId y = h.add_input("x", {DType::f32, {3, 6}});
+  const ValueId zeros = h.add_node(Expand{{3, 1}}, {scalar(h, 0)}, "zeros")[0];
+  const ValueId rest = h.add_node(Slice{{0, 0}, {3, 5}, {1, 1}}, {y}, "rest")[0];
+  h.outputs = h.add_node(Scan{Monoid::sum, 1, false, false}, {h.add_node(Concat{1}, {zeros, rest}, "shift")[0]}, "scan");
+  const Proof exclusive = simplified(h);
+  REQUIRE(exclusive.after.nodes.size() == 1);
+  CHECK(std::get<Scan>(exclusive.after.nodes[0].op).exclusive);
+  CHECK(logged(exclusive.log, "scan (exclusive): "));
+  CHECK(disagreement(exclusive, awkward({3, 6})) == 0);
+}
+
+TEST_CASE("a flip of another dimension than the scan's stays") {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {6, 6}});
+  g.outputs = {flip(g, g.add_node(Scan{Monoid::sum, 0, false, false}, {flip(g, x)}, "scan")[0])};
+  const Proof p = simplified(g);
+  CHECK(p.after.nodes.size() == 3);
+  CHECK(disagreement(p, awkward({6, 6})) == 0);
+}
+
+TEST_CASE("a rotary embedding is computed half by half, with the very same values") {
+  for (const bool wide : {false, true}) {
+    const Proof p = simplified(rotary(false, wide));
+    CHECK(logged(p.log, "rotary: "));
+    CHECK(count<Concat>(p.after) == 1);
+    CHECK(p.after.nodes.back().outputs[0] == p.after.outputs[0]);
+    CHECK(std::holds_alternative<Concat>(p.after.nodes.back().op));  // nothing reads a rotated copy of x
+    CHECK(disagreement(p, awkward({2, 3, 5, 8})) == 0);
+  }
+  CHECK_FALSE(logged(simplified(rotary(true, true)).log, "rotary: "));
+}
+
+TEST_CASE("repeated heads of k and v are not copied") {
+  for (const Mask mask : {Mask::none, Mask::shared, Mask::per_head}) {
+    const Proof p = simplified(grouped_query(mask));
+    CHECK(logged(p.log, "grouped_query: "));
+    CHECK(count<Expand>(p.after) == 0);
+    for (const double scale : {1.0, 100.0}) {
+      const std::vector<Tensor> inputs = {random_floats({2, 6, 4, 8}, 1, scale), random_floats({2, 2, 5, 8}, 2), random_floats({2, 2, 5, 3}, 3)};
+      CHECK(difference(run64(p.before, inputs), run64(p.after, inputs)) == 0);
+    }
+  }
+}
