@@ -126,6 +126,10 @@ void check(const Plan& p) {
 
 }  // namespace
 
+std::string object_path(const std::string& target, const std::string& digest) {
+  return "objects/" + digest + (target == "cpu" ? ".so" : ".cubin");
+}
+
 json::object to_json(const Plan& plan) {
   json::object out{{"format", kFormat},
           {"name", plan.name},

@@ -61,6 +61,9 @@ struct Plan {
   std::vector<PlanLaunch> run;      // per call
 };
 
+// Where a release keeps a code object: "objects/<digest>.so", or ".cubin" for a GPU.
+[[nodiscard]] std::string object_path(const std::string& target, const std::string& digest);
+
 [[nodiscard]] json::object to_json(const Plan& plan);
 [[nodiscard]] Plan plan_from_json(const json::value& v);
 

@@ -122,6 +122,9 @@ inline constexpr int kCaptureThreadLocal = 1;      // CU_STREAM_CAPTURE_MODE_THR
   X(cuMemcpyHtoD_v2, (DevicePointer to, const void* from, std::size_t bytes))                               \
   X(cuMemcpyDtoH_v2, (void* to, DevicePointer from, std::size_t bytes))                                     \
   X(cuMemcpyHtoDAsync_v2, (DevicePointer to, const void* from, std::size_t bytes, Stream))                  \
+  X(cuMemcpyDtoDAsync_v2, (DevicePointer to, DevicePointer from, std::size_t bytes, Stream))                \
+  X(cuStreamWaitValue32_v2, (Stream, DevicePointer address, std::uint32_t value, unsigned flags))           \
+  X(cuMemHostGetDevicePointer_v2, (DevicePointer*, void* host, unsigned flags))                             \
   X(cuMemcpyPeerAsync, (DevicePointer to, Context, DevicePointer from, Context, std::size_t bytes, Stream)) \
   X(cuMemsetD8Async, (DevicePointer, unsigned char value, std::size_t bytes, Stream))                       \
   X(cuModuleLoadData, (Module*, const void* image))                                                         \

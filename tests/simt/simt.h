@@ -3,7 +3,13 @@
 #pragma once
 
 #define KILN_DEVICE inline
-#define KILN_ENTRY(symbol) extern "C" void symbol(const Arguments& arguments)
+// Beside each kernel, how many bytes of parameters it takes: what a driver knows from a cubin.
+#define KILN_ENTRY(symbol) KILN_ENTRY_OF(symbol)
+#define KILN_ENTRY_OF(symbol)                            \
+  extern "C" {                                           \
+  unsigned symbol##_parameter_bytes = sizeof(Arguments); \
+  }                                                      \
+  extern "C" void symbol(const Arguments& arguments)
 
 inline u32 thread_index() { return kiln_simt_thread_index(); }
 inline u32 block_index() { return kiln_simt_block_index(); }
