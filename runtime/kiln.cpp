@@ -6,15 +6,21 @@
 #include <string>
 
 #include "runtime/base/error.h"
+#include "runtime/cuda/device_release.h"
 #include "runtime/failure.h"
 #include "runtime/release.h"
 #include "runtime/session.h"
 
+// One of the two, by the plan's target.
 struct kiln_release {
-  kiln::runtime::Release value;
+  std::unique_ptr<kiln::runtime::Release> cpu;
+  std::unique_ptr<kiln::runtime::cuda::DeviceRelease> gpu;
+  [[nodiscard]] const kiln::runtime::Plan& plan() const { return gpu ? gpu->plan() : cpu->plan(); }
+  [[nodiscard]] const std::string& id() const { return gpu ? gpu->id() : cpu->id(); }
 };
 struct kiln_session {
-  kiln::runtime::Session value;
+  std::unique_ptr<kiln::runtime::Session> cpu;
+  std::unique_ptr<kiln::runtime::cuda::DeviceSession> gpu;
 };
 
 namespace {
@@ -69,7 +75,25 @@ kiln_status info(const std::vector<kiln::runtime::Tensor>& tensors, int32_t inde
 }
 
 kiln_status run(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns) {
-  return guarded([&] { session->value.run(inputs, outputs, launch_ns); });
+  if (!session->cpu) return fail(KILN_E_ARGUMENT, "cannot run: the plan is for a GPU, which kiln_enqueue() runs");
+  return guarded([&] { session->cpu->run(inputs, outputs, launch_ns); });
+}
+
+kiln_release* open(const char* directory, const kiln_options& options) {
+  const kiln::runtime::Folder folder = kiln::runtime::open_folder(directory, options.verify_digests != 0);
+  auto release = std::make_unique<kiln_release>();
+  if (folder.plan.target == kiln::runtime::Target::cuda)
+    release->gpu = std::make_unique<kiln::runtime::cuda::DeviceRelease>(folder);
+  else
+    release->cpu = std::make_unique<kiln::runtime::Release>(folder, options);
+  return release.release();
+}
+
+kiln_session* create_session(const kiln_release& release) {
+  auto session = std::make_unique<kiln_session>();
+  if (release.gpu) session->gpu = std::make_unique<kiln::runtime::cuda::DeviceSession>(*release.gpu);
+  else session->cpu = std::make_unique<kiln::runtime::Session>(*release.cpu);
+  return session.release();
 }
 
 }  // namespace
@@ -82,38 +106,42 @@ kiln_status kiln_open(const char* directory, const kiln_options* options, kiln_r
   if (!out) return null_argument();
   *out = nullptr;
   if (!directory) return null_argument();
-  return guarded([&] { *out = new kiln_release{{directory, options ? *options : kiln_options_default()}}; });
+  return guarded([&] { *out = open(directory, options ? *options : kiln_options_default()); });
 }
 
 void kiln_close(kiln_release* release) { delete release; }
 
-const char* kiln_release_id(const kiln_release* release) { return release ? release->value.id().c_str() : ""; }
+const char* kiln_target(const kiln_release* release) { return !release ? "" : release->gpu ? "cuda" : "cpu"; }
+
+const char* kiln_release_id(const kiln_release* release) { return release ? release->id().c_str() : ""; }
 
 int32_t kiln_input_count(const kiln_release* release) {
-  return release ? static_cast<int32_t>(release->value.plan().inputs.size()) : 0;
+  return release ? static_cast<int32_t>(release->plan().inputs.size()) : 0;
 }
 int32_t kiln_output_count(const kiln_release* release) {
-  return release ? static_cast<int32_t>(release->value.plan().outputs.size()) : 0;
+  return release ? static_cast<int32_t>(release->plan().outputs.size()) : 0;
 }
 kiln_status kiln_input_info(const kiln_release* release, int32_t index, kiln_tensor_info* out) {
-  return release && out ? info(release->value.plan().inputs, index, out) : null_argument();
+  return release && out ? info(release->plan().inputs, index, out) : null_argument();
 }
 kiln_status kiln_output_info(const kiln_release* release, int32_t index, kiln_tensor_info* out) {
-  return release && out ? info(release->value.plan().outputs, index, out) : null_argument();
+  return release && out ? info(release->plan().outputs, index, out) : null_argument();
 }
 
 kiln_status kiln_session_create(kiln_release* release, kiln_session** out) {
   if (!out) return null_argument();
   *out = nullptr;
   if (!release) return null_argument();
-  return guarded([&] { *out = new kiln_session{kiln::runtime::Session(release->value)}; });
+  return guarded([&] { *out = create_session(*release); });
 }
 
 void kiln_session_destroy(kiln_session* session) { delete session; }
 
 kiln_status kiln_session_wake(kiln_session* session) {
   if (!session) return null_argument();
-  return guarded([&] { session->value.wake(); });
+  return guarded([&] {
+    if (session->cpu) session->cpu->wake();
+  });
 }
 
 kiln_status kiln_run(kiln_session* session, const void* const* inputs, void* const* outputs) {
@@ -126,18 +154,24 @@ kiln_status kiln_run_timed(kiln_session* session, const void* const* inputs, voi
   return run(session, inputs, outputs, launch_ns);
 }
 
+kiln_status kiln_enqueue(kiln_session* session, const void* const* inputs, void* const* outputs, void* stream) {
+  if (!session || !inputs || !outputs) return null_argument();
+  if (!session->gpu) return fail(KILN_E_ARGUMENT, "cannot enqueue: the plan is for a CPU, which kiln_run() runs");
+  return guarded([&] { session->gpu->enqueue(inputs, outputs, static_cast<kiln::cuda::Stream>(stream)); });
+}
+
 int32_t kiln_launch_count(const kiln_release* release) {
-  return release ? static_cast<int32_t>(release->value.plan().run.size()) : 0;
+  return release ? static_cast<int32_t>(release->plan().run.size()) : 0;
 }
 
 const char* kiln_launch_label(const kiln_release* release, int32_t index) {
   if (!release || index < 0 || index >= kiln_launch_count(release)) return "";
-  return release->value.plan().run[static_cast<std::size_t>(index)].label.c_str();
+  return release->plan().run[static_cast<std::size_t>(index)].label.c_str();
 }
 
 int64_t kiln_peak_bytes(const kiln_release* release) {
   if (!release) return 0;
-  const kiln::runtime::Plan& p = release->value.plan();
+  const kiln::runtime::Plan& p = release->plan();
   return p.constants_bytes + p.prepared_bytes + p.temporary_bytes;
 }
 
@@ -151,6 +185,7 @@ const char* kiln_status_name(kiln_status status) {
     case KILN_E_TARGET: return "target";
     case KILN_E_LOAD: return "load";
     case KILN_E_MEMORY: return "memory";
+    case KILN_E_DEVICE: return "device";
   }
   return "unknown";
 }

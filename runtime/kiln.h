@@ -1,4 +1,5 @@
-/* libkiln: loads a release directory and runs its plan. C ABI; no dependency but the C++ runtime.
+/* libkiln: loads a release directory and runs its plan. C ABI; no dependency but the C++ runtime. A plan for a GPU needs
+ * its driver, which is found when the release is opened.
  *
  * Threads: a kiln_release is immutable and may be shared; a kiln_session runs one call at a time. kiln_last_error() is
  * per thread. No call aborts, throws or prints. After kiln_session_create() nothing is allocated by kiln_run().
@@ -24,7 +25,8 @@ typedef enum kiln_status {
   KILN_E_DIGEST = 4,   /* a file is not what the manifest says */
   KILN_E_TARGET = 5,   /* made for another CPU or device; fall back */
   KILN_E_LOAD = 6,     /* a code object cannot be loaded */
-  KILN_E_MEMORY = 7
+  KILN_E_MEMORY = 7,
+  KILN_E_DEVICE = 8    /* the GPU or its driver failed; after a fault in a kernel the process has to end */
 } kiln_status;
 
 typedef enum kiln_dtype {
@@ -52,6 +54,7 @@ KILN_API kiln_options kiln_options_default(void);
 /* `directory` holds manifest.json. `options` may be null. On failure *out is null and kiln_last_error() says why. */
 KILN_API kiln_status kiln_open(const char* directory, const kiln_options* options, kiln_release** out);
 KILN_API void kiln_close(kiln_release* release); /* after its sessions are destroyed; null is allowed */
+KILN_API const char* kiln_target(const kiln_release* release);     /* "cpu": kiln_run(); "cuda": kiln_enqueue() */
 KILN_API const char* kiln_release_id(const kiln_release* release); /* SHA-256 of the manifest, hex */
 
 KILN_API int32_t kiln_input_count(const kiln_release* release);
@@ -69,6 +72,11 @@ KILN_API kiln_status kiln_session_wake(kiln_session* session);
 KILN_API kiln_status kiln_run(kiln_session* session, const void* const* inputs, void* const* outputs);
 /* The same, and writes the wall time of each run launch in nanoseconds to launch_ns[0..kiln_launch_count). */
 KILN_API kiln_status kiln_run_timed(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns);
+/* For a plan for a GPU: the buffers are its device's memory, 16-byte aligned, and the call returns when the work is on
+ * `stream`, a CUstream of the context that was current when the release was opened (null: the default stream). Allocates
+ * nothing, so that the stream may be capturing a graph. The buffers stay in use until the stream has done the work, and so do
+ * the session's own: a session's calls go to one stream, or wait for each other. */
+KILN_API kiln_status kiln_enqueue(kiln_session* session, const void* const* inputs, void* const* outputs, void* stream);
 KILN_API int32_t kiln_launch_count(const kiln_release* release);
 KILN_API const char* kiln_launch_label(const kiln_release* release, int32_t index);
 KILN_API int64_t kiln_peak_bytes(const kiln_release* release); /* constants, prepared and temporary buffers */

@@ -16,6 +16,7 @@ constexpr std::int64_t max_bytes = std::int64_t{1} << 42;
 constexpr std::int64_t max_tasks = std::int64_t{1} << 31;
 constexpr std::size_t max_items = 1u << 20;
 constexpr std::int64_t alignment = 64;
+constexpr std::size_t kMostDeviceArguments = 512;  // pointers in the 4 KiB of a kernel's parameters
 
 [[noreturn]] void refuse(const std::string& what, const std::string& cause) {
   throw Failure(KILN_E_FORMAT, "cannot read " + what + ": " + cause);
@@ -143,6 +144,37 @@ Buffer read_buffer(const json::value& v, const Plan& plan, const std::string& wh
   return b;
 }
 
+// Bounds: CUDA C++ Programming Guide, technical specifications per compute capability; a device may allow less.
+void read_grid(const json::object& launch, Launch& l, const std::string& what) {
+  const json::object& o = json::as_object(json::at(launch, "grid", what), what);
+  l.grid.block_threads = static_cast<std::int32_t>(bounded(o, "block_threads", 1, 1024, what));
+  l.grid.shared_bytes = static_cast<std::int32_t>(bounded(o, "shared_bytes", 0, 1 << 20, what));
+  l.grid.cluster = static_cast<std::int32_t>(bounded(o, "cluster", 1, 16, what));
+  if (l.tasks < 1 || l.tasks % l.grid.cluster != 0) refuse(what, "its blocks do not fill its clusters");
+  if (l.has_state) refuse(what, "a launch on a GPU has no state");
+  if (l.args.size() > kMostDeviceArguments) refuse(what, "it has too many arguments for a GPU");
+}
+
+// "sm_90a": compute capability 9.0, and nothing else.
+void read_architecture(const json::object& o, Plan& p, const std::string& what) {
+  const std::string text = json::get_string(o, "architecture", what);
+  const bool exact = !text.empty() && text.back() == 'a';
+  const std::string digits = text.starts_with("sm_") ? text.substr(3, text.size() - 3 - (exact ? 1 : 0)) : "";
+  if (digits.size() < 2 || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos)
+    refuse(what, "its architecture '" + text.substr(0, 40) + "' is unknown");
+  const int number = std::stoi(digits);
+  p.compute_major = number / 10;
+  p.compute_minor = number % 10;
+  p.exact_architecture = exact;
+}
+
+Target read_target(const json::object& o, const std::string& what) {
+  const std::string target = json::get_string(o, "target", what);
+  if (target == "cpu") return Target::cpu;
+  if (target == "cuda") return Target::cuda;
+  throw Failure(KILN_E_TARGET, "cannot use the plan: its target is '" + target.substr(0, 80) + "', not 'cpu' or 'cuda'");
+}
+
 Launch read_launch(const json::value& v, const Plan& plan, bool preparing, const std::string& what) {
   const json::object& o = json::as_object(v, what);
   Launch l;
@@ -161,6 +193,7 @@ Launch read_launch(const json::value& v, const Plan& plan, bool preparing, const
   l.tasks = bounded(o, "tasks", 0, max_tasks, what);
   l.scratch_bytes = bounded(o, "scratch_bytes", 0, max_bytes / 4096, what);
   l.has_state = json::get_bool(o, "has_state", what);
+  if (plan.target != Target::cpu) read_grid(o, l, what);
   l.label = json::get_string(o, "label", what);
   return l;
 }
@@ -195,9 +228,9 @@ void check_format(const json::object& o, std::string_view expected, const std::s
 Plan read_plan(const json::object& o) {
   const std::string what = "the plan";
   check_format(o, "kiln-plan/1", what);
-  if (const std::string target = json::get_string(o, "target", what); target != "cpu")
-    throw Failure(KILN_E_TARGET, "cannot use the plan: its target is '" + target.substr(0, 80) + "', not 'cpu'");
   Plan p;
+  p.target = read_target(o, what);
+  if (p.target == Target::cuda) read_architecture(o, p, what);
   p.name = json::get_string(o, "name", what);
   p.cpu_features = json::get_strings(o, "cpu_features", what);
   p.threads = static_cast<std::int32_t>(bounded(o, "threads", 1, 4096, what));

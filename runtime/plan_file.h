@@ -11,6 +11,8 @@
 
 namespace kiln::runtime {
 
+enum class Target : std::uint8_t { cpu, cuda };
+
 enum class BufferKind : std::uint8_t { input, output, constant, prepared, temporary };
 
 struct Buffer {
@@ -28,6 +30,13 @@ struct Tensor {
   std::int32_t buffer = 0;
 };
 
+// Geometry of a launch on a GPU; block_threads is 0 for a CPU.
+struct Grid {
+  std::int32_t block_threads = 0;
+  std::int32_t shared_bytes = 0;  // dynamic, per block
+  std::int32_t cluster = 1;       // blocks of a cluster
+};
+
 struct Launch {
   std::int32_t object = 0;
   std::string symbol;
@@ -36,10 +45,14 @@ struct Launch {
   std::int64_t scratch_bytes = 0;
   bool has_state = false;
   std::string label;
+  Grid grid;  // on a GPU, whose thread blocks are `tasks`
 };
 
 struct Plan {
   std::string name;
+  Target target = Target::cpu;
+  std::int32_t compute_major = 0, compute_minor = 0;  // what a GPU's code objects are for
+  bool exact_architecture = false;                    // they run on that capability alone ("sm_90a")
   std::vector<std::string> cpu_features;
   std::int32_t threads = 1;
   std::vector<Tensor> inputs, outputs;
@@ -62,7 +75,7 @@ struct Manifest {
   [[nodiscard]] const FileEntry* find(std::string_view path) const;
 };
 
-// Both throw Failure(KILN_E_FORMAT), or KILN_E_TARGET for a plan that is not for a CPU.
+// Both throw Failure(KILN_E_FORMAT), or KILN_E_TARGET for a target that this libkiln does not know.
 [[nodiscard]] Manifest parse_manifest(std::string_view text);
 [[nodiscard]] Plan parse_plan(std::string_view text);
 

@@ -1,36 +1,16 @@
 #include "runtime/release.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "runtime/base/cpu_features.h"
-#include "runtime/base/digest.h"
-#include "runtime/base/error.h"
-#include "runtime/base/files.h"
-#include "runtime/base/unique_fd.h"
 #include "runtime/failure.h"
 
 namespace kiln::runtime {
 namespace {
-
-void verify(const Mapping& file, const FileEntry& entry) {
-  if (sha256_hex(file.bytes()) != entry.sha256)
-    throw Failure(KILN_E_DIGEST, "cannot use '" + entry.path + "': its SHA-256 is not what the manifest says");
-}
-
-void verify_all(int directory, const Manifest& manifest) {
-  for (const FileEntry& entry : manifest.files) verify(Mapping::file(directory, entry.path, entry.bytes), entry);
-}
-
-Plan load_plan(int directory, const Manifest& manifest) {
-  const FileEntry& entry = *manifest.find(manifest.plan);
-  const Mapping file = Mapping::file(directory, entry.path, entry.bytes);
-  verify(file, entry);
-  return parse_plan({reinterpret_cast<const char*>(file.data()), file.bytes().size()});
-}
 
 void check_cpu(const Plan& plan) {
   for (const std::string& feature : plan.cpu_features)
@@ -39,14 +19,6 @@ void check_cpu(const Plan& plan) {
   const bool tiles = std::find(plan.cpu_features.begin(), plan.cpu_features.end(), "amx_tile") != plan.cpu_features.end();
   if (tiles && !use_tiles())
     throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan.name + "': the system does not grant this process the tile registers");
-}
-
-// The manifest's entry of a file that the plan names by digest.
-const FileEntry& entry_of(const Manifest& manifest, const std::string& path, const std::string& digest) {
-  const FileEntry* entry = manifest.find(path);
-  if (!entry || entry->sha256 != digest)
-    throw Failure(KILN_E_FORMAT, "cannot use the plan: the manifest does not list '" + path + "' with the plan's digest");
-  return *entry;
 }
 
 template <class Function>
@@ -80,34 +52,21 @@ std::int64_t largest_scratch(const std::vector<Launch>& launches) {
 
 void CloseObject::operator()(void* handle) const { (void)::dlclose(handle); }
 
-Release::Release(const std::filesystem::path& directory, const kiln_options& options) {
-  const UniqueFd folder(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder) throw Failure(KILN_E_IO, system_error("cannot open release '" + directory.string() + "'", errno).what());
-  const std::string text = read_file(directory / "manifest.json", 64u << 20);
-  id_ = sha256_hex(text);
-  const Manifest manifest = parse_manifest(text);
-  plan_ = load_plan(folder.get(), manifest);
+Release::Release(const Folder& folder, const kiln_options& options) : plan_(folder.plan), id_(folder.id) {
   if (options.threads < 0 || options.threads > 4096)
     throw Failure(KILN_E_ARGUMENT, "cannot open the release: " + std::to_string(options.threads) + " threads asked for");
   threads_ = options.threads != 0 ? options.threads : plan_.threads;
   check_cpu(plan_);
-  if (options.verify_digests != 0) verify_all(folder.get(), manifest);
-  if (plan_.constants_bytes != 0) {
-    const FileEntry& entry = entry_of(manifest, "constants.bin", plan_.constants);
-    if (entry.bytes != plan_.constants_bytes)
-      throw Failure(KILN_E_FORMAT, "cannot use the plan: constants.bin has another size than it says");
-    constants_ = Mapping::file(folder.get(), entry.path, entry.bytes);
-  }
-  load_objects(directory, manifest);
+  constants_ = folder.constants();
+  load_objects(folder);
   prepare();
 }
 
-void Release::load_objects(const std::filesystem::path& directory, const Manifest& manifest) {
+void Release::load_objects(const Folder& folder) {
   for (const std::string& digest : plan_.objects) {
-    const std::string path = "objects/" + digest + ".so";
-    (void)entry_of(manifest, path, digest);
+    const std::string& path = folder.object(digest).path;
     // An absolute path: dlopen looks a bare name up in the system's folders.
-    const std::string file = std::filesystem::absolute(directory / path).string();
+    const std::string file = std::filesystem::absolute(folder.path / path).string();
     Object object(::dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL));
     if (!object) {
       const char* why = ::dlerror();

@@ -1,15 +1,13 @@
-// A loaded release: checked files, open code objects, mapped constants, and what the prepare launches made of them.
+// A loaded release for a CPU: checked files, open code objects, mapped constants, and what the prepare launches made of them.
 // Immutable once opened; sessions share it.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "runtime/folder.h"
 #include "runtime/kernel_abi.h"
-#include "runtime/mapping.h"
-#include "runtime/plan_file.h"
 #include "runtime/thread_pool.h"
 
 namespace kiln::runtime {
@@ -28,7 +26,7 @@ struct Entry {
 class Release {
  public:
   // Throws Failure.
-  Release(const std::filesystem::path& directory, const kiln_options& options);
+  Release(const Folder& folder, const kiln_options& options);
 
   [[nodiscard]] const Plan& plan() const { return plan_; }
   [[nodiscard]] const std::string& id() const { return id_; }
@@ -38,7 +36,7 @@ class Release {
   [[nodiscard]] std::byte* address(const Buffer& b) const;
 
  private:
-  void load_objects(const std::filesystem::path& directory, const Manifest& manifest);
+  void load_objects(const Folder& folder);
   void prepare();
 
   Plan plan_;

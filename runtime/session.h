@@ -7,6 +7,7 @@
 
 namespace kiln::runtime {
 
+// A session of a release on a CPU.
 class Session {
  public:
   explicit Session(const Release& release);

@@ -65,8 +65,11 @@ std::string write_release(const Store& store, const ReleaseContent& content, con
   FileList files;
   add_text(target, "plan.json", json::pretty(content.plan), files);
   if (!content.constants.empty()) add_blob(store, target, "constants.bin", content.constants, files);
+  // A GPU's code objects are cubins, which libkiln hands to the driver; a CPU's are shared objects.
+  const bool cpu = json::find_string(content.plan, "target", "plan.json").value_or("cpu") == "cpu";
+  const std::string extension = cpu ? ".so" : ".cubin";
   for (const std::string& object : std::set<std::string>(content.objects.begin(), content.objects.end()))
-    add_blob(store, target, "objects/" + object + ".so", object, files);
+    add_blob(store, target, "objects/" + object + extension, object, files);
   if (!content.sources.empty()) std::filesystem::create_directory(target / "sources");
   for (const auto& [name, text] : content.sources) add_text(target, "sources/" + name, text, files);
 

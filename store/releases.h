@@ -1,4 +1,4 @@
-// Release directories: plan.json, constants.bin, objects/<digest>.so and manifest.json with every digest
+// Release directories: plan.json, constants.bin, objects/<digest>.so (.cubin for a GPU) and manifest.json with every digest
 // (docs/release-format.md). What libkiln loads.
 #pragma once
 

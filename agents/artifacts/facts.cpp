@@ -92,10 +92,42 @@ json::array list_json(const Items& items) {
   return out;
 }
 
+json::object to_json(const GpuFacts& g) {
+  return {{"name", g.name},
+          {"architecture", g.architecture},
+          {"multiprocessors", g.multiprocessors},
+          {"threads_per_multiprocessor", g.threads_per_multiprocessor},
+          {"registers_per_multiprocessor", g.registers_per_multiprocessor},
+          {"shared_per_multiprocessor_bytes", g.shared_per_multiprocessor_bytes},
+          {"shared_per_block_bytes", g.shared_per_block_bytes},
+          {"l2_bytes", g.l2_bytes},
+          {"memory_bytes", g.memory_bytes},
+          {"cluster_launch", g.cluster_launch},
+          {"driver", g.driver}};
+}
+
+GpuFacts gpu_from_json(const json::value& v) {
+  constexpr std::string_view what = "GPU of the node facts";
+  const json::object& o = json::as_object(v, what);
+  GpuFacts g;
+  g.name = json::get_string(o, "name", what);
+  g.architecture = json::get_string(o, "architecture", what);
+  g.multiprocessors = fields::small_count(o, "multiprocessors", what);
+  g.threads_per_multiprocessor = fields::small_count(o, "threads_per_multiprocessor", what);
+  g.registers_per_multiprocessor = fields::small_count(o, "registers_per_multiprocessor", what);
+  g.shared_per_multiprocessor_bytes = fields::count(o, "shared_per_multiprocessor_bytes", what);
+  g.shared_per_block_bytes = fields::count(o, "shared_per_block_bytes", what);
+  g.l2_bytes = fields::count(o, "l2_bytes", what);
+  g.memory_bytes = fields::count(o, "memory_bytes", what);
+  g.cluster_launch = json::get_bool(o, "cluster_launch", what);
+  g.driver = json::get_string(o, "driver", what);
+  return g;
+}
+
 }  // namespace
 
 json::object to_json(const NodeFacts& f) {
-  return {{"cpu_model", f.cpu_model},
+  json::object out{{"cpu_model", f.cpu_model},
           {"features", json::to_array(f.features)},
           {"cores", f.cores},
           {"numa_nodes", f.numa_nodes},
@@ -110,6 +142,8 @@ json::object to_json(const NodeFacts& f) {
           {"launch_ns", fields::number(f.launch_ns)},
           {"false_difference_rate", fields::number(f.false_difference_rate)},
           {"sandbox", json::to_array(f.sandbox)}};
+  if (f.gpu) out["gpu"] = to_json(*f.gpu);
+  return out;
 }
 
 NodeFacts node_facts_from_json(const json::value& v) {
@@ -131,15 +165,33 @@ NodeFacts node_facts_from_json(const json::value& v) {
   f.launch_ns = fields::number(o, "launch_ns", what);
   f.false_difference_rate = fields::number(o, "false_difference_rate", what);
   f.sandbox = json::get_strings(o, "sandbox", what);
+  if (const json::value* gpu = o.if_contains("gpu")) f.gpu = gpu_from_json(*gpu);
   return f;
 }
 
+json::object to_json(const KernelResources& r) {
+  return {{"symbol", r.symbol},
+          {"registers", r.registers},
+          {"stack_bytes", r.stack_bytes},
+          {"spill_bytes", r.spill_bytes},
+          {"shared_bytes", r.shared_bytes}};
+}
+
+KernelResources kernel_resources_from_json(const json::value& v) {
+  constexpr std::string_view what = "kernel of a build fact";
+  const json::object& o = json::as_object(v, what);
+  return {json::get_string(o, "symbol", what), fields::small_count(o, "registers", what), fields::count(o, "stack_bytes", what),
+          fields::count(o, "spill_bytes", what), fields::count(o, "shared_bytes", what)};
+}
+
 json::object to_json(const BuildFact& f) {
-  return {{"verdict", name(f.verdict)},
+  json::object out{{"verdict", name(f.verdict)},
           {"object", f.object},
           {"object_bytes", f.object_bytes},
           {"build_ns", f.build_ns},
           {"diagnostics", list_json(f.diagnostics)}};
+  if (!f.kernels.empty()) out["kernels"] = list_json(f.kernels);
+  return out;
 }
 
 BuildFact build_fact_from_json(const json::value& v) {
@@ -151,6 +203,7 @@ BuildFact build_fact_from_json(const json::value& v) {
   f.object_bytes = fields::count(o, "object_bytes", what);
   f.build_ns = fields::count(o, "build_ns", what, INT64_MAX);
   f.diagnostics = fields::list(o, "diagnostics", what, diagnostic_from_json);
+  if (o.if_contains("kernels")) f.kernels = fields::list(o, "kernels", what, kernel_resources_from_json);
   return f;
 }
 

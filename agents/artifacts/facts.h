@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,7 +12,23 @@
 
 namespace kiln::agents {
 
-// What the node says of itself, and what was measured on it (ceilings).
+// One GPU of the node, as far as a kernel's geometry depends on it.
+struct GpuFacts {
+  std::string name;          // "NVIDIA H200"
+  std::string architecture;  // "sm_90a"
+  std::int32_t multiprocessors = 1;
+  std::int32_t threads_per_multiprocessor = 2048;
+  std::int32_t registers_per_multiprocessor = 65536;
+  std::int64_t shared_per_multiprocessor_bytes = 0;
+  std::int64_t shared_per_block_bytes = 48 << 10;
+  std::int64_t l2_bytes = 0;
+  std::int64_t memory_bytes = 0;
+  bool cluster_launch = false;
+  std::string driver;  // "13.0 (580.159.04)"
+};
+
+// What the node says of itself, and what was measured on it (ceilings). On a job for a GPU the bandwidths, FLOP/s and the
+// launch time are the GPU's.
 struct NodeFacts {
   std::string cpu_model;
   std::vector<std::string> features;  // "avx2", "fma", "avx512f", "avx512vl", ...
@@ -25,6 +42,7 @@ struct NodeFacts {
   std::map<std::string, double> flops;      // FLOP/s: "f32", "f64", "f32_by_tiles", all cores
   double launch_ns = 0;                     // one empty launch of a plan, all threads
   double false_difference_rate = 0;         // A/A self-test of the instrument, 0..1
+  std::optional<GpuFacts> gpu;              // that the job is for
   std::vector<std::string> sandbox;         // mechanisms active in workers: "seccomp", "landlock:7", "no_new_privs", ...
 };
 [[nodiscard]] json::object to_json(const NodeFacts& f);
@@ -32,12 +50,24 @@ struct NodeFacts {
 
 struct Diagnostic { std::string file; std::int32_t line = 0; std::string severity; std::string message; };
 
+// What one kernel of a GPU's code object takes, as its assembler reports it.
+struct KernelResources {
+  std::string symbol;
+  std::int32_t registers = 0;    // per thread
+  std::int64_t stack_bytes = 0;  // local memory per thread
+  std::int64_t spill_bytes = 0;  // stores and loads of spilled registers, per thread
+  std::int64_t shared_bytes = 0; // static, per block
+};
+[[nodiscard]] json::object to_json(const KernelResources& r);
+[[nodiscard]] KernelResources kernel_resources_from_json(const json::value& v);
+
 struct BuildFact {
   Verdict verdict = Verdict::ok;  // ok, build_failed, build_timeout
   std::string object;             // SHA-256 of the code object
   std::int64_t object_bytes = 0;
   std::int64_t build_ns = 0;
   std::vector<Diagnostic> diagnostics;
+  std::vector<KernelResources> kernels{};  // of a GPU's code object
 };
 [[nodiscard]] json::object to_json(const BuildFact& f);
 [[nodiscard]] BuildFact build_fact_from_json(const json::value& v);

@@ -54,14 +54,16 @@ PlanBuffer buffer_from_json(const json::value& v) {
 }
 
 json::object to_json(const PlanLaunch& l) {
-  return {{"object", l.object},
-          {"symbol", l.symbol},
-          {"args", json::to_array(l.args)},
-          {"tasks", l.tasks},
-          {"scratch_bytes", l.scratch_bytes},
-          {"has_state", l.has_state},
-          {"instance", l.instance},
-          {"label", l.label}};
+  json::object out{{"object", l.object},
+                   {"symbol", l.symbol},
+                   {"args", json::to_array(l.args)},
+                   {"tasks", l.tasks},
+                   {"scratch_bytes", l.scratch_bytes},
+                   {"has_state", l.has_state},
+                   {"instance", l.instance},
+                   {"label", l.label}};
+  put_geometry(out, l.geometry);
+  return out;
 }
 
 PlanLaunch launch_from_json(const json::value& v) {
@@ -80,6 +82,7 @@ PlanLaunch launch_from_json(const json::value& v) {
   if (instance < -1 || instance > INT32_MAX) refuse("the instance of '" + l.symbol + "' is out of range");
   l.instance = static_cast<std::int32_t>(instance);
   l.label = json::get_string(o, "label", kWhat);
+  l.geometry = geometry_of(o, kWhat);
   return l;
 }
 
@@ -123,8 +126,12 @@ void check(const Plan& p) {
 
 }  // namespace
 
+std::string object_path(const std::string& target, const std::string& digest) {
+  return "objects/" + digest + (target == "cpu" ? ".so" : ".cubin");
+}
+
 json::object to_json(const Plan& plan) {
-  return {{"format", kFormat},
+  json::object out{{"format", kFormat},
           {"name", plan.name},
           {"target", plan.target},
           {"cpu_features", json::to_array(plan.cpu_features)},
@@ -139,6 +146,8 @@ json::object to_json(const Plan& plan) {
           {"temporary_bytes", plan.temporary_bytes},
           {"prepare", list_json(plan.prepare)},
           {"run", list_json(plan.run)}};
+  if (!plan.architecture.empty()) out["architecture"] = plan.architecture;
+  return out;
 }
 
 Plan plan_from_json(const json::value& v) {
@@ -148,6 +157,7 @@ Plan plan_from_json(const json::value& v) {
   Plan p;
   p.name = json::get_string(o, "name", kWhat);
   p.target = json::get_string(o, "target", kWhat);
+  p.architecture = json::find_string(o, "architecture", kWhat).value_or("");
   p.cpu_features = json::get_strings(o, "cpu_features", kWhat);
   p.threads = fields::small_count(o, "threads", kWhat);
   p.inputs = fields::list(o, "inputs", kWhat, tensor_from_json);

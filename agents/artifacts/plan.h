@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/artifacts/geometry.h"
 #include "agents/graph/types.h"
 #include "runtime/base/json.h"
 
@@ -29,11 +30,12 @@ struct PlanLaunch {
   std::int32_t object = 0;     // index into Plan::objects
   std::string symbol;
   std::vector<std::int32_t> args;  // buffer ids, in the order that the kernel expects
-  std::int64_t tasks = 1;          // independent tasks, spread over the threads
+  std::int64_t tasks = 1;          // independent tasks, spread over the threads; on a GPU, thread blocks
   std::int64_t scratch_bytes = 0;  // per thread
   bool has_state = false;          // the object exports <symbol>_create and <symbol>_destroy
   std::int32_t instance = -1;      // index of the RegionInstance, -1 for none
   std::string label;
+  std::optional<Geometry> geometry{};  // of a launch on a GPU
 };
 
 struct PlanTensor {
@@ -44,12 +46,13 @@ struct PlanTensor {
 
 struct Plan {
   std::string name;
-  std::string target = "cpu";
+  std::string target = "cpu";             // "cpu", "cuda"
+  std::string architecture;               // of the GPU that the code objects are for: "sm_90a"; empty for a CPU
   std::vector<std::string> cpu_features;  // what the code objects need: "avx2", "fma", "avx512f", ...
   std::int32_t threads = 1;
   std::vector<PlanTensor> inputs, outputs;
   std::vector<PlanBuffer> buffers;
-  std::vector<std::string> objects;  // SHA-256 of each code object, stored as objects/<digest>.so
+  std::vector<std::string> objects;  // SHA-256 of each code object, stored as objects/<digest>.so or .cubin
   std::string constants;             // SHA-256 of constants.bin; empty when there are none
   std::int64_t constants_bytes = 0;
   std::int64_t prepared_bytes = 0;
@@ -57,6 +60,9 @@ struct Plan {
   std::vector<PlanLaunch> prepare;  // once per loaded release
   std::vector<PlanLaunch> run;      // per call
 };
+
+// Where a release keeps a code object: "objects/<digest>.so", or ".cubin" for a GPU.
+[[nodiscard]] std::string object_path(const std::string& target, const std::string& digest);
 
 [[nodiscard]] json::object to_json(const Plan& plan);
 [[nodiscard]] Plan plan_from_json(const json::value& v);

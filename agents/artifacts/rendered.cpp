@@ -25,11 +25,13 @@ RenderedArg arg_from_json(const json::value& v) {
 json::object to_json(const RenderedLaunch& launch) {
   json::array args;
   for (const RenderedArg& arg : launch.args) args.emplace_back(to_json(arg));
-  return {{"symbol", launch.symbol},
-          {"args", std::move(args)},
-          {"tasks", launch.tasks},
-          {"scratch_bytes", launch.scratch_bytes},
-          {"has_state", launch.has_state}};
+  json::object out{{"symbol", launch.symbol},
+                   {"args", std::move(args)},
+                   {"tasks", launch.tasks},
+                   {"scratch_bytes", launch.scratch_bytes},
+                   {"has_state", launch.has_state}};
+  put_geometry(out, launch.geometry);
+  return out;
 }
 
 RenderedLaunch launch_from_json(const json::value& v) {
@@ -40,6 +42,7 @@ RenderedLaunch launch_from_json(const json::value& v) {
   launch.tasks = fields::count(o, "tasks", kWhat);
   launch.scratch_bytes = fields::count(o, "scratch_bytes", kWhat);
   launch.has_state = json::get_bool(o, "has_state", kWhat);
+  launch.geometry = geometry_of(o, kWhat);
   return launch;
 }
 
@@ -61,7 +64,8 @@ json::object to_json(const RenderedKernel& kernel) {
           {"temporary_bytes", json::to_array(kernel.temporary_bytes)},
           {"prepare", launches_json(kernel.prepare)},
           {"run", launches_json(kernel.run)},
-          {"cpu_features", json::to_array(kernel.cpu_features)}};
+          {"cpu_features", json::to_array(kernel.cpu_features)},
+          {"architecture", kernel.architecture}};
 }
 
 RenderedKernel rendered_from_json(const json::value& v) {
@@ -77,6 +81,7 @@ RenderedKernel rendered_from_json(const json::value& v) {
   kernel.prepare = fields::list(o, "prepare", kWhat, launch_from_json);
   kernel.run = fields::list(o, "run", kWhat, launch_from_json);
   kernel.cpu_features = json::get_strings(o, "cpu_features", kWhat);
+  kernel.architecture = json::get_string(o, "architecture", kWhat);
   return kernel;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/artifacts/geometry.h"
 #include "agents/artifacts/variant.h"
 
 namespace kiln::agents {
@@ -21,11 +22,12 @@ struct RenderedLaunch {
   std::int64_t tasks = 1;
   std::int64_t scratch_bytes = 0;
   bool has_state = false;
+  std::optional<Geometry> geometry{};  // of a launch on a GPU, whose blocks are `tasks`
 };
 
 struct RenderedKernel {
   Variant variant;
-  std::string file_name;  // "kernel.cpp"
+  std::string file_name;  // "kernel.cpp", "kernel.cu"
   std::string source;     // complete translation unit but for the runtime/kernel_abi.h it includes
   std::vector<std::string> compile_flags;  // beyond the policy's: "-O3", "-march=..."
   std::vector<std::string> libraries;      // "dnnl"
@@ -34,6 +36,7 @@ struct RenderedKernel {
   std::vector<RenderedLaunch> prepare;
   std::vector<RenderedLaunch> run;
   std::vector<std::string> cpu_features;
+  std::string architecture;  // of the GPU that it is for: "sm_90a"; empty for a CPU
 };
 
 [[nodiscard]] json::object to_json(const RenderedKernel& kernel);

@@ -147,12 +147,19 @@ class Assembly {
       l.tasks = rendered.tasks;
       l.scratch_bytes = rendered.scratch_bytes;
       l.has_state = rendered.has_state;
+      l.geometry = rendered.geometry;
       l.instance = now;
       l.label = region_of(now).label;
       (prepares ? plan_.prepare : plan_.run).push_back(std::move(l));
     };
     for (const RenderedLaunch& rendered : built.kernel.prepare) launch(rendered, true);
     for (const RenderedLaunch& rendered : built.kernel.run) launch(rendered, false);
+    if (!built.kernel.architecture.empty()) {
+      if (!plan_.architecture.empty() && plan_.architecture != built.kernel.architecture)
+        fail(ErrorCode::internal, "its kernels are for different GPUs");
+      plan_.target = "cuda";
+      plan_.architecture = built.kernel.architecture;
+    }
     for (const std::string& feature : built.kernel.cpu_features)
       if (std::find(plan_.cpu_features.begin(), plan_.cpu_features.end(), feature) == plan_.cpu_features.end())
         plan_.cpu_features.push_back(feature);

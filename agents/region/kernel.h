@@ -105,6 +105,12 @@ struct Cost {
 };
 [[nodiscard]] Cost cost_of(const Region& region);
 
+// How many neighbours along the innermost dimension one access may move: the largest power of two, at most 16 bytes of the
+// narrowest element, that keeps every contiguous access on its own alignment; buffers begin on 16 bytes. A pointwise space
+// of rank 1 may end in a part of a vector; rows are whole vectors.
+[[nodiscard]] std::int64_t widest_vector(const PointwiseKernel& kernel);
+[[nodiscard]] std::int64_t widest_vector(const RowKernel& kernel);
+
 // "matmul 128x1536x384 + gelu", from the kernel.
 [[nodiscard]] std::string describe(const Kernel& kernel);
 

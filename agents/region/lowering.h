@@ -40,6 +40,7 @@ class Walk {
 
  private:
   [[nodiscard]] const graph::Node* producer(graph::ValueId value) const;
+  void place_sources(graph::ValueId value);
   [[nodiscard]] const graph::Shape& shape(graph::ValueId value) const { return body_.type(value).shape; }
   [[nodiscard]] graph::ValueId behind_reshapes(graph::ValueId value) const;
   [[nodiscard]] std::int32_t input_index(graph::ValueId value) const;  // -1: not a body input

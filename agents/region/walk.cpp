@@ -44,6 +44,27 @@ void Walk::place(ValueId value, IndexMap map, bool computed) {
   if (computed) {
     computed_ = value;
     expr.operand(0, body_.type(value).dtype);
+  } else {
+    place_sources(value);
+  }
+}
+
+// What a placed value is computed from element by element is at the same places: a result may be reached from there alone,
+// as x / rms(x) is from x when the row that was placed is that of x * x.
+void Walk::place_sources(ValueId value) {
+  const graph::Node* node = producer(value);
+  if (!node) return;
+  if (graph::is_view(node->op)) {
+    const ValueId from = node->inputs[0];
+    if (graph::element_count(shape(from)) != graph::element_count(shape(value)) || places_.contains(from)) return;
+    places_[from] = pull(space_, node->op, places_.at(value), shape(from), shape(value));
+    return place_sources(from);
+  }
+  if (!std::holds_alternative<graph::Pointwise>(node->op)) return;
+  for (const ValueId from : node->inputs) {
+    if (shape(from) != shape(value) || places_.contains(from)) continue;
+    places_[from] = places_.at(value);
+    place_sources(from);
   }
 }
 

@@ -34,6 +34,12 @@ double bytes_of(const std::vector<Access>& accesses, const graph::Shape& space) 
   return bytes;
 }
 
+std::size_t widest_element(const std::vector<Access>& accesses) {
+  std::size_t widest = 1;
+  for (const Access& access : accesses) widest = std::max(widest, graph::size_of(access.type));
+  return widest;
+}
+
 graph::Shape extended(graph::Shape batch, std::initializer_list<std::int64_t> extents) {
   batch.insert(batch.end(), extents);
   return batch;
@@ -48,6 +54,8 @@ struct OfKernel {
     f["inner"] = k.space.empty() ? 1 : static_cast<double>(k.space.back());
     f["flops"] = operations(k.expr) * f["elements"];
     f["bytes"] = bytes_of(k.reads, k.space) + bytes_of(k.writes, k.space);
+    f["max_vector"] = static_cast<double>(widest_vector(k));
+    f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
   }
   void operator()(const RowKernel& k) const {
     const graph::Shape space = extended(k.outer, {k.length});
@@ -62,6 +70,12 @@ struct OfKernel {
     f["bytes"] = bytes_of(k.reads, space);
     for (std::size_t i = 0; i < k.writes.size(); ++i)
       f["bytes"] += bytes_of(k.writes[i], i < k.write_per_row.size() && k.write_per_row[i] ? k.outer : space);
+    f["max_vector"] = static_cast<double>(widest_vector(k));
+    f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
+    f["row_bytes"] = 0;
+    for (const Access& read : k.reads)
+      if (!read.strides.empty() && read.strides.back() != 0)
+        f["row_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
   }
   void operator()(const MatmulKernel& k) const {
     const graph::Shape out = extended(k.batch, {k.m, k.n});
@@ -132,6 +146,16 @@ Figures figures_of(const Kernel& kernel, const NodeFacts& node, std::int32_t thr
   for (const std::string& feature : node.features) f[feature_figure(feature)] = 1;
   f["vector_bytes"] = f["has_avx512f"] != 0 ? 64 : f["has_avx2"] != 0 ? 32 : 16;
   f["vector_lanes"] = f["vector_bytes"] / 4;
+  if (node.gpu) {
+    const GpuFacts& gpu = *node.gpu;
+    f["multiprocessors"] = gpu.multiprocessors;
+    f["threads_per_multiprocessor"] = gpu.threads_per_multiprocessor;
+    f["registers_per_multiprocessor"] = gpu.registers_per_multiprocessor;
+    f["shared_per_multiprocessor"] = static_cast<double>(gpu.shared_per_multiprocessor_bytes);
+    f["shared_per_block"] = static_cast<double>(gpu.shared_per_block_bytes);
+    f["l2_bytes"] = static_cast<double>(gpu.l2_bytes);
+    f["has_clusters"] = gpu.cluster_launch ? 1 : 0;
+  }
   return f;
 }
 

@@ -6,7 +6,7 @@
 
 #include "agents/writer/family.h"
 #include "agents/writer/prelude.h"
-#include "agents/writer/writer.h"
+#include "agents/writer/rendering.h"
 #include "runtime/base/error.h"
 
 namespace kiln::agents {
@@ -30,23 +30,6 @@ const Isa& isa_of(std::int64_t bits) {
   throw Error(ErrorCode::invalid_input, fmt::format("cannot render for isa {}: it is 128, 256 or 512", bits));
 }
 
-std::string title(const store::TemplateSpec& spec) { return spec.family + "/" + spec.name; }
-
-Tunables complete_tunables(const store::TemplateSpec& spec, const Variant& variant) {
-  Tunables tunables;
-  for (const store::Tunable& tunable : spec.tunables) {
-    const auto given = variant.tunables.find(tunable.name);
-    tunables[tunable.name] = given == variant.tunables.end() ? tunable.default_value : given->second;
-    if (std::find(tunable.values.begin(), tunable.values.end(), tunables[tunable.name]) == tunable.values.end())
-      throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: {} = {} is not one of its values", title(spec),
-                                                        tunable.name, tunables[tunable.name]));
-  }
-  for (const auto& [name, value] : variant.tunables)
-    if (tunables.count(name) == 0)
-      throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: it has no tunable '{}'", title(spec), name));
-  return tunables;
-}
-
 struct HooksOf {
   const store::TemplateSpec& spec;
   const Tunables& tunables;
@@ -67,35 +50,6 @@ struct Accepts {
   bool operator()(const GatherKernel& k) const { return accepts_gather(spec, k); }
   bool operator()(const ConcatKernel& k) const { return accepts_concat(spec, k); }
 };
-
-std::string one_line(std::string text) {
-  for (char& c : text)
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  while (!text.empty() && text.back() == '\\') text.pop_back();  // would continue the comment onto the next line
-  return text;
-}
-
-std::string heading(const Region& region, const store::TemplateSpec& spec, const Variant& variant, const Tunables& tunables) {
-  std::string settings;
-  for (const auto& [name, value] : tunables) settings += fmt::format(" {}={}", name, value);
-  return fmt::format("// {}\n// Template {}{}{}, written by Kiln for region {}; variant {}.\n// {}\n", one_line(region.label),
-                     title(spec), settings.empty() ? "" : " with", settings, one_line(region.key),
-                     digest_of(variant).substr(0, 12), one_line(spec.summary));
-}
-
-std::string tunable_constants(const store::TemplateSpec& spec, const Tunables& tunables) {
-  std::string text;
-  for (const store::Tunable& tunable : spec.tunables)
-    text += constant(constant_name(tunable.name), tunables.at(tunable.name), one_line(tunable.meaning));
-  return text;
-}
-
-const std::string& template_source(const store::TemplateSpec& spec) {
-  const auto file = spec.files.find("kernel.cpp");
-  if (file == spec.files.end())
-    throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: the template has no kernel.cpp", title(spec)));
-  return file->second;
-}
 
 // Beyond what `isa` says: what a template needs of the processor and how the compiler is told.
 constexpr std::pair<const char*, const char*> kExtensions[] = {
@@ -132,24 +86,6 @@ std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, c
          onednn_prelude() + constant("kTasks", tasks, "parts that run side by side") + hooks.figures + "\n" + template_source(spec);
 }
 
-// An expression of [geometry] as a count; `fallback` when the template does not have it.
-std::int64_t geometry(const store::TemplateSpec& spec, const char* name, const Figures& figures, const Tunables& tunables,
-                      std::int64_t fallback) {
-  const auto entry = spec.geometry.find(name);
-  if (entry == spec.geometry.end()) return fallback;
-  const double value = evaluate(entry->second, figures, tunables);
-  if (!(value >= 0) || value > 1e15)
-    throw Error(ErrorCode::invalid_input, fmt::format("cannot render {}: geometry '{}' gives {}", title(spec), name, value));
-  return static_cast<std::int64_t>(value);
-}
-
-void check_constraints(const store::TemplateSpec& spec, const Figures& figures, const Tunables& tunables) {
-  for (const std::string& constraint : spec.constraints)
-    if (evaluate(constraint, figures, tunables) == 0)
-      throw Error(ErrorCode::invalid_input,
-                  fmt::format("cannot render {}: the variant breaks the constraint '{}'", title(spec), constraint));
-}
-
 // The launch that packs, before the one that computes: in prepare when what it packs is constant.
 void add_packing(RenderedKernel& out, Hooks& hooks, const store::TemplateSpec& spec, const Figures& figures,
                  const Tunables& tunables, const std::string& symbol) {
@@ -168,15 +104,17 @@ void add_packing(RenderedKernel& out, Hooks& hooks, const store::TemplateSpec& s
 }  // namespace
 
 bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) {
-  if (spec.target != "cpu" || spec.anchor != anchor(kernel)) return false;
+  if (spec.anchor != anchor(kernel)) return false;
+  if (spec.target != "cpu") return writer::device::accepts(spec, kernel);
   return spec.vendor ? accepts_onednn(spec, kernel) : std::visit(Accepts{spec}, kernel);
 }
 
 RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel, const Variant& variant,
-                      const Figures& figures, const NodeFacts&) {
+                      const Figures& figures, const NodeFacts& node) {
   if (!accepts(spec, kernel))
     throw Error(ErrorCode::unsupported, fmt::format("cannot render {} for '{}': the template does not compute it", title(spec),
                                                     one_line(region.label)));
+  if (spec.target != "cpu") return writer::device::render(spec, region, kernel, variant, figures, node);
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
 

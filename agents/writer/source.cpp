@@ -74,7 +74,7 @@ std::string offset_text(const Access& access, const std::vector<std::string>& in
 }
 
 Decomposed decompose(const std::string& from, const graph::Shape& extents, std::string_view prefix,
-                     std::string_view indent) {
+                     std::string_view indent, std::string_view type) {
   Decomposed out;
   out.indices.assign(extents.size(), "0");
   std::int64_t below = 1;
@@ -88,8 +88,8 @@ Decomposed decompose(const std::string& from, const graph::Shape& extents, std::
       const std::string quotient = below == 1 ? from : fmt::format("{} / {}", from, below);
       out.indices[d] = fmt::format("{}{}", prefix, d);
       out.statements += outermost
-                            ? fmt::format("{}const std::int64_t {} = {};\n", indent, out.indices[d], quotient)
-                            : fmt::format("{}const std::int64_t {} = {} % {};\n", indent, out.indices[d], quotient, extents[d]);
+                            ? fmt::format("{}const {} {} = {};\n", indent, type, out.indices[d], quotient)
+                            : fmt::format("{}const {} {} = {} % {};\n", indent, type, out.indices[d], quotient, extents[d]);
     }
     below *= extents[d];
   }

@@ -28,13 +28,13 @@ namespace kiln::agents::writer {
 [[nodiscard]] std::string offset_text(const Access& access, const std::vector<std::string>& indices);
 
 // Statements that split `from` into one index per extent, outermost first: "const std::int64_t i1 = row % 64;".
-// Dimensions of extent 1 give no statement and the index "0".
+// Dimensions of extent 1 give no statement and the index "0". `type` is the C++ type of an index.
 struct Decomposed {
   std::string statements;
   std::vector<std::string> indices;
 };
 [[nodiscard]] Decomposed decompose(const std::string& from, const graph::Shape& extents, std::string_view prefix,
-                                   std::string_view indent);
+                                   std::string_view indent, std::string_view type = "std::int64_t");
 
 // The arguments of one launch, each buffer once, in order of first use.
 class Arguments {

@@ -56,7 +56,7 @@ std::filesystem::path Staging::stage(const agents::Subject& subject) {
   write_plain(folder / "plan.json", plan);
   files.emplace_back(json::object{{"path", "plan.json"}, {"bytes", plan.size()}, {"sha256", key}});
   if (!subject.plan.constants.empty()) link("constants.bin", subject.plan.constants);
-  for (const std::string& object : subject.plan.objects) link("objects/" + object + ".so", object);
+  for (const std::string& object : subject.plan.objects) link(agents::object_path(subject.plan.target, object), object);
   const json::object manifest{{"format", "kiln-release/1"}, {"plan", "plan.json"}, {"files", files}, {"about", json::object{{"candidate", subject.name}}}};
   write_plain(folder / "manifest.json", json::pretty(manifest));
   return folder;

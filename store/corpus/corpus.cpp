@@ -68,6 +68,14 @@ Files files_below(const std::filesystem::path& folder, const std::string& extens
 
 }  // namespace
 
+std::map<std::string, std::string> template_files(const std::filesystem::path& templates, const std::string& family,
+                                                  const std::string& name) {
+  Files out = files_below(templates / family / name, "");
+  if (out.contains("kernel.cu"))
+    for (auto& [file, text] : files_below(templates / "device", "")) out["device/" + file] = std::move(text);
+  return out;
+}
+
 std::unique_ptr<Corpus> Corpus::open(const std::filesystem::path& corpus_db) {
   if (!std::filesystem::exists(corpus_db))
     throw Error(ErrorCode::not_found, "cannot open the corpus '" + corpus_db.string() + "': no such file", "set paths.corpus");
@@ -85,7 +93,10 @@ void build_corpus(const std::filesystem::path& templates, const std::filesystem:
   for (const auto& family : std::filesystem::directory_iterator(templates)) {
     if (!family.is_directory()) continue;
     for (const auto& entry : std::filesystem::directory_iterator(family.path()))
-      if (entry.is_directory()) folders[{family.path().filename().string(), entry.path().filename().string()}] = files_below(entry.path(), "");
+      if (entry.is_directory()) {
+        const std::string of = family.path().filename().string(), name = entry.path().filename().string();
+        folders[{of, name}] = template_files(templates, of, name);
+      }
   }
   const std::vector<TemplateSpec> specs = parse_all(folders);
   const Files sets = files_below(golden, ".toml");

@@ -25,10 +25,12 @@ struct TemplateSpec {
   std::string family;  // folder
   std::string name;    // folder
   std::string digest;  // SHA-256 over all files
-  std::string target;  // "cpu"
+  std::string target;  // "cpu", "cuda"
   std::string summary;
   std::string anchor;            // agents/region/kernel.h: "matmul"
   std::vector<std::string> dtypes;
+  std::string source;                     // the file that holds the kernel: "kernel.cpp", "kernel.cu"
+  std::vector<std::string> headers;       // device headers that stand before it, in order; `files` has them as "device/NAME"
   std::vector<std::string> libraries;     // linked, for vendor templates: "dnnl"
   std::vector<std::string> cpu_features;  // any-of sets are written as separate `isa` tunable values
   std::string precision_class;   // "fp32"
@@ -44,6 +46,11 @@ struct TemplateSpec {
 // Throws Error(invalid_input) naming file, line and cause.
 [[nodiscard]] TemplateSpec parse_template(const std::string& family, const std::string& name,
                                           const std::map<std::string, std::string>& files);
+
+// The files of one template below `templates`: its folder's, and for a template in CUDA or HIP the shared device headers
+// (templates/device) as "device/NAME", so that its digest covers all that its kernels are made of.
+[[nodiscard]] std::map<std::string, std::string> template_files(const std::filesystem::path& templates, const std::string& family,
+                                                                const std::string& name);
 
 // One small case with a result that somebody else computed: exact integers, or a published value. Values are row-major.
 struct GoldenCase {

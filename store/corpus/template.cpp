@@ -112,7 +112,7 @@ TemplateSpec parse_template(const std::string& family, const std::string& name, 
   const TemplateFile file(text->second, place);
   const toml::table& top = file.table();
   file.only(top, {"format", "summary", "target", "anchor", "dtypes", "cpu_features", "precision_class", "deterministic", "vendor",
-                  "source", "libraries", "tunables", "constraints", "geometry", "cost"});
+                  "source", "headers", "libraries", "tunables", "constraints", "geometry", "cost"});
   if (file.get<std::int64_t>(top, "format") != 1) file.fail(top.get("format")->source(), "this version reads format 1");
 
   TemplateSpec out;
@@ -132,6 +132,11 @@ TemplateSpec parse_template(const std::string& family, const std::string& name, 
   out.vendor = file.get<bool>(top, "vendor", false);
   const std::string source = file.get<std::string>(top, "source");
   if (!files.contains(source)) file.fail(top.get("source")->source(), "its source '" + source + "' is not in its folder");
+  out.source = source;
+  out.headers = file.list<std::string>(top, "headers");
+  for (const std::string& header : out.headers)
+    if (!files.contains("device/" + header))
+      file.fail(top.get("headers")->source(), "its header '" + header + "' is not among the device headers");
   for (const auto& [key, node] : file.section("tunables")) out.tunables.push_back(tunable_from(file, std::string(key.str()), node));
   // toml++ orders keys by name; the order of the file is the order in which people think of them.
   std::sort(out.tunables.begin(), out.tunables.end(), [&](const Tunable& a, const Tunable& b) {

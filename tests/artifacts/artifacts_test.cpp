@@ -221,3 +221,33 @@ TEST_CASE("node, build and sample facts survive the way through text to the last
   CHECK(s2.subjects.at(1).verdict == Verdict::hung);
   CHECK(s2.fresh_process);
 }
+
+TEST_CASE("what is for a GPU carries its geometry and architecture, and what is for a CPU has no such member") {
+  Plan p = small_plan();
+  CHECK(json::canonical(to_json(p)).find("grid") == std::string::npos);
+  CHECK(json::canonical(to_json(p)).find("architecture") == std::string::npos);
+  p.target = "cuda";
+  p.architecture = "sm_90a";
+  p.run[0].geometry = Geometry{256, 1024, 2};
+  const Plan back = plan_from_json(parsed(json::canonical(to_json(p))));
+  CHECK(back.architecture == "sm_90a");
+  CHECK(back.run[0].geometry == p.run[0].geometry);
+  CHECK_FALSE(back.prepare[0].geometry.has_value());
+
+  NodeFacts n;
+  n.gpu = GpuFacts{};
+  n.gpu->architecture = "sm_80";
+  n.gpu->multiprocessors = 108;
+  n.gpu->l2_bytes = 40 << 20;
+  const NodeFacts n2 = node_facts_from_json(parsed(json::canonical(to_json(n))));
+  REQUIRE(n2.gpu.has_value());
+  CHECK(n2.gpu->multiprocessors == 108);
+  CHECK(json::canonical(to_json(n2)) == json::canonical(to_json(n)));
+
+  BuildFact b;
+  b.kernels = {{"kiln_0123", 168, 16, 20, 1024}};
+  const BuildFact b2 = build_fact_from_json(parsed(json::canonical(to_json(b))));
+  REQUIRE(b2.kernels.size() == 1);
+  CHECK(b2.kernels[0].registers == 168);
+  CHECK(b2.kernels[0].spill_bytes == 20);
+}

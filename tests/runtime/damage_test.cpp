@@ -163,7 +163,12 @@ TEST_CASE("a plan whose numbers lead outside is refused, each by itself") {
   }
   CHECK(plan_status(replaced(good, digest_a, "../../etc/passwd")) == KILN_E_FORMAT);
   CHECK(plan_status(replaced(good, digest_a, std::string(64, 'A'))) == KILN_E_FORMAT);
-  CHECK(plan_status(replaced(good, "\"target\":\"cpu\"", "\"target\":\"cuda\"")) == KILN_E_TARGET);
+  CHECK(plan_status(replaced(good, "\"target\":\"cpu\"", "\"target\":\"abacus\"")) == KILN_E_TARGET);
+  // A plan for a GPU names its architecture, and each launch its grid.
+  const std::string gpu = replaced(good, "\"target\":\"cpu\"", R"("target":"cuda","architecture":"sm_90a")");
+  CHECK(plan_status(replaced(good, "\"target\":\"cpu\"", "\"target\":\"cuda\"")) == KILN_E_FORMAT);
+  CHECK(plan_status(gpu) == KILN_E_FORMAT);
+  CHECK(plan_status(replaced(gpu, "sm_90a", "sm_x")) == KILN_E_FORMAT);
   CHECK(plan_status(replaced(good, "\"threads\":2", "\"threads\":2,\"threads\":2")) == KILN_E_FORMAT);
   CHECK(plan_status(std::string(100'000, '[')) == KILN_E_FORMAT);
   std::string names_twice = replaced(good, "\"inputs\":[", R"("inputs":[{"name":"x","dtype":"f32","shape":[10,10],"buffer":0},)");

@@ -27,13 +27,8 @@ using agents::RenderedArg;
 using agents::RenderedLaunch;
 
 store::TemplateSpec template_of(const std::string& family, const std::string& name) {
-  std::map<std::string, std::string> files;
-  const std::filesystem::path folder = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates" / family / name;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    std::ifstream in(entry.path());
-    files[entry.path().filename().string()] = {std::istreambuf_iterator<char>(in), {}};
-  }
-  return store::parse_template(family, name, files);
+  const std::filesystem::path templates = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates";
+  return store::parse_template(family, name, store::template_files(templates, family, name));
 }
 
 agents::NodeFacts this_node() {

@@ -7,7 +7,7 @@
 
 A loaded model runs one call at a time; load it again, or call session() on it, for another thread. Errors are KilnError,
 whose `status` is one of the names that kiln_status_name() gives: "argument", "io", "format", "digest", "target", "load",
-"memory". "target" means: made for another CPU, use what you ran before.
+"memory", "device". "target" means: made for another CPU or GPU, use what you ran before.
 """
 
 import ctypes

@@ -1,0 +1,34 @@
+#include <algorithm>
+#include <numeric>
+
+#include "agents/region/kernel.h"
+
+namespace kiln::agents {
+namespace {
+
+constexpr std::int64_t kAccessBytes = 16;
+
+// `inner` is the extent along which vectors lie; `ragged` says that its last vector may be cut.
+std::int64_t widest(const std::vector<const std::vector<Access>*>& groups, std::int64_t inner, bool ragged) {
+  std::int64_t count = 1, common = ragged ? 0 : inner;
+  for (const std::vector<Access>* accesses : groups) {
+    for (const Access& access : *accesses) {
+      if (access.strides.empty() || access.strides.back() != 1) continue;
+      count = std::max(count, kAccessBytes / static_cast<std::int64_t>(graph::size_of(access.type)));
+      common = std::gcd(common, access.offset);
+      for (std::size_t d = 0; d + 1 < access.strides.size(); ++d) common = std::gcd(common, access.strides[d]);
+    }
+  }
+  while (count > 1 && common % count != 0) count /= 2;
+  return count;
+}
+
+}  // namespace
+
+std::int64_t widest_vector(const PointwiseKernel& k) {
+  return widest({&k.reads, &k.writes}, k.space.empty() ? 1 : k.space.back(), k.space.size() == 1);
+}
+
+std::int64_t widest_vector(const RowKernel& k) { return widest({&k.reads, &k.writes}, k.length, false); }
+
+}  // namespace kiln::agents

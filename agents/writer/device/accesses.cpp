@@ -1,0 +1,125 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "agents/writer/device/device.h"
+
+namespace kiln::agents::writer::device {
+
+namespace {
+
+// Indices overshoot their last element by up to a launch's worth of vectors before they are compared.
+constexpr std::int64_t kRoom = std::int64_t{1} << 24;
+
+std::int64_t largest_offset(const Access& access, const graph::Shape& space) {
+  std::int64_t offset = std::abs(access.offset);
+  for (std::size_t d = 0; d < space.size() && d < access.strides.size(); ++d)
+    offset += std::abs(access.strides[d]) * std::max<std::int64_t>(0, space[d] - 1);
+  return offset;
+}
+
+std::string read_pointer(const Access& access, Arguments& arguments) {
+  return fmt::format("static_cast<const {}*>(arguments.at[{}])", memory_type(access.type),
+                     arguments.input(access.buffer));
+}
+
+std::string write_pointer(const Access& access, Arguments& arguments) {
+  return fmt::format("static_cast<{}*>(arguments.at[{}])", memory_type(access.type), arguments.output(access.buffer));
+}
+
+// "(at.x0 + (j + e) * 4)"
+std::string element_offset(char kind, std::size_t number, std::int64_t stride) {
+  if (stride == 0) return fmt::format("at.{}{}", kind, number);
+  return stride == 1 ? fmt::format("at.{}{} + j + e", kind, number)
+                     : fmt::format("at.{}{} + (j + e) * {}", kind, number, stride);
+}
+
+std::string over_elements(std::string_view indent, std::string_view condition, const std::string& statement) {
+  return fmt::format("#pragma unroll\n{}for (int e = 0; e < kVector; ++e)\n{}  {}{}\n", indent, indent, condition,
+                     statement);
+}
+
+}  // namespace
+
+std::string index_type(const Accesses& accesses, const graph::Shape& space) {
+  std::int64_t largest = product(space);
+  for (const std::vector<Access>* list : {&accesses.reads, &accesses.writes})
+    for (const Access& access : *list) largest = std::max(largest, largest_offset(access, space));
+  return largest + kRoom < (std::int64_t{1} << 31) ? "using index_t = i32;\n" : "using index_t = i64;\n";
+}
+
+std::string arguments_struct(const Arguments& arguments) {
+  return fmt::format("struct Arguments {{\n  void* at[{}];\n}};\n",
+                     std::max<std::size_t>(1, arguments.list().size()));
+}
+
+std::string place_functions(const Accesses& accesses, const graph::Shape& outer) {
+  const Decomposed at = decompose("row", outer, "i", "  ", "index_t");
+  std::string members, values;
+  const auto add = [&](char kind, std::size_t number, const Access& access) {
+    members += fmt::format("{}{}{}", members.empty() ? "" : ", ", kind, number);
+    values += fmt::format("{}{}", values.empty() ? "" : ", ", offset_text(access, at.indices));
+  };
+  for (std::size_t i = 0; i < accesses.reads.size(); ++i) add('x', i, accesses.reads[i]);
+  for (std::size_t r = 0; r < accesses.writes.size(); ++r) add('y', r, accesses.writes[r]);
+  return fmt::format(
+      "// Where a row begins in each buffer, in elements.\nstruct Place {{\n  index_t {};\n}};\n"
+      "KILN_DEVICE Place place_of([[maybe_unused]] index_t row) {{\n{}  return {{{}}};\n}}\n",
+      members, at.statements, values);
+}
+
+std::string loaded_struct(const Accesses& accesses) {
+  std::string members;
+  for (std::size_t i = 0; i < accesses.reads.size(); ++i) {
+    const std::string type = memory_type(accesses.reads[i].type);
+    members += accesses.stride(accesses.reads[i]) == 0 ? fmt::format("  {} x{};\n", type, i)
+                                                       : fmt::format("  Pack<{}, kVector> x{};\n", type, i);
+  }
+  return fmt::format("// The operands at kVector neighbours of a row.\nstruct Loaded {{\n{}}};\n", members);
+}
+
+std::string load_vector(const Accesses& accesses, std::size_t i, Arguments& arguments, std::string_view indent) {
+  const Access& access = accesses.reads[i];
+  const std::int64_t stride = accesses.stride(access);
+  const std::string pointer = read_pointer(access, arguments), type = memory_type(access.type);
+  if (stride == 0) return fmt::format("{}v.x{} = {}[at.x{}];\n", indent, i, pointer, i);
+  if (stride == 1)
+    return fmt::format("{}v.x{} = load_pack<(kStreaming != 0), {}, kVector>({} + (at.x{} + j));\n", indent, i, type,
+                       pointer, i);
+  return over_elements(indent, "", fmt::format("v.x{}.at[e] = {}[{}];", i, pointer, element_offset('x', i, stride)));
+}
+
+std::string load_part(const Accesses& accesses, std::size_t i, Arguments& arguments, std::string_view indent) {
+  const Access& access = accesses.reads[i];
+  const std::int64_t stride = accesses.stride(access);
+  if (stride == 0) return load_vector(accesses, i, arguments, indent);
+  return over_elements(
+      indent, "if (e < count) ",
+      fmt::format("v.x{}.at[e] = {}[{}];", i, read_pointer(access, arguments), element_offset('x', i, stride)));
+}
+
+std::string store_vector(const Accesses& accesses, std::size_t r, Arguments& arguments, std::string_view indent) {
+  const Access& access = accesses.writes[r];
+  const std::string pointer = write_pointer(access, arguments), type = memory_type(access.type);
+  const std::int64_t stride = accesses.stride(access);
+  if (stride == 1 || accesses.inner < 0)
+    return fmt::format("{}store_pack<(kStreaming != 0), {}, kVector>({} + (at.y{} + j), y{});\n", indent, type,
+                       pointer, r, r);
+  return over_elements(indent, "", fmt::format("{}[{}] = y{}.at[e];", pointer, element_offset('y', r, stride), r));
+}
+
+std::string store_part(const Accesses& accesses, std::size_t r, Arguments& arguments, std::string_view indent) {
+  const Access& access = accesses.writes[r];
+  return over_elements(indent, "if (e < count) ",
+                       fmt::format("{}[{}] = y{}.at[e];", write_pointer(access, arguments),
+                                   element_offset('y', r, accesses.stride(access)), r));
+}
+
+std::string operand_value(const Accesses& accesses, std::size_t i) {
+  const Access& access = accesses.reads[i];
+  const std::string element = fmt::format("v.x{}{}", i, accesses.stride(access) == 0 ? "" : ".at[e]");
+  return access.type == graph::DType::boolean ? element + " != 0" : fmt::format("value_of({})", element);
+}
+
+}  // namespace kiln::agents::writer::device

@@ -1,0 +1,69 @@
+// What the families rendered for GPUs share: types, the expression as device code, and vectors of accesses. The text
+// that is made here calls the device headers of the corpus (store/corpus/templates/device).
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agents/region/kernel.h"
+#include "agents/writer/family.h"
+
+namespace kiln::agents::writer::device {
+
+// "f32", "bf16", "u8" for a boolean: the type of an element in memory.
+[[nodiscard]] std::string memory_type(graph::DType type);
+// "f32" for half precision, "bool" for a boolean: what an element's value is computed in.
+[[nodiscard]] std::string value_type(graph::DType type);
+[[nodiscard]] bool is_half(graph::DType type);
+
+// The right-hand side of node `index` from the names of its arguments: "op_exp(t3)". Not for operands or reductions.
+[[nodiscard]] std::string node_text(const graph::Expr& expr, std::size_t index, const std::vector<std::string>& args);
+// `KILN_DEVICE void expression(f32 x0, bool x1, f32& y0)`, with the expression as a comment above it.
+[[nodiscard]] std::string expression_function(const graph::Expr& expr,
+                                              const std::vector<graph::DType>& operand_types);
+
+// A kernel's accesses as the hooks name them: operand i is x<i>, result r is y<r>. `inner` is the dimension along
+// which vectors of kVector neighbours lie; -1 for a kernel whose accesses have no dimension at all.
+struct Accesses {
+  const std::vector<Access>& reads;
+  const std::vector<Access>& writes;
+  int inner = -1;
+
+  [[nodiscard]] std::int64_t stride(const Access& access) const {
+    return inner < 0 || static_cast<std::size_t>(inner) >= access.strides.size()
+               ? 0
+               : access.strides[static_cast<std::size_t>(inner)];
+  }
+};
+
+// `using index_t = i32;`, or i64 where an offset over `space` or a count of elements would not fit with room to
+// spare.
+[[nodiscard]] std::string index_type(const Accesses& accesses, const graph::Shape& space);
+// struct Arguments: the pointers of a launch.
+[[nodiscard]] std::string arguments_struct(const Arguments& arguments);
+// struct Place (the offset of each access at the start of a row of `outer`) and place_of(row).
+[[nodiscard]] std::string place_functions(const Accesses& accesses, const graph::Shape& outer);
+// struct Loaded: kVector neighbours of each operand, or one value of those that do not vary along the vector.
+[[nodiscard]] std::string loaded_struct(const Accesses& accesses);
+
+// Statements over `at` (a Place), `j` (the position in the row) and `v` (a Loaded) or a Pack y<r>; each is one line
+// or more.
+[[nodiscard]] std::string load_vector(const Accesses& accesses, std::size_t operand, Arguments& arguments,
+                                      std::string_view indent);
+// The same for a vector that ends with the row after `count` elements.
+[[nodiscard]] std::string load_part(const Accesses& accesses, std::size_t operand, Arguments& arguments,
+                                    std::string_view indent);
+[[nodiscard]] std::string store_vector(const Accesses& accesses, std::size_t result, Arguments& arguments,
+                                       std::string_view indent);
+[[nodiscard]] std::string store_part(const Accesses& accesses, std::size_t result, Arguments& arguments,
+                                     std::string_view indent);
+// The value of operand i at element `e` of `v`: "value_of(v.x0.at[e])".
+[[nodiscard]] std::string operand_value(const Accesses& accesses, std::size_t operand);
+
+// Families.
+[[nodiscard]] bool accepts_pointwise(const PointwiseKernel& kernel);
+[[nodiscard]] bool accepts_row(const RowKernel& kernel);
+[[nodiscard]] Hooks pointwise_hooks(const PointwiseKernel& kernel, const Tunables& tunables);
+[[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
+
+}  // namespace kiln::agents::writer::device

@@ -1,0 +1,84 @@
+// Puts a GPU kernel's file together: what it is, the device headers, figures and tunables, the family's hooks, and
+// the template's text as it stands in the corpus. The result includes nothing, so that a node needs no toolkit's
+// headers.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/writer/device/device.h"
+#include "agents/writer/rendering.h"
+#include "runtime/base/error.h"
+
+namespace kiln::agents::writer::device {
+namespace {
+
+struct Accepts {
+  bool operator()(const PointwiseKernel& k) const { return accepts_pointwise(k); }
+  bool operator()(const RowKernel& k) const { return accepts_row(k); }
+  bool operator()(const MatmulKernel&) const { return false; }
+  bool operator()(const AttentionKernel&) const { return false; }
+  bool operator()(const GatherKernel&) const { return false; }
+  bool operator()(const ConcatKernel&) const { return false; }
+};
+
+struct HooksOf {
+  const store::TemplateSpec& spec;
+  const Tunables& tunables;
+  Hooks operator()(const PointwiseKernel& k) const { return pointwise_hooks(k, tunables); }
+  Hooks operator()(const RowKernel& k) const { return row_hooks(k, tunables); }
+  template <class Other>
+  Hooks operator()(const Other&) const {
+    throw Error(ErrorCode::unsupported,
+                "cannot render " + title(spec) + ": no device code is written for its family");
+  }
+};
+
+std::string headers(const store::TemplateSpec& spec) {
+  std::string text;
+  for (const std::string& name : spec.headers) text += spec.files.at("device/" + name) + "\n";
+  return text;
+}
+
+// Tunables of the device families are small counts: int, so that indices stay 32-bit where the region's do.
+std::string small_constants(const store::TemplateSpec& spec, const Tunables& tunables) {
+  std::string text;
+  for (const store::Tunable& tunable : spec.tunables)
+    text += fmt::format("constexpr int {} = {};  // {}\n", constant_name(tunable.name), tunables.at(tunable.name),
+                        one_line(tunable.meaning));
+  return text;
+}
+
+}  // namespace
+
+bool accepts(const store::TemplateSpec&, const Kernel& kernel) { return std::visit(Accepts{}, kernel); }
+
+RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
+                      const Variant& variant, const Figures& figures, const NodeFacts& node) {
+  if (!node.gpu)
+    throw Error(ErrorCode::unsupported, fmt::format("cannot render {}: the node has no GPU", title(spec)));
+  const Tunables tunables = complete_tunables(spec, variant);
+  check_constraints(spec, figures, tunables);
+  const Hooks hooks = std::visit(HooksOf{spec, tunables}, kernel);
+  const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
+
+  RenderedLaunch run;
+  run.symbol = symbol;
+  run.args = hooks.arguments.list();
+  run.tasks = std::max<std::int64_t>(1, geometry(spec, "blocks", figures, tunables, 1));
+  run.geometry = Geometry{static_cast<std::int32_t>(geometry(spec, "block_threads", figures, tunables, 1)),
+                          geometry(spec, "shared_bytes", figures, tunables, 0),
+                          static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1))};
+
+  RenderedKernel out;
+  out.variant = variant;
+  out.file_name = "kernel.cu";
+  out.architecture = node.gpu->architecture;
+  out.source = heading(region, spec, variant, tunables) +
+               fmt::format("#define KILN_KERNEL {}\n\nnamespace {{\n\n", symbol) + "// The variant.\n" +
+               small_constants(spec, tunables) + "\n" + headers(spec) + "\n// The region.\n" + hooks.figures + "\n" +
+               hooks.code + "\n}  // namespace\n\n" + template_source(spec);
+  out.run.push_back(std::move(run));
+  return out;
+}
+
+}  // namespace kiln::agents::writer::device

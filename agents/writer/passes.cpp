@@ -1,0 +1,112 @@
+#include "agents/writer/passes.h"
+
+#include <algorithm>
+
+namespace kiln::agents::writer {
+
+using graph::DType;
+using graph::ExprNode;
+using graph::ExprOp;
+
+namespace {
+
+// Kept rows beyond this push the row itself out of the first-level cache; template.toml's scratch_bytes counts on it.
+constexpr int kMostKept = 2;
+
+std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+}  // namespace
+
+Passes::Passes(const RowKernel& kernel, bool keep) : k(kernel) {
+  const std::size_t n = k.expr.nodes.size();
+  varies.resize(n);
+  level.resize(n);
+  kept.assign(n, -1);
+  kept_level.assign(n, -1);
+  for (std::size_t i = 0; i < n; ++i) {
+    const ExprNode& node = k.expr.nodes[i];
+    if (node.op == ExprOp::operand) varies[i] = k.reads[index(node.operand)].strides.back() != 0;
+    for (int a = 0; a < graph::arity(node.op); ++a) {
+      varies[i] = varies[i] || varies[index(node.args[index(a)])];
+      level[i] = std::max(level[i], level[index(node.args[index(a)])]);
+    }
+    if (graph::is_row_reduction(node.op)) {
+      varies[i] = false;
+      ++level[i];
+    }
+    count = std::max(count, level[i] + 1);
+  }
+  if (keep) choose_kept();
+}
+
+std::vector<std::int32_t> Passes::roots(int p) const {
+  std::vector<std::int32_t> out;
+  for (const std::size_t i : reductions(p)) out.push_back(k.expr.nodes[i].args[0]);
+  if (p == count - 1)
+    for (std::size_t r = 0; r < k.writes.size(); ++r)
+      if (!k.write_per_row[r]) out.push_back(k.expr.results[r]);
+  return out;
+}
+
+std::vector<std::size_t> Passes::reductions(int p) const {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < k.expr.nodes.size(); ++i)
+    if (graph::is_row_reduction(k.expr.nodes[i].op) && level[index(k.expr.nodes[i].args[0])] == p) out.push_back(i);
+  return out;
+}
+
+std::vector<bool> Passes::needed(int p) const {
+  std::vector<bool> out(k.expr.nodes.size());
+  for (const std::int32_t root : roots(p)) out[index(root)] = true;
+  for (std::size_t i = k.expr.nodes.size(); i-- > 0;) {
+    if (!out[i] || (kept[i] >= 0 && kept_level[i] < p)) continue;
+    const ExprNode& node = k.expr.nodes[i];
+    if (graph::is_row_reduction(node.op)) continue;
+    for (int a = 0; a < graph::arity(node.op); ++a) out[index(node.args[index(a)])] = true;
+  }
+  return out;
+}
+
+void Passes::choose_kept() {
+  for (int p = 0; p + 1 < count; ++p) {
+    const std::vector<bool> here = needed(p);
+    for (std::size_t i = k.expr.nodes.size(); i-- > 0 && slots < kMostKept;) {
+      if (!here[i] || !varies[i] || kept[i] >= 0 || k.expr.nodes[i].type != DType::f32 || effort(i, p) < 3) continue;
+      bool later = false;
+      for (int q = p + 1; q < count; ++q) later = later || needed(q)[i];
+      if (!later) continue;
+      kept[i] = slots++;
+      kept_level[i] = p;
+    }
+  }
+}
+
+// Rough cost of computing a node again in a pass after `p`; a load counts one, as does an operation.
+int Passes::effort(std::size_t i, int p) const {
+  const ExprNode& node = k.expr.nodes[i];
+  if (!varies[i]) return 0;
+  if (node.op == ExprOp::operand || (kept[i] >= 0 && kept_level[i] <= p)) return 1;
+  int sum = 1;
+  switch (node.op) {
+    case ExprOp::exp:
+    case ExprOp::log:
+    case ExprOp::tanh:
+    case ExprOp::erf:
+    case ExprOp::sigmoid:
+    case ExprOp::pow:
+    case ExprOp::sin:
+    case ExprOp::cos:
+    case ExprOp::sqrt:
+    case ExprOp::rsqrt:
+    case ExprOp::div:
+    case ExprOp::mod:
+      sum = 8;
+      break;
+    default:
+      break;
+  }
+  for (int a = 0; a < graph::arity(node.op); ++a) sum = std::min(100, sum + effort(index(node.args[index(a)]), p));
+  return sum;
+}
+
+}  // namespace kiln::agents::writer

@@ -1,0 +1,36 @@
+// A row's expression cut into passes over the row: a reduction belongs to the first pass at which everything it reads
+// is known; the last pass writes. Shared by the row families of every target.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "agents/region/kernel.h"
+
+namespace kiln::agents::writer {
+
+struct Passes {
+  // With `keep`, values that are dear to compute and needed by a later pass stay in at most two rows of scratch.
+  Passes(const RowKernel& kernel, bool keep);
+
+  const RowKernel& k;
+  std::vector<bool> varies;     // per node: has one value per element of the row
+  std::vector<int> level;       // per node: passes that must be complete before it can be computed
+  int count = 1;                // passes, the writing one included
+  std::vector<int> kept;        // per node: slot in the kept rows, or -1
+  std::vector<int> kept_level;  // the pass that writes that slot
+  int slots = 0;
+
+  // Nodes whose value per element pass `p` asks for directly.
+  [[nodiscard]] std::vector<std::int32_t> roots(int p) const;
+  // Varying nodes that pass `p` computes or loads, stopping at rows kept by an earlier pass.
+  [[nodiscard]] std::vector<bool> needed(int p) const;
+  // The reductions that pass `p` computes.
+  [[nodiscard]] std::vector<std::size_t> reductions(int p) const;
+
+ private:
+  void choose_kept();
+  [[nodiscard]] int effort(std::size_t i, int p) const;
+};
+
+}  // namespace kiln::agents::writer

@@ -1,0 +1,106 @@
+#include "daemon/targets/cuda/detect.h"
+
+#include <fmt/format.h>
+
+#include "daemon/targets/cuda/compile.h"
+#include "daemon/targets/cuda/nvml.h"
+
+namespace kiln::targets::cuda {
+namespace {
+
+using kiln::cuda::check;
+using kiln::cuda::Device;
+using kiln::cuda::DeviceAttribute;
+using kiln::cuda::DriverApi;
+
+std::string uuid_text(const kiln::cuda::Uuid& uuid) {
+  std::string out = "GPU-";
+  for (int i = 0; i < 16; ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) out += '-';
+    out += fmt::format("{:02x}", static_cast<unsigned char>(uuid.bytes[i]));
+  }
+  return out;
+}
+
+GpuDescription describe_gpu(const DriverApi& api, Device device, std::int32_t ordinal) {
+  // An attribute that this driver does not know is one that the device does not have.
+  const auto attribute = [&](DeviceAttribute which) {
+    int value = 0;
+    return api.cuDeviceGetAttribute(&value, which, device) == kiln::cuda::kSuccess ? value : 0;
+  };
+  GpuDescription gpu;
+  gpu.ordinal = ordinal;
+  char text[256] = {};
+  check(api, api.cuDeviceGetName(text, sizeof text, device), "ask for a device's name");
+  gpu.name = text;
+  check(api, api.cuDeviceGetPCIBusId(text, sizeof text, device), "ask for a device's bus");
+  gpu.pci = text;
+  kiln::cuda::Uuid uuid{};
+  check(api, api.cuDeviceGetUuid_v2(&uuid, device), "ask for a device's identity");
+  gpu.uuid = uuid_text(uuid);
+  std::size_t memory = 0;
+  check(api, api.cuDeviceTotalMem_v2(&memory, device), "ask for a device's memory");
+  gpu.memory_bytes = static_cast<std::int64_t>(memory);
+  gpu.compute_major = attribute(DeviceAttribute::compute_major);
+  gpu.compute_minor = attribute(DeviceAttribute::compute_minor);
+  gpu.architecture = architecture_of(gpu.compute_major, gpu.compute_minor);
+  gpu.multiprocessors = attribute(DeviceAttribute::multiprocessors);
+  gpu.threads_per_multiprocessor = attribute(DeviceAttribute::threads_per_multiprocessor);
+  gpu.blocks_per_multiprocessor = attribute(DeviceAttribute::blocks_per_multiprocessor);
+  gpu.registers_per_multiprocessor = attribute(DeviceAttribute::registers_per_multiprocessor);
+  gpu.registers_per_block = attribute(DeviceAttribute::registers_per_block);
+  gpu.shared_per_multiprocessor_bytes = attribute(DeviceAttribute::shared_per_multiprocessor);
+  gpu.shared_per_block_bytes = attribute(DeviceAttribute::shared_per_block_optin);
+  gpu.l2_bytes = attribute(DeviceAttribute::l2_bytes);
+  gpu.persisting_l2_bytes = attribute(DeviceAttribute::persisting_l2_bytes);
+  gpu.clock_khz = attribute(DeviceAttribute::clock_khz);
+  gpu.memory_clock_khz = attribute(DeviceAttribute::memory_clock_khz);
+  gpu.memory_bus_bits = attribute(DeviceAttribute::memory_bus_bits);
+  gpu.copy_engines = attribute(DeviceAttribute::copy_engines);
+  gpu.ecc = attribute(DeviceAttribute::ecc) != 0;
+  gpu.cluster_launch = attribute(DeviceAttribute::cluster_launch) != 0;
+  gpu.cooperative_launch = attribute(DeviceAttribute::cooperative_launch) != 0;
+  gpu.tensor_maps = attribute(DeviceAttribute::tensor_maps) != 0;
+  gpu.mig = gpu.name.find("MIG") != std::string::npos;  // a slice is named so; the whole GPU is asked through NVML
+  return gpu;
+}
+
+void add_traits(const Nvml& nvml, GpuDescription& gpu) {
+  const GpuTraits traits = nvml.traits(gpu.pci);
+  gpu.mig = gpu.mig || traits.mig.value_or(false);
+  gpu.nvlinks = traits.nvlinks;
+  gpu.pcie_generation = static_cast<std::int32_t>(traits.pcie_generation.value_or(0));
+  gpu.pcie_width = static_cast<std::int32_t>(traits.pcie_width.value_or(0));
+}
+
+}  // namespace
+
+NodeDescription detect(const DriverApi& api) {
+  NodeDescription node;
+  check(api, api.cuDriverGetVersion(&node.driver_version), "ask for the driver's version");
+  int count = 0;
+  check(api, api.cuDeviceGetCount(&count), "count devices");
+  std::vector<Device> devices(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    check(api, api.cuDeviceGet(&devices[static_cast<std::size_t>(i)], i), "ask for a device");
+    node.gpus.push_back(describe_gpu(api, devices[static_cast<std::size_t>(i)], i));
+  }
+  for (GpuDescription& gpu : node.gpus) {
+    for (int other = 0; other < count; ++other) {
+      int reaches = 0;
+      if (other == gpu.ordinal) continue;
+      check(api,
+            api.cuDeviceCanAccessPeer(&reaches, devices[static_cast<std::size_t>(gpu.ordinal)],
+                                      devices[static_cast<std::size_t>(other)]),
+            "ask for a device's peers");
+      if (reaches != 0) gpu.peers.push_back(other);
+    }
+  }
+  if (const std::unique_ptr<Nvml> nvml = Nvml::open()) {
+    node.driver_release = nvml->driver_release();
+    for (GpuDescription& gpu : node.gpus) add_traits(*nvml, gpu);
+  }
+  return node;
+}
+
+}  // namespace kiln::targets::cuda

@@ -1,0 +1,141 @@
+// The scalar operations of expressions, op_<name> of the graph's ExprOp. Floats follow IEEE 754 with the accuracy of
+// CUDA's own functions (at most 2 ulp: CUDA C++ Programming Guide, mathematical functions); integers wrap, and
+// division by zero gives 0. fast_* serve values that are held in half precision, whose last place is far above their
+// error.
+
+template <class T>
+struct is_float {
+  static constexpr bool value = false;
+};
+template <>
+struct is_float<f32> {
+  static constexpr bool value = true;
+};
+template <>
+struct is_float<f64> {
+  static constexpr bool value = true;
+};
+template <class T>
+struct Limits {  // of an integer
+  static constexpr bool is_signed = static_cast<T>(-1) < static_cast<T>(0);
+  static constexpr T low = is_signed ? static_cast<T>(static_cast<u64>(1) << (8 * sizeof(T) - 1)) : static_cast<T>(0);
+  static constexpr T high = static_cast<T>(~low);
+};
+
+template <class T>
+KILN_DEVICE T infinity() {
+  if constexpr (sizeof(T) == 8)
+    return bit_copy<T>(static_cast<u64>(0x7ff0000000000000ull));
+  else
+    return bit_copy<T>(static_cast<u32>(0x7f800000u));
+}
+template <class T>
+KILN_DEVICE T not_a_number() {
+  if constexpr (sizeof(T) == 8)
+    return bit_copy<T>(static_cast<u64>(0x7ff8000000000000ull));
+  else
+    return bit_copy<T>(static_cast<u32>(0x7fc00000u));
+}
+
+// A float to an integer truncates and saturates, a NaN becomes 0.
+template <class To, class From>
+KILN_DEVICE To convert(From x) {
+  if constexpr (is_float<From>::value && !is_float<To>::value) {
+    if (!(x == x)) return 0;
+    if (x <= static_cast<From>(Limits<To>::low)) return Limits<To>::low;
+    if (x >= static_cast<From>(Limits<To>::high)) return Limits<To>::high;
+  }
+  return static_cast<To>(x);
+}
+
+KILN_DEVICE f32 op_sqrt(f32 x) { return sqrtf(x); }
+KILN_DEVICE f64 op_sqrt(f64 x) { return sqrt(x); }
+KILN_DEVICE f32 op_exp(f32 x) { return expf(x); }
+KILN_DEVICE f64 op_exp(f64 x) { return exp(x); }
+KILN_DEVICE f32 op_log(f32 x) { return logf(x); }
+KILN_DEVICE f64 op_log(f64 x) { return log(x); }
+KILN_DEVICE f32 op_tanh(f32 x) { return tanhf(x); }
+KILN_DEVICE f64 op_tanh(f64 x) { return tanh(x); }
+KILN_DEVICE f32 op_erf(f32 x) { return erff(x); }
+KILN_DEVICE f64 op_erf(f64 x) { return erf(x); }
+KILN_DEVICE f32 op_sin(f32 x) { return sinf(x); }
+KILN_DEVICE f64 op_sin(f64 x) { return sin(x); }
+KILN_DEVICE f32 op_cos(f32 x) { return cosf(x); }
+KILN_DEVICE f64 op_cos(f64 x) { return cos(x); }
+KILN_DEVICE f32 op_floor(f32 x) { return floorf(x); }
+KILN_DEVICE f64 op_floor(f64 x) { return floor(x); }
+KILN_DEVICE f32 op_ceil(f32 x) { return ceilf(x); }
+KILN_DEVICE f64 op_ceil(f64 x) { return ceil(x); }
+KILN_DEVICE f32 op_round(f32 x) { return rintf(x); }
+KILN_DEVICE f64 op_round(f64 x) { return rint(x); }
+KILN_DEVICE f32 op_pow(f32 x, f32 y) { return powf(x, y); }
+KILN_DEVICE f64 op_pow(f64 x, f64 y) { return pow(x, y); }
+KILN_DEVICE f32 op_fmod(f32 x, f32 y) { return fmodf(x, y); }
+KILN_DEVICE f64 op_fmod(f64 x, f64 y) { return fmod(x, y); }
+template <class T>
+KILN_DEVICE T op_rsqrt(T x) {
+  return T(1) / op_sqrt(x);
+}
+template <class T>
+KILN_DEVICE T op_sigmoid(T x) {
+  return T(1) / (T(1) + op_exp(-x));
+}
+
+// A NaN wins, as in the frameworks.
+template <class T>
+KILN_DEVICE T op_min(T a, T b) {
+  return a != a || a < b ? a : b;
+}
+template <class T>
+KILN_DEVICE T op_max(T a, T b) {
+  return a != a || a > b ? a : b;
+}
+template <class T>
+KILN_DEVICE T op_abs(T x) {
+  return x < T(0) ? static_cast<T>(-x) : x == T(0) ? T(0) : x;
+}
+template <class T>
+KILN_DEVICE T op_sign(T x) {
+  return x != x ? x : static_cast<T>((x > T(0)) - (x < T(0)));
+}
+
+template <class T>
+KILN_DEVICE T op_div(T a, T b) {
+  if constexpr (!is_float<T>::value) {
+    if (b == 0) return 0;
+    if constexpr (Limits<T>::is_signed)
+      if (b == -1) return static_cast<T>(0 - static_cast<u64>(a));
+  }
+  return static_cast<T>(a / b);
+}
+// The remainder with the sign of the divisor.
+template <class T>
+KILN_DEVICE T op_mod(T a, T b) {
+  T r;
+  if constexpr (is_float<T>::value) {
+    r = op_fmod(a, b);
+  } else {
+    if (b == 0) return 0;
+    if constexpr (Limits<T>::is_signed)
+      if (b == -1) return 0;
+    r = static_cast<T>(a % b);
+  }
+  return r != T(0) && ((r < T(0)) != (b < T(0))) ? static_cast<T>(r + b) : r;
+}
+template <class T>
+KILN_DEVICE T integer_power(T base, T exponent) {
+  if constexpr (Limits<T>::is_signed)
+    if (exponent < 0) return base == 1 ? 1 : base == -1 ? (exponent % 2 == 0 ? 1 : -1) : 0;
+  u64 result = 1, factor = static_cast<u64>(base);
+  for (u64 e = static_cast<u64>(exponent); e != 0; e >>= 1, factor *= factor)
+    if (e & 1) result *= factor;
+  return static_cast<T>(result);
+}
+
+#ifndef KILN_EMULATION
+KILN_DEVICE f32 fast_exp(f32 x) { return __expf(x); }
+KILN_DEVICE f32 fast_log(f32 x) { return __logf(x); }
+KILN_DEVICE f32 fast_div(f32 a, f32 b) { return __fdividef(a, b); }
+KILN_DEVICE f32 fast_rsqrt(f32 x) { return rsqrtf(x); }
+#endif
+KILN_DEVICE f32 fast_sigmoid(f32 x) { return fast_div(1.0f, 1.0f + fast_exp(-x)); }

@@ -1,0 +1,149 @@
+#include "tests/cuda/device_kernel.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+namespace kiln::testing {
+
+using agents::RenderedArg;
+using agents::RenderedLaunch;
+
+const std::vector<store::TemplateSpec>& device_templates() {
+  static const std::vector<store::TemplateSpec> specs = [] {
+    const std::filesystem::path root = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates";
+    std::vector<store::TemplateSpec> out;
+    for (const auto& family : std::filesystem::directory_iterator(root))
+      for (const auto& entry : std::filesystem::directory_iterator(family.path())) {
+        if (!std::filesystem::exists(entry.path() / "kernel.cu")) continue;
+        const std::string of = family.path().filename(), name = entry.path().filename();
+        out.push_back(store::parse_template(of, name, store::template_files(root, of, name)));
+      }
+    return out;
+  }();
+  return specs;
+}
+
+agents::NodeFacts device_node(const std::string& architecture) {
+  agents::NodeFacts node;
+  agents::GpuFacts gpu;
+  gpu.name = "GPU of a test";
+  gpu.architecture = architecture;
+  gpu.multiprocessors = 132;
+  gpu.shared_per_multiprocessor_bytes = 228 << 10;
+  gpu.shared_per_block_bytes = 227 << 10;
+  gpu.l2_bytes = 60 << 20;
+  gpu.cluster_launch = architecture >= "sm_90";
+  node.gpu = gpu;
+  return node;
+}
+
+namespace {
+
+constexpr std::size_t kGuard = 256;
+constexpr unsigned char kPoison = 0xff;  // a NaN in every float type
+
+// A buffer between two guards, 16-byte aligned and no more, so that an access that needs more shows.
+class Guarded {
+ public:
+  explicit Guarded(std::size_t bytes) : bytes_(bytes), memory_(bytes + 2 * kGuard + 64, kPoison) {
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) + kGuard;
+    begin_ = memory_.data() + kGuard + (32 - address % 32) % 32 + 16;
+  }
+  [[nodiscard]] unsigned char* data() { return begin_; }
+  [[nodiscard]] bool intact() const {
+    for (const unsigned char* p = memory_.data(); p < begin_; ++p)
+      if (*p != kPoison) return false;
+    for (const unsigned char* p = begin_ + bytes_; p < memory_.data() + memory_.size(); ++p)
+      if (*p != kPoison) return false;
+    return true;
+  }
+
+ private:
+  std::size_t bytes_;
+  std::vector<unsigned char> memory_;
+  unsigned char* begin_;
+};
+
+}  // namespace
+
+struct EmulatedKernel::Loaded {
+  agents::RenderedKernel kernel;
+  void* object = nullptr;
+
+  [[nodiscard]] simt::Kernel symbol(const std::string& name) const {
+    void* address = ::dlsym(object, name.c_str());
+    if (!address) throw std::runtime_error("no symbol " + name);
+    return reinterpret_cast<simt::Kernel>(address);
+  }
+};
+
+EmulatedKernel::EmulatedKernel(const agents::RenderedKernel& kernel) : loaded_(std::make_unique<Loaded>()) {
+  loaded_->kernel = kernel;
+  std::string name = (std::filesystem::temp_directory_path() / "kiln-simt-XXXXXX").string();
+  if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
+  const std::filesystem::path folder = name;
+  std::ofstream(folder / "kernel.cpp") << kernel.source;
+  const std::string root = KILN_SOURCE_DIR;
+  const std::string command =
+      "c++ -std=c++20 -O1 -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable"
+      " -ffp-contract=off -include " +
+      root + "/tests/simt/before.h -DKILN_EMULATION='\"" + root + "/tests/simt/simt.h\"' -o " + name + "/kernel.so " +
+      name + "/kernel.cpp 2>" + name + "/log";
+  const bool built = std::system(command.c_str()) == 0;
+  std::ifstream log(folder / "log");
+  const std::string messages{std::istreambuf_iterator<char>(log), {}};
+  if (built) loaded_->object = ::dlopen((folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  const char* why = built && !loaded_->object ? ::dlerror() : "";
+  std::error_code ignored;  // a folder that stays behind in the temporary folder is no failure of the test
+  std::filesystem::remove_all(folder, ignored);
+  if (!loaded_->object)
+    throw std::runtime_error("cannot compile for the CPU: " + messages.substr(0, 3000) + why + "\n" + kernel.source);
+}
+
+EmulatedKernel::~EmulatedKernel() { (void)::dlclose(loaded_->object); }  // ignoring: the test is over
+
+std::vector<graph::Tensor> EmulatedKernel::run(const std::vector<graph::Tensor>& inputs,
+                                               const std::vector<graph::TensorType>& outputs,
+                                               simt::Order order) const {
+  const agents::RenderedKernel& kernel = loaded_->kernel;
+  std::vector<Guarded> in, out, temporary;
+  for (const graph::Tensor& t : inputs) {
+    in.emplace_back(t.bytes.size());
+    std::memcpy(in.back().data(), t.bytes.data(), t.bytes.size());
+  }
+  for (const graph::TensorType& t : outputs)
+    out.emplace_back(static_cast<std::size_t>(graph::element_count(t.shape)) * graph::size_of(t.dtype));
+  for (const std::int64_t bytes : kernel.temporary_bytes) temporary.emplace_back(static_cast<std::size_t>(bytes));
+  for (const RenderedLaunch& launch : kernel.run) {
+    std::vector<void*> arguments;
+    for (const RenderedArg& arg : launch.args) {
+      const auto i = static_cast<std::size_t>(arg.index);
+      std::vector<Guarded>& buffers = arg.kind == RenderedArg::Kind::input    ? in
+                                      : arg.kind == RenderedArg::Kind::output ? out
+                                                                              : temporary;
+      arguments.push_back(buffers.at(i).data());
+    }
+    simt::run(loaded_->symbol(launch.symbol), arguments.data(),
+              {static_cast<unsigned>(launch.tasks), static_cast<unsigned>(launch.geometry->block_threads),
+               launch.geometry->shared_bytes},
+              order);
+  }
+  for (std::vector<Guarded>* buffers : {&in, &out, &temporary})
+    for (const Guarded& buffer : *buffers)
+      if (!buffer.intact()) throw std::runtime_error("a byte outside a buffer was written");
+  std::vector<graph::Tensor> result;
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    graph::Tensor t = graph::Tensor::zeros(outputs[i]);
+    std::memcpy(t.bytes.data(), out[i].data(), t.bytes.size());
+    result.push_back(std::move(t));
+  }
+  return result;
+}
+
+}  // namespace kiln::testing

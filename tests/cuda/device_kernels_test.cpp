@@ -1,0 +1,144 @@
+// Every template for target cuda, rendered for a fixed set of graphs: its source is executed on this CPU and compared
+// with the oracle as a candidate of a job would be, and compiled for every architecture where NVRTC is installed.
+#include <doctest/doctest.h>
+
+#include <map>
+#include <optional>
+#include <set>
+
+#include "agents/evaluator/evaluator.h"
+#include "agents/graph/interpreter.h"
+#include "agents/search/search.h"
+#include "daemon/worker/compare.h"
+#include "daemon/worker/inputs.h"
+#include "tests/cuda/device_kernel.h"
+#include "tests/cuda/graphs.h"
+#include "tests/cuda/nvrtc.h"
+
+using namespace kiln;
+
+namespace {
+
+constexpr const char* kArchitectures[] = {"sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"};
+
+agents::Region region_of(const graph::Graph& g) {
+  std::vector<std::int32_t> nodes(g.nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
+  return agents::cut_region(g, nodes).region;
+}
+
+// The variants of `spec` that are executed: the default, and others spread over the space.
+std::vector<agents::Variant> variants(const agents::Space& space, std::size_t most) {
+  std::set<std::size_t> rows;
+  if (space.default_row >= 0) rows.insert(static_cast<std::size_t>(space.default_row));
+  for (std::size_t i = 0; i < most && i < space.rows.size(); ++i)
+    rows.insert(space.rows.size() * (2 * i + 1) / (2 * std::min(most, space.rows.size())));
+  std::vector<agents::Variant> out;
+  for (const std::size_t row : rows) out.push_back(agents::variant_of(space, row));
+  return out;
+}
+
+// Renders what a job would try of `spec` for a graph; none when the template does not take it.
+std::vector<agents::RenderedKernel> rendered(const store::TemplateSpec& spec, const graph::Graph& g,
+                                             const std::string& architecture, std::size_t most) {
+  std::vector<agents::RenderedKernel> out;
+  const agents::Region region = region_of(g);
+  INFO(g.name);
+  const std::optional<agents::Kernel> kernel = agents::lower(region);
+  REQUIRE(kernel);
+  if (!agents::accepts(spec, *kernel)) return out;
+  const agents::NodeFacts node = testing::device_node(architecture);
+  const agents::Figures figures = agents::figures_of(*kernel, node, 1);
+  const agents::Space space = agents::enumerate(spec, region, *kernel, figures, node);
+  for (const agents::Variant& variant : variants(space, most))
+    out.push_back(agents::render(spec, region, *kernel, variant, figures, node));
+  return out;
+}
+
+struct Case {
+  std::vector<graph::Tensor> inputs, expected, plain;
+};
+
+Case case_of(const graph::Graph& g, const std::string& family) {
+  Case c;
+  for (std::size_t i = 0; i < g.inputs.size(); ++i)
+    c.inputs.push_back(worker::make_input(g.type(g.inputs[i]), std::nullopt, family, 7, i));
+  c.expected = graph::evaluate(g, c.inputs, graph::Arithmetic::fp64);
+  c.plain = graph::evaluate(g, c.inputs, graph::Arithmetic::model);
+  return c;
+}
+
+void check_against_oracle(const testing::EmulatedKernel& kernel, const graph::Graph& g, const std::string& family,
+                          simt::Order order) {
+  const Case c = case_of(g, family);
+  std::vector<graph::TensorType> outputs;
+  for (const graph::ValueId id : g.outputs) outputs.push_back(g.type(id));
+  const std::vector<graph::Tensor> got = kernel.run(c.inputs, outputs, order);
+  agents::CheckFact fact;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    fact.errors.push_back(worker::compare_output(got[i].bytes, c.plain[i], c.expected[i]));
+    fact.errors.back().family = family;
+  }
+  const agents::Judgement judgement = agents::judge(fact, policies::Policy{});
+  INFO(family << ": " << judgement.reason << ", worst " << fact.errors[0].worst_value << " for "
+              << fact.errors[0].worst_expected << " at " << fact.errors[0].worst_index);
+  CHECK(judgement.verdict == agents::Verdict::ok);
+}
+
+}  // namespace
+
+TEST_CASE("the kernels of every graph agree with the oracle, whatever the order of the threads") {
+  std::map<std::string, int> executed;
+  for (const testing::NamedGraph& named : testing::device_graphs()) {
+    const graph::Graph body = region_of(named.graph).body;  // whose inputs are in the order that kernels number them
+    int kernels = 0;
+    for (const store::TemplateSpec& spec : testing::device_templates()) {
+      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 2)) {
+        INFO(named.name << " by " << agents::to_string(kernel.variant));
+        const testing::EmulatedKernel emulated(kernel);
+        check_against_oracle(emulated, body, "normal", simt::Order::forward);
+        check_against_oracle(emulated, body, "heavy_tail", simt::Order::backward);
+        ++executed[spec.family + "/" + spec.name];
+        ++kernels;
+      }
+    }
+    INFO(named.name << " has no kernel");
+    CHECK(kernels > 0);
+  }
+  for (const store::TemplateSpec& spec : testing::device_templates()) {
+    INFO(spec.family << "/" << spec.name << " was never executed");
+    CHECK(executed[spec.family + "/" + spec.name] > 0);
+  }
+}
+
+TEST_CASE("every template compiles for every architecture, without a spill") {
+  const std::unique_ptr<targets::cuda::Compiler> compiler = testing::nvrtc();
+  if (!compiler) return;
+  std::size_t turn = 0;
+  std::map<std::string, std::set<std::string>> compiled;
+  for (const testing::NamedGraph& named : testing::device_graphs()) {
+    for (const store::TemplateSpec& spec : testing::device_templates()) {
+      // Each kernel for one architecture in turn; the first of each template for all of them.
+      std::set<std::string>& seen = compiled[spec.family + "/" + spec.name];
+      const bool first = seen.empty();
+      for (const char* architecture : kArchitectures) {
+        if (!first && architecture != kArchitectures[turn % std::size(kArchitectures)]) continue;
+        for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, architecture, 0)) {
+          const auto result =
+              compiler->compile({kernel.file_name, kernel.source, architecture, kernel.compile_flags});
+          INFO(named.name << " by " << agents::to_string(kernel.variant) << " for " << architecture);
+          for (const auto& d : result.diagnostics) INFO(d.line << ": " << d.severity << ": " << d.message);
+          CHECK_MESSAGE(result.ok, (result.diagnostics.empty() ? ""
+                                                               : std::to_string(result.diagnostics[0].line) + ": " +
+                                                                     result.diagnostics[0].message));
+          seen.insert(architecture);
+        }
+      }
+      ++turn;
+    }
+  }
+  for (const auto& [name, architectures] : compiled) {
+    INFO(name);
+    CHECK(architectures.size() == std::size(kArchitectures));
+  }
+}

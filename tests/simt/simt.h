@@ -1,0 +1,76 @@
+// The wrappers of store/corpus/templates/device/types.cuh on a CPU: a kernel's text includes this file in their place
+// when KILN_EMULATION names it. Everything else of the text is compiled as it is.
+#pragma once
+
+#define KILN_DEVICE inline
+// Beside each kernel, how many bytes of parameters it takes: what a driver knows from a cubin.
+#define KILN_ENTRY(symbol) KILN_ENTRY_OF(symbol)
+#define KILN_ENTRY_OF(symbol)                            \
+  extern "C" {                                           \
+  unsigned symbol##_parameter_bytes = sizeof(Arguments); \
+  }                                                      \
+  extern "C" void symbol(const Arguments& arguments)
+
+inline u32 thread_index() { return kiln_simt_thread_index(); }
+inline u32 block_index() { return kiln_simt_block_index(); }
+inline u32 block_count() { return kiln_simt_block_count(); }
+inline void block_barrier() { kiln_simt_barrier(); }
+inline void* shared_memory() { return kiln_simt_shared(); }
+inline u32 shuffle_xor(u32 x, u32 mask) { return kiln_simt_shuffle_xor(x, mask); }
+
+inline f32 to_f32(f16 x) {
+  _Float16 half;
+  std::memcpy(&half, &x, sizeof half);
+  return static_cast<f32>(half);
+}
+inline f16 to_f16(f32 x) {
+  const auto half = static_cast<_Float16>(x);
+  f16 out;
+  std::memcpy(&out, &half, sizeof half);
+  return out;
+}
+inline f32 to_f32(bf16 x) {
+  const u32 bits = static_cast<u32>(x.bits) << 16;
+  f32 out;
+  std::memcpy(&out, &bits, sizeof bits);
+  return out;
+}
+// Rounds to nearest, ties to even; a NaN stays one.
+inline bf16 to_bf16(f32 x) {
+  u32 bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  if (!nan) bits += 0x7fffu + ((bits >> 16) & 1u);
+  return {static_cast<u16>(nan ? 0x7fffu : bits >> 16)};
+}
+
+// An access that the hardware would refuse ends the program.
+template <class Words>
+inline Words aligned_load(const void* from) {
+  if (reinterpret_cast<u64>(from) % sizeof(Words) != 0) __builtin_trap();
+  Words words;
+  std::memcpy(&words, from, sizeof words);
+  return words;
+}
+template <bool streaming>
+inline Words4 load_words4(const void* from) {
+  return aligned_load<Words4>(from);
+}
+template <bool streaming>
+inline Words2 load_words2(const void* from) {
+  return aligned_load<Words2>(from);
+}
+template <bool streaming>
+inline u32 load_word(const void* from) {
+  return aligned_load<u32>(from);
+}
+template <bool streaming>
+inline void store_words4(void* to, Words4 words) {
+  if (reinterpret_cast<u64>(to) % sizeof words != 0) __builtin_trap();
+  std::memcpy(to, &words, sizeof words);
+}
+
+inline f32 fast_exp(f32 x) { return expf(x); }
+inline f32 fast_log(f32 x) { return logf(x); }
+inline f32 fast_div(f32 a, f32 b) { return a / b; }
+inline f32 fast_rsqrt(f32 x) { return 1.0f / sqrtf(x); }
