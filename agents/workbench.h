@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,8 +38,16 @@ struct CheckRequest {
   std::int64_t timeout_ns = 60'000'000'000;
 };
 
+// Inputs whose right outputs the oracle knows: one timed call, at a place that the candidate cannot foresee, is given these.
+struct Proof {
+  std::string graph, constants;  // as in CheckRequest
+  std::string family;
+  std::uint64_t seed = 0;
+};
+
 struct MeasureRequest {
   std::vector<Subject> subjects;  // interleaved in rotating order
+  std::optional<Proof> proof;     // nothing: the outputs of timed calls are not looked at
   std::int32_t warmup = 3;
   std::int32_t samples = 5;       // per subject
   bool cold = true;               // flush at least twice the last-level cache, or rotate buffers past it, before each sample

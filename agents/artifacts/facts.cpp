@@ -61,11 +61,14 @@ Diagnostic diagnostic_from_json(const json::value& v) {
 
 json::object to_json(const SampleFact::Subject& s) {
   json::array launches;
+  json::array errors;
+  for (const ErrorFact& e : s.errors) errors.emplace_back(to_json(e));
   for (const std::vector<double>& launch : s.launch_ns) launches.emplace_back(fields::numbers(launch));
   return {{"name", s.name},
           {"verdict", name(s.verdict)},
           {"evidence", s.evidence},
           {"ns", fields::numbers(s.ns)},
+          {"errors", std::move(errors)},
           {"launch_ns", std::move(launches)}};
 }
 
@@ -77,6 +80,7 @@ SampleFact::Subject subject_from_json(const json::value& v) {
   s.verdict = verdict_from_name(json::get_string(o, "verdict", what));
   s.evidence = json::get_string(o, "evidence", what);
   s.ns = fields::numbers(o, "ns", what);
+  s.errors = fields::list(o, "errors", what, error_from_json);
   s.launch_ns = fields::list(o, "launch_ns", what, [&](const json::value& item) {
     std::vector<double> launch;
     for (const json::value& figure : json::as_array(item, what)) launch.push_back(fields::number(figure, what));

@@ -62,7 +62,7 @@ struct KernelResources {
 [[nodiscard]] KernelResources kernel_resources_from_json(const json::value& v);
 
 struct BuildFact {
-  Verdict verdict = Verdict::ok;  // ok, build_failed, build_timeout
+  Verdict verdict = Verdict::ok;  // ok, build_failed, build_timeout, forbidden
   std::string object;             // SHA-256 of the code object
   std::int64_t object_bytes = 0;
   std::int64_t build_ns = 0;
@@ -85,7 +85,7 @@ struct ErrorFact {
 };
 
 struct CheckFact {
-  Verdict verdict = Verdict::ok;  // what happened before any comparison: ok, launch_failed, crashed, hung, out_of_bounds, nondeterministic
+  Verdict verdict = Verdict::ok;  // what happened before any comparison: ok, launch_failed, crashed, hung, out_of_bounds, nondeterministic, forbidden
   std::string evidence;           // "signal 11 in family 'normal'", "guard after output 0 overwritten at byte 12"
   std::vector<ErrorFact> errors;
   bool input_sensitive = true;    // outputs changed when inputs did, as the oracle's did
@@ -97,9 +97,10 @@ struct CheckFact {
 struct SampleFact {
   struct Subject {
     std::string name;
-    Verdict verdict = Verdict::ok;  // ok, launch_failed, crashed, hung
+    Verdict verdict = Verdict::ok;  // ok, launch_failed, crashed, hung, out_of_bounds, wrong, forbidden
     std::string evidence;
     std::vector<double> ns;                          // per sample, in order
+    std::vector<ErrorFact> errors;                   // of the outputs of one timed call; empty when no proof was asked for
     std::vector<std::vector<double>> launch_ns;      // per launch, medians only when asked for; may be empty
   };
   std::vector<Subject> subjects;

@@ -9,9 +9,10 @@ namespace kiln::agents {
 namespace {
 
 // In the order of the enumerations.
-constexpr std::array<std::string_view, 12> kVerdicts = {
+constexpr std::array<std::string_view, 13> kVerdicts = {
     "ok",      "invalid", "build_failed",     "build_timeout", "launch_failed", "crashed",
-    "hung",    "wrong",   "nondeterministic", "out_of_bounds", "slower",        "implausible"};
+    "hung",    "wrong",   "nondeterministic", "out_of_bounds", "slower",        "implausible",
+    "forbidden"};
 constexpr std::array<std::string_view, 4> kComparisons = {"faster", "slower", "same", "ambiguous"};
 
 template <class Enum, std::size_t N>

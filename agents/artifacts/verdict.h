@@ -19,6 +19,7 @@ enum class Verdict : std::uint8_t {
   out_of_bounds,  // wrote past a buffer, or into an input
   slower,
   implausible,    // faster than the roofline of its precision class allows
+  forbidden,      // does what a kernel may not: keeps memory between calls, calls others, starts a thread
 };
 
 [[nodiscard]] std::string_view name(Verdict v);

@@ -146,10 +146,13 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
     for (const SampleFact::Subject& subject : samples.subjects)
       if (subject.verdict != Verdict::ok)
         throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
+    const Judgement timed = judge_timed(samples.subjects.at(1), policy);
+    if (timed.verdict != Verdict::ok) out.judgement = timed;
     return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin, policy.confidence, lab.input().seed);
   };
-  out.search_process = compared(lab.measure(both, Lab::Extent::workload, policy.confirm_samples, false, lab.input().seed));
-  const SampleFact fresh = lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1);
+  const Proof proof{stored.graph, stored.constants, families.front(), lab.input().seed};
+  out.search_process = compared(lab.measure(both, Lab::Extent::workload, policy.confirm_samples, false, lab.input().seed, proof));
+  const SampleFact fresh = lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1, proof);
   out.fresh_process = compared(fresh);
   out.incumbent = summarize(fresh.subjects.at(0).ns, policy.confidence);
   out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);

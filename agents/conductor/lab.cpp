@@ -94,14 +94,16 @@ bool Lab::cold(Extent extent) const {
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
-                        std::uint64_t seed) {
+                        std::uint64_t seed, const std::optional<Proof>& proof) {
   json::array names;
   for (const Subject& subject : subjects) names.emplace_back(subject_request(subject));
-  const json::object request{{"subjects", names}, {"samples", samples}, {"fresh_process", fresh_process},
-                             {"cold", cold(extent)}, {"seed", seed}};
+  json::object request{{"subjects", names}, {"samples", samples}, {"fresh_process", fresh_process},
+                       {"cold", cold(extent)}, {"seed", seed}};
+  if (proof) request["proof"] = json::object{{"graph", proof->graph}, {"family", proof->family}, {"seed", proof->seed}};
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live;
     live.subjects = subjects;
+    live.proof = proof;
     live.samples = samples;
     live.cold = cold(extent);
     live.fresh_process = fresh_process;

@@ -49,7 +49,7 @@ class Lab {
   // What the subjects compute: it decides whether they are measured with cold caches.
   enum class Extent : std::uint8_t { region, workload };
   [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
-                                   std::uint64_t seed);
+                                   std::uint64_t seed, const std::optional<Proof>& proof = std::nullopt);
   [[nodiscard]] std::vector<Trial> priors(const std::string& region);
 
  private:

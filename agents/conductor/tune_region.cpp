@@ -153,7 +153,7 @@ class RegionSearch {
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
       for (std::size_t i = begin; i < end; ++i) subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
       const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
-                                              seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)));
+                                              seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
       const double incumbent_ns = summarize(samples.subjects.at(0).ns, 0.95).median_ns;
       if (first_incumbent_ns_ == 0) first_incumbent_ns_ = incumbent_ns;
       for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent_ns);
@@ -164,10 +164,16 @@ class RegionSearch {
     }
   }
 
+  // The inputs of the check's first family: the oracle has their outputs already.
+  [[nodiscard]] Proof proof() const {
+    return {stored_.graph, stored_.constants, families_.front(), seed_for(lab_.input(), out_.region, "check")};
+  }
+
   // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
   void settle(const Built& built, const SampleFact::Subject& subject, double incumbent_ns) {
     CandidateRecord& record = out_.candidates[built.record];
-    if (subject.verdict != Verdict::ok) return fail(record, subject.verdict, subject.evidence, std::nullopt, std::nullopt);
+    const Judgement timed = judge_timed(subject, lab_.input().policy);
+    if (timed.verdict != Verdict::ok) return fail(record, timed.verdict, timed.reason, std::nullopt, std::nullopt);
     const double raw_ns = summarize(subject.ns, 0.95).median_ns;
     record.median_ns = raw_ns * first_incumbent_ns_ / incumbent_ns;
     if (implausible(raw_ns, task_.profile->floor_ns))
@@ -200,12 +206,13 @@ class RegionSearch {
     std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
     for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
     const policies::Policy& policy = lab_.input().policy;
-    const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, policy.confirm_samples, false, seed_for(lab_.input(), out_.region, "race"));
+    const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, policy.confirm_samples, false,
+                                            seed_for(lab_.input(), out_.region, "race"), proof());
     const SampleFact::Subject& incumbent = samples.subjects.at(0);
     out_.incumbent = summarize(incumbent.ns, policy.confidence);
     for (std::size_t i = 0; i < good_.size(); ++i) {
       const SampleFact::Subject& subject = samples.subjects.at(1 + i);
-      if (subject.verdict != Verdict::ok) continue;
+      if (judge_timed(subject, policy).verdict != Verdict::ok) continue;
       const Summary time = summarize(subject.ns, policy.confidence);
       if (out_.winner && time.median_ns >= out_.winner_time.median_ns) continue;
       out_.winner = good_[i].kernel;

@@ -157,6 +157,7 @@ Symptom symptom_of(const Failure& f) {
     case Verdict::nondeterministic: return {"result depends on timing between threads", evidence};
     case Verdict::out_of_bounds: return {"writes past a buffer", evidence};
     case Verdict::implausible: return {"faster than the hardware allows: skips work, or the clock is wrong", evidence};
+    case Verdict::forbidden: return {"does what a kernel may not do", evidence};
     case Verdict::invalid: return {"breaks a constraint of its template", evidence};
     case Verdict::slower: return {"right, but slower than the incumbent", evidence};
     case Verdict::ok: return {"nothing failed", evidence};

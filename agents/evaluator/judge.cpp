@@ -94,6 +94,21 @@ Judgement judge(const CheckFact& check, const policies::Policy& policy) {
   return j;
 }
 
+Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy& policy) {
+  Judgement j;
+  if (subject.verdict != Verdict::ok) {
+    j.verdict = subject.verdict;
+    j.reason = subject.evidence;
+    return j;
+  }
+  if (subject.errors.empty()) return j;
+  CheckFact check;
+  check.errors = subject.errors;
+  j = judge(check, policy);
+  if (j.verdict != Verdict::ok) j.reason = "while it was timed: " + j.reason;
+  return j;
+}
+
 json::object to_json(const Judgement& j) {
   return {{"verdict", name(j.verdict)}, {"reason", j.reason}, {"worst_ratio", j.worst_ratio},
           {"normwise_error", j.normwise_error}};

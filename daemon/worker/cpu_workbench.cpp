@@ -35,7 +35,10 @@ extern "C" void kiln_instrument_busy(void* const*, const kiln_task*) {
 struct Stopped { std::string evidence; };
 constexpr int kAttempts = 3;
 
-Verdict verdict_of(Answer::Kind kind) { return kind == Answer::Kind::hung ? Verdict::hung : Verdict::crashed; }
+Verdict verdict_of(const Answer& answer) {
+  if (answer.forbidden) return Verdict::forbidden;
+  return answer.kind == Answer::Kind::hung ? Verdict::hung : Verdict::crashed;
+}
 
 class CpuWorkbench : public agents::Workbench {
  public:
@@ -106,6 +109,7 @@ class CpuWorkbench : public agents::Workbench {
   }
 
   agents::CheckFact check_once(const agents::CheckRequest& request) {
+    run_.reset();  // each candidate in a process of its own: nothing that one leaves in memory meets another
     const std::filesystem::path directory = staging_.stage(request.subject);
     give_graph(request.graph, request.constants);
     agents::CheckFact fact;
@@ -126,20 +130,20 @@ class CpuWorkbench : public agents::Workbench {
         if (run > 0) {
           if (digest != digests.back() && hole.output >= 0 && hole == first_hole) {
             fact.verdict = Verdict::wrong;
-            fact.evidence = "element " + std::to_string(hole.element) + " of output " + std::to_string(hole.output) + " is not written in family '" + family + "'";
+            fact.evidence = "element " + std::to_string(hole.element) + " of output " + std::to_string(hole.output) + " is not written";
           } else if (digest != digests.back()) {
             fact.verdict = Verdict::nondeterministic;
-            fact.evidence = "a second run over the same inputs gave other bits in family '" + family + "'";
+            fact.evidence = "a second run over the same inputs gave other bits";
           }
-          continue;
+          if (fact.verdict == Verdict::ok) continue;
+          fact.evidence += " in family '" + family + "'";
+          return fact;
         }
         first_hole = hole;
         digests.push_back(digest);
         expected.push_back(json::get_string(judged.body, "expected_digest", "a judgement"));
-        agents::CheckFact part;
-        const json::object wrapped{{"verdict", "ok"}, {"evidence", ""}, {"errors", json::at(judged.body, "errors", "a judgement")}, {"input_sensitive", true}};
-        part = agents::check_fact_from_json(wrapped);
-        fact.errors.insert(fact.errors.end(), part.errors.begin(), part.errors.end());
+        const std::vector<agents::ErrorFact> errors = errors_of(judged.body);
+        fact.errors.insert(fact.errors.end(), errors.begin(), errors.end());
       }
     }
     for (std::size_t i = 1; i < digests.size(); ++i)
@@ -151,7 +155,7 @@ class CpuWorkbench : public agents::Workbench {
     agents::SampleFact fact;
     fact.fresh_process = request.fresh_process;
     const std::int64_t begin = monotonic_ns();
-    for (const agents::Subject& subject : request.subjects) fact.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}});
+    for (const agents::Subject& subject : request.subjects) fact.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}, {}});
     if (request.fresh_process) run_.reset();
     // A subject that kills the worker is named by the progress file, and the others are measured again without it.
     for (int stopped = 0;;) {
@@ -267,7 +271,7 @@ class CpuWorkbench : public agents::Workbench {
     return *oracle_;
   }
 
-  Frame ask_oracle(const Frame& request) {
+  Frame ask_oracle(Frame& request) {
     Answer answer = oracle_worker().call(request, kOracleNs);
     if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)
@@ -307,13 +311,19 @@ class CpuWorkbench : public agents::Workbench {
     const Answer answer = run_worker().call(request, timeout_ns);
     if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered) {
-      fact.verdict = verdict_of(answer.kind);
+      fact.verdict = verdict_of(answer);
       fact.evidence = answer.evidence;
       return {};
     }
     if (const auto refused = json::find_string(answer.frame.body, "refused", "a run reply")) {
       fact.verdict = Verdict::launch_failed;
       fact.evidence = *refused;
+      return {};
+    }
+    if (const auto forbidden = json::find_string(answer.frame.body, "forbidden", "a run reply")) {
+      fact.verdict = Verdict::forbidden;
+      fact.evidence = *forbidden;
+      run_.reset();  // what it started may still be running there
       return {};
     }
     if (const auto unstable = json::find_string(answer.frame.body, "unstable", "a run reply")) {
@@ -327,11 +337,9 @@ class CpuWorkbench : public agents::Workbench {
     judge.body["poison"] = poison;
     judge.fds = std::move(request.fds);
     Frame judged = ask_oracle(judge);
-    const std::int64_t guard = json::get_int(judged.body, "guard", "a judgement");
-    const std::int64_t input = json::get_int(judged.body, "input", "a judgement");
-    if (guard >= 0 || input >= 0) {
+    if (const std::string why = overwritten(judged.body); !why.empty()) {
       fact.verdict = Verdict::out_of_bounds;
-      fact.evidence = guard >= 0 ? "a guard byte at offset " + std::to_string(guard) + " was overwritten" : "input " + std::to_string(input) + " was changed";
+      fact.evidence = why;
     }
     return judged;
   }
@@ -344,8 +352,9 @@ class CpuWorkbench : public agents::Workbench {
     for (const std::size_t i : alive)
       subjects.emplace_back(json::object{{"name", request.subjects[i].name}, {"directory", staging_.stage(request.subjects[i]).string()}});
     frame.body = {{"op", "measure"}, {"subjects", subjects}, {"warmup", request.warmup}, {"samples", request.samples},
-                  {"cold", request.cold}, {"per_launch", request.per_launch}, {"seed", request.seed}};
+                  {"cold", request.cold}, {"per_launch", request.per_launch}, {"seed", request.seed}, {"poison", kPoisons[0]}};
     frame.fds.push_back(memory_file("progress", 4096));
+    if (request.proof) add_arenas(*request.proof, alive.size(), frame);
     const std::int64_t flushes = request.cold ? std::int64_t{request.samples} * static_cast<std::int64_t>(alive.size()) : 0;
     const Answer answer = run_worker().call(frame, request.timeout_ns + flushes * kSecond / 10);
     if (answer.stopped && ++stopped < kAttempts) return false;
@@ -354,12 +363,66 @@ class CpuWorkbench : public agents::Workbench {
       const Mapped progress(frame.fds.front().get(), Mapped::Access::read);
       std::memcpy(&index, progress.bytes().data(), sizeof index);
       agents::SampleFact::Subject& culprit = fact.subjects[alive[std::min<std::size_t>(index, alive.size() - 1)]];
-      culprit.verdict = verdict_of(answer.kind);
+      culprit.verdict = verdict_of(answer);
       culprit.evidence = answer.evidence;
       return false;
     }
     read_samples(answer.frame.body, alive, fact);
+    const auto is_forbidden = [&](std::size_t i) { return fact.subjects[i].verdict == Verdict::forbidden; };
+    if (std::any_of(alive.begin(), alive.end(), is_forbidden)) {  // it had a part of the others' time, and may have one still
+      run_.reset();
+      for (const std::size_t i : alive) fact.subjects[i].ns.clear();
+      return false;
+    }
+    if (request.proof)
+      for (std::size_t i = 0; i < alive.size(); ++i) prove(*request.proof, std::move(frame.fds.at(1 + i)), fact.subjects[alive[i]]);
     return true;
+  }
+
+  static json::object key_of(const agents::Proof& proof) {
+    return {{"graph", proof.graph}, {"family", proof.family}, {"seed", proof.seed}, {"poison", kPoisons[0]}};
+  }
+
+  // One arena per subject, all of the same inputs.
+  void add_arenas(const agents::Proof& proof, std::size_t subjects, Frame& frame) {
+    give_graph(proof.graph, proof.constants);
+    for (std::size_t i = 0; i < subjects; ++i) {
+      Frame ask;
+      ask.body = key_of(proof);
+      ask.body["op"] = "arena";
+      Frame arena = ask_oracle(ask);
+      frame.body["layout"] = json::at(arena.body, "layout", "an arena");
+      frame.fds.push_back(std::move(arena.fds.at(0)));
+    }
+  }
+
+  // What the timed call that was drawn for it left in the arena.
+  void prove(const agents::Proof& proof, UniqueFd arena, agents::SampleFact::Subject& subject) {
+    if (subject.verdict != Verdict::ok || subject.ns.empty()) return;
+    Frame judge;
+    judge.body = key_of(proof);
+    judge.body["op"] = "judge";
+    judge.fds.push_back(std::move(arena));
+    const Frame judged = ask_oracle(judge);
+    subject.errors = errors_of(judged.body);
+    if (const std::string why = overwritten(judged.body); !why.empty()) {
+      subject.verdict = Verdict::out_of_bounds;
+      subject.evidence = why + " while it was timed";
+    }
+  }
+
+  // Empty when a run left guards and inputs as they were.
+  static std::string overwritten(const json::object& judged) {
+    const std::int64_t guard = json::get_int(judged, "guard", "a judgement");
+    const std::int64_t input = json::get_int(judged, "input", "a judgement");
+    if (guard >= 0) return "a guard byte at offset " + std::to_string(guard) + " was overwritten";
+    if (input >= 0) return "input " + std::to_string(input) + " was changed";
+    return {};
+  }
+
+  static std::vector<agents::ErrorFact> errors_of(const json::object& judged) {
+    const json::object wrapped{{"verdict", "ok"}, {"evidence", ""}, {"errors", json::at(judged, "errors", "a judgement")}, {"input_sensitive", true}};
+    return agents::check_fact_from_json(wrapped).errors;
   }
 
   static void read_samples(const json::object& body, const std::vector<std::size_t>& alive, agents::SampleFact& fact) {
@@ -376,6 +439,10 @@ class CpuWorkbench : public agents::Workbench {
       if (const auto refused = json::find_string(result, "refused", "a subject's samples")) {
         subject.verdict = Verdict::launch_failed;
         subject.evidence = *refused;
+      }
+      if (const auto forbidden = json::find_string(result, "forbidden", "a subject's samples")) {
+        subject.verdict = Verdict::forbidden;
+        subject.evidence = *forbidden;
       }
       subject.ns = numbers(json::at(result, "ns", "a subject's samples"));
       if (const json::value* launches = result.if_contains("launch_ns"))

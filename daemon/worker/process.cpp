@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -88,33 +89,41 @@ WorkerProcess::~WorkerProcess() {
   if (alive()) kill();
 }
 
-void WorkerProcess::send(const Frame& request) {
+void WorkerProcess::send(Frame& request) {
+  // Bytes that nobody asked for: what is under way in there is not the worker's own loop any more.
+  char byte = 0;
+  spoke_unasked_ = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+  if (::getrandom(&ticket_, sizeof ticket_, 0) != sizeof ticket_) throw system_error("cannot draw a ticket", errno);
+  ticket_ &= INT64_MAX;
+  request.body["ticket"] = ticket_;
   // False: the worker is gone, and receive() says how it ended.
   if (!send_frame(socket_.get(), request)) (void)::shutdown(socket_.get(), SHUT_WR);
 }
 
 Answer WorkerProcess::receive(std::int64_t deadline_ns) {
   Answer answer;
+  if (spoke_unasked_) {
+    answer = broken("it spoke before it was asked");
+    answer.stopped = true;  // no fault of this request
+    return answer;
+  }
   const std::int64_t begin = monotonic_ns();
   Received received = Received::closed;
   try {
     received = receive_frame(socket_.get(), deadline_ns, answer.frame);
   } catch (const Error& error) {
-    // Whatever wrote this is not the worker's own code any more.
-    kill();
-    answer.kind = Answer::Kind::crashed;
-    answer.evidence = std::string("killed after it broke the protocol: ") + error.what();
-    return answer;
+    return broken(error.what());
   }
   switch (received) {
     case Received::frame:
+      if (hello_.size() > 0 && json::find_int(answer.frame.body, "ticket", "a worker frame") != ticket_) return broken("its answer has another ticket than the question");
       if (const auto error = json::find_string(answer.frame.body, "error", "a worker frame"))
         throw Error(code_from(json::get_string(answer.frame.body, "code", "a worker frame")), *error,
                     json::find_string(answer.frame.body, "remedy", "a worker frame").value_or(""));
       return answer;
     case Received::closed:
       answer.kind = Answer::Kind::crashed;
-      answer.evidence = reap(answer.stopped);
+      reap(answer);
       return answer;
     case Received::timed_out: break;
   }
@@ -124,25 +133,40 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
   return answer;
 }
 
-Answer WorkerProcess::call(const Frame& request, std::int64_t timeout_ns) {
+// Whatever wrote this is not the worker's own code any more.
+Answer WorkerProcess::broken(const std::string& how) {
+  kill();
+  Answer answer;
+  answer.kind = Answer::Kind::crashed;
+  answer.evidence = "killed after it broke the protocol: " + how;
+  return answer;
+}
+
+Answer WorkerProcess::call(Frame& request, std::int64_t timeout_ns) {
   send(request);
   return receive(monotonic_ns() + timeout_ns);
 }
 
-std::string WorkerProcess::reap(bool& stopped) {
+void WorkerProcess::reap(Answer& answer) {
   // It closed its socket; give it a moment to be gone by itself, so that its own signal is what is reported.
   int status = 0;
   pid_t got = 0;
   for (int i = 0; i < 200 && (got = ::waitpid(pid_, &status, WNOHANG)) == 0; ++i) ::usleep(5'000);
   if (got == 0) {
     kill();
-    return "closed its socket without an answer";
+    answer.evidence = "closed its socket without an answer";
+    return;
   }
   (void)::kill(-pid_, SIGKILL);  // what it may have started; already gone is fine
   pid_ = -1;
-  stopped = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-  if (WIFSIGNALED(status)) return "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
-  return "left with status " + std::to_string(WEXITSTATUS(status)) + " and no answer";
+  if (!WIFSIGNALED(status)) {
+    answer.evidence = "left with status " + std::to_string(WEXITSTATUS(status)) + " and no answer";
+    return;
+  }
+  answer.stopped = WTERMSIG(status) == SIGKILL;
+  answer.forbidden = WTERMSIG(status) == SIGSYS;
+  answer.evidence = "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
+  if (answer.forbidden) answer.evidence += ": it made a system call that no kernel may make";
 }
 
 void WorkerProcess::kill() {

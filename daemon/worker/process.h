@@ -16,7 +16,9 @@ struct Answer {
   enum class Kind : std::uint8_t { answered, crashed, hung };
   Kind kind = Kind::answered;
   Frame frame;           // when answered
-  bool stopped = false;  // crashed by a SIGKILL from outside, which no candidate can send: an operator's or for want of memory
+  bool stopped = false;  // for a cause from outside this call: a SIGKILL by an operator or for want of memory, or what an
+                         // earlier candidate left running
+  bool forbidden = false;  // crashed by SIGSYS: it made a system call that its sandbox does not have
   std::string evidence;  // "killed by signal 11 (Segmentation fault)", "past its deadline of 20.0 s"
 };
 
@@ -34,9 +36,9 @@ class WorkerProcess {
   WorkerProcess(WorkerProcess&&) = delete;
 
   // Sends and waits. An Error that the worker reports (kind "error") is thrown here as the same Error.
-  [[nodiscard]] Answer call(const Frame& request, std::int64_t timeout_ns);
+  [[nodiscard]] Answer call(Frame& request, std::int64_t timeout_ns);
   // The two halves of call(), for several workers at once.
-  void send(const Frame& request);
+  void send(Frame& request);
   [[nodiscard]] Answer receive(std::int64_t deadline_ns);
 
   [[nodiscard]] bool alive() const { return pid_ > 0; }
@@ -45,12 +47,15 @@ class WorkerProcess {
 
  private:
   void spawn(const Launch& launch);
-  [[nodiscard]] std::string reap(bool& stopped);  // waits for the end and says how it was
+  void reap(Answer& answer);  // waits for the end and says how it was
+  [[nodiscard]] Answer broken(const std::string& how);
   void kill();
 
   pid_t pid_ = -1;
   UniqueFd socket_;
   json::object hello_;
+  std::int64_t ticket_ = -1;  // of the request under way: random, and in its answer
+  bool spoke_unasked_ = false;
 };
 
 }  // namespace kiln::worker

@@ -21,6 +21,13 @@
 namespace kiln::worker {
 namespace {
 
+// GCC defines __SANITIZE_ADDRESS__, Clang answers this.
+#if defined(__has_feature)
+#define KILN_HAS_SANITIZER (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer))
+#else
+#define KILN_HAS_SANITIZER 0
+#endif
+
 bool write_text(const char* path, const std::string& text) {
   const UniqueFd fd(::open(path, O_WRONLY | O_CLOEXEC));
   return fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -35,8 +42,9 @@ void limit_resources(const SandboxRules& rules) {
   set_limit(RLIMIT_CORE, 0);
   set_limit(RLIMIT_NOFILE, 256);
   set_limit(RLIMIT_FSIZE, rules.file_bytes);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !KILN_HAS_SANITIZER
   if (rules.memory_bytes > 0) set_limit(RLIMIT_AS, rules.memory_bytes);  // a sanitizer's shadow alone needs terabytes
+  if (rules.data_bytes > 0) set_limit(RLIMIT_DATA, rules.data_bytes);
 #endif
   if (rules.cpu_seconds > 0) set_limit(RLIMIT_CPU, rules.cpu_seconds);
 }
@@ -109,7 +117,8 @@ void enter_landlock(const SandboxRules& rules, std::vector<std::string>& active)
 
 // Why each group is refused: a socket is a way out; tracing and foreign memory reach other workers; namespaces, mounts, keys,
 // modules, bpf, perf, io_uring and userfaultfd are the kernel's widest surfaces and no kernel template needs them.
-void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) {
+// `refusal`: what a forbidden call meets.
+void load_filter(const SandboxRules& rules, std::uint32_t refusal) {
   scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
   if (!filter) throw Error(ErrorCode::internal, "cannot make a seccomp filter");
   const auto check = [&](int failed, const std::string& what) {
@@ -119,7 +128,7 @@ void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) 
   };
   const auto deny = [&](const char* call) {
     const int number = ::seccomp_syscall_resolve_name(call);
-    if (number != __NR_SCMP_ERROR) check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), number, 0), call);
+    if (number != __NR_SCMP_ERROR) check(::seccomp_rule_add(filter, refusal, number, 0), call);
   };
   for (const char* call :
        {"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
@@ -128,17 +137,17 @@ void enter_seccomp(const SandboxRules& rules, std::vector<std::string>& active) 
         "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "reboot", "swapon",
         "swapoff", "acct", "quotactl", "syslog", "iopl", "ioperm", "settimeofday", "clock_settime", "adjtimex", "sethostname", "setdomainname", "personality"})
     deny(call);
+  if (!rules.may_make_memory_files) deny("memfd_create");
   if (!rules.may_execute) {
     for (const char* call : {"execve", "execveat", "fork", "vfork", "kill", "pidfd_send_signal"}) deny(call);
     // Threads are clones that share memory; anything else would be a process. clone3 hides its flags behind a pointer, and
     // the C library falls back to clone when it is missing.
     const scmp_arg_cmp unshared_memory{0, SCMP_CMP_MASKED_EQ, CLONE_VM, 0};
-    check(::seccomp_rule_add_array(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1, &unshared_memory), "clone");
+    check(::seccomp_rule_add_array(filter, refusal, SCMP_SYS(clone), 1, &unshared_memory), "clone");
     check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3");
   }
   check(::seccomp_load(filter), "the filter");
   ::seccomp_release(filter);
-  active.push_back("seccomp");
 }
 
 bool has(const std::vector<std::string>& active, std::string_view prefix) {
@@ -175,9 +184,12 @@ std::vector<std::string> enter_sandbox(const SandboxRules& rules) {
   limit_resources(rules);
   active.emplace_back("rlimits");
   enter_landlock(rules, active);
-  enter_seccomp(rules, active);
+  load_filter(rules, SCMP_ACT_ERRNO(EPERM));
+  active.emplace_back("seccomp");
   return active;
 }
+
+void arm_sandbox(const SandboxRules& rules) { load_filter(rules, SCMP_ACT_KILL_PROCESS); }
 
 void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& active) {
   if (has(active, "no_new_privs") && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) refuse("new privileges can be had");

@@ -19,7 +19,10 @@ struct SandboxRules {
   std::vector<std::filesystem::path> read;   // with everything below, also executable
   std::vector<std::filesystem::path> write;  // with everything below
   bool may_execute = false;                  // the build role starts compilers
+  bool armed = false;                        // see arm_sandbox()
   std::int64_t memory_bytes = 0;             // address space; 0: not limited (vendor libraries reserve much)
+  std::int64_t data_bytes = 0;               // private memory that can be written; 0: not limited
+  bool may_make_memory_files = true;         // they count against no limit of the process
   std::int64_t cpu_seconds = 0;              // 0: the parent's deadlines only
   std::int64_t file_bytes = std::int64_t{1} << 30;
 };
@@ -31,5 +34,9 @@ struct SandboxRules {
 // at the privilege bit and for a network. Throws Error(permission) naming the first that succeeded although the mechanism
 // against it is active.
 void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& active);
+
+// For the role that runs generated code, after the proof: from now on a forbidden system call ends the process by SIGSYS instead
+// of failing, so that who makes one is known for it.
+void arm_sandbox(const SandboxRules& rules);
 
 }  // namespace kiln::worker

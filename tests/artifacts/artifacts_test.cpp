@@ -71,7 +71,7 @@ std::string replaced(std::string text, const std::string& from, const std::strin
 
 TEST_CASE("every verdict and comparison has the name that the design gives it") {
   for (const char* text : {"invalid", "build_failed", "build_timeout", "launch_failed", "crashed", "hung", "wrong",
-                           "nondeterministic", "out_of_bounds", "slower", "implausible", "ok"})
+                           "nondeterministic", "out_of_bounds", "slower", "implausible", "forbidden", "ok"})
     CHECK(name(verdict_from_name(text)) == text);
   for (const char* text : {"faster", "slower", "same", "ambiguous"}) CHECK(name(comparison_from_name(text)) == text);
   CHECK(name(Verdict::out_of_bounds) == "out_of_bounds");
@@ -212,12 +212,18 @@ TEST_CASE("node, build and sample facts survive the way through text to the last
   CHECK(b2.diagnostics.at(0).message == "expected ';'");
 
   SampleFact s;
-  s.subjects = {{"incumbent", Verdict::ok, "", {100.25, 0.1 + 0.2}, {{1, 2}, {}}}, {"x", Verdict::hung, "5 s", {}, {}}};
+  ErrorFact error;
+  error.family = "normal";
+  error.normwise = 1e-7;
+  s.subjects = {{"incumbent", Verdict::ok, "", {100.25, 0.1 + 0.2}, {error}, {{1, 2}, {}}}, {"x", Verdict::hung, "5 s", {}, {}, {}}};
   s.cycles_per_ns = {2.5};
   s.fresh_process = true;
   const SampleFact s2 = sample_fact_from_json(parsed(json::canonical(to_json(s))));
   CHECK(s2.subjects.at(0).ns == s.subjects[0].ns);
   CHECK(s2.subjects.at(0).launch_ns == s.subjects[0].launch_ns);
+  CHECK(s2.subjects.at(0).errors.at(0).family == "normal");
+  CHECK(s2.subjects.at(0).errors.at(0).normwise == 1e-7);
+  CHECK(s2.subjects.at(1).errors.empty());
   CHECK(s2.subjects.at(1).verdict == Verdict::hung);
   CHECK(s2.fresh_process);
 }

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "daemon/targets/cpu/audit.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/unique_fd.h"
@@ -118,6 +119,7 @@ std::vector<std::string> command_line(const CompileRequest& r) {
   for (const std::string& f : base_flags()) line.push_back(f);
   line.push_back("-ffile-prefix-map=" + r.scratch.string() + "=.");
   if (speaks_json()) line.emplace_back("-fdiagnostics-format=json");
+  if (r.libraries.empty()) line.emplace_back("-nostartfiles");  // a kernel's own object has nothing to start
   line.push_back("-I" + r.include_dir.string());
   for (const std::string& f : r.flags) line.push_back(f);
   line.insert(line.end(), {r.file_name, "-o", "kernel.so"});
@@ -136,7 +138,8 @@ void check(const CompileRequest& r) {
 }  // namespace
 
 std::vector<std::string> base_flags() {
-  return {"-std=c++20", "-O3", "-fPIC", "-shared", "-frandom-seed=kiln", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,--as-needed"};
+  return {"-std=c++20", "-O3", "-fPIC", "-shared", "-frandom-seed=kiln", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,--as-needed",
+          "-Wl,-z,relro,-z,now"};
 }
 
 CompileResult compile(const CompileRequest& request) {
@@ -155,7 +158,10 @@ CompileResult compile(const CompileRequest& request) {
       result.diagnostics.push_back({"", 0, "error", f.output.empty() ? "the compiler failed and said nothing" : f.output.substr(0, 2000)});
   } else {
     result.object = read_file(request.scratch / "kernel.so", 256u << 20);
-    result.ok = true;
+    // What links a library is a vendor's kernel, named as such in every report; its own functions and memory are its business.
+    if (request.libraries.empty()) result.forbidden = forbidden_in_kernel(audit_object(std::as_bytes(std::span(result.object))));
+    if (!result.forbidden.empty()) result.diagnostics.push_back({request.file_name, 0, "error", result.forbidden});
+    result.ok = result.forbidden.empty();
   }
   return result;
 }

@@ -29,6 +29,7 @@ struct CompileDiagnostic {
 struct CompileResult {
   bool ok = false;
   bool timeout = false;  // the compiler was stopped at its limit
+  std::string forbidden; // why the object must not be loaded (audit.h); empty otherwise
   std::string object;    // bytes of the shared object, when ok
   std::int64_t build_ns = 0;
   std::vector<CompileDiagnostic> diagnostics;

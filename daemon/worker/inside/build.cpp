@@ -24,6 +24,12 @@ targets::cpu::CompileResult build(const targets::cpu::CompileRequest& request) {
   }
 }
 
+const char* outcome_of(const targets::cpu::CompileResult& result) {
+  if (result.ok) return "ok";
+  if (!result.forbidden.empty()) return "forbidden";
+  return result.timeout ? "build_timeout" : "build_failed";
+}
+
 }  // namespace
 
 Role build_role(const std::vector<std::string>& arguments) {
@@ -48,7 +54,7 @@ Role build_role(const std::vector<std::string>& arguments) {
     json::array diagnostics;
     for (const targets::cpu::CompileDiagnostic& d : result.diagnostics)
       diagnostics.emplace_back(json::object{{"file", d.file}, {"line", d.line}, {"severity", d.severity}, {"message", d.message.substr(0, 2000)}});
-    reply.body = {{"outcome", result.ok ? "ok" : result.timeout ? "build_timeout" : "build_failed"}, {"diagnostics", diagnostics},
+    reply.body = {{"outcome", outcome_of(result)}, {"diagnostics", diagnostics},
                   {"build_ns", result.build_ns}};
     if (result.ok) reply.fds.push_back(sealed_file("object", result.object));
     return reply;

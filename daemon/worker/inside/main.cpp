@@ -48,10 +48,15 @@ int serve(const std::string& role_name, const std::vector<std::string>& argument
     const Role role = found->second(arguments);
     const std::vector<std::string> active = enter_sandbox(role.rules);
     prove_sandbox(role.rules, active);
+    if (role.rules.armed) arm_sandbox(role.rules);
     hello.body = {{"role", role_name}, {"sandbox", json::to_array(active)}, {"version", KILN_VERSION}};
     if (!send_frame(kSocket, hello)) return 1;
-    for (Frame request; receive_frame(kSocket, -1, request) == Received::frame;)
-      if (!send_frame(kSocket, handle(role, std::move(request)))) return 1;
+    for (Frame request; receive_frame(kSocket, -1, request) == Received::frame;) {
+      const json::value ticket = json::at(request.body, "ticket", "a request");
+      Frame reply = handle(role, std::move(request));
+      reply.body["ticket"] = ticket;  // known to this loop only: an answer without it was written by something else
+      if (!send_frame(kSocket, reply)) return 1;
+    }
     return 0;
   } catch (const Error& error) {
     if (!send_frame(kSocket, error_frame(error))) std::fprintf(stderr, "kiln-worker: %s\n", error.what());
