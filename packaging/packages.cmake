@@ -22,11 +22,12 @@ set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS_PRIVATE_DIRS ${CMAKE_LIBRARY_OUTPUT_DIRECTORY
 set(own_version "= ${PROJECT_VERSION}-${CPACK_DEBIAN_PACKAGE_RELEASE}")
 set(control ${CMAKE_CURRENT_SOURCE_DIR}/debian)
 
-# A compiler and oneDNN's headers are what candidates are built with; sysusers and tmpfiles make the user and /run/kiln.
+# A compiler and oneDNN's headers are what candidates are built with; procps has the unit's kill; sysusers and tmpfiles
+# make the user and /run/kiln.
 set(CPACK_DEBIAN_KILN_PACKAGE_NAME kiln)
 set(CPACK_DEBIAN_KILN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_KILN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_KILN_PACKAGE_DEPENDS "libkiln0 (${own_version}), g++, libdnnl-dev, init-system-helpers (>= 1.52), \
+set(CPACK_DEBIAN_KILN_PACKAGE_DEPENDS "libkiln0 (${own_version}), g++, libdnnl-dev, procps, init-system-helpers (>= 1.52), \
 systemd | systemd-standalone-sysusers | systemd-sysusers, systemd | systemd-standalone-tmpfiles | systemd-tmpfiles")
 set(CPACK_DEBIAN_KILN_PACKAGE_RECOMMENDS "openssl, openssh-client")
 set(CPACK_DEBIAN_KILN_PACKAGE_SUGGESTS "python3-kiln")

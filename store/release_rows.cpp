@@ -48,6 +48,13 @@ void pop(Database& db, const std::string& workload) {
   (void)ledger::append(db, "release.rollback", to, workload, wall_ns());
 }
 
+// The daemon's umask closes what it makes; inference processes of its group are to load releases. Files are readable as
+// they are written, and the state folder above keeps everybody else out.
+void open_to_group(const std::filesystem::path& folder) {
+  using std::filesystem::perms;
+  std::filesystem::permissions(folder, perms::group_read | perms::group_exec, std::filesystem::perm_options::add);
+}
+
 }  // namespace
 
 std::filesystem::path LocalStore::release_folder(const std::string& workload_name) const { return options_.directory / "releases" / workload_name; }
@@ -69,6 +76,9 @@ ReleaseRow LocalStore::add_release(const ReleaseRow& given, const std::filesyste
     const std::int64_t version = next.integer(0);
     const std::filesystem::path target = release_folder(w.name) / std::to_string(version);
     std::filesystem::create_directories(target.parent_path());
+    for (const auto& folder : {target.parent_path().parent_path(), target.parent_path(), staged}) open_to_group(folder);
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(staged))
+      if (entry.is_directory()) open_to_group(entry.path());
     // A folder without a row is what a crash left between this rename and its commit.
     std::filesystem::remove_all(target);
     std::filesystem::rename(staged, target);

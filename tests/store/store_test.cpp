@@ -1,6 +1,7 @@
 #include "store/store.h"
 
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <thread>
@@ -132,6 +133,25 @@ TEST_CASE("uploads are whole or nothing, and limited") {
   const auto upload = store->upload(2);
   CHECK_THROWS_AS(upload->write(std::as_bytes(std::span(std::string_view("abc")))), Error);
   CHECK_THROWS_AS((void)store->blob_path("../../etc/passwd"), Error);
+}
+
+TEST_CASE("a daemon that closes what it makes still lets its group read releases, and nothing else") {
+  const mode_t before = ::umask(077);
+  const Folder folder;
+  const auto store = open_store(folder);
+  const ReleaseRow row = add_release(*store, add_workload(*store, "m"), "baseline");
+  store->set_current(row.id);
+  ::umask(before);
+  const auto mode = [&](const char* path) {
+    struct stat status{};
+    REQUIRE(::stat((folder.path / path).c_str(), &status) == 0);
+    return status.st_mode & 0777;
+  };
+  for (const char* open : {"releases", "releases/m", "releases/m/current/", "releases/m/1/objects"})
+    CHECK_MESSAGE(mode(open) == 0750, open);
+  for (const char* file : {"releases/m/current/manifest.json", "releases/m/1/plan.json"})
+    CHECK_MESSAGE((mode(file) & 0040) != 0, file);
+  for (const char* closed : {"keys", "blobs", "staging", "backups"}) CHECK_MESSAGE(mode(closed) == 0700, closed);
 }
 
 TEST_CASE("promote, roll back, promote: one link, a stack behind it") {
