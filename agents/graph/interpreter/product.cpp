@@ -6,7 +6,8 @@ namespace kiln::graph::interpreter {
 namespace {
 
 // Compiled for each width of vectors that x86-64 machines have; the loader picks. Elsewhere the compiler's default.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 #define KILN_WIDTHS __attribute__((target_clones("avx512f", "avx2,fma", "default")))
 #else
 #define KILN_WIDTHS

@@ -12,6 +12,8 @@ constexpr std::int64_t kLargest = std::int64_t(1) << 30;  // of a stride, a dila
 
 Shape spatial(const Shape& shape) {
   if (shape.size() < 3) malformed("its input " + to_string(shape) + " has no dimension to move over");
+  for (const std::int64_t extent : shape)
+    if (extent > kLargest) malformed("its input " + to_string(shape) + " is larger than 2^30 in one dimension");
   return {shape.begin() + 2, shape.end()};
 }
 

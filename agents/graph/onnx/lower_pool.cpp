@@ -12,6 +12,8 @@ using Outputs = std::vector<ValueId>;
 Shape spatial(const Call& call) {
   const Shape& shape = call.type(call.in(0)).shape;
   if (shape.size() < 3) malformed("its input " + to_string(shape) + " has no dimension to pool over");
+  for (const std::int64_t extent : shape)
+    if (extent > std::int64_t(1) << 30) malformed("its input " + to_string(shape) + " is larger than 2^30 in one dimension");
   return {shape.begin() + 2, shape.end()};
 }
 

@@ -113,7 +113,7 @@ ValueId initial_state(const Call& call, const Layer& layer, std::size_t input, s
 
 ValueId lengths_of(const Call& call, const Layer& layer) {
   if (call.has(4)) return call.cast(call.in(4), DType::i64);
-  return call.ints(std::vector<std::int64_t>(static_cast<std::size_t>(layer.batch), layer.steps), {layer.batch});
+  return call.expand(call.ints({layer.steps}, {}), {layer.batch});
 }
 
 // Y [T, B, H], Y_h [B, H], and for LSTM Y_c of one direction. x is [T, B, I].

@@ -185,7 +185,7 @@ Outputs split(const Call& call) {
 
 std::int64_t block_size(const Call& call) {
   const std::int64_t block = call.get_int("blocksize", 0);
-  if (block < 1 || block > INT32_MAX || call.type(call.in(0)).shape.size() != 4) malformed("its blocksize is not positive, or its input is no image");
+  if (block < 1 || block > INT16_MAX || call.type(call.in(0)).shape.size() != 4) malformed("its blocksize is not from 1 to 32767, or its input is no image");
   return block;
 }
 

@@ -20,6 +20,7 @@ struct Lowering {
   std::int64_t opset = 0;
   std::unordered_map<std::string, ValueId> names;
   std::int64_t fold_budget_bytes = std::int64_t(8) << 30;  // bytes that folding may still produce: bounds its time
+  std::int64_t made_budget_bytes = std::int64_t(1) << 30;  // bytes of tables that operators may still make
   std::int64_t folded = 0;
 
   // Appends a node, or evaluates it now when all of its inputs are constants and the result is small.
@@ -46,6 +47,8 @@ struct Call {
   ValueId apply(ExprOp op, ValueId a, double b) const { return apply(op, a, scalar(b, type(a).dtype)); }
   ValueId constant(Tensor tensor) const;
   ValueId ints(const std::vector<std::int64_t>& values, Shape shape) const;  // i64
+  // 0, step, 2 step ... along `axis` of a tensor of `rank` dimensions, so that it broadcasts.
+  ValueId count_along(std::int64_t count, std::size_t axis, std::size_t rank, std::int64_t step = 1) const;
   ValueId zeros(TensorType type) const;                                      // an expanded scalar
   ValueId reduce(Monoid monoid, ValueId a, std::vector<std::int32_t> axes, bool keep_dims = true) const;
   ValueId expand(ValueId a, Shape shape) const;
@@ -68,6 +71,7 @@ struct Call {
   [[nodiscard]] std::vector<std::int64_t> constant_ints(std::size_t i) const;
   [[nodiscard]] double constant_scalar(std::size_t i) const;
   [[nodiscard]] std::vector<double> constant_doubles(std::size_t i) const;  // of any numeric type
+  [[nodiscard]] std::int64_t constant_integer(std::size_t i) const;         // one value of any numeric type
   // Axes as attribute before operator set `since`, as input `i` from there on.
   [[nodiscard]] std::optional<std::vector<std::int64_t>> ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const;
 };
