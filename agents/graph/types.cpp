@@ -16,9 +16,22 @@ struct DTypeRow {
   std::size_t bytes;
 };
 // In the order of the enumeration.
-constexpr std::array<DTypeRow, 17> kDTypes = {{{"f64", 8}, {"f32", 4}, {"f16", 2}, {"bf16", 2}, {"f8e4m3fn", 1},
-                                               {"f8e4m3fnuz", 1}, {"f8e5m2", 1}, {"f8e5m2fnuz", 1}, {"i64", 8}, {"i32", 4},
-                                               {"i16", 2}, {"i8", 1}, {"u64", 8}, {"u32", 4}, {"u16", 2}, {"u8", 1},
+constexpr std::array<DTypeRow, 17> kDTypes = {{{"f64", 8},
+                                               {"f32", 4},
+                                               {"f16", 2},
+                                               {"bf16", 2},
+                                               {"f8e4m3fn", 1},
+                                               {"f8e4m3fnuz", 1},
+                                               {"f8e5m2", 1},
+                                               {"f8e5m2fnuz", 1},
+                                               {"i64", 8},
+                                               {"i32", 4},
+                                               {"i16", 2},
+                                               {"i8", 1},
+                                               {"u64", 8},
+                                               {"u32", 4},
+                                               {"u16", 2},
+                                               {"u8", 1},
                                                {"bool", 1}}};
 
 constexpr std::int64_t kElementLimit = std::int64_t(1) << 40;
@@ -52,8 +65,8 @@ double widen(std::uint16_t bits, int exponent_bits, int mantissa) {
   return sign * std::ldexp(fraction + (1 << mantissa), field - bias - mantissa);
 }
 
-// The formats of Micikevicius et al., "FP8 formats for deep learning", 2022, and of Noune et al., "8-bit numerical formats
-// for deep neural networks", 2022 (uz). `top` is the encoding of the largest number.
+// The formats of Micikevicius et al., "FP8 formats for deep learning", 2022, and of Noune et al., "8-bit numerical
+// formats for deep neural networks", 2022 (uz). `top` is the encoding of the largest number.
 struct Float8 {
   int mantissa, bias;
   std::uint8_t top, nan;
@@ -74,13 +87,15 @@ double widen8(std::uint8_t bits, DType type) {
   const int magnitude = bits & 0x7f;
   const double sign = bits > 0x7f ? -1.0 : 1.0;
   if (f.unsigned_zero ? bits == f.nan : magnitude > f.top)
-    return type == DType::f8e5m2 && magnitude == 0x7c ? sign * std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+    return type == DType::f8e5m2 && magnitude == 0x7c ? sign * std::numeric_limits<double>::infinity()
+                                                      : std::numeric_limits<double>::quiet_NaN();
   const int field = magnitude >> f.mantissa, fraction = magnitude & ((1 << f.mantissa) - 1);
   if (field == 0) return sign * std::ldexp(fraction, 1 - f.bias - f.mantissa);
   return sign * std::ldexp(fraction + (1 << f.mantissa), field - f.bias - f.mantissa);
 }
 
-// As the ONNX operator Cast with saturate = 1: beyond the largest number is that number; infinity is too, but for uz a NaN.
+// As the ONNX operator Cast with saturate = 1: beyond the largest number is that number; infinity is too, but for uz a
+// NaN.
 std::uint8_t narrow8(double value, DType type) {
   const Float8 f = float8(type);
   const bool negative = std::signbit(value);

@@ -54,8 +54,8 @@ struct Tensor {
   }
 };
 
-// Element `index` of a tensor's bytes widened to double, and back with rounding to nearest even (saturating for integers and
-// 8-bit floats).
+// Element `index` of a tensor's bytes widened to double, and back with rounding to nearest even (saturating for
+// integers and 8-bit floats).
 [[nodiscard]] double load_double(DType type, const std::byte* base, std::int64_t index);
 void store_double(DType type, std::byte* base, std::int64_t index, double value);
 

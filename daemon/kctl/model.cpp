@@ -67,10 +67,12 @@ UniqueFd open_beneath(const std::filesystem::path& directory, const std::string&
   if (!fd) throw system_error(fmt::format("cannot open external data '{}' beneath '{}'", location, directory.native()), errno);
   // A file of several names may be one that the model's author could link to and not read.
   struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) throw system_error(fmt::format("cannot examine external data '{}'", location), errno);
+  if (::fstat(fd.get(), &status) != 0)
+    throw system_error(fmt::format("cannot examine external data '{}'", location), errno);
   if (!S_ISREG(status.st_mode) || status.st_nlink != 1)
-    throw Error(ErrorCode::invalid_input, fmt::format("cannot open external data '{}' beneath '{}': it is no regular file with one name",
-                                                      location, directory.native()),
+    throw Error(ErrorCode::invalid_input,
+                fmt::format("cannot open external data '{}' beneath '{}': it is no regular file with one name",
+                            location, directory.native()),
                 "copy it into the model's folder");
   return fd;
 }

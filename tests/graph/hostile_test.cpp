@@ -1,7 +1,7 @@
-// One test for each published attack on readers of ONNX (the project's security notes list them), by the file that it used.
-// Not here, since Kiln has nothing to attack: archives of models that are unpacked (CVE-2024-5187) and models that are
-// written back with their external data (CVE-2025-51480). Links in place of external data are kctl's to refuse, which
-// opens the files: tests/kctl/model_test.cpp.
+// One test for each published attack on readers of ONNX (the project's security notes list them), by the file that it
+// used. Not here, since Kiln has nothing to attack: archives of models that are unpacked (CVE-2024-5187) and models
+// that are written back with their external data (CVE-2025-51480). Links in place of external data are kctl's to
+// refuse, which opens the files: tests/kctl/model_test.cpp.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -71,12 +71,15 @@ TEST_CASE("CVE-2026-27489: an absolute path is never asked for") {
   }
 }
 
-TEST_CASE("CVE-2026-34445: an unknown or repeated key of external data is refused, a claimed length allocates nothing") {
+TEST_CASE(
+    "CVE-2026-34445: an unknown or repeated key of external data is refused, a claimed length allocates nothing") {
   CHECK(mentions(refusal(with_external({{"location", "w.bin"}, {"__class__", "x"}})), {"'w'", "'__class__'"}));
   CHECK(mentions(refusal(with_external({{"location", "w.bin"}, {"basepath", "/etc"}})), {"'basepath'"}));
   CHECK(mentions(refusal(with_external({{"location", "w.bin"}, {"location", "../x"}})), {"'location' twice"}));
   const auto file = std::make_shared<const std::vector<float>>(std::vector<float>{1, 2});
-  const graph::onnx::ExternalDataSource source = [&](const std::string&) { return graph::onnx::ExternalData{file, std::as_bytes(std::span(*file))}; };
+  const graph::onnx::ExternalDataSource source = [&](const std::string&) {
+    return graph::onnx::ExternalData{file, std::as_bytes(std::span(*file))};
+  };
   for (const char* length : {"18446744073709551615", "1099511627776", "-1", "0x8", ""}) {
     Model m = with_external({{"location", "w.bin"}, {"length", length}});
     if (*length == '\0') {
@@ -87,7 +90,8 @@ TEST_CASE("CVE-2026-34445: an unknown or repeated key of external data is refuse
   }
 }
 
-TEST_CASE("onnxruntime PR 27430: a model of bytes alone has no folder, so that its external data is missing, not guessed") {
+TEST_CASE(
+    "onnxruntime PR 27430: a model of bytes alone has no folder, so that its external data is missing, not guessed") {
   const auto r = refusal(with_external({{"location", "w.bin"}}));
   CHECK(r.code == ErrorCode::not_found);
   CHECK(mentions(r, {"w.bin"}));
@@ -95,14 +99,16 @@ TEST_CASE("onnxruntime PR 27430: a model of bytes alone has no folder, so that i
 
 TEST_CASE("onnxruntime PR 28709: a marker of an address in memory is a file name like any other") {
   Asked asked;
-  CHECK(refusal(with_external({{"location", "*/_ORT_MEM_ADDR_/*"}, {"offset", "140737488355328"}}), "y", asked.source()).code == ErrorCode::not_found);
+  CHECK(refusal(with_external({{"location", "*/_ORT_MEM_ADDR_/*"}, {"offset", "140737488355328"}}), "y", asked.source())
+            .code == ErrorCode::not_found);
   CHECK(asked.locations == std::vector<std::string>{"*/_ORT_MEM_ADDR_/*"});
 }
 
 TEST_CASE("onnxruntime PR 28725: the list of locations and the import refuse the same ones") {
   for (const char* location : {"../x", "/x", "a//b", "a\\b", ""}) {
     const std::string text = with_external({{"location", location}}).SerializeAsString();
-    CHECK_THROWS_AS((void)graph::onnx::external_locations(std::as_bytes(std::span(text.data(), text.size())), "m.onnx"), Error);
+    CHECK_THROWS_AS((void)graph::onnx::external_locations(std::as_bytes(std::span(text.data(), text.size())), "m.onnx"),
+                    Error);
     CHECK(refusal(with_external({{"location", location}})).code == ErrorCode::invalid_input);
   }
 }
@@ -121,10 +127,14 @@ TEST_CASE("sparse tensors are refused wherever they stand") {
 
 TEST_CASE("an offset past the file, or whose sum with the length overflows, reads nothing") {
   const auto file = std::make_shared<const std::vector<float>>(std::vector<float>{1, 2, 3});
-  const graph::onnx::ExternalDataSource source = [&](const std::string&) { return graph::onnx::ExternalData{file, std::as_bytes(std::span(*file))}; };
+  const graph::onnx::ExternalDataSource source = [&](const std::string&) {
+    return graph::onnx::ExternalData{file, std::as_bytes(std::span(*file))};
+  };
   for (const char* offset : {"8", "12", "13", "18446744073709551608", "9223372036854775807"})
-    CHECK(refusal(with_external({{"location", "w.bin"}, {"offset", offset}}), "y", source).code == ErrorCode::invalid_input);
-  CHECK_NOTHROW((void)import(*std::make_unique<Model>(with_external({{"location", "w.bin"}, {"offset", "4"}})), "y", {}, source));
+    CHECK(refusal(with_external({{"location", "w.bin"}, {"offset", offset}}), "y", source).code ==
+          ErrorCode::invalid_input);
+  CHECK_NOTHROW(
+      (void)import(*std::make_unique<Model>(with_external({{"location", "w.bin"}, {"offset", "4"}})), "y", {}, source));
 }
 
 TEST_CASE("raw data of another size than the shape, and shapes whose product overflows, are refused") {
@@ -173,7 +183,8 @@ TEST_CASE("CVE-2024-7254, CVE-2025-4565: groups and messages nested to any depth
   CHECK_THROWS_AS((void)import_text(closed, options), Error);
   // ModelProto.graph (7), GraphProto.node (1), NodeProto.attribute (5), AttributeProto.g (6), and again.
   std::string nested;
-  for (int depth = 0; depth < 3'000; ++depth) nested = length_delimited(1, length_delimited(5, length_delimited(6, nested)));
+  for (int depth = 0; depth < 3'000; ++depth)
+    nested = length_delimited(1, length_delimited(5, length_delimited(6, nested)));
   CHECK_THROWS_AS((void)import_text(length_delimited(7, nested), options), Error);
 }
 

@@ -24,7 +24,8 @@ inline Model model(std::int64_t opset = 17) {
   return m;
 }
 
-inline void add_input(Model& m, const std::string& name, const std::vector<std::string>& dimensions, int type = ::onnx::TensorProto::FLOAT) {
+inline void add_input(Model& m, const std::string& name, const std::vector<std::string>& dimensions,
+                      int type = ::onnx::TensorProto::FLOAT) {
   auto* input = m.mutable_graph()->add_input();
   input->set_name(name);
   auto* tensor = input->mutable_type()->mutable_tensor_type();
@@ -40,7 +41,8 @@ inline void add_input(Model& m, const std::string& name, const std::vector<std::
   }
 }
 
-inline ::onnx::NodeProto& add_node(Model& m, const std::string& type, const std::vector<std::string>& inputs, const std::string& output) {
+inline ::onnx::NodeProto& add_node(Model& m, const std::string& type, const std::vector<std::string>& inputs,
+                                   const std::string& output) {
   auto* node = m.mutable_graph()->add_node();
   node->set_op_type(type);
   node->set_name("/" + output);
@@ -49,7 +51,8 @@ inline ::onnx::NodeProto& add_node(Model& m, const std::string& type, const std:
   return *node;
 }
 
-inline ::onnx::TensorProto& add_floats(Model& m, const std::string& name, const std::vector<std::int64_t>& dims, std::size_t bytes) {
+inline ::onnx::TensorProto& add_floats(Model& m, const std::string& name, const std::vector<std::int64_t>& dims,
+                                       std::size_t bytes) {
   auto* tensor = m.mutable_graph()->add_initializer();
   tensor->set_name(name);
   tensor->set_data_type(::onnx::TensorProto::FLOAT);
@@ -68,12 +71,15 @@ inline void set_external(::onnx::TensorProto& tensor, const std::vector<std::pai
   }
 }
 
-inline graph::onnx::Result import_text(const std::string& text, const graph::onnx::Options& options, const graph::onnx::ExternalDataSource& external = {}) {
+inline graph::onnx::Result import_text(const std::string& text, const graph::onnx::Options& options,
+                                       const graph::onnx::ExternalDataSource& external = {}) {
   const auto owner = std::make_shared<const std::string>(text);
   return graph::onnx::import_model(owner, std::as_bytes(std::span(owner->data(), owner->size())), options, external);
 }
 
-inline graph::onnx::Result import(Model& m, const std::string& output, std::map<std::string, std::int64_t> dimensions = {}, const graph::onnx::ExternalDataSource& external = {}) {
+inline graph::onnx::Result import(Model& m, const std::string& output,
+                                  std::map<std::string, std::int64_t> dimensions = {},
+                                  const graph::onnx::ExternalDataSource& external = {}) {
   m.mutable_graph()->add_output()->set_name(output);
   return import_text(m.SerializeAsString(), {"m.onnx", std::move(dimensions)}, external);
 }

@@ -102,8 +102,9 @@ TEST_CASE("8-bit floats: the extremes of their papers, and every encoding comes 
     return std::to_integer<int>(byte);
   };
   struct Format { DType type; double top, least_normal, least; };
-  for (const Format& f : {Format{DType::f8e4m3fn, 448, 0x1p-6, 0x1p-9}, Format{DType::f8e4m3fnuz, 240, 0x1p-7, 0x1p-10},
-                          Format{DType::f8e5m2, 57344, 0x1p-14, 0x1p-16}, Format{DType::f8e5m2fnuz, 57344, 0x1p-15, 0x1p-17}}) {
+  for (const Format& f :
+       {Format{DType::f8e4m3fn, 448, 0x1p-6, 0x1p-9}, Format{DType::f8e4m3fnuz, 240, 0x1p-7, 0x1p-10},
+        Format{DType::f8e5m2, 57344, 0x1p-14, 0x1p-16}, Format{DType::f8e5m2fnuz, 57344, 0x1p-15, 0x1p-17}}) {
     INFO(name(f.type));
     CHECK(size_of(f.type) == 1);
     CHECK(load8(f.type, 1) == f.least);

@@ -168,8 +168,8 @@ class Builder {
       default: {
         std::vector<std::int32_t> axes = {axis};
         if (axis == rank - 1 && rank > 1 && chance(30)) axes.insert(axes.begin(), axis - 1);
-        const graph::Monoid monoids[] = {graph::Monoid::sum, graph::Monoid::mean, graph::Monoid::max, graph::Monoid::min, graph::Monoid::prod,
-                                         graph::Monoid::log_sum_exp};
+        const graph::Monoid monoids[] = {graph::Monoid::sum, graph::Monoid::mean, graph::Monoid::max,
+                                         graph::Monoid::min, graph::Monoid::prod, graph::Monoid::log_sum_exp};
         return add(graph::Reduce{monoids[below(6)], axes, chance(60)}, {v});
       }
     }

@@ -19,8 +19,8 @@ constexpr std::int64_t kHalf = kPanelColumns / 2;
 
 // Integers wrap, which is defined for unsigned ones only.
 template <class T, class Carrier = T>
-[[gnu::always_inline]] inline void multiply(const Matrix<T>& a, const T* panel, T* c, std::int64_t stride, std::int64_t m,
-                                            std::int64_t width, std::int64_t k) {
+[[gnu::always_inline]] inline void multiply(const Matrix<T>& a, const T* panel, T* c, std::int64_t stride,
+                                            std::int64_t m, std::int64_t width, std::int64_t k) {
   for (std::int64_t i = 0; i < m; i += kRows) {
     const T* row[kRows];
     for (std::int64_t r = 0; r < kRows; ++r) row[r] = a.base + std::min(i + r, m - 1) * a.rows;

@@ -59,7 +59,8 @@ Outputs one_hot(const Call& call) {
   Shape spread = from;
   spread.insert(spread.begin() + axis, 1);
   const ValueId index = call.reshape(from_start(call, call.in(0), depth), spread);
-  const ValueId hit = call.apply(ExprOp::equal, index, call.count_along(depth, static_cast<std::size_t>(axis), spread.size()));
+  const ValueId hit =
+      call.apply(ExprOp::equal, index, call.count_along(depth, static_cast<std::size_t>(axis), spread.size()));
   const auto level = [&](std::int64_t i) {
     return call.reshape(call.add(Slice{{i}, {1}, {1}}, {call.in(2)}), {});
   };
@@ -93,8 +94,10 @@ Outputs compress(const Call& call) {
     x = call.reshape(x, {element_count(call.type(x).shape)});
   }
   const ValueId condition = call.in(1);
-  if (!call.state.graph.is_constant(condition)) refuse("its input 1 depends on the model's inputs, and shapes are static here");
-  if (call.type(condition).dtype != DType::boolean || call.type(condition).shape.size() != 1) malformed("its condition is not a list of booleans");
+  if (!call.state.graph.is_constant(condition))
+    refuse("its input 1 depends on the model's inputs, and shapes are static here");
+  if (call.type(condition).dtype != DType::boolean || call.type(condition).shape.size() != 1)
+    malformed("its condition is not a list of booleans");
   const auto bytes = call.state.graph.constants[static_cast<std::size_t>(condition)]->bytes;
   std::vector<std::int64_t> places;
   for (std::size_t i = 0; i < bytes.size(); ++i)
@@ -198,7 +201,8 @@ Outputs pad(const Call& call) {
     if (shape[d] == 0) malformed("it pads an empty dimension by its own elements");
     if (extent > kMadeElements) refuse("a padded dimension has more than 2^24 elements");
     std::vector<std::int64_t> places(static_cast<std::size_t>(extent));
-    for (std::int64_t i = 0; i < extent; ++i) places[static_cast<std::size_t>(i)] = padded_source(mode, i - before, shape[d]);
+    for (std::int64_t i = 0; i < extent; ++i)
+      places[static_cast<std::size_t>(i)] = padded_source(mode, i - before, shape[d]);
     x = pick(call, x, d, places);
   }
   return {x};
@@ -245,8 +249,14 @@ ValueId tuple_position(const Call& call, ValueId index, const Shape& shape) {
 }
 
 std::vector<OperatorRow> index_operators() {
-  return {{"GatherElements", gather_elements}, {"GatherND", gather_nd}, {"OneHot", one_hot}, {"ReverseSequence", reverse_sequence},
-          {"Compress", compress}, {"EyeLike", eye_like}, {"Tile", tile}, {"Pad", pad}};
+  return {{"GatherElements", gather_elements},
+          {"GatherND", gather_nd},
+          {"OneHot", one_hot},
+          {"ReverseSequence", reverse_sequence},
+          {"Compress", compress},
+          {"EyeLike", eye_like},
+          {"Tile", tile},
+          {"Pad", pad}};
 }
 
 }  // namespace kiln::graph::onnx

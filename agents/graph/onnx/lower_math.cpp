@@ -71,7 +71,8 @@ Outputs is_inf(const Call& call) {
   const bool positive = call.get_int("detect_positive", 1) != 0, negative = call.get_int("detect_negative", 1) != 0;
   const ValueId above = call.apply(ExprOp::equal, x, call.scalar(positive ? infinity : -infinity, call.type(x).dtype));
   if (positive != negative) return {above};
-  if (positive) return {call.apply(ExprOp::equal, call.apply(ExprOp::abs, x), call.scalar(infinity, call.type(x).dtype))};
+  if (positive)
+    return {call.apply(ExprOp::equal, call.apply(ExprOp::abs, x), call.scalar(infinity, call.type(x).dtype))};
   return {call.apply(ExprOp::logical_and, above, call.scalar(0, DType::boolean))};
 }
 

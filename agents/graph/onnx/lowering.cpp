@@ -141,7 +141,8 @@ std::vector<double> Call::get_floats(std::string_view name) const {
 
 std::vector<std::string> Call::get_texts(std::string_view name) const {
   const auto* item = attribute(name, ::onnx::AttributeProto::STRINGS);
-  return item == nullptr ? std::vector<std::string>{} : std::vector<std::string>(item->strings().begin(), item->strings().end());
+  return item == nullptr ? std::vector<std::string>{}
+                         : std::vector<std::string>(item->strings().begin(), item->strings().end());
 }
 
 std::vector<std::int64_t> Call::constant_ints(std::size_t i) const {
@@ -175,10 +176,12 @@ double Call::constant_scalar(std::size_t i) const {
 
 std::vector<double> Call::constant_doubles(std::size_t i) const {
   const ValueId id = in(i);
-  if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
+  if (!state.graph.is_constant(id))
+    refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
   std::vector<double> out(static_cast<std::size_t>(element_count(type(id).shape)));
   const std::byte* bytes = state.graph.constants[static_cast<std::size_t>(id)]->bytes.data();
-  for (std::size_t e = 0; e < out.size(); ++e) out[e] = load_double(type(id).dtype, bytes, static_cast<std::int64_t>(e));
+  for (std::size_t e = 0; e < out.size(); ++e)
+    out[e] = load_double(type(id).dtype, bytes, static_cast<std::int64_t>(e));
   return out;
 }
 

@@ -88,7 +88,8 @@ void check_external_keys(const Proto& tensor) {
   for (const auto& item : tensor.external_data()) {
     if (item.key() != "location" && item.key() != "offset" && item.key() != "length" && item.key() != "checksum")
       invalid("its external data has the key '" + item.key() + "', which the format does not know");
-    if (std::find(seen.begin(), seen.end(), item.key()) != seen.end()) invalid("its external data gives '" + item.key() + "' twice");
+    if (std::find(seen.begin(), seen.end(), item.key()) != seen.end())
+      invalid("its external data gives '" + item.key() + "' twice");
     seen.push_back(item.key());
   }
 }

@@ -21,7 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::int64_t kHostile[] = {-1, 0, 1, 2, 3, 255, -256, 65536, INT32_MAX, INT32_MIN, std::int64_t(1) << 40, INT64_MAX, INT64_MIN, INT64_MAX - 1};
+constexpr std::int64_t kHostile[] = {
+    -1, 0, 1, 2, 3, 255, -256, 65536, INT32_MAX, INT32_MIN, std::int64_t(1) << 40, INT64_MAX, INT64_MIN, INT64_MAX - 1};
 
 class Mutator {
  public:
@@ -30,7 +31,14 @@ class Mutator {
   std::size_t below(std::size_t n) { return engine_() % n; }
   std::int64_t integer() { return kHostile[below(std::size(kHostile))]; }
   float real() {
-    const float values[] = {0, -0.0f, -1, 1e-38f, 1e38f, 0.5f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()};
+    const float values[] = {0,
+                            -0.0f,
+                            -1,
+                            1e-38f,
+                            1e38f,
+                            0.5f,
+                            std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN()};
     return values[below(std::size(values))];
   }
 
@@ -38,8 +46,10 @@ class Mutator {
     if (attribute.has_i()) attribute.set_i(integer());
     if (attribute.has_f()) attribute.set_f(real());
     if (attribute.has_s()) attribute.set_s(std::string(below(4), '.'));
-    if (attribute.ints_size() > 0) attribute.set_ints(static_cast<int>(below(static_cast<std::size_t>(attribute.ints_size()))), integer());
-    if (attribute.floats_size() > 0) attribute.set_floats(static_cast<int>(below(static_cast<std::size_t>(attribute.floats_size()))), real());
+    if (attribute.ints_size() > 0)
+      attribute.set_ints(static_cast<int>(below(static_cast<std::size_t>(attribute.ints_size()))), integer());
+    if (attribute.floats_size() > 0)
+      attribute.set_floats(static_cast<int>(below(static_cast<std::size_t>(attribute.floats_size()))), real());
     if (below(4) == 0) attribute.add_ints(integer());
     if (below(16) == 0) attribute.set_type(static_cast<::onnx::AttributeProto::AttributeType>(1 + below(10)));
   }
@@ -64,7 +74,8 @@ class Mutator {
   void change(::onnx::ValueInfoProto& value) {
     auto* shape = value.mutable_type()->mutable_tensor_type()->mutable_shape();
     if (shape->dim_size() > 0 && below(2) == 0) {
-      shape->mutable_dim(static_cast<int>(below(static_cast<std::size_t>(shape->dim_size()))))->set_dim_value(integer());
+      shape->mutable_dim(static_cast<int>(below(static_cast<std::size_t>(shape->dim_size()))))
+          ->set_dim_value(integer());
     } else if (below(2) == 0) {
       shape->add_dim()->set_dim_value(integer());
     } else {
@@ -77,16 +88,22 @@ class Mutator {
     auto& node = *graph.mutable_node(static_cast<int>(below(static_cast<std::size_t>(graph.node_size()))));
     switch (below(5)) {
       case 0:
-        if (graph.input_size() > 0) change(*graph.mutable_input(static_cast<int>(below(static_cast<std::size_t>(graph.input_size())))));
+        if (graph.input_size() > 0)
+          change(*graph.mutable_input(static_cast<int>(below(static_cast<std::size_t>(graph.input_size())))));
         break;
       case 1:
-        if (graph.initializer_size() > 0) change(*graph.mutable_initializer(static_cast<int>(below(static_cast<std::size_t>(graph.initializer_size())))));
+        if (graph.initializer_size() > 0)
+          change(
+              *graph.mutable_initializer(static_cast<int>(below(static_cast<std::size_t>(graph.initializer_size())))));
         break;
       case 2:
-        if (node.input_size() > 0) node.set_input(static_cast<int>(below(static_cast<std::size_t>(node.input_size()))), below(2) == 0 ? "" : node.input(0));
+        if (node.input_size() > 0)
+          node.set_input(static_cast<int>(below(static_cast<std::size_t>(node.input_size()))),
+                         below(2) == 0 ? "" : node.input(0));
         break;
       default:
-        if (node.attribute_size() > 0) change(*node.mutable_attribute(static_cast<int>(below(static_cast<std::size_t>(node.attribute_size())))));
+        if (node.attribute_size() > 0)
+          change(*node.mutable_attribute(static_cast<int>(below(static_cast<std::size_t>(node.attribute_size())))));
     }
   }
 
@@ -115,7 +132,8 @@ void bind_inputs(::onnx::ModelProto& model, const fs::path& data) {
 int outcome(const std::string& text) {
   const auto owner = std::make_shared<const std::string>(text);
   try {
-    const auto result = graph::onnx::import_model(owner, std::as_bytes(std::span(owner->data(), owner->size())), {"mutated", {}}, {});
+    const auto result =
+        graph::onnx::import_model(owner, std::as_bytes(std::span(owner->data(), owner->size())), {"mutated", {}}, {});
     graph::validate(result.graph);
     return 0;
   } catch (const Error& error) {
