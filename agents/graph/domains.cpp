@@ -37,7 +37,8 @@ void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
     narrow(domains[static_cast<std::size_t>(node.inputs[1])], {0, std::max<std::int64_t>(extent - 1, 0)});
   }
   if (std::holds_alternative<Scatter>(node.op))
-    narrow(domains[static_cast<std::size_t>(node.inputs[1])], {0, std::max<std::int64_t>(graph.type(node.inputs[0]).shape[0] - 1, 0)});
+    narrow(domains[static_cast<std::size_t>(node.inputs[1])],
+           {0, std::max<std::int64_t>(graph.type(node.inputs[0]).shape[0] - 1, 0)});
   if (const auto* pointwise = std::get_if<Pointwise>(&node.op)) {
     for (std::size_t r = 0; r < node.outputs.size(); ++r) {
       const auto& wanted = domains[static_cast<std::size_t>(node.outputs[r])];

@@ -114,6 +114,8 @@ void check_types(const Expr& expr, std::size_t index) {
   const ExprNode& node = expr.nodes[index];
   const auto argument = [&](std::size_t i) { return expr.nodes[static_cast<std::size_t>(node.args[i])].type; };
   if (node.op == ExprOp::operand || node.op == ExprOp::constant || node.op == ExprOp::cast) return;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(arity(node.op)); ++i)
+    if (node.op != ExprOp::select && is_float8(argument(i))) fail(index, "an 8-bit float can only be carried and cast");
   if (node.op == ExprOp::select) {
     if (argument(0) != DType::boolean) fail(index, "the condition of a select is not boolean");
     if (argument(1) != argument(2) || node.type != argument(1)) fail(index, "the branches of a select differ in type");

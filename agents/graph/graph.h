@@ -21,12 +21,14 @@ using ValueId = std::int32_t;
 
 // One element of the output per element of the broadcast inputs (NumPy rules). expr.results.size() outputs.
 struct Pointwise { Expr expr; };
-// log_sum_exp is log(sum(e^x)), computed without overflow; it and the mean are of reductions only, but for a window's mean.
+// log_sum_exp is log(sum(e^x)), computed without overflow; it and the mean are of reductions only, but for a window's
+// mean.
 enum class Monoid : std::uint8_t { sum, mean, max, min, prod, log_sum_exp };
 struct Reduce { Monoid monoid; std::vector<std::int32_t> axes; bool keep_dims; };
 struct Softmax { std::int32_t axis; bool log; };
-// Inputs: x, scale, and optionally bias, which broadcast to x; normalises over the dimensions axis..rank-1. Divides by the
-// root of the biased variance plus epsilon; not centred: of the mean square plus epsilon (RMSNorm), with no mean taken off.
+// Inputs: x, scale, and optionally bias, which broadcast to x; normalises over the dimensions axis..rank-1. Divides by
+// the root of the biased variance plus epsilon; not centred: of the mean square plus epsilon (RMSNorm), with no mean
+// taken off.
 struct LayerNorm { std::int32_t axis; double epsilon; bool centred = true; };
 // NumPy matmul over the last two dimensions, leading dimensions broadcast. transpose_x swaps the last two of that input.
 struct MatMul { bool transpose_a; bool transpose_b; };
@@ -38,13 +40,15 @@ struct Gather { std::int32_t axis; };
 // How a kernel moves over the last dimensions of a tensor: one entry per such dimension. `before` and `after` are the
 // elements of padding, zero or more.
 struct Steps { Shape strides; Shape dilations; Shape before; Shape after; };
-// Inputs: x [N, C, spatial...], w [M, C / groups, kernel...]; output [N, M, spatial...] = cross-correlation, zeros in the
-// padding. transposed: w [C, M / groups, kernel...] and each input element adds w, times itself, to the output; padding
-// is cut off the output, whose extents are stride (in - 1) + dilation (kernel - 1) + 1 + extra - before - after.
+// Inputs: x [N, C, spatial...], w [M, C / groups, kernel...]; output [N, M, spatial...] = cross-correlation, zeros in
+// the padding. transposed: w [C, M / groups, kernel...] and each input element adds w, times itself, to the output;
+// padding is cut off the output, whose extents are stride (in - 1) + dilation (kernel - 1) + 1 + extra - before -
+// after.
 struct Convolution { Steps steps; std::int64_t groups; bool transposed; Shape extra; };
 // The monoid over windows of the last kernel.size() dimensions of x; `extents` are the output's there. Padding takes no
 // part, but for counts_padding in the divisor of a mean: it counts what of the window lies inside the padded input.
-// positions: a second output, i64: where in x, counted row-major over the whole tensor, a maximum stands (the first one).
+// positions: a second output, i64: where in x, counted row-major over the whole tensor, a maximum stands (the first
+// one).
 struct Window { Monoid monoid; Shape kernel; Steps steps; Shape extents; bool counts_padding; bool positions; };
 // Inputs: x, value (one element of the type of x). One entry per dimension.
 struct Pad { Shape before; Shape after; };
@@ -52,16 +56,16 @@ struct Pad { Shape before; Shape after; };
 struct Scan { Monoid monoid; std::int32_t axis; bool exclusive; bool reverse; };
 // The index, i64, of the largest (or smallest) element; of equals the first, or the last. A NaN is beyond all numbers.
 struct Arg { bool largest; std::int32_t axis; bool keep_dims; bool last; };
-// Outputs: the k largest (or smallest) values along the axis in order, and their indices, i64. Of equals the lower index
-// comes first; k = extent is a sort.
+// Outputs: the k largest (or smallest) values along the axis in order, and their indices, i64. Of equals the lower
+// index comes first; k = extent is a sort.
 struct TopK { std::int32_t axis; std::int64_t k; bool largest; };
 // Inputs: data [R, ...], indices [K] (integer; negative counts from the end), updates [K, ...]. Output: data, whose row
 // indices[k] became, or was combined with, updates[k], in order of k.
 enum class Combine : std::uint8_t { replace, add, mul, max, min };
 struct Scatter { Combine combine; };
-// One direction of a recurrent layer over T steps of a batch of B, with H hidden and G gates in the order of ONNX (rnn: 1;
-// gru: z r h; lstm: i o f c). Inputs: x [T, B, G H], which is X W^T + its bias; r [G H, H]; the recurrent bias [G H];
-// the initial hidden state [B, H]; lengths [B] (i64); for lstm the initial cell [B, H] and peepholes [3 H] (i o f).
+// One direction of a recurrent layer over T steps of a batch of B, with H hidden and G gates in the order of ONNX (rnn:
+// 1; gru: z r h; lstm: i o f c). Inputs: x [T, B, G H], which is X W^T + its bias; r [G H, H]; the recurrent bias [G
+// H]; the initial hidden state [B, H]; lengths [B] (i64); for lstm the initial cell [B, H] and peepholes [3 H] (i o f).
 // Outputs: hidden states [T, B, H], zero beyond a length; the last hidden state [B, H]; for lstm the last cell [B, H].
 // reverse: each row runs from its length - 1 down to 0. activations: of one operand, as many as ONNX gives (1, 2, 3).
 // reset_after: gru's linear_before_reset. clip: gates are cut to [-clip, clip] before activation; 0 means no.

@@ -176,9 +176,22 @@ Types infer(const Expand& op, const Types& inputs) {
   return {{inputs[0].dtype, op.shape}};
 }
 
+namespace {
+
+bool carries(const Op& op) {
+  const auto* scatter = std::get_if<Scatter>(&op);
+  return is_view(op) || std::holds_alternative<Pointwise>(op) || std::holds_alternative<Concat>(op) ||
+         std::holds_alternative<Gather>(op) || std::holds_alternative<Pad>(op) ||
+         (scatter != nullptr && scatter->combine == Combine::replace);
+}
+
+}  // namespace
 }  // namespace inference
 
 std::vector<TensorType> infer_types(const Op& op, const std::vector<TensorType>& inputs) {
+  for (const TensorType& type : inputs)
+    if (is_float8(type.dtype) && !inference::carries(op))
+      inference::fail("an 8-bit float can only be carried and cast");
   std::vector<TensorType> out = std::visit([&](const auto& kind) { return inference::infer(kind, inputs); }, op);
   for (const TensorType& type : out) (void)element_count(type.shape);
   return out;

@@ -44,21 +44,29 @@ Types infer(const Recurrent& op, const Types& inputs) {
   const bool lstm = op.cell == Cell::lstm;
   need(inputs.size() == (lstm ? 7u : 5u), "a recurrent layer has another number of inputs than its cell");
   const TensorType& x = inputs[0];
-  need(is_float(x.dtype) && x.shape.size() == 3 && inputs[1].shape.size() == 2, "a recurrent layer takes x [T, B, G H] and r [G H, H]");
+  need(is_float(x.dtype) && x.shape.size() == 3 && inputs[1].shape.size() == 2,
+       "a recurrent layer takes x [T, B, G H] and r [G H, H]");
   const std::int64_t gates = lstm ? 4 : op.cell == Cell::gru ? 3 : 1;
   const std::int64_t steps = x.shape[0], batch = x.shape[1], hidden = inputs[1].shape[1];
   const DType type = x.dtype;
   need(hidden >= 1 && hidden <= (std::int64_t(1) << 30), "a recurrent layer has no hidden elements, or too many");
-  need(x.shape[2] == gates * hidden && inputs[1] == TensorType{type, {gates * hidden, hidden}}, "x and r differ from the gates of the cell");
+  need(x.shape[2] == gates * hidden && inputs[1] == TensorType{type, {gates * hidden, hidden}},
+       "x and r differ from the gates of the cell");
   need(inputs[2] == TensorType{type, {gates * hidden}}, "the recurrent bias is not one element per gate");
   need(inputs[3] == TensorType{type, {batch, hidden}}, "the initial hidden state is not [B, H]");
   need(inputs[4] == TensorType{DType::i64, {batch}}, "the lengths are not one i64 per row");
-  if (lstm) need(inputs[5] == inputs[3] && inputs[6] == TensorType{type, {3 * hidden}}, "the cell or the peepholes of an LSTM do not fit");
-  need(op.activations.size() == (lstm ? 3u : op.cell == Cell::gru ? 2u : 1u), "a recurrent layer has another number of activations than its cell");
+  if (lstm)
+    need(inputs[5] == inputs[3] && inputs[6] == TensorType{type, {3 * hidden}},
+         "the cell or the peepholes of an LSTM do not fit");
+  need(op.activations.size() == (lstm                   ? 3u
+                                 : op.cell == Cell::gru ? 2u
+                                                        : 1u),
+       "a recurrent layer has another number of activations than its cell");
   for (const Expr& expr : op.activations) {
     need(expr.results.size() == 1, "an activation has one result");
     for (const ExprNode& node : expr.nodes)
-      need(node.op != ExprOp::operand || (node.operand == 0 && node.type == type), "an activation has one operand of the type of x");
+      need(node.op != ExprOp::operand || (node.operand == 0 && node.type == type),
+           "an activation has one operand of the type of x");
     validate(expr, false);
     need(expr.nodes[static_cast<std::size_t>(expr.results[0])].type == type, "an activation changes the type");
   }

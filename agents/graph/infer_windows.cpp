@@ -14,8 +14,8 @@ bool all_within(const Shape& values, std::int64_t low) {
 }
 
 void check_steps(const Steps& steps, std::size_t dimensions) {
-  need(steps.strides.size() == dimensions && steps.dilations.size() == dimensions && steps.before.size() == dimensions &&
-           steps.after.size() == dimensions,
+  need(steps.strides.size() == dimensions && steps.dilations.size() == dimensions &&
+           steps.before.size() == dimensions && steps.after.size() == dimensions,
        "a window needs one stride, dilation and padding per dimension that it moves over");
   need(all_within(steps.strides, 1) && all_within(steps.dilations, 1), "strides and dilations are from 1 to 2^30");
   need(all_within(steps.before, 0) && all_within(steps.after, 0), "padding is from 0 to 2^30");
@@ -35,9 +35,11 @@ Types infer(const Convolution& op, const Types& inputs) {
   const std::size_t dimensions = x.size() - 2;
   check_steps(op.steps, dimensions);
   need(op.extra.size() == dimensions && all_within(op.extra, 0), "a convolution needs one extra extent per dimension");
-  need(all_within(x, 0) && all_within(w, 0) && all_within({w.begin() + 2, w.end()}, 1), "an extent of a convolution is out of range");
+  need(all_within(x, 0) && all_within(w, 0) && all_within({w.begin() + 2, w.end()}, 1),
+       "an extent of a convolution is out of range");
   (void)element_count({w.begin() + 2, w.end()});
-  need(op.groups >= 1 && x[1] % op.groups == 0 && w[0] % op.groups == 0, "the groups do not divide the channels of a convolution");
+  need(op.groups >= 1 && x[1] % op.groups == 0 && w[0] % op.groups == 0,
+       "the groups do not divide the channels of a convolution");
   need(op.transposed ? w[0] == x[1] : w[1] == x[1] / op.groups, "w does not have the channels of x");
   Shape out = {x[0], op.transposed ? w[1] * op.groups : w[0]};
   for (std::size_t d = 0; d < dimensions; ++d) {
@@ -59,7 +61,8 @@ Types infer(const Window& op, const Types& inputs) {
   need(op.monoid != Monoid::log_sum_exp, "a window of log-sum-exp is not defined");
   const Shape& x = inputs[0].shape;
   const std::size_t dimensions = op.kernel.size();
-  need(dimensions >= 1 && dimensions <= x.size() && op.extents.size() == dimensions, "a window has another rank than its input");
+  need(dimensions >= 1 && dimensions <= x.size() && op.extents.size() == dimensions,
+       "a window has another rank than its input");
   check_steps(op.steps, dimensions);
   need(all_within(op.kernel, 1) && all_within(op.extents, 0), "an extent of a window is out of range");
   (void)element_count(op.kernel);
@@ -68,7 +71,8 @@ Types infer(const Window& op, const Types& inputs) {
   for (std::size_t d = 0; d < dimensions; ++d) {
     const std::int64_t in = x[x.size() - dimensions + d];
     // Each window begins inside the input or the padding before it.
-    need(op.extents[d] == 0 || (op.extents[d] - 1) * op.steps.strides[d] < in + op.steps.before[d], "a window begins outside its input");
+    need(op.extents[d] == 0 || (op.extents[d] - 1) * op.steps.strides[d] < in + op.steps.before[d],
+         "a window begins outside its input");
     out.push_back(op.extents[d]);
   }
   Types types = {{inputs[0].dtype, out}};

@@ -16,8 +16,22 @@ struct DTypeRow {
   std::size_t bytes;
 };
 // In the order of the enumeration.
-constexpr std::array<DTypeRow, 13> kDTypes = {{{"f64", 8}, {"f32", 4}, {"f16", 2}, {"bf16", 2}, {"i64", 8}, {"i32", 4},
-                                               {"i16", 2}, {"i8", 1}, {"u64", 8}, {"u32", 4}, {"u16", 2}, {"u8", 1},
+constexpr std::array<DTypeRow, 17> kDTypes = {{{"f64", 8},
+                                               {"f32", 4},
+                                               {"f16", 2},
+                                               {"bf16", 2},
+                                               {"f8e4m3fn", 1},
+                                               {"f8e4m3fnuz", 1},
+                                               {"f8e5m2", 1},
+                                               {"f8e5m2fnuz", 1},
+                                               {"i64", 8},
+                                               {"i32", 4},
+                                               {"i16", 2},
+                                               {"i8", 1},
+                                               {"u64", 8},
+                                               {"u32", 4},
+                                               {"u16", 2},
+                                               {"u8", 1},
                                                {"bool", 1}}};
 
 constexpr std::int64_t kElementLimit = std::int64_t(1) << 40;
@@ -49,6 +63,54 @@ double widen(std::uint16_t bits, int exponent_bits, int mantissa) {
     return fraction != 0 ? std::numeric_limits<double>::quiet_NaN() : sign * std::numeric_limits<double>::infinity();
   if (field == 0) return sign * std::ldexp(fraction, 1 - bias - mantissa);
   return sign * std::ldexp(fraction + (1 << mantissa), field - bias - mantissa);
+}
+
+// The formats of Micikevicius et al., "FP8 formats for deep learning", 2022, and of Noune et al., "8-bit numerical
+// formats for deep neural networks", 2022 (uz). `top` is the encoding of the largest number.
+struct Float8 {
+  int mantissa, bias;
+  std::uint8_t top, nan;
+  bool unsigned_zero;
+};
+
+Float8 float8(DType type) {
+  switch (type) {
+    case DType::f8e4m3fn: return {3, 7, 0x7e, 0x7f, false};
+    case DType::f8e4m3fnuz: return {3, 8, 0x7f, 0x80, true};
+    case DType::f8e5m2: return {2, 15, 0x7b, 0x7f, false};
+    default: return {2, 16, 0x7f, 0x80, true};
+  }
+}
+
+double widen8(std::uint8_t bits, DType type) {
+  const Float8 f = float8(type);
+  const int magnitude = bits & 0x7f;
+  const double sign = bits > 0x7f ? -1.0 : 1.0;
+  if (f.unsigned_zero ? bits == f.nan : magnitude > f.top)
+    return type == DType::f8e5m2 && magnitude == 0x7c ? sign * std::numeric_limits<double>::infinity()
+                                                      : std::numeric_limits<double>::quiet_NaN();
+  const int field = magnitude >> f.mantissa, fraction = magnitude & ((1 << f.mantissa) - 1);
+  if (field == 0) return sign * std::ldexp(fraction, 1 - f.bias - f.mantissa);
+  return sign * std::ldexp(fraction + (1 << f.mantissa), field - f.bias - f.mantissa);
+}
+
+// As the ONNX operator Cast with saturate = 1: beyond the largest number is that number; infinity is too, but for uz a
+// NaN.
+std::uint8_t narrow8(double value, DType type) {
+  const Float8 f = float8(type);
+  const bool negative = std::signbit(value);
+  const auto with_sign = [&](std::uint32_t magnitude) {
+    if (magnitude == 0 && f.unsigned_zero) return std::uint8_t(0);
+    return static_cast<std::uint8_t>(magnitude | (negative ? 0x80u : 0u));
+  };
+  if (std::isnan(value) || (std::isinf(value) && f.unsigned_zero)) return f.unsigned_zero ? f.nan : with_sign(f.nan);
+  if (std::fabs(value) >= widen8(f.top, type)) return with_sign(f.top);
+  if (value == 0) return with_sign(0);
+  const int smallest = 1 - f.bias;
+  const int exponent = std::max(std::ilogb(value), smallest);
+  const auto units = static_cast<std::uint32_t>(std::nearbyint(std::ldexp(std::fabs(value), f.mantissa - exponent)));
+  const std::uint32_t magnitude = (static_cast<std::uint32_t>(exponent - smallest) << f.mantissa) + units;
+  return with_sign(std::min<std::uint32_t>(magnitude, f.top));
 }
 
 template <class T>
@@ -84,8 +146,9 @@ DType dtype_from_name(std::string_view text) {
 }
 
 std::size_t size_of(DType type) { return kDTypes[static_cast<std::size_t>(type)].bytes; }
-bool is_float(DType type) { return type <= DType::bf16; }
-bool is_integer(DType type) { return type > DType::bf16 && type < DType::boolean; }
+bool is_float(DType type) { return type <= DType::f8e5m2fnuz; }
+bool is_float8(DType type) { return type >= DType::f8e4m3fn && type <= DType::f8e5m2fnuz; }
+bool is_integer(DType type) { return type > DType::f8e5m2fnuz && type < DType::boolean; }
 
 std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;
@@ -140,6 +203,8 @@ double load_double(DType type, const std::byte* base, std::int64_t index) {
     case DType::f32: return static_cast<double>(load<float>(base, index));
     case DType::f16: return widen(load<std::uint16_t>(base, index), 5, 10);
     case DType::bf16: return widen(load<std::uint16_t>(base, index), 8, 7);
+    case DType::f8e4m3fn: case DType::f8e4m3fnuz: case DType::f8e5m2: case DType::f8e5m2fnuz:
+      return widen8(load<std::uint8_t>(base, index), type);
     case DType::i64: return static_cast<double>(load<std::int64_t>(base, index));
     case DType::i32: return load<std::int32_t>(base, index);
     case DType::i16: return load<std::int16_t>(base, index);
@@ -159,6 +224,8 @@ void store_double(DType type, std::byte* base, std::int64_t index, double value)
     case DType::f32: return store(base, index, static_cast<float>(value));
     case DType::f16: return store(base, index, narrow(value, 5, 10));
     case DType::bf16: return store(base, index, narrow(value, 8, 7));
+    case DType::f8e4m3fn: case DType::f8e4m3fnuz: case DType::f8e5m2: case DType::f8e5m2fnuz:
+      return store(base, index, narrow8(value, type));
     case DType::i64: return store(base, index, saturate<std::int64_t>(value));
     case DType::i32: return store(base, index, saturate<std::int32_t>(value));
     case DType::i16: return store(base, index, saturate<std::int16_t>(value));

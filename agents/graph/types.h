@@ -10,12 +10,16 @@
 
 namespace kiln::graph {
 
-enum class DType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
+// The 8-bit floats are carried and cast, nothing else. fn: no infinities; uz: no negative zero, whose bits are the NaN.
+enum class DType : std::uint8_t {
+  f64, f32, f16, bf16, f8e4m3fn, f8e4m3fnuz, f8e5m2, f8e5m2fnuz, i64, i32, i16, i8, u64, u32, u16, u8, boolean
+};
 
 [[nodiscard]] std::string_view name(DType type);  // "f32", "bool", ...
 [[nodiscard]] DType dtype_from_name(std::string_view text);  // throws Error(invalid_input)
 [[nodiscard]] std::size_t size_of(DType type);    // bytes per element
 [[nodiscard]] bool is_float(DType type);
+[[nodiscard]] bool is_float8(DType type);
 [[nodiscard]] bool is_integer(DType type);  // not boolean
 
 // Extents, outermost first. Empty is a scalar. Always static: symbolic dimensions are bound at import.
@@ -50,7 +54,8 @@ struct Tensor {
   }
 };
 
-// Element `index` of a tensor's bytes widened to double, and back with rounding to nearest even (saturating for integers).
+// Element `index` of a tensor's bytes widened to double, and back with rounding to nearest even (saturating for
+// integers and 8-bit floats).
 [[nodiscard]] double load_double(DType type, const std::byte* base, std::int64_t index);
 void store_double(DType type, std::byte* base, std::int64_t index, double value);
 

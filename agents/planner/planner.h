@@ -24,8 +24,8 @@ using Buildable = std::function<bool(const Kernel&)>;
 // copies otherwise. What the baseline plan is made from.
 [[nodiscard]] Partition partition_op_by_op(const graph::Graph& workload, const Buildable& buildable = any_kernel);
 
-// The operators that some output depends on and that no template computes, for people: "convolution /conv1/Conv (Conv)".
-// A workload that has any cannot be tuned; every other one has a partition whose regions all have a kernel.
+// The operators that some output depends on and that no template computes, for people: "convolution /conv1/Conv
+// (Conv)". A workload that has any cannot be tuned; every other one has a partition whose regions all have a kernel.
 [[nodiscard]] std::vector<std::string> uncomputed(const graph::Graph& workload, const Buildable& buildable);
 
 // The workload with Attention as matmul, scale and mask, softmax, matmul: what a framework without a fused call runs.

@@ -189,7 +189,8 @@ inline vf vsign(vf x) {
 }
 )kiln";
 
-// Higham, "Accuracy and Stability of Numerical Algorithms", 1.14.1: the error of the rounded 1 + x cancels in the quotient.
+// Higham, "Accuracy and Stability of Numerical Algorithms", 1.14.1: the error of the rounded 1 + x cancels in the
+// quotient.
 constexpr const char* kLog1p = R"kiln(
 inline vf vlog1p(vf x) {
   const vf u = 1.0f + x;

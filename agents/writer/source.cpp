@@ -12,7 +12,7 @@ namespace kiln::agents::writer {
 
 using graph::DType;
 
-bool has_memory_type(DType type) { return type != DType::f16 && type != DType::bf16; }
+bool has_memory_type(DType type) { return type != DType::f16 && type != DType::bf16 && !graph::is_float8(type); }
 
 std::string_view memory_type(DType type) {
   switch (type) {
@@ -28,7 +28,11 @@ std::string_view memory_type(DType type) {
     case DType::u8:
     case DType::boolean: return "std::uint8_t";
     case DType::f16:
-    case DType::bf16: break;
+    case DType::bf16:
+    case DType::f8e4m3fn:
+    case DType::f8e4m3fnuz:
+    case DType::f8e5m2:
+    case DType::f8e5m2fnuz: break;
   }
   throw Error(ErrorCode::unsupported,
               fmt::format("cannot render an access of type {}: no CPU template computes in it", graph::name(type)));

@@ -65,6 +65,15 @@ UniqueFd open_beneath(const std::filesystem::path& directory, const std::string&
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, folder.get(), location.c_str(), &how, sizeof how)));
   if (!fd) throw system_error(fmt::format("cannot open external data '{}' beneath '{}'", location, directory.native()), errno);
+  // A file of several names may be one that the model's author could link to and not read.
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0)
+    throw system_error(fmt::format("cannot examine external data '{}'", location), errno);
+  if (!S_ISREG(status.st_mode) || status.st_nlink != 1)
+    throw Error(ErrorCode::invalid_input,
+                fmt::format("cannot open external data '{}' beneath '{}': it is no regular file with one name",
+                            location, directory.native()),
+                "copy it into the model's folder");
   return fd;
 }
 

@@ -12,7 +12,7 @@ namespace kiln::kctl {
 [[nodiscard]] std::map<std::string, std::int64_t> parse_shapes(const std::vector<std::string>& texts);
 // "My Model.onnx" -> "my-model": what the daemon accepts as a workload's name.
 [[nodiscard]] std::string workload_name(const std::filesystem::path& file);
-// Opens `location` beneath `directory`: never above it, never through a symbolic link.
+// Opens `location` beneath `directory`: never above it, never through a symbolic link, only a regular file of one name.
 [[nodiscard]] UniqueFd open_beneath(const std::filesystem::path& directory, const std::string& location);
 // The file names between quotes of a refusal: 'weights.bin', 'w/2.bin'.
 [[nodiscard]] std::vector<std::string> quoted_names(std::string_view text);

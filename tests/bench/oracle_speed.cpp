@@ -26,7 +26,8 @@ class Network {
   Network(std::int64_t batch, std::mt19937& engine) : engine_(engine) {
     ValueId x = g.add_input("image", {DType::f32, {batch, 3, 224, 224}});
     x = relu(convolve(x, 64, 7, 2));
-    x = g.add_node(Window{Monoid::max, {3, 3}, {{2, 2}, {1, 1}, {1, 1}, {1, 1}}, {56, 56}, false, false}, {x}, "pool")[0];
+    x = g.add_node(Window{Monoid::max, {3, 3}, {{2, 2}, {1, 1}, {1, 1}, {1, 1}}, {56, 56}, false, false}, {x},
+                   "pool")[0];
     for (const std::int64_t channels : {64, 128, 256, 512})
       for (int block = 0; block < 2; ++block) x = residual(x, channels, channels > 64 && block == 0 ? 2 : 1);
     x = g.add_node(Reduce{Monoid::mean, {2, 3}, false}, {x}, "mean")[0];
@@ -40,9 +41,11 @@ class Network {
  private:
   ValueId convolve(ValueId x, std::int64_t out, std::int64_t kernel, std::int64_t stride) {
     const std::int64_t in = g.type(x).shape[1];
-    const ValueId w = g.add_constant("w", random({out, in, kernel, kernel}, engine_, 1 / std::sqrt(static_cast<double>(in * kernel * kernel))));
+    const ValueId w = g.add_constant(
+        "w", random({out, in, kernel, kernel}, engine_, 1 / std::sqrt(static_cast<double>(in * kernel * kernel))));
     const std::int64_t pad = kernel / 2;
-    const ValueId y = g.add_node(Convolution{{{stride, stride}, {1, 1}, {pad, pad}, {pad, pad}}, 1, false, {0, 0}}, {x, w}, "convolution")[0];
+    const ValueId y = g.add_node(Convolution{{{stride, stride}, {1, 1}, {pad, pad}, {pad, pad}}, 1, false, {0, 0}},
+                                 {x, w}, "convolution")[0];
     products += static_cast<double>(element_count(g.type(y).shape) * in * kernel * kernel);
     return y;
   }

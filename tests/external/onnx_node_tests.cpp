@@ -56,21 +56,24 @@ graph::Tensor read_tensor(const ::onnx::TensorProto& proto) {
   return proto;
 }
 
-// `relative` is the suite's tolerance or, where rounding to a narrow type is part of the test, one unit in its last place.
+// `relative` is the suite's tolerance or, where rounding to a narrow type is part of the test, one unit in its last
+// place.
 bool is_close(const graph::Tensor& expected, const graph::Tensor& actual, double relative, double absolute) {
   if (expected.type.shape != actual.type.shape) return false;
   for (std::int64_t i = 0; i < expected.count(); ++i) {
     const double want = graph::load_double(expected.type.dtype, expected.bytes.data(), i);
     const double got = graph::load_double(actual.type.dtype, actual.bytes.data(), i);
-    if (std::isnan(want) ? std::isnan(got) : (want == got || std::fabs(want - got) <= absolute + relative * std::fabs(want))) continue;
+    if (std::isnan(want) ? std::isnan(got)
+                         : (want == got || std::fabs(want - got) <= absolute + relative * std::fabs(want)))
+      continue;
     std::printf("    element %lld: expected %.9g, got %.9g\n", static_cast<long long>(i), want, got);
     return false;
   }
   return true;
 }
 
-// What of the expected values is owed to rounding that the oracle does not do: to bfloat16, and to float32 before a number
-// is rounded to an integer, which decides ties.
+// What of the expected values is owed to rounding that the oracle does not do: to bfloat16, and to float32 before a
+// number is rounded to an integer, which decides ties.
 struct Rounding {
   bool to_bfloat16 = false, to_integer = false;
 };
@@ -86,12 +89,14 @@ Rounding rounding_of(const graph::Graph& g) {
 
 bool agrees(const graph::Tensor& expected, const graph::Tensor& model, const graph::Tensor& oracle, Rounding rounding) {
   if (expected.type.dtype != model.type.dtype) {
-    std::printf("    expected %s, got %s\n", std::string(graph::name(expected.type.dtype)).c_str(), std::string(graph::name(model.type.dtype)).c_str());
+    std::printf("    expected %s, got %s\n", std::string(graph::name(expected.type.dtype)).c_str(),
+                std::string(graph::name(model.type.dtype)).c_str());
     return false;
   }
   const double relative = expected.type.dtype == graph::DType::bf16 ? kTruncated : kRelative;
   const double tie = rounding.to_integer && graph::is_integer(expected.type.dtype) ? 1 : kAbsolute;
-  return is_close(expected, model, relative, kAbsolute) && is_close(expected, oracle, rounding.to_bfloat16 ? kTruncated : relative, tie);
+  return is_close(expected, model, relative, kAbsolute) &&
+         is_close(expected, oracle, rounding.to_bfloat16 ? kTruncated : relative, tie);
 }
 
 graph::onnx::Result import(const ::onnx::ModelProto& model, const std::string& name) {
@@ -128,7 +133,8 @@ bool run_case(const fs::path& folder, const fs::path& data) {
     const auto& input = model.graph().input(i);
     if (initialised.contains(input.name())) continue;
     if (!input.type().has_tensor_type()) throw Error(ErrorCode::unsupported, "input '" + input.name() + "' is no tensor");
-    protos.push_back(read_proto(data / ("input_" + std::to_string(protos.size()) + ".pb"), input.type().tensor_type().elem_type()));
+    protos.push_back(
+        read_proto(data / ("input_" + std::to_string(protos.size()) + ".pb"), input.type().tensor_type().elem_type()));
     tensors[input.name()] = read_tensor(protos.back());
     // Some tests declare another shape than their data has; the data is what the expected output was made from.
     auto* declared = model.mutable_graph()->mutable_input(i)->mutable_type()->mutable_tensor_type()->mutable_shape();
@@ -173,8 +179,8 @@ void run_test(const fs::path& folder, Tally& tally) {
 }
 
 void print(const std::string& name, const Tally& tally) {
-  std::printf("%-28s %4d supported %4d passed %4d refused%s%s\n", name.c_str(), tally.passed + tally.failed, tally.passed,
-              tally.refused, tally.cause.empty() ? "" : ": ", tally.cause.c_str());
+  std::printf("%-28s %4d supported %4d passed %4d refused%s%s\n", name.c_str(), tally.passed + tally.failed,
+              tally.passed, tally.refused, tally.cause.empty() ? "" : ": ", tally.cause.c_str());
 }
 
 }  // namespace
@@ -186,7 +192,8 @@ int main(int argc, char** argv) {
     if (std::strcmp(argv[i], "--at-least") == 0) at_least = std::atoi(argv[i + 1]);
     if (std::strcmp(argv[i], "--only") == 0) only = argv[i + 1];
   }
-  if (argc < 2 || argc % 2 != 0) return std::fprintf(stderr, "usage: onnx_node_tests FOLDER [--at-least N] [--only NAME]\n"), 2;
+  if (argc < 2 || argc % 2 != 0)
+    return std::fprintf(stderr, "usage: onnx_node_tests FOLDER [--at-least N] [--only NAME]\n"), 2;
   std::vector<fs::path> folders;
   for (const auto& entry : fs::directory_iterator(argv[1]))
     if (only.empty() || entry.path().filename() == only) folders.push_back(entry.path());

@@ -50,10 +50,15 @@ struct Row {
   }
   double x(std::int64_t t, std::int64_t b, std::int64_t gate, std::int64_t j) const {
     const std::int64_t batch = w.x.type.shape[1];
-    return static_cast<double>(w.x.as<float>()[static_cast<std::size_t>(((t * batch + b) * w.gates + gate) * w.hidden + j)]);
+    return static_cast<double>(
+        w.x.as<float>()[static_cast<std::size_t>(((t * batch + b) * w.gates + gate) * w.hidden + j)]);
   }
-  double bias(std::int64_t gate, std::int64_t j) const { return static_cast<double>(w.bias.as<float>()[static_cast<std::size_t>(gate * w.hidden + j)]); }
-  double peephole(std::int64_t gate, std::int64_t j) const { return static_cast<double>(w.peepholes.as<float>()[static_cast<std::size_t>(gate * w.hidden + j)]); }
+  double bias(std::int64_t gate, std::int64_t j) const {
+    return static_cast<double>(w.bias.as<float>()[static_cast<std::size_t>(gate * w.hidden + j)]);
+  }
+  double peephole(std::int64_t gate, std::int64_t j) const {
+    return static_cast<double>(w.peepholes.as<float>()[static_cast<std::size_t>(gate * w.hidden + j)]);
+  }
   double recurrent(const std::vector<double>& state, std::int64_t gate, std::int64_t j) const {
     double sum = bias(gate, j);
     for (std::int64_t k = 0; k < w.hidden; ++k) sum += state[static_cast<std::size_t>(k)] * w.r_at(gate, j, k);
@@ -73,7 +78,8 @@ struct Row {
         const double i = sigmoid(x(t, b, 0, j) + recurrent(h, 0, j) + peephole(0, j) * c[at]);
         const double f = sigmoid(x(t, b, 2, j) + recurrent(h, 2, j) + peephole(2, j) * c[at]);
         cell_next[at] = f * c[at] + i * std::tanh(x(t, b, 3, j) + recurrent(h, 3, j));
-        next[at] = sigmoid(x(t, b, 1, j) + recurrent(h, 1, j) + peephole(1, j) * cell_next[at]) * std::tanh(cell_next[at]);
+        next[at] =
+            sigmoid(x(t, b, 1, j) + recurrent(h, 1, j) + peephole(1, j) * cell_next[at]) * std::tanh(cell_next[at]);
       }
     }
     for (std::int64_t j = 0; j < w.hidden && cell == Cell::gru; ++j) {
@@ -100,7 +106,8 @@ void check_recurrent(Cell cell, bool reverse, bool reset_after) {
   std::vector<ValueId> inputs;
   std::vector<Tensor> values = {w.x, w.r, w.bias, w.h, tensor<std::int64_t>(DType::i64, {batch}, lengths)};
   if (cell == Cell::lstm) values.insert(values.end(), {w.c, w.peepholes});
-  for (std::size_t i = 0; i < values.size(); ++i) inputs.push_back(g.add_input("i" + std::to_string(i), values[i].type));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    inputs.push_back(g.add_input("i" + std::to_string(i), values[i].type));
   std::vector<Expr> activations = {activation(cell == Cell::rnn ? ExprOp::tanh : ExprOp::sigmoid)};
   if (cell != Cell::rnn) activations.push_back(activation(ExprOp::tanh));
   if (cell == Cell::lstm) activations.push_back(activation(ExprOp::tanh));
@@ -120,7 +127,8 @@ void check_recurrent(Cell cell, bool reverse, bool reset_after) {
     for (std::int64_t j = 0; j < hidden; ++j) {
       const auto at = static_cast<std::size_t>(b * hidden + j);
       REQUIRE(out[1].as<double>()[at] == doctest::Approx(row.h[static_cast<std::size_t>(j)]).epsilon(1e-12));
-      if (cell == Cell::lstm) REQUIRE(out[2].as<double>()[at] == doctest::Approx(row.c[static_cast<std::size_t>(j)]).epsilon(1e-12));
+      if (cell == Cell::lstm)
+        REQUIRE(out[2].as<double>()[at] == doctest::Approx(row.c[static_cast<std::size_t>(j)]).epsilon(1e-12));
     }
   }
 }
@@ -138,7 +146,9 @@ TEST_CASE("recurrent layers follow their formulas, in both directions, with rows
 
 TEST_CASE("a scan takes the monoid up to each element, or before it, from either end") {
   const Tensor x = floats({4}, {2, 3, 4, 5});
-  const auto scan = [&](Monoid monoid, bool exclusive, bool reverse) { return run32(unary_graph(Scan{monoid, 0, exclusive, reverse}, x.type), {x}); };
+  const auto scan = [&](Monoid monoid, bool exclusive, bool reverse) {
+    return run32(unary_graph(Scan{monoid, 0, exclusive, reverse}, x.type), {x});
+  };
   CHECK(scan(Monoid::prod, false, false) == std::vector<float>{2, 6, 24, 120});
   CHECK(scan(Monoid::prod, true, true) == std::vector<float>{60, 20, 5, 1});
   CHECK(scan(Monoid::max, true, false) == std::vector<float>{-INFINITY, 2, 3, 4});
@@ -160,18 +170,24 @@ TEST_CASE("top-k orders by value, then by index") {
   const Tensor x = floats({6}, {1, 5, 5, 0, 5, 2});
   const auto largest = evaluate(unary_graph(TopK{0, 4, true}, x.type), {x}, Arithmetic::fp64);
   CHECK(largest[0].as<double>()[3] == 2);
-  for (std::size_t i = 0; i < 4; ++i) CHECK(largest[1].as<std::int64_t>()[i] == std::vector<std::int64_t>{1, 2, 4, 5}[i]);
+  for (std::size_t i = 0; i < 4; ++i)
+    CHECK(largest[1].as<std::int64_t>()[i] == std::vector<std::int64_t>{1, 2, 4, 5}[i]);
   const auto sorted = evaluate(unary_graph(TopK{0, 6, false}, x.type), {x}, Arithmetic::fp64);
-  for (std::size_t i = 0; i < 6; ++i) CHECK(sorted[1].as<std::int64_t>()[i] == std::vector<std::int64_t>{3, 0, 5, 1, 2, 4}[i]);
+  for (std::size_t i = 0; i < 6; ++i)
+    CHECK(sorted[1].as<std::int64_t>()[i] == std::vector<std::int64_t>{3, 0, 5, 1, 2, 4}[i]);
 }
 
 TEST_CASE("a scatter combines in order, counts from the end, and refuses an index outside") {
   Graph g;
   const ValueId data = g.add_input("data", {DType::f32, {3, 2}}), at = g.add_input("at", {DType::i64, {3}});
   const ValueId updates = g.add_input("updates", {DType::f32, {3, 2}});
-  g.outputs = {g.add_node(Scatter{Combine::replace}, {data, at, updates}, "replace")[0], g.add_node(Scatter{Combine::add}, {data, at, updates}, "add")[0]};
+  g.outputs = {g.add_node(Scatter{Combine::replace}, {data, at, updates}, "replace")[0],
+               g.add_node(Scatter{Combine::add}, {data, at, updates}, "add")[0]};
   const auto run = [&](std::vector<std::int64_t> indices) {
-    return evaluate(g, {floats({3, 2}, {1, 2, 3, 4, 5, 6}), tensor<std::int64_t>(DType::i64, {3}, indices), floats({3, 2}, {10, 20, 30, 40, 50, 60})}, Arithmetic::fp64);
+    return evaluate(g,
+                    {floats({3, 2}, {1, 2, 3, 4, 5, 6}), tensor<std::int64_t>(DType::i64, {3}, indices),
+                     floats({3, 2}, {10, 20, 30, 40, 50, 60})},
+                    Arithmetic::fp64);
   };
   const auto out = run({-1, 0, 2});
   const std::vector<double> replaced = {30, 40, 3, 4, 50, 60}, added = {31, 42, 3, 4, 65, 86};

@@ -1,4 +1,5 @@
-// The recognised norms, activations, scans, rotary embeddings and shared heads: each against the graph as it was written.
+// The recognised norms, activations, scans, rotary embeddings and shared heads: each against the graph as it was
+// written.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -15,11 +16,14 @@ ValueId c(Graph& g, double value) { return scalar(g, static_cast<float>(value));
 
 ValueId select(Graph& g, ValueId condition, ValueId yes, ValueId no) {
   Expr e;
-  e.results = {e.apply(ExprOp::select, e.operand(0, DType::boolean), e.operand(1, DType::f32), e.operand(2, DType::f32))};
+  e.results = {
+      e.apply(ExprOp::select, e.operand(0, DType::boolean), e.operand(1, DType::f32), e.operand(2, DType::f32))};
   return g.add_node(Pointwise{e}, {condition, yes, no}, "where")[0];
 }
 
-ValueId reduce(Graph& g, Monoid monoid, ValueId x, std::int32_t axis) { return g.add_node(Reduce{monoid, {axis}, true}, {x}, "reduce")[0]; }
+ValueId reduce(Graph& g, Monoid monoid, ValueId x, std::int32_t axis) {
+  return g.add_node(Reduce{monoid, {axis}, true}, {x}, "reduce")[0];
+}
 
 // As Hugging Face's Llama writes it: x * rsqrt(mean(x^2) + eps), then the weight.
 Graph rms_norm(int spelling) {
@@ -40,7 +44,9 @@ Graph group_norm(std::int64_t groups, bool affine_inside) {
   Graph g;
   const ValueId x = g.add_input("x", {DType::f32, {2, 6, 3, 4}});
   const ValueId rows = g.add_node(Reshape{{2, groups, 6 / groups * 12}}, {x}, "reshape")[0];
-  const auto along = [&](float value) { return g.add_constant("p", floats({groups, 1}, std::vector<float>(static_cast<std::size_t>(groups), value))); };
+  const auto along = [&](float value) {
+    return g.add_constant("p", floats({groups, 1}, std::vector<float>(static_cast<std::size_t>(groups), value)));
+  };
   const ValueId scale = affine_inside ? g.add_constant("s", random_floats({groups, 1}, 5)) : along(1);
   const ValueId norm = g.add_node(LayerNorm{2, 1e-5}, {rows, scale, along(0)}, "instance")[0];
   const ValueId back = g.add_node(Reshape{{2, 6, 3, 4}}, {norm}, "back")[0];
@@ -51,13 +57,16 @@ Graph group_norm(std::int64_t groups, bool affine_inside) {
 
 ValueId activation(Graph& g, const std::string& name, ValueId x) {
   const auto softplus = [&] { return apply(g, ExprOp::log, apply(g, ExprOp::add, apply(g, ExprOp::exp, x), c(g, 1))); };
-  const auto clipped = [&] { return apply(g, ExprOp::min, apply(g, ExprOp::max, apply(g, ExprOp::add, x, c(g, 3)), c(g, 0)), c(g, 6)); };
+  const auto clipped = [&] {
+    return apply(g, ExprOp::min, apply(g, ExprOp::max, apply(g, ExprOp::add, x, c(g, 3)), c(g, 0)), c(g, 6));
+  };
   if (name == "silu") return apply(g, ExprOp::mul, x, apply(g, ExprOp::sigmoid, x));
   if (name == "silu/exp") {
     const ValueId below = apply(g, ExprOp::add, apply(g, ExprOp::exp, apply(g, ExprOp::neg, x)), c(g, 1));
     return apply(g, ExprOp::div, x, below);
   }
-  if (name == "gelu (sigmoid)") return apply(g, ExprOp::mul, x, apply(g, ExprOp::sigmoid, apply(g, ExprOp::mul, x, c(g, 1.702))));
+  if (name == "gelu (sigmoid)")
+    return apply(g, ExprOp::mul, x, apply(g, ExprOp::sigmoid, apply(g, ExprOp::mul, x, c(g, 1.702))));
   if (name == "mish") return apply(g, ExprOp::mul, x, apply(g, ExprOp::tanh, softplus()));
   if (name == "hard_swish") return apply(g, ExprOp::mul, x, apply(g, ExprOp::div, clipped(), c(g, 6)));
   if (name == "hard_swish/after") return apply(g, ExprOp::div, apply(g, ExprOp::mul, x, clipped()), c(g, 6));
@@ -86,7 +95,8 @@ Graph rotary(bool swapped, bool wide_tables) {
   Graph g;
   const ValueId x = g.add_input("x", {DType::f32, {2, 3, 5, 8}});
   const Shape table = wide_tables ? Shape{5, 8} : Shape{5, 1};
-  const ValueId cosine = g.add_constant("cos", random_floats(table, 2)), sine = g.add_constant("sin", random_floats(table, 3));
+  const ValueId cosine = g.add_constant("cos", random_floats(table, 2)),
+                sine = g.add_constant("sin", random_floats(table, 3));
   const ValueId low = g.add_node(Slice{{0, 0, 0, 0}, {2, 3, 5, 4}, {1, 1, 1, 1}}, {x}, "low")[0];
   const ValueId high = g.add_node(Slice{{0, 0, 0, swapped ? 0 : 4}, {2, 3, 5, 4}, {1, 1, 1, 1}}, {x}, "high")[0];
   const ValueId turned = g.add_node(Concat{3}, {apply(g, ExprOp::neg, high), low}, "turned")[0];
@@ -156,7 +166,8 @@ TEST_CASE("a group norm that has a scale of its own already stays in parts") {
 }
 
 TEST_CASE("activations in other spellings are one pointwise node with the very same values") {
-  for (const std::string name : {"silu", "silu/exp", "gelu (sigmoid)", "mish", "hard_swish", "hard_swish/after", "hard_sigmoid", "softplus"}) {
+  for (const std::string name :
+       {"silu", "silu/exp", "gelu (sigmoid)", "mish", "hard_swish", "hard_swish/after", "hard_sigmoid", "softplus"}) {
     Graph g;
     g.outputs = {activation(g, name, g.add_input("x", {DType::f32, {7, 9}}))};
     const Proof p = simplified(g);
@@ -205,7 +216,8 @@ TEST_CASE("a scan between flips runs from the end, and one over shifted values i
   const ValueId y = h.add_input("x", {DType::f32, {3, 6}});
   const ValueId zeros = h.add_node(Expand{{3, 1}}, {scalar(h, 0)}, "zeros")[0];
   const ValueId rest = h.add_node(Slice{{0, 0}, {3, 5}, {1, 1}}, {y}, "rest")[0];
-  h.outputs = h.add_node(Scan{Monoid::sum, 1, false, false}, {h.add_node(Concat{1}, {zeros, rest}, "shift")[0]}, "scan");
+  h.outputs =
+      h.add_node(Scan{Monoid::sum, 1, false, false}, {h.add_node(Concat{1}, {zeros, rest}, "shift")[0]}, "scan");
   const Proof exclusive = simplified(h);
   REQUIRE(exclusive.after.nodes.size() == 1);
   CHECK(std::get<Scan>(exclusive.after.nodes[0].op).exclusive);
@@ -240,7 +252,8 @@ TEST_CASE("repeated heads of k and v are not copied") {
     CHECK(logged(p.log, "grouped_query: "));
     CHECK(count<Expand>(p.after) == 0);
     for (const double scale : {1.0, 100.0}) {
-      const std::vector<Tensor> inputs = {random_floats({2, 6, 4, 8}, 1, scale), random_floats({2, 2, 5, 8}, 2), random_floats({2, 2, 5, 3}, 3)};
+      const std::vector<Tensor> inputs = {random_floats({2, 6, 4, 8}, 1, scale), random_floats({2, 2, 5, 8}, 2),
+                                          random_floats({2, 2, 5, 3}, 3)};
       CHECK(difference(run64(p.before, inputs), run64(p.after, inputs)) == 0);
     }
   }

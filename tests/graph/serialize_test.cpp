@@ -23,7 +23,8 @@ Graph windows_and_order() {
   const ValueId kernel = g.add_constant("kernel", random_floats({6, 2, 2}, 3));
   const ValueId lengths = g.add_constant("lengths", tensor<std::int64_t>(DType::i64, {2}, {3, 2}));
   ValueId y = keep(g.add_node(Convolution{steps, 2, false, {0}}, {image, kernel}, "convolution"));
-  y = keep(g.add_node(Convolution{steps, 2, true, {1}}, {y, g.add_constant("back", random_floats({6, 2, 2}, 4))}, "transposed"));
+  y = keep(g.add_node(Convolution{steps, 2, true, {1}}, {y, g.add_constant("back", random_floats({6, 2, 2}, 4))},
+                      "transposed"));
   y = keep(g.add_node(Window{Monoid::max, {2}, {{2}, {1}, {0}, {1}}, {9}, false, true}, {image}, "window"));
   y = keep(g.add_node(Pad{{0, 0, 2}, {0, 0, 1}}, {y, g.add_constant("edge", floats({}, {-1}))}, "pad"));
   y = keep(g.add_node(Scan{Monoid::prod, 2, true, true}, {y}, "scan"));
@@ -34,10 +35,13 @@ Graph windows_and_order() {
   (void)keep(g.add_node(Scatter{Combine::mul}, {rows, at, g.add_constant("updates", floats({2}, {2, 5}))}, "scatter"));
   Expr tanh;
   tanh.results = {tanh.apply(ExprOp::tanh, tanh.operand(0, DType::f32))};
-  const ValueId x = g.add_constant("gates", random_floats({3, 2, 8}, 5)), r = g.add_constant("r", random_floats({8, 2}, 6));
-  const ValueId bias = g.add_constant("bias", random_floats({8}, 7)), state = g.add_constant("state", random_floats({2, 2}, 8));
+  const ValueId x = g.add_constant("gates", random_floats({3, 2, 8}, 5)),
+                r = g.add_constant("r", random_floats({8, 2}, 6));
+  const ValueId bias = g.add_constant("bias", random_floats({8}, 7)),
+                state = g.add_constant("state", random_floats({2, 2}, 8));
   const ValueId peepholes = g.add_constant("peepholes", random_floats({6}, 9));
-  (void)keep(g.add_node(Recurrent{Cell::lstm, true, false, true, 0.5, {tanh, tanh, tanh}}, {x, r, bias, state, lengths, state, peepholes}, "lstm"));
+  (void)keep(g.add_node(Recurrent{Cell::lstm, true, false, true, 0.5, {tanh, tanh, tanh}},
+                        {x, r, bias, state, lengths, state, peepholes}, "lstm"));
   return g;
 }
 
@@ -109,7 +113,8 @@ TEST_CASE("text cut at every byte is refused") {
   for (const Graph& g : {every_kind(), windows_and_order()}) {
     const Stored stored = store(g);
     const std::string text = json::canonical(stored.text);
-    for (std::size_t n = 0; n < text.size(); n += 7) CHECK_THROWS_AS((void)load(json::parse(text.substr(0, n), "cut"), stored.blob), Error);
+    for (std::size_t n = 0; n < text.size(); n += 7)
+      CHECK_THROWS_AS((void)load(json::parse(text.substr(0, n), "cut"), stored.blob), Error);
   }
 }
 

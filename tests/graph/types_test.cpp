@@ -90,3 +90,41 @@ TEST_CASE("shapes broadcast as in NumPy, and have at most 2^40 elements") {
   CHECK(element_count({0, 5}) == 0);
   CHECK(row_major_strides({2, 3, 4}) == std::vector<std::int64_t>{12, 4, 1});
 }
+
+TEST_CASE("8-bit floats: the extremes of their papers, and every encoding comes back") {
+  const auto load8 = [](DType type, int bits) {
+    const auto byte = static_cast<std::byte>(bits);
+    return load_double(type, &byte, 0);
+  };
+  const auto store8 = [](DType type, double value) {
+    std::byte byte{};
+    store_double(type, &byte, 0, value);
+    return std::to_integer<int>(byte);
+  };
+  struct Format { DType type; double top, least_normal, least; };
+  for (const Format& f :
+       {Format{DType::f8e4m3fn, 448, 0x1p-6, 0x1p-9}, Format{DType::f8e4m3fnuz, 240, 0x1p-7, 0x1p-10},
+        Format{DType::f8e5m2, 57344, 0x1p-14, 0x1p-16}, Format{DType::f8e5m2fnuz, 57344, 0x1p-15, 0x1p-17}}) {
+    INFO(name(f.type));
+    CHECK(size_of(f.type) == 1);
+    CHECK(load8(f.type, 1) == f.least);
+    CHECK(load8(f.type, f.type == DType::f8e5m2 || f.type == DType::f8e5m2fnuz ? 4 : 8) == f.least_normal);
+    CHECK(load8(f.type, store8(f.type, 1e9)) == f.top);
+    CHECK(load8(f.type, store8(f.type, -1e9)) == -f.top);
+    CHECK(store8(f.type, f.least / 2) == 0);  // a tie, to even
+    CHECK(store8(f.type, f.least * 0.51) == 1);
+    CHECK(std::isnan(load8(f.type, store8(f.type, NAN))));
+    for (int bits = 0; bits < 256; ++bits) {
+      const double value = load8(f.type, bits);
+      if (std::isfinite(value)) CHECK(store8(f.type, value) == bits);
+    }
+  }
+  CHECK(store8(DType::f8e4m3fn, INFINITY) == 0x7e);
+  CHECK(std::isnan(load8(DType::f8e4m3fn, 0xff)));
+  CHECK(load8(DType::f8e5m2, 0xfc) == -INFINITY);
+  CHECK(store8(DType::f8e5m2, INFINITY) == 0x7b);
+  CHECK(store8(DType::f8e4m3fnuz, INFINITY) == 0x80);
+  CHECK(store8(DType::f8e5m2fnuz, -0.0) == 0);
+  CHECK(store8(DType::f8e4m3fn, 17) == 0x58);  // between 16 (0x58) and 18 (0x59): to even
+  CHECK(store8(DType::f8e4m3fn, 19) == 0x5a);  // between 18 and 20
+}

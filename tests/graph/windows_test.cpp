@@ -15,7 +15,8 @@ namespace {
 // Small integers: sums of them are exact in every order.
 Tensor integers(Shape shape, int seed) {
   Tensor out = Tensor::zeros({DType::f32, std::move(shape)});
-  for (std::size_t i = 0; i < out.as<float>().size(); ++i) out.as<float>()[i] = static_cast<float>((static_cast<int>(i) * 7 + seed) % 11 - 5);
+  for (std::size_t i = 0; i < out.as<float>().size(); ++i)
+    out.as<float>()[i] = static_cast<float>((static_cast<int>(i) * 7 + seed) % 11 - 5);
   return out;
 }
 
@@ -62,7 +63,8 @@ double transposed(const Convolution& op, const Tensor& x, const Tensor& w, const
         const Shape from = index_of(i, extents), tap = index_of(t, taps);
         bool falls = true;
         for (std::size_t d = 0; d < tap.size(); ++d)
-          falls = falls && from[d] * op.steps.strides[d] + tap[d] * op.steps.dilations[d] - op.steps.before[d] == out[d + 2];
+          falls = falls &&
+                  from[d] * op.steps.strides[d] + tap[d] * op.steps.dilations[d] - op.steps.before[d] == out[d + 2];
         if (!falls) continue;
         Shape source = {out[0], c}, weight = {c, out[1] % per_group};
         source.insert(source.end(), from.begin(), from.end());
@@ -96,14 +98,16 @@ TEST_CASE("a convolution is its definition: one to three dimensions, groups, str
   check_convolution({{{2}, {3}, {4}, {1}}, 2, false, {0}}, {1, 4, 20}, {6, 2, 3});
   check_convolution({{{2, 1}, {1, 2}, {1, 0}, {2, 3}}, 1, false, {0, 0}}, {2, 3, 7, 8}, {17, 3, 3, 2});
   check_convolution({{{1, 1}, {1, 1}, {1, 1}, {1, 1}}, 4, false, {0, 0}}, {1, 4, 6, 5}, {8, 1, 3, 3});  // depthwise
-  check_convolution({{{1, 2, 1}, {1, 1, 2}, {0, 1, 2}, {1, 1, 0}}, 1, false, {0, 0, 0}}, {1, 2, 4, 5, 6}, {3, 2, 2, 3, 2});
+  check_convolution({{{1, 2, 1}, {1, 1, 2}, {0, 1, 2}, {1, 1, 0}}, 1, false, {0, 0, 0}}, {1, 2, 4, 5, 6},
+                    {3, 2, 2, 3, 2});
 }
 
 TEST_CASE("a transposed convolution is its definition: groups, strides, dilations, padding that cuts, extra extents") {
   check_convolution({{{1}, {1}, {0}, {0}}, 1, true, {0}}, {2, 3, 9}, {3, 5, 3});
   check_convolution({{{3}, {2}, {1}, {2}}, 2, true, {1}}, {1, 4, 19}, {4, 3, 3});
   check_convolution({{{2, 1}, {1, 2}, {1, 0}, {0, 1}}, 1, true, {1, 0}}, {2, 3, 4, 5}, {3, 4, 3, 2});
-  check_convolution({{{2, 1, 2}, {1, 1, 1}, {0, 1, 1}, {1, 1, 0}}, 2, true, {0, 0, 1}}, {1, 4, 3, 4, 3}, {4, 2, 2, 3, 2});
+  check_convolution({{{2, 1, 2}, {1, 1, 1}, {0, 1, 1}, {1, 1, 0}}, 2, true, {0, 0, 1}}, {1, 4, 3, 4, 3},
+                    {4, 2, 2, 3, 2});
 }
 
 TEST_CASE("the divisor of a mean counts padding only when told, and never what lies past it") {
@@ -111,7 +115,8 @@ TEST_CASE("the divisor of a mean counts padding only when told, and never what l
   const auto mean = [&](bool counts) {
     Graph g;
     const ValueId a = g.add_input("x", x.type);
-    // Windows of 3 by 2 with one of padding at each end begin at -1, 1, 3 and, since that is inside x, at 5 (ceil_mode).
+    // Windows of 3 by 2 with one of padding at each end begin at -1, 1, 3 and, since that is inside x, at 5
+    // (ceil_mode).
     g.outputs = g.add_node(Window{Monoid::mean, {3}, {{2}, {1}, {1}, {1}}, {4}, counts, false}, {a}, "mean");
     return run64(g, {x});
   };
@@ -122,7 +127,8 @@ TEST_CASE("the divisor of a mean counts padding only when told, and never what l
 TEST_CASE("the positions of maxima count over the whole tensor, the first of equals, and NaN is a maximum") {
   Graph g;
   const ValueId x = g.add_input("x", {DType::f32, {2, 2, 2}});
-  g.outputs = g.add_node(Window{Monoid::max, {2, 2}, {{1, 1}, {1, 1}, {0, 0}, {0, 0}}, {1, 1}, false, true}, {x}, "max");
+  g.outputs =
+      g.add_node(Window{Monoid::max, {2, 2}, {{1, 1}, {1, 1}, {0, 0}, {0, 0}}, {1, 1}, false, true}, {x}, "max");
   const auto out = evaluate(g, {floats({2, 2, 2}, {1, 7, 7, 2, 3, NAN, 9, NAN})}, Arithmetic::fp64);
   CHECK(out[0].as<double>()[0] == 7);
   CHECK(std::isnan(out[0].as<double>()[1]));
@@ -148,9 +154,13 @@ TEST_CASE("windows and convolutions that do not fit are refused before anything 
   CHECK_THROWS_AS((void)add(Convolution{{{0}, {1}, {0}, {0}}, 1, false, {0}}, {x, w}), Error);
   CHECK_THROWS_AS((void)add(Convolution{{{1}, {1}, {-1}, {0}}, 1, false, {0}}, {x, w}), Error);
   CHECK_THROWS_AS((void)add(Convolution{{{1}, {INT64_MAX}, {0}, {0}}, 1, false, {0}}, {x, w}), Error);
-  CHECK_THROWS_AS((void)add(Convolution{{{1 << 30}, {1}, {0}, {0}}, 1, true, {0}}, {{DType::f32, {1, 4, 1 << 30}}, {DType::f32, {4, 2, 3}}}), Error);
+  CHECK_THROWS_AS((void)add(Convolution{{{1 << 30}, {1}, {0}, {0}}, 1, true, {0}},
+                            {{DType::f32, {1, 4, 1 << 30}}, {DType::f32, {4, 2, 3}}}),
+                  Error);
   CHECK_THROWS_AS((void)add(Window{Monoid::max, {3}, one, {9}, false, false}, {x}), Error);  // the last begins outside
   CHECK_THROWS_AS((void)add(Window{Monoid::mean, {3}, one, {6}, false, true}, {x}), Error);
-  CHECK_THROWS_AS((void)add(Window{Monoid::max, {1 << 30, 1 << 30}, {{1, 1}, {1, 1}, {0, 0}, {0, 0}}, {1, 1}, false, false}, {x}), Error);
+  CHECK_THROWS_AS(
+      (void)add(Window{Monoid::max, {1 << 30, 1 << 30}, {{1, 1}, {1, 1}, {0, 0}, {0, 0}}, {1, 1}, false, false}, {x}),
+      Error);
   CHECK_THROWS_AS((void)add(Pad{{0, 0, 0}, {0, 0, -1}}, {x, {DType::f32, {}}}), Error);
 }

@@ -37,9 +37,10 @@ TEST_CASE("external data is opened beneath the model's folder and through no lin
   write_file_atomic(root / "secret", "secret");
   fs::create_symlink("../secret", root / "model/link");
   fs::create_directory_symlink("..", root / "model/up");
+  fs::create_hard_link(root / "secret", root / "model/data/twin");  // CVE-2026-34446
   CHECK(open_beneath(root / "model", "data/w.bin"));
   CHECK(open_beneath(root / "model", "data/../data/w.bin"));  // never leaves the folder
-  for (const char* bad : {"../secret", "link", "up/secret", "data/../../secret", "missing"})
+  for (const char* bad : {"../secret", "link", "up/secret", "data/../../secret", "missing", "data/twin", "data"})
     CHECK_THROWS_AS((void)open_beneath(root / "model", bad), Error);
   CHECK_THROWS_AS((void)open_beneath(root / "model", (root / "secret").native()), Error);
   fs::remove_all(root);

@@ -163,13 +163,14 @@ class Builder {
         const Shape tail(shape(v).begin() + axis, shape(v).end());
         std::vector<ValueId> in = {v, input(tail)};
         if (chance(70)) in.push_back(input(tail));
-        return add(graph::LayerNorm{axis, 1e-5}, in);
+        return add(graph::LayerNorm{axis, 1e-5, chance(70)}, in);
       }
       default: {
         std::vector<std::int32_t> axes = {axis};
         if (axis == rank - 1 && rank > 1 && chance(30)) axes.insert(axes.begin(), axis - 1);
-        const graph::Monoid monoids[] = {graph::Monoid::sum, graph::Monoid::mean, graph::Monoid::max, graph::Monoid::min, graph::Monoid::prod};
-        return add(graph::Reduce{monoids[below(5)], axes, chance(60)}, {v});
+        const graph::Monoid monoids[] = {graph::Monoid::sum, graph::Monoid::mean, graph::Monoid::max,
+                                         graph::Monoid::min, graph::Monoid::prod, graph::Monoid::log_sum_exp};
+        return add(graph::Reduce{monoids[below(6)], axes, chance(60)}, {v});
       }
     }
   }

@@ -91,7 +91,7 @@ Tensor to_tensor(const Array& array) {
 }
 
 void round_to(DType type, Arithmetic arithmetic, float* values, std::size_t count) {
-  if (arithmetic == Arithmetic::fp64 || (type != DType::f16 && type != DType::bf16)) return;
+  if (arithmetic == Arithmetic::fp64 || size_of(type) > 2) return;
   std::byte bits[2];
   for (std::size_t i = 0; i < count; ++i) {
     store_double(type, bits, 0, static_cast<double>(values[i]));

@@ -64,12 +64,15 @@ using Inputs = std::vector<ArrayRef>;
 [[nodiscard]] Array run(const Concat& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Expand& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Convolution& op, const Inputs& in, const TensorType& out, const Context& context);
-[[nodiscard]] std::vector<Array> run(const Window& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const Window& op, const Inputs& in, const std::vector<TensorType>& out,
+                                     const Context& context);
 [[nodiscard]] Array run(const Pad& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Scan& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Arg& op, const Inputs& in, const TensorType& out, const Context& context);
-[[nodiscard]] std::vector<Array> run(const TopK& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const TopK& op, const Inputs& in, const std::vector<TensorType>& out,
+                                     const Context& context);
 [[nodiscard]] Array run(const Scatter& op, const Inputs& in, const TensorType& out, const Context& context);
-[[nodiscard]] std::vector<Array> run(const Recurrent& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const Recurrent& op, const Inputs& in, const std::vector<TensorType>& out,
+                                     const Context& context);
 
 }  // namespace kiln::graph::interpreter

@@ -26,7 +26,8 @@ class Taps {
   [[nodiscard]] std::int64_t at(std::int64_t index, std::int64_t tap) const {
     std::int64_t offset = 0, scale = 1;
     for (std::size_t d = kernel_.size(); d-- > 0;) {
-      const std::int64_t place = index % moved_[d] * steps_.strides[d] + tap % kernel_[d] * steps_.dilations[d] - steps_.before[d];
+      const std::int64_t place =
+          index % moved_[d] * steps_.strides[d] + tap % kernel_[d] * steps_.dilations[d] - steps_.before[d];
       if (place < 0 || place >= from_[d]) return -1;
       offset += place * scale;
       scale *= from_[d];
@@ -52,7 +53,8 @@ Sizes sizes_of(const Convolution& op, const Shape& x, const Shape& out) {
 }
 
 template <class T>
-std::vector<T> convolve(const Convolution& op, const Array& x, const Array& w, const Shape& out, const Context& context) {
+std::vector<T> convolve(const Convolution& op, const Array& x, const Array& w, const Shape& out,
+                        const Context& context) {
   const Sizes s = sizes_of(op, x.type.shape, out);
   const Taps taps(op, out, w.type.shape, x.type.shape);
   const std::int64_t k = s.in_channels * taps.count();
@@ -71,11 +73,12 @@ std::vector<T> convolve(const Convolution& op, const Array& x, const Array& w, c
           const std::int64_t at = taps.at(begin + j, tap);
           if (at < 0) continue;
           for (std::int64_t c = 0; c < s.in_channels; ++c)
-            panel[static_cast<std::size_t>((c * taps.count() + tap) * kPanelColumns + j)] = image[c * s.in_elements + at];
+            panel[static_cast<std::size_t>((c * taps.count() + tap) * kPanelColumns + j)] =
+                image[c * s.in_elements + at];
         }
       const Matrix<T> weights{w.as<T>().data() + group * s.out_channels * k, k, 1};
-      multiply_panel(weights, panel.data(), result.data() + part * s.out_channels * s.out_elements + begin, s.out_elements,
-                     s.out_channels, width, k);
+      multiply_panel(weights, panel.data(), result.data() + part * s.out_channels * s.out_elements + begin,
+                     s.out_elements, s.out_channels, width, k);
     }
   });
   return result;
@@ -83,7 +86,8 @@ std::vector<T> convolve(const Convolution& op, const Array& x, const Array& w, c
 
 // One task makes one output channel's every tap for all input elements of an image, and adds them where they fall.
 template <class T>
-std::vector<T> convolve_transposed(const Convolution& op, const Array& x, const Array& w, const Shape& out, const Context& context) {
+std::vector<T> convolve_transposed(const Convolution& op, const Array& x, const Array& w, const Shape& out,
+                                   const Context& context) {
   const Sizes s = sizes_of(op, x.type.shape, out);
   const Taps taps(op, x.type.shape, w.type.shape, out);
   const std::int64_t rows = taps.count();
@@ -95,13 +99,15 @@ std::vector<T> convolve_transposed(const Convolution& op, const Array& x, const 
       const std::int64_t part = task / s.out_channels, group = part % s.groups, channel = task % s.out_channels;
       const T* image = x.as<T>().data() + part * s.in_channels * s.in_elements;
       // w is [C, M / groups, taps]: tap t of input channel c stands at (c * (M / groups) + channel) * taps + t.
-      const Matrix<T> weights{w.as<T>().data() + (group * s.in_channels * s.out_channels + channel) * rows, 1, s.out_channels * rows};
+      const Matrix<T> weights{w.as<T>().data() + (group * s.in_channels * s.out_channels + channel) * rows, 1,
+                              s.out_channels * rows};
       T* target = result.data() + task * s.out_elements;
       for (std::int64_t begin = 0; begin < s.in_elements; begin += kPanelColumns) {
         const std::int64_t width = std::min(kPanelColumns, s.in_elements - begin);
         for (std::int64_t c = 0; c < s.in_channels; ++c)
           for (std::int64_t j = 0; j < kPanelColumns; ++j)
-            panel[static_cast<std::size_t>(c * kPanelColumns + j)] = j < width ? image[c * s.in_elements + begin + j] : T(0);
+            panel[static_cast<std::size_t>(c * kPanelColumns + j)] =
+                j < width ? image[c * s.in_elements + begin + j] : T(0);
         multiply_panel(weights, panel.data(), products.data(), kPanelColumns, rows, width, s.in_channels);
         for (std::int64_t tap = 0; tap < rows; ++tap)
           for (std::int64_t j = 0; j < width; ++j) {

@@ -27,10 +27,12 @@ T combine(Monoid monoid, T a, T b) {
     case Monoid::max: return (b > a || b != b) ? b : a;
     case Monoid::min: return (b < a || b != b) ? b : a;
     case Monoid::prod:
-      if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
+      if constexpr (std::is_integral_v<T>)
+        return static_cast<T>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
       return a * b;
     default:
-      if constexpr (std::is_integral_v<T>) return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+      if constexpr (std::is_integral_v<T>)
+        return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
       return a + b;
   }
 }

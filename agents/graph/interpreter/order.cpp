@@ -19,7 +19,9 @@ struct Lines {
     extent = *at;
     count = element_count({shape.begin(), at}) * inner;
   }
-  [[nodiscard]] std::int64_t start(std::int64_t line, std::int64_t length) const { return line / inner * length * inner + line % inner; }
+  [[nodiscard]] std::int64_t start(std::int64_t line, std::int64_t length) const {
+    return line / inner * length * inner + line % inner;
+  }
 };
 
 // Whether a comes before b in the order from the best on; NaN is beyond every number.
@@ -75,7 +77,9 @@ Array run(const Arg& op, const Inputs& in, const TensorType& out, const Context&
       [&](const auto& x) {
         parallel(context, lines.count, 64, [&](std::int64_t begin, std::int64_t end) {
           for (std::int64_t line = begin; line < end; ++line) {
-            const auto at = [&](std::int64_t i) { return x[static_cast<std::size_t>(lines.start(line, lines.extent) + i * lines.inner)]; };
+            const auto at = [&](std::int64_t i) {
+              return x[static_cast<std::size_t>(lines.start(line, lines.extent) + i * lines.inner)];
+            };
             std::int64_t best = 0;
             for (std::int64_t i = 1; i < lines.extent; ++i)
               if (better(op.largest, at(i), at(best)) || (op.last && !better(op.largest, at(best), at(i)))) best = i;
@@ -96,7 +100,9 @@ std::vector<Array> run(const TopK& op, const Inputs& in, const std::vector<Tenso
         parallel(context, op.k == 0 ? 0 : lines.count, 16, [&](std::int64_t begin, std::int64_t end) {
           std::vector<std::int64_t> order(static_cast<std::size_t>(lines.extent));
           for (std::int64_t line = begin; line < end; ++line) {
-            const auto at = [&](std::int64_t i) { return x[static_cast<std::size_t>(lines.start(line, lines.extent) + i * lines.inner)]; };
+            const auto at = [&](std::int64_t i) {
+              return x[static_cast<std::size_t>(lines.start(line, lines.extent) + i * lines.inner)];
+            };
             std::iota(order.begin(), order.end(), 0);
             std::partial_sort(order.begin(), order.begin() + op.k, order.end(), [&](std::int64_t a, std::int64_t b) {
               return better(op.largest, at(a), at(b)) || (!better(op.largest, at(b), at(a)) && a < b);
@@ -124,7 +130,8 @@ Array run(const Scatter& op, const Inputs& in, const TensorType& out, const Cont
         for (std::size_t k = 0; k < rows.size(); ++k)
           for (std::int64_t c = 0; c < width; ++c) {
             auto& element = y[static_cast<std::size_t>(rows[k] * width + c)];
-            element = combined(op.combine, element, updates[k * static_cast<std::size_t>(width) + static_cast<std::size_t>(c)]);
+            element = combined(op.combine, element,
+                               updates[k * static_cast<std::size_t>(width) + static_cast<std::size_t>(c)]);
           }
         round_to(out.dtype, context.arithmetic, y.data(), y.size());
         return Array{out, std::move(y)};

@@ -112,7 +112,8 @@ std::int64_t remainder(std::int64_t a, std::int64_t b, bool is_unsigned) {
   return b == -1 ? 0 : a % b;
 }
 
-// The carrier of a narrow unsigned type holds its bits with zeros above, so that one width serves all; the caller wraps.
+// The carrier of a narrow unsigned type holds its bits with zeros above, so that one width serves all; the caller
+// wraps.
 std::int64_t shift(ExprOp op, std::int64_t a, std::int64_t by) {
   if (by < 0 || by > 63) return 0;
   const auto bits = static_cast<std::uint64_t>(a);

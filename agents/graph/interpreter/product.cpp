@@ -6,7 +6,8 @@ namespace kiln::graph::interpreter {
 namespace {
 
 // Compiled for each width of vectors that x86-64 machines have; the loader picks. Elsewhere the compiler's default.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
+    !defined(__SANITIZE_THREAD__)
 #define KILN_WIDTHS __attribute__((target_clones("avx512f", "avx2,fma", "default")))
 #else
 #define KILN_WIDTHS
@@ -18,8 +19,8 @@ constexpr std::int64_t kHalf = kPanelColumns / 2;
 
 // Integers wrap, which is defined for unsigned ones only.
 template <class T, class Carrier = T>
-[[gnu::always_inline]] inline void multiply(const Matrix<T>& a, const T* panel, T* c, std::int64_t stride, std::int64_t m,
-                                            std::int64_t width, std::int64_t k) {
+[[gnu::always_inline]] inline void multiply(const Matrix<T>& a, const T* panel, T* c, std::int64_t stride,
+                                            std::int64_t m, std::int64_t width, std::int64_t k) {
   for (std::int64_t i = 0; i < m; i += kRows) {
     const T* row[kRows];
     for (std::int64_t r = 0; r < kRows; ++r) row[r] = a.base + std::min(i + r, m - 1) * a.rows;

@@ -15,7 +15,8 @@ void product_panel(const Matrix<T>& a, const Matrix<T>& b, T* c, std::int64_t m,
   const std::int64_t width = std::min(kPanelColumns, n - begin);
   std::vector<T> panel(static_cast<std::size_t>(k * kPanelColumns), T(0));
   for (std::int64_t p = 0; p < k; ++p)
-    for (std::int64_t j = 0; j < width; ++j) panel[static_cast<std::size_t>(p * kPanelColumns + j)] = b.base[p * b.rows + (begin + j) * b.columns];
+    for (std::int64_t j = 0; j < width; ++j)
+      panel[static_cast<std::size_t>(p * kPanelColumns + j)] = b.base[p * b.rows + (begin + j) * b.columns];
   multiply_panel(a, panel.data(), c + begin, n, m, width, k);
 }
 
@@ -113,7 +114,8 @@ Array run(const MatMul& op, const Inputs& in, const TensorType& out, const Conte
             const auto s = static_cast<std::size_t>(task / panels);
             const Matrix<T> left{a.data() + a_at[s], op.transpose_a ? 1 : k, op.transpose_a ? m : 1};
             const Matrix<T> right{b.data() + b_at[s], op.transpose_b ? 1 : n, op.transpose_b ? k : 1};
-            product_panel(left, right, c.data() + static_cast<std::int64_t>(s) * m * n, m, n, k, task % panels * kPanelColumns);
+            product_panel(left, right, c.data() + static_cast<std::int64_t>(s) * m * n, m, n, k,
+                          task % panels * kPanelColumns);
           }
         });
         round_to(out.dtype, context.arithmetic, c.data(), c.size());

@@ -12,8 +12,15 @@ template <class T>
 class Layer {
  public:
   Layer(const Recurrent& op, const Inputs& in, const Context& context)
-      : op_(op), in_(in), context_(context), type_(in[0]->type.dtype), steps_(in[0]->type.shape[0]), batch_(in[0]->type.shape[1]),
-        hidden_(in[1]->type.shape[1]), gates_(in[1]->type.shape[0] / hidden_), h_(in[3]->as<T>()),
+      : op_(op),
+        in_(in),
+        context_(context),
+        type_(in[0]->type.dtype),
+        steps_(in[0]->type.shape[0]),
+        batch_(in[0]->type.shape[1]),
+        hidden_(in[1]->type.shape[1]),
+        gates_(in[1]->type.shape[0] / hidden_),
+        h_(in[3]->as<T>()),
         y_(static_cast<std::size_t>(steps_ * batch_ * hidden_), T(0)) {
     if (op.cell == Cell::lstm) c_ = in[5]->as<T>();
   }
@@ -51,8 +58,10 @@ class Layer {
       for (std::int64_t part = begin; part < end; ++part) {
         const std::int64_t column = part * kPanelColumns, width = std::min(kPanelColumns, n - column);
         for (std::int64_t p = 0; p < hidden_; ++p)
-          for (std::int64_t j = 0; j < width; ++j) panel[static_cast<std::size_t>(p * kPanelColumns + j)] = r[(column + j) * hidden_ + p];
-        multiply_panel(Matrix<T>{state.data(), hidden_, 1}, panel.data(), out.data() + column, n, batch_, width, hidden_);
+          for (std::int64_t j = 0; j < width; ++j)
+            panel[static_cast<std::size_t>(p * kPanelColumns + j)] = r[(column + j) * hidden_ + p];
+        multiply_panel(Matrix<T>{state.data(), hidden_, 1}, panel.data(), out.data() + column, n, batch_, width,
+                       hidden_);
       }
     });
     return out;
@@ -77,14 +86,17 @@ class Layer {
     Values out(static_cast<std::size_t>(batch_ * hidden_));
     for (std::int64_t b = 0; b < batch_; ++b)
       for (std::int64_t j = 0; j < hidden_; ++j) {
-        const auto to = static_cast<std::size_t>(b * hidden_ + j), from = static_cast<std::size_t>((b * gates_ + index) * hidden_ + j);
+        const auto to = static_cast<std::size_t>(b * hidden_ + j),
+                   from = static_cast<std::size_t>((b * gates_ + index) * hidden_ + j);
         out[to] = x_[from] + recurrent[from] + bias(index, j);
         if (cell != nullptr) out[to] += in_[6]->as<T>()[static_cast<std::size_t>(peephole * hidden_ + j)] * (*cell)[to];
       }
     return activated(std::move(out), activation, true);
   }
 
-  T bias(std::int64_t index, std::int64_t j) const { return in_[2]->as<T>()[static_cast<std::size_t>(index * hidden_ + j)]; }
+  T bias(std::int64_t index, std::int64_t j) const {
+    return in_[2]->as<T>()[static_cast<std::size_t>(index * hidden_ + j)];
+  }
 
   Values activated(Values values, std::int64_t activation, bool cut) const {
     if (cut && op_.clip > 0)
@@ -92,8 +104,8 @@ class Layer {
     const TensorType type{type_, {batch_, hidden_}};
     round_to(type_, context_.arithmetic, values.data(), values.size());
     auto argument = std::make_shared<const Array>(Array{type, std::move(values)});
-    std::vector<Array> out =
-        interpreter::run(Pointwise{op_.activations[static_cast<std::size_t>(activation)]}, {std::move(argument)}, {type}, context_);
+    std::vector<Array> out = interpreter::run(Pointwise{op_.activations[static_cast<std::size_t>(activation)]},
+                                              {std::move(argument)}, {type}, context_);
     return std::get<Values>(std::move(out[0].elements));
   }
 
@@ -116,7 +128,8 @@ class Layer {
       });
     }
     next_h_ = activated(std::move(inner), 1, true);
-    for_each([&](std::size_t i, std::int64_t, std::int64_t) { next_h_[i] = (T(1) - z[i]) * next_h_[i] + z[i] * h_[i]; });
+    for_each(
+        [&](std::size_t i, std::int64_t, std::int64_t) { next_h_[i] = (T(1) - z[i]) * next_h_[i] + z[i] * h_[i]; });
   }
 
   void lstm(const Values& recurrent) {
@@ -162,7 +175,8 @@ class Layer {
 
 }  // namespace
 
-std::vector<Array> run(const Recurrent& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context) {
+std::vector<Array> run(const Recurrent& op, const Inputs& in, const std::vector<TensorType>& out,
+                       const Context& context) {
   const auto layer = [&](auto zero) {
     Layer<decltype(zero)> made(op, in, context);
     made.run();

@@ -72,7 +72,8 @@ Array run(const Reduce& op, const Inputs& in, const TensorType& out, const Conte
         using T = typename std::decay_t<decltype(x)>::value_type;
         std::vector<T> y(rows.starts.size());
         parallel(context, static_cast<std::int64_t>(y.size()), 256, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t r = begin; r < end; ++r) y[static_cast<std::size_t>(r)] = reduce_row(op, x, rows, rows.starts[static_cast<std::size_t>(r)]);
+          for (std::int64_t r = begin; r < end; ++r)
+            y[static_cast<std::size_t>(r)] = reduce_row(op, x, rows, rows.starts[static_cast<std::size_t>(r)]);
         });
         round_to(out.dtype, context.arithmetic, y.data(), y.size());
         return Array{out, std::move(y)};

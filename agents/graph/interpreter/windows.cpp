@@ -23,7 +23,8 @@ struct Plane {
       first[d] = index % op.extents[d] * op.steps.strides[d] - op.steps.before[d];
       index /= op.extents[d];
       std::int64_t inside = 0;  // of x with its padding
-      for (std::int64_t t = 0; t < op.kernel[d]; ++t) inside += first[d] + t * op.steps.dilations[d] < in[d] + op.steps.after[d] ? 1 : 0;
+      for (std::int64_t t = 0; t < op.kernel[d]; ++t)
+        inside += first[d] + t * op.steps.dilations[d] < in[d] + op.steps.after[d] ? 1 : 0;
       counted *= inside;
       taps *= op.kernel[d];
     }
@@ -77,8 +78,9 @@ std::vector<Array> pool(const Window& op, const Array& x, const std::vector<Tens
 }  // namespace
 
 std::vector<Array> run(const Window& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context) {
-  return std::visit([&](const auto& x) { return pool<typename std::decay_t<decltype(x)>::value_type>(op, *in[0], out, context); },
-                    in[0]->elements);
+  return std::visit(
+      [&](const auto& x) { return pool<typename std::decay_t<decltype(x)>::value_type>(op, *in[0], out, context); },
+      in[0]->elements);
 }
 
 Array run(const Pad& op, const Inputs& in, const TensorType& out, const Context&) {

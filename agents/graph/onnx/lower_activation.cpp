@@ -52,7 +52,8 @@ Outputs leaky_relu(const Call& call) {
 // alpha (e^x - 1) below zero.
 Outputs elu(const Call& call) {
   Activation a = over(call);
-  return a.made(call, a.where(a.below(a.x, 0), a.mul(a.c(call.get_float("alpha", 1)), a.e.apply(ExprOp::expm1, a.x)), a.x));
+  return a.made(call,
+                a.where(a.below(a.x, 0), a.mul(a.c(call.get_float("alpha", 1)), a.e.apply(ExprOp::expm1, a.x)), a.x));
 }
 
 // Barron, "Continuously Differentiable Exponential Linear Units", 2017.

@@ -8,10 +8,13 @@ namespace {
 
 using Outputs = std::vector<ValueId>;
 
-constexpr std::int64_t kLargest = std::int64_t(1) << 30;  // of a stride, a dilation or padding: agents/graph/infer_windows.cpp
+constexpr std::int64_t kLargest = std::int64_t(1)
+                                  << 30;  // of a stride, a dilation or padding: agents/graph/infer_windows.cpp
 
 Shape spatial(const Shape& shape) {
   if (shape.size() < 3) malformed("its input " + to_string(shape) + " has no dimension to move over");
+  for (const std::int64_t extent : shape)
+    if (extent > kLargest) malformed("its input " + to_string(shape) + " is larger than 2^30 in one dimension");
   return {shape.begin() + 2, shape.end()};
 }
 
@@ -36,7 +39,8 @@ void split_padding(Steps& steps, std::size_t d, std::int64_t total, bool more_af
 ValueId with_bias(const Call& call, ValueId y, std::size_t input) {
   if (!call.has(input)) return y;
   const std::size_t rank = call.type(y).shape.size();
-  if (call.type(call.in(input)).shape != Shape{call.type(y).shape[1]}) malformed("its bias is not one element per output channel");
+  if (call.type(call.in(input)).shape != Shape{call.type(y).shape[1]})
+    malformed("its bias is not one element per output channel");
   return call.apply(ExprOp::add, y, call.per_channel(call.in(input), rank));
 }
 
@@ -48,7 +52,8 @@ void fit_transposed(const Call& call, Convolution& op, const Shape& in, const Sh
   const std::string automatic = call.get_text("auto_pad", "NOTSET");
   const bool same = automatic == "SAME_UPPER" || automatic == "SAME_LOWER";
   if (!wanted && !same) return;
-  if (wanted && wanted->size() != in.size() && wanted->size() != in.size() + 2) malformed("its output_shape has another rank than x");
+  if (wanted && wanted->size() != in.size() && wanted->size() != in.size() + 2)
+    malformed("its output_shape has another rank than x");
   for (std::size_t d = 0; d < in.size(); ++d) {
     const std::int64_t extent = wanted ? (*wanted)[wanted->size() - in.size() + d] : in[d] * op.steps.strides[d];
     if (extent < 0 || extent > kLargest) malformed("its output_shape is out of range");
@@ -62,7 +67,8 @@ Outputs conv_transpose(const Call& call) {
   const ValueId x = call.in(0), w = call.in(1);
   const Shape in = spatial(call.type(x).shape), kernel = kernel_of(call, w);
   if (kernel.size() != in.size()) malformed("x and w differ in rank");
-  Convolution op{window_steps(call, in, kernel), call.get_int("group", 1), true, spatial_attribute(call, "output_padding", in.size(), 0)};
+  Convolution op{window_steps(call, in, kernel), call.get_int("group", 1), true,
+                 spatial_attribute(call, "output_padding", in.size(), 0)};
   fit_transposed(call, op, in, kernel);
   return {with_bias(call, call.add(std::move(op), {x, w}), 2)};
 }
@@ -86,7 +92,9 @@ ValueId centred(const Call& call, std::size_t input, std::size_t zero, bool per_
   return call.apply(ExprOp::sub, x, point);
 }
 
-Outputs conv_integer(const Call& call) { return {convolve(call, centred(call, 0, 2, false), centred(call, 1, 3, true))}; }
+Outputs conv_integer(const Call& call) {
+  return {convolve(call, centred(call, 0, 2, false), centred(call, 1, 3, true))};
+}
 
 // The integers are summed exactly, then scaled to y's scale, rounded to even and moved to y's zero point.
 Outputs qlinear_conv(const Call& call) {
@@ -94,7 +102,8 @@ Outputs qlinear_conv(const Call& call) {
   const std::size_t rank = call.type(sum).shape.size();
   if (call.has(8)) sum = call.apply(ExprOp::add, sum, call.per_channel(call.in(8), rank));
   const auto scale = [&](std::size_t i) {
-    return element_count(call.type(call.in(i)).shape) == 1 ? call.reshape(call.in(i), {}) : call.per_channel(call.in(i), rank);
+    return element_count(call.type(call.in(i)).shape) == 1 ? call.reshape(call.in(i), {})
+                                                           : call.per_channel(call.in(i), rank);
   };
   const ValueId factor = call.apply(ExprOp::div, call.apply(ExprOp::mul, scale(1), scale(4)), scale(6));
   return {requantised(call, sum, factor, call.in(7))};
@@ -113,7 +122,8 @@ Shape spatial_attribute(const Call& call, std::string_view name, std::size_t dim
 
 Steps window_steps(const Call& call, const Shape& in, const Shape& kernel) {
   const std::size_t n = in.size();
-  Steps steps{spatial_attribute(call, "strides", n, 1), spatial_attribute(call, "dilations", n, 1), Shape(n, 0), Shape(n, 0)};
+  Steps steps{spatial_attribute(call, "strides", n, 1), spatial_attribute(call, "dilations", n, 1), Shape(n, 0),
+              Shape(n, 0)};
   for (std::size_t d = 0; d < n; ++d)
     if (steps.strides[d] < 1 || steps.dilations[d] < 1) malformed("its strides or dilations are not positive");
   const std::string automatic = call.get_text("auto_pad", "NOTSET");
@@ -136,11 +146,13 @@ Steps window_steps(const Call& call, const Shape& in, const Shape& kernel) {
 ValueId convolve(const Call& call, ValueId x, ValueId w) {
   const Shape in = spatial(call.type(x).shape), kernel = kernel_of(call, w);
   if (kernel.size() != in.size()) malformed("x and w differ in rank");
-  return call.add(Convolution{window_steps(call, in, kernel), call.get_int("group", 1), false, Shape(in.size(), 0)}, {x, w});
+  return call.add(Convolution{window_steps(call, in, kernel), call.get_int("group", 1), false, Shape(in.size(), 0)},
+                  {x, w});
 }
 
 std::vector<OperatorRow> convolution_operators() {
-  return {{"Conv", conv}, {"ConvTranspose", conv_transpose}, {"ConvInteger", conv_integer}, {"QLinearConv", qlinear_conv}};
+  return {
+      {"Conv", conv}, {"ConvTranspose", conv_transpose}, {"ConvInteger", conv_integer}, {"QLinearConv", qlinear_conv}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -8,7 +8,8 @@
 namespace kiln::graph::onnx {
 namespace {
 
-using Labels = std::string;  // one character per dimension; those of an ellipsis are upper-case from 'A' on, outermost first
+using Labels =
+    std::string;  // one character per dimension; those of an ellipsis are upper-case from 'A' on, outermost first
 
 // A value whose dimensions are named, each name once.
 struct Term {
@@ -25,10 +26,12 @@ Labels expand_ellipsis(const std::string& text, std::size_t rank, std::size_t wi
   for (const char c : text)
     if (c != '.') letters += c;
   if (at == std::string::npos) {
-    if (letters.size() != rank) malformed("its term '" + text + "' has another number of labels than its operand has dimensions");
+    if (letters.size() != rank)
+      malformed("its term '" + text + "' has another number of labels than its operand has dimensions");
     return letters;
   }
-  if (letters.size() > rank || rank - letters.size() > 26) malformed("its term '" + text + "' has more labels than its operand has dimensions");
+  if (letters.size() > rank || rank - letters.size() > 26)
+    malformed("its term '" + text + "' has more labels than its operand has dimensions");
   const std::size_t count = rank - letters.size();
   Labels middle;
   for (std::size_t i = 0; i < count; ++i) middle += static_cast<char>('A' + (widest - count + i));
@@ -39,9 +42,11 @@ void check_term(const std::string& text) {
   std::size_t dots = 0;
   for (const char c : text) {
     dots += c == '.' ? 1 : 0;
-    if (c != '.' && !std::islower(static_cast<unsigned char>(c))) refuse("its equation has a label that is not one of a to z");
+    if (c != '.' && !std::islower(static_cast<unsigned char>(c)))
+      refuse("its equation has a label that is not one of a to z");
   }
-  if (dots != 0 && (dots != 3 || text.find("...") == std::string::npos)) malformed("its equation has an ellipsis that is not three dots");
+  if (dots != 0 && (dots != 3 || text.find("...") == std::string::npos))
+    malformed("its equation has an ellipsis that is not three dots");
 }
 
 struct Equation {
@@ -115,7 +120,9 @@ Term summed(const Call& call, const Term& term, const Labels& needed) {
   return {call.reduce(Monoid::sum, term.value, axes, false), kept};
 }
 
-std::int64_t extent(const Call& call, const Term& term, char label) { return call.type(term.value).shape[term.labels.find(label)]; }
+std::int64_t extent(const Call& call, const Term& term, char label) {
+  return call.type(term.value).shape[term.labels.find(label)];
+}
 
 Shape extents(const Call& call, const Term& term, const Labels& labels) {
   Shape out;
@@ -150,7 +157,8 @@ Term product(const Call& call, Term a, Term b, const Labels& needed) {
     return call.reshape(term.value, shape);
   };
   const ValueId left = matrix(a, rows, sums), right = matrix(b, sums, columns);
-  const ValueId out = sums.empty() ? call.apply(ExprOp::mul, left, right) : call.add(MatMul{false, false}, {left, right});
+  const ValueId out =
+      sums.empty() ? call.apply(ExprOp::mul, left, right) : call.add(MatMul{false, false}, {left, right});
   Shape shape = call.type(out).shape;
   shape.resize(batch.size());
   for (const std::int64_t e : extents(call, a, rows)) shape.push_back(e);
@@ -170,11 +178,13 @@ Labels implicit_output(const Labels& all) {
 
 std::vector<ValueId> einsum(const Call& call) {
   const Equation equation = parse(call.get_text("equation", ""));
-  if (equation.terms.size() != call.inputs.size()) malformed("its equation has another number of terms than there are inputs");
+  if (equation.terms.size() != call.inputs.size())
+    malformed("its equation has another number of terms than there are inputs");
   std::size_t widest = 0;
   for (std::size_t i = 0; i < equation.terms.size(); ++i) {
     const std::size_t rank = call.type(call.in(i)).shape.size(), letters = equation.terms[i].size();
-    if (equation.terms[i].find("...") != std::string::npos && rank + 3 > letters) widest = std::max(widest, rank + 3 - letters);
+    if (equation.terms[i].find("...") != std::string::npos && rank + 3 > letters)
+      widest = std::max(widest, rank + 3 - letters);
   }
   if (widest > 26) refuse("its ellipsis stands for more than 26 dimensions");
   std::vector<Term> terms;
@@ -192,7 +202,8 @@ std::vector<ValueId> einsum(const Call& call) {
     output = expand_ellipsis(equation.output, letters + (dots ? widest : 0), widest);
   }
   for (const char label : output)
-    if (!has(all, label) || std::count(output.begin(), output.end(), label) > 1) malformed("its output has a label that no term has, or one twice");
+    if (!has(all, label) || std::count(output.begin(), output.end(), label) > 1)
+      malformed("its output has a label that no term has, or one twice");
   Term out = terms[0];
   for (std::size_t i = 1; i < terms.size(); ++i) {
     Labels needed = output;

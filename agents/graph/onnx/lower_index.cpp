@@ -9,8 +9,6 @@ namespace {
 
 using Outputs = std::vector<ValueId>;
 
-constexpr std::int64_t kMadeElements = std::int64_t(1) << 24;  // of index tables that are built here
-
 ValueId gather_flat(const Call& call, ValueId data, ValueId at) {
   return call.add(Gather{0}, {call.reshape(data, {element_count(call.type(data).shape)}), at});
 }
@@ -54,17 +52,15 @@ Outputs gather_nd(const Call& call) {
 }
 
 Outputs one_hot(const Call& call) {
-  const auto depth = static_cast<std::int64_t>(call.constant_scalar(1));
+  const auto depth = call.constant_integer(1);
   if (depth < 1 || depth > kMadeElements) malformed("its depth is not from 1 to 2^24");
-  const Shape& from = call.type(call.in(0)).shape;
+  const Shape from = call.type(call.in(0)).shape;
   const std::int32_t axis = call.axis(call.get_int("axis", -1), from.size() + 1);
-  Shape spread = from, along(from.size() + 1, 1);
+  Shape spread = from;
   spread.insert(spread.begin() + axis, 1);
-  along[static_cast<std::size_t>(axis)] = depth;
-  std::vector<std::int64_t> places(static_cast<std::size_t>(depth));
-  std::iota(places.begin(), places.end(), 0);
   const ValueId index = call.reshape(from_start(call, call.in(0), depth), spread);
-  const ValueId hit = call.apply(ExprOp::equal, index, call.ints(places, along));
+  const ValueId hit =
+      call.apply(ExprOp::equal, index, call.count_along(depth, static_cast<std::size_t>(axis), spread.size()));
   const auto level = [&](std::int64_t i) {
     return call.reshape(call.add(Slice{{i}, {1}, {1}}, {call.in(2)}), {});
   };
@@ -79,13 +75,9 @@ Outputs reverse_sequence(const Call& call) {
   const auto batch = static_cast<std::size_t>(call.axis(call.get_int("batch_axis", 1), shape.size()));
   const auto time = static_cast<std::size_t>(call.axis(call.get_int("time_axis", 0), shape.size()));
   if (batch == time) malformed("its batch and time axis are one");
-  if (shape[time] > kMadeElements) refuse("its time axis has more than 2^24 elements");
-  std::vector<std::int64_t> steps(static_cast<std::size_t>(shape[time]));
-  std::iota(steps.begin(), steps.end(), 0);
-  Shape along(shape.size(), 1), rows(shape.size(), 1);
-  along[time] = shape[time];
+  Shape rows(shape.size(), 1);
   rows[batch] = shape[batch];
-  const ValueId step = call.ints(steps, along);
+  const ValueId step = call.count_along(shape[time], time, shape.size());
   const ValueId length = call.reshape(call.cast(call.in(1), DType::i64), rows);
   const ValueId mirrored = call.apply(ExprOp::sub, call.apply(ExprOp::sub, length, step), call.ints({1}, {}));
   const ValueId from = call.apply(ExprOp::select, call.apply(ExprOp::less, step, length), mirrored, step);
@@ -102,8 +94,10 @@ Outputs compress(const Call& call) {
     x = call.reshape(x, {element_count(call.type(x).shape)});
   }
   const ValueId condition = call.in(1);
-  if (!call.state.graph.is_constant(condition)) refuse("its input 1 depends on the model's inputs, and shapes are static here");
-  if (call.type(condition).dtype != DType::boolean || call.type(condition).shape.size() != 1) malformed("its condition is not a list of booleans");
+  if (!call.state.graph.is_constant(condition))
+    refuse("its input 1 depends on the model's inputs, and shapes are static here");
+  if (call.type(condition).dtype != DType::boolean || call.type(condition).shape.size() != 1)
+    malformed("its condition is not a list of booleans");
   const auto bytes = call.state.graph.constants[static_cast<std::size_t>(condition)]->bytes;
   std::vector<std::int64_t> places;
   for (std::size_t i = 0; i < bytes.size(); ++i)
@@ -135,7 +129,7 @@ Outputs tile(const Call& call) {
     if (repeats[d] < 0 || repeats[d] > INT32_MAX) malformed("a repeat is negative or too large");
     apart.insert(apart.end(), {1, shape[d]});
     spread.insert(spread.end(), {repeats[d], shape[d]});
-    joined.push_back(repeats[d] * shape[d]);
+    joined.push_back(element_count({repeats[d], shape[d]}));
   }
   return {call.reshape(call.expand(call.reshape(x, apart), spread), joined)};
 }
@@ -207,7 +201,8 @@ Outputs pad(const Call& call) {
     if (shape[d] == 0) malformed("it pads an empty dimension by its own elements");
     if (extent > kMadeElements) refuse("a padded dimension has more than 2^24 elements");
     std::vector<std::int64_t> places(static_cast<std::size_t>(extent));
-    for (std::int64_t i = 0; i < extent; ++i) places[static_cast<std::size_t>(i)] = padded_source(mode, i - before, shape[d]);
+    for (std::int64_t i = 0; i < extent; ++i)
+      places[static_cast<std::size_t>(i)] = padded_source(mode, i - before, shape[d]);
     x = pick(call, x, d, places);
   }
   return {x};
@@ -222,19 +217,14 @@ ValueId from_start(const Call& call, ValueId index, std::int64_t extent) {
 }
 
 ValueId flat_position(const Call& call, ValueId index, const Shape& shape, std::size_t axis) {
-  const Shape& own = call.type(index).shape;
+  const Shape own = call.type(index).shape;
   if (own.size() != shape.size()) malformed("its indices have another rank than its data");
   const std::vector<std::int64_t> strides = row_major_strides(shape);
   ValueId at = call.apply(ExprOp::mul, from_start(call, index, shape[axis]), call.ints({strides[axis]}, {}));
   for (std::size_t d = 0; d < shape.size(); ++d) {
     if (d == axis || own[d] == 1) continue;
     if (own[d] > shape[d]) malformed("its indices reach past dimension " + std::to_string(d) + " of its data");
-    if (own[d] > kMadeElements) refuse("a dimension of its indices has more than 2^24 elements");
-    std::vector<std::int64_t> places(static_cast<std::size_t>(own[d]));
-    for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::int64_t>(i) * strides[d];
-    Shape along(shape.size(), 1);
-    along[d] = own[d];
-    at = call.apply(ExprOp::add, at, call.ints(places, along));
+    at = call.apply(ExprOp::add, at, call.count_along(own[d], d, shape.size(), strides[d]));
   }
   return at;
 }
@@ -259,8 +249,14 @@ ValueId tuple_position(const Call& call, ValueId index, const Shape& shape) {
 }
 
 std::vector<OperatorRow> index_operators() {
-  return {{"GatherElements", gather_elements}, {"GatherND", gather_nd}, {"OneHot", one_hot}, {"ReverseSequence", reverse_sequence},
-          {"Compress", compress}, {"EyeLike", eye_like}, {"Tile", tile}, {"Pad", pad}};
+  return {{"GatherElements", gather_elements},
+          {"GatherND", gather_nd},
+          {"OneHot", one_hot},
+          {"ReverseSequence", reverse_sequence},
+          {"Compress", compress},
+          {"EyeLike", eye_like},
+          {"Tile", tile},
+          {"Pad", pad}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -13,10 +13,12 @@ ValueId negative_log_likelihood(const Call& call, ValueId x, ValueId target) {
   if (shape.size() < 2) malformed("its input has no classes");
   Shape rest = shape;
   rest.erase(rest.begin() + 1);
-  if (call.type(target).shape != rest) malformed("its target " + to_string(call.type(target).shape) + " is not one class for each of " + to_string(rest));
+  if (call.type(target).shape != rest)
+    malformed("its target " + to_string(call.type(target).shape) + " is not one class for each of " + to_string(rest));
   ValueId label = call.cast(target, DType::i64), kept = -1;
   if (call.attribute("ignore_index", ::onnx::AttributeProto::INT) != nullptr) {
-    kept = call.apply(ExprOp::logical_not, call.apply(ExprOp::equal, label, call.ints({call.get_int("ignore_index", 0)}, {})));
+    kept = call.apply(ExprOp::logical_not,
+                      call.apply(ExprOp::equal, label, call.ints({call.get_int("ignore_index", 0)}, {})));
     label = call.apply(ExprOp::select, kept, label, call.ints({0}, {}));
   }
   Shape one = rest;

@@ -1,4 +1,5 @@
 // Elementwise operators.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -70,7 +71,8 @@ Outputs is_inf(const Call& call) {
   const bool positive = call.get_int("detect_positive", 1) != 0, negative = call.get_int("detect_negative", 1) != 0;
   const ValueId above = call.apply(ExprOp::equal, x, call.scalar(positive ? infinity : -infinity, call.type(x).dtype));
   if (positive != negative) return {above};
-  if (positive) return {call.apply(ExprOp::equal, call.apply(ExprOp::abs, x), call.scalar(infinity, call.type(x).dtype))};
+  if (positive)
+    return {call.apply(ExprOp::equal, call.apply(ExprOp::abs, x), call.scalar(infinity, call.type(x).dtype))};
   return {call.apply(ExprOp::logical_and, above, call.scalar(0, DType::boolean))};
 }
 
@@ -91,8 +93,9 @@ Outputs clip(const Call& call) {
 }
 
 Outputs cast(const Call& call) {
-  const std::int64_t to = call.get_int("to", 0);
-  return {call.cast(call.in(0), dtype_of(static_cast<int>(to)))};
+  const DType to = dtype_of(static_cast<int>(std::clamp<std::int64_t>(call.get_int("to", 0), 0, INT32_MAX)));
+  if (is_float8(to) && call.get_int("saturate", 1) == 0) refuse("it casts to an 8-bit float without saturation");
+  return {call.cast(call.in(0), to)};
 }
 
 Outputs cast_like(const Call& call) { return {call.cast(call.in(0), call.type(call.in(1)).dtype)}; }

@@ -65,7 +65,8 @@ Outputs group_norm(const Call& call) {
   grouped.insert(grouped.end(), shape.begin() + 2, shape.end());
   const auto parameter = [&](std::size_t i) {
     const std::int64_t count = element_count(call.type(call.in(i)).shape);
-    if (count != groups && count != shape[1]) malformed("its scale and bias are neither one per group nor one per channel");
+    if (count != groups && count != shape[1])
+      malformed("its scale and bias are neither one per group nor one per channel");
     Shape to(rank, 1);
     to[0] = groups;
     to[1] = count / groups;
@@ -93,10 +94,12 @@ Outputs batch_norm(const Call& call) {
   const ValueId x = call.in(0);
   const std::size_t rank = channel_rank(call);
   const double epsilon = call.get_float("epsilon", 1e-5f);
-  if (call.state.opset < 9 && call.get_int("spatial", 1) == 0) refuse("it normalises each element by itself (spatial = 0)");
+  if (call.state.opset < 9 && call.get_int("spatial", 1) == 0)
+    refuse("it normalises each element by itself (spatial = 0)");
   if (call.state.opset < 7 && call.get_int("is_test", 0) == 0) refuse("it is in training mode (is_test = 0)");
   const bool training = call.get_int("training_mode", 0) != 0;
-  if (!training && (call.wants(1) || call.wants(2))) refuse("it gives running statistics, which only training mode has");
+  if (!training && (call.wants(1) || call.wants(2)))
+    refuse("it gives running statistics, which only training mode has");
   const DType type = call.type(x).dtype, wide = call.type(call.in(3)).dtype;
   const ValueId scale = call.cast(call.in(1), wide), bias = call.cast(call.in(2), wide);
   if (!training) {
@@ -110,12 +113,15 @@ Outputs batch_norm(const Call& call) {
   axes[0] = 0;
   const Moments of = moments(call, call.cast(x, wide), axes);
   const ValueId centred = call.apply(ExprOp::sub, call.cast(x, wide), of.mean);
-  const ValueId normal = call.apply(ExprOp::div, centred, call.apply(ExprOp::sqrt, call.apply(ExprOp::add, of.variance, epsilon)));
-  const ValueId y = call.apply(ExprOp::add, call.apply(ExprOp::mul, normal, call.per_channel(scale, rank)), call.per_channel(bias, rank));
+  const ValueId normal =
+      call.apply(ExprOp::div, centred, call.apply(ExprOp::sqrt, call.apply(ExprOp::add, of.variance, epsilon)));
+  const ValueId y = call.apply(ExprOp::add, call.apply(ExprOp::mul, normal, call.per_channel(scale, rank)),
+                               call.per_channel(bias, rank));
   const double momentum = call.get_float("momentum", 0.9f);
   const auto running = [&](std::size_t old, ValueId now) {
     const ValueId kept = call.apply(ExprOp::mul, call.in(old), momentum);
-    return call.apply(ExprOp::add, kept, call.apply(ExprOp::mul, call.reshape(now, call.type(kept).shape), 1 - momentum));
+    return call.apply(ExprOp::add, kept,
+                      call.apply(ExprOp::mul, call.reshape(now, call.type(kept).shape), 1 - momentum));
   };
   return {call.cast(y, type), running(3, of.mean), running(4, of.variance)};
 }
@@ -124,7 +130,8 @@ Outputs mean_variance_norm(const Call& call) {
   const ValueId x = call.in(0);
   const std::size_t rank = call.type(x).shape.size();
   Axes axes;
-  for (const std::int64_t axis : call.get_ints("axes").value_or(std::vector<std::int64_t>{0, 2, 3})) axes.push_back(call.axis(axis, rank));
+  for (const std::int64_t axis : call.get_ints("axes").value_or(std::vector<std::int64_t>{0, 2, 3}))
+    axes.push_back(call.axis(axis, rank));
   const Moments of = moments(call, x, axes);
   const ValueId deviation = call.apply(ExprOp::add, call.apply(ExprOp::sqrt, of.variance), 1e-9);
   return {call.apply(ExprOp::div, call.apply(ExprOp::sub, x, of.mean), deviation)};
@@ -143,8 +150,9 @@ Outputs lp_norm(const Call& call) {
 }  // namespace
 
 std::vector<OperatorRow> normalisation_operators() {
-  return {{"LayerNormalization", layer_norm}, {"InstanceNormalization", instance_norm}, {"GroupNormalization", group_norm},
-          {"RMSNormalization", rms_norm}, {"BatchNormalization", batch_norm}, {"MeanVarianceNormalization", mean_variance_norm},
+  return {{"LayerNormalization", layer_norm}, {"InstanceNormalization", instance_norm},
+          {"GroupNormalization", group_norm}, {"RMSNormalization", rms_norm},
+          {"BatchNormalization", batch_norm}, {"MeanVarianceNormalization", mean_variance_norm},
           {"LpNormalization", lp_norm}};
 }
 

@@ -10,8 +10,9 @@ using Outputs = std::vector<ValueId>;
 
 template <Monoid monoid>
 Outputs scan(const Call& call) {
-  const std::int32_t axis = call.axis(static_cast<std::int64_t>(call.constant_scalar(1)), call.type(call.in(0)).shape.size());
-  return {call.add(Scan{monoid, axis, call.get_int("exclusive", 0) != 0, call.get_int("reverse", 0) != 0}, {call.in(0)})};
+  const std::int32_t axis = call.axis(call.constant_integer(1), call.type(call.in(0)).shape.size());
+  return {
+      call.add(Scan{monoid, axis, call.get_int("exclusive", 0) != 0, call.get_int("reverse", 0) != 0}, {call.in(0)})};
 }
 
 template <bool largest>
@@ -32,21 +33,19 @@ Outputs hardmax(const Call& call) {
     x = call.reshape(x, {element_count({shape.begin(), at}), element_count({at, shape.end()})});
     axis = 1;
   }
-  const Shape& rows = call.type(x).shape;
+  const Shape rows = call.type(x).shape;
   const ValueId best = call.add(Arg{true, axis, true, false}, {x});
-  std::vector<std::int64_t> places(static_cast<std::size_t>(rows[static_cast<std::size_t>(axis)]));
-  for (std::size_t i = 0; i < places.size(); ++i) places[i] = static_cast<std::int64_t>(i);
-  Shape along(rows.size(), 1);
-  along[static_cast<std::size_t>(axis)] = static_cast<std::int64_t>(places.size());
-  const ValueId hit = call.apply(ExprOp::equal, best, call.ints(places, along));
+  const auto at = static_cast<std::size_t>(axis);
+  const ValueId hit = call.apply(ExprOp::equal, best, call.count_along(rows[at], at, rows.size()));
   return {call.reshape(call.cast(hit, call.type(x).dtype), shape)};
 }
 
 Outputs top_k(const Call& call) {
   const Shape& shape = call.type(call.in(0)).shape;
   const std::int32_t axis = call.axis(call.get_int("axis", -1), shape.size());
-  const std::int64_t k = call.state.opset < 10 ? call.get_int("k", -1) : static_cast<std::int64_t>(call.constant_scalar(1));
-  if (k < 0 || k > shape[static_cast<std::size_t>(axis)]) malformed("its k is not from 0 to " + std::to_string(shape[static_cast<std::size_t>(axis)]));
+  const std::int64_t k = call.state.opset < 10 ? call.get_int("k", -1) : call.constant_integer(1);
+  if (k < 0 || k > shape[static_cast<std::size_t>(axis)])
+    malformed("its k is not from 0 to " + std::to_string(shape[static_cast<std::size_t>(axis)]));
   return call.state.add_all(TopK{axis, k, call.get_int("largest", 1) != 0}, {call.in(0)}, call.origin);
 }
 
@@ -68,8 +67,8 @@ Outputs scatter_elements(const Call& call) {
   const auto axis = static_cast<std::size_t>(call.axis(call.get_int("axis", 0), shape.size()));
   const ValueId at = flat_position(call, indices, shape, axis);
   const std::int64_t count = element_count(call.type(at).shape);
-  const ValueId out = call.add(Scatter{combine_of(call)}, {call.reshape(data, {element_count(shape)}), call.reshape(at, {count}),
-                                                           call.reshape(updates, {count})});
+  const ValueId out = call.add(Scatter{combine_of(call)}, {call.reshape(data, {element_count(shape)}),
+                                                           call.reshape(at, {count}), call.reshape(updates, {count})});
   return {call.reshape(out, shape)};
 }
 

@@ -12,11 +12,15 @@ using Outputs = std::vector<ValueId>;
 Shape spatial(const Call& call) {
   const Shape& shape = call.type(call.in(0)).shape;
   if (shape.size() < 3) malformed("its input " + to_string(shape) + " has no dimension to pool over");
+  for (const std::int64_t extent : shape)
+    if (extent > std::int64_t(1) << 30)
+      malformed("its input " + to_string(shape) + " is larger than 2^30 in one dimension");
   return {shape.begin() + 2, shape.end()};
 }
 
 // With ceil_mode the last window may reach past the padding, but it may not begin there.
-std::int64_t pooled_extent(std::int64_t in, std::int64_t before, std::int64_t after, std::int64_t reach, std::int64_t stride, bool ceil) {
+std::int64_t pooled_extent(std::int64_t in, std::int64_t before, std::int64_t after, std::int64_t reach,
+                           std::int64_t stride, bool ceil) {
   const std::int64_t room = in + before + after - reach;
   if (room < 0) return ceil && room > -stride ? 1 : 0;
   std::int64_t extent = room / stride + 1;
@@ -97,11 +101,13 @@ Outputs lrn(const Call& call) {
   const ValueId x = call.in(0);
   const Shape shape = call.type(x).shape;
   const std::int64_t size = call.get_int("size", 0);
-  if (shape.size() < 2 || size < 1 || size > INT32_MAX) malformed("its size is not positive, or its input has no channels");
+  if (shape.size() < 2 || size < 1 || size > INT32_MAX)
+    malformed("its size is not positive, or its input has no channels");
   const Shape planes = {shape[0], shape[1], element_count({shape.begin() + 2, shape.end()})};
   const ValueId squares = call.reshape(call.apply(ExprOp::mul, x, x), planes);
   const std::int64_t before = (size - 1) / 2;
-  const Window op{Monoid::sum, {size, 1}, {{1, 1}, {1, 1}, {before, 0}, {size - 1 - before, 0}}, {planes[1], planes[2]}, false, false};
+  const Window op{Monoid::sum, {size, 1}, {{1, 1}, {1, 1}, {before, 0}, {size - 1 - before, 0}}, {planes[1], planes[2]},
+                  false,       false};
   const ValueId sums = call.reshape(call.add(op, {squares}), shape);
   const double alpha = call.get_float("alpha", 1e-4f) / static_cast<double>(size);
   const ValueId base = call.apply(ExprOp::add, call.apply(ExprOp::mul, sums, alpha), call.get_float("bias", 1));
@@ -120,7 +126,8 @@ Outputs max_unpool(const Call& call) {
   }
   const std::int64_t count = element_count(call.type(call.in(0)).shape);
   const ValueId empty = call.zeros({call.type(call.in(0)).dtype, {element_count(shape)}});
-  const ValueId filled = call.add(Scatter{Combine::replace}, {empty, call.reshape(call.in(1), {count}), call.reshape(call.in(0), {count})});
+  const ValueId filled = call.add(Scatter{Combine::replace},
+                                  {empty, call.reshape(call.in(1), {count}), call.reshape(call.in(0), {count})});
   const ValueId out = call.reshape(filled, shape);
   if (!call.has(2)) return {out};
   const Shape wanted = call.constant_ints(2);
@@ -133,8 +140,14 @@ Outputs max_unpool(const Call& call) {
 }  // namespace
 
 std::vector<OperatorRow> pool_operators() {
-  return {{"MaxPool", max_pool}, {"AveragePool", average_pool}, {"LpPool", lp_pool}, {"GlobalMaxPool", global_pool<Monoid::max>},
-          {"GlobalAveragePool", global_pool<Monoid::mean>}, {"GlobalLpPool", global_lp_pool}, {"LRN", lrn}, {"MaxUnpool", max_unpool}};
+  return {{"MaxPool", max_pool},
+          {"AveragePool", average_pool},
+          {"LpPool", lp_pool},
+          {"GlobalMaxPool", global_pool<Monoid::max>},
+          {"GlobalAveragePool", global_pool<Monoid::mean>},
+          {"GlobalLpPool", global_lp_pool},
+          {"LRN", lrn},
+          {"MaxUnpool", max_unpool}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -18,13 +18,15 @@ ValueId spread(const Call& call, ValueId parameter, const Shape& x, std::size_t 
     along[axis] = x[axis];
     return call.reshape(parameter, along);
   }
-  if (own.size() != x.size() || own[axis] != (x[axis] + block - 1) / block) malformed("its scale is not one value per block");
+  if (own.size() != x.size() || own[axis] != (x[axis] + block - 1) / block)
+    malformed("its scale is not one value per block");
   Shape apart = own, wide = own, joined = own;
   apart.insert(apart.begin() + static_cast<std::ptrdiff_t>(axis) + 1, 1);
   wide.insert(wide.begin() + static_cast<std::ptrdiff_t>(axis) + 1, block);
   joined[axis] *= block;
   const ValueId repeated = call.reshape(call.expand(call.reshape(parameter, apart), wide), joined);
-  return joined == x ? repeated : call.add(Slice{Shape(x.size(), 0), x, std::vector<std::int64_t>(x.size(), 1)}, {repeated});
+  return joined == x ? repeated
+                     : call.add(Slice{Shape(x.size(), 0), x, std::vector<std::int64_t>(x.size(), 1)}, {repeated});
 }
 
 std::int64_t block_of(const Call& call) {
@@ -66,7 +68,8 @@ Outputs dequantise(const Call& call) {
   const DType type = wanted != 0 ? dtype_of(static_cast<int>(wanted)) : call.type(scale).dtype;
   const bool integers = !is_float(call.type(x).dtype);
   x = call.cast(x, integers ? DType::i32 : type);
-  if (call.has(2) && integers) x = call.apply(ExprOp::sub, x, call.cast(spread(call, call.in(2), shape, axis, block), DType::i32));
+  if (call.has(2) && integers)
+    x = call.apply(ExprOp::sub, x, call.cast(spread(call, call.in(2), shape, axis, block), DType::i32));
   return {call.apply(ExprOp::mul, call.cast(x, type), spread(call, call.cast(scale, type), shape, axis, block))};
 }
 
@@ -78,7 +81,8 @@ Outputs dynamic_quantise(const Call& call) {
   const ValueId top = call.apply(ExprOp::max, call.reduce(Monoid::max, x, axes, false), 0.0);
   const ValueId low = call.apply(ExprOp::min, call.reduce(Monoid::min, x, axes, false), 0.0);
   const ValueId scale = call.apply(ExprOp::div, call.apply(ExprOp::sub, top, low), 255.0);
-  const ValueId zero = call.cast(call.apply(ExprOp::round, call.apply(ExprOp::div, call.apply(ExprOp::neg, low), scale)), DType::u8);
+  const ValueId zero =
+      call.cast(call.apply(ExprOp::round, call.apply(ExprOp::div, call.apply(ExprOp::neg, low), scale)), DType::u8);
   return {rounded(call, call.apply(ExprOp::div, x, scale), zero), scale, zero};
 }
 
@@ -89,7 +93,8 @@ ValueId centred(const Call& call, ValueId x, ValueId zero, bool per_row) {
   ValueId point = call.cast(zero, DType::i32);
   const Shape shape = call.type(point).shape;
   if (per_row && shape.size() == 1 && shape[0] != 1) point = call.reshape(point, {shape[0], 1});
-  if (call.type(wide).shape != broadcast(call.type(wide).shape, call.type(point).shape)) malformed("a zero point does not fit its matrix");
+  if (call.type(wide).shape != broadcast(call.type(wide).shape, call.type(point).shape))
+    malformed("a zero point does not fit its matrix");
   return call.apply(ExprOp::sub, wide, point);
 }
 
@@ -102,7 +107,8 @@ Outputs matmul_integer(const Call& call) {
 Outputs qlinear_matmul(const Call& call) {
   const ValueId a = centred(call, call.in(0), call.in(2), true), b = centred(call, call.in(3), call.in(5), false);
   ValueId left = call.in(1);
-  if (const Shape shape = call.type(left).shape; shape.size() == 1 && shape[0] != 1) left = call.reshape(left, {shape[0], 1});
+  if (const Shape shape = call.type(left).shape; shape.size() == 1 && shape[0] != 1)
+    left = call.reshape(left, {shape[0], 1});
   const ValueId factor = call.apply(ExprOp::div, call.apply(ExprOp::mul, left, call.in(4)), call.in(6));
   return {requantised(call, matrix_product(call, a, b), factor, call.in(7))};
 }

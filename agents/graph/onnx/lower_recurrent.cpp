@@ -25,9 +25,11 @@ Layer layer_of(const Call& call, Cell cell) {
   if (x.size() != 3 || w.size() != 3 || r.size() != 3) malformed("its X, W or R has not three dimensions");
   const std::string direction = call.get_text("direction", "forward");
   const std::int64_t directions = direction == "bidirectional" ? 2 : 1;
-  if (directions == 1 && direction != "forward" && direction != "reverse") malformed("its direction '" + direction + "' is unknown");
+  if (directions == 1 && direction != "forward" && direction != "reverse")
+    malformed("its direction '" + direction + "' is unknown");
   Layer layer{cell, gates, directions, x[batch_first ? 1 : 0], x[batch_first ? 0 : 1], x[2], r[2], batch_first};
-  if (w != Shape{directions, gates * layer.hidden, layer.input} || r != Shape{directions, gates * layer.hidden, layer.hidden})
+  if (w != Shape{directions, gates * layer.hidden, layer.input} ||
+      r != Shape{directions, gates * layer.hidden, layer.hidden})
     malformed("its W and R do not fit its X and its directions");
   if (call.get_int("hidden_size", layer.hidden) != layer.hidden) malformed("its hidden_size is not that of R");
   return layer;
@@ -53,11 +55,14 @@ Expr activation(const std::string& name, std::optional<double> alpha, std::optio
   Expr e;
   const auto x = e.operand(0, type);
   const auto c = [&](double value) { return e.constant(value, type); };
-  const auto line = [&](double a, double b) { return e.apply(ExprOp::add, e.apply(ExprOp::mul, c(alpha.value_or(a)), x), c(beta.value_or(b))); };
+  const auto line = [&](double a, double b) {
+    return e.apply(ExprOp::add, e.apply(ExprOp::mul, c(alpha.value_or(a)), x), c(beta.value_or(b)));
+  };
   const auto below = [&] { return e.apply(ExprOp::less, x, c(0)); };
   const auto is = [&](const char* text) {
     return name.size() == std::char_traits<char>::length(text) &&
-           std::equal(name.begin(), name.end(), text, [](char a, char b) { return std::tolower(a) == std::tolower(b); });
+           std::equal(name.begin(), name.end(), text,
+                      [](char a, char b) { return std::tolower(a) == std::tolower(b); });
   };
   std::int32_t y = -1;
   if (is("Sigmoid")) y = e.apply(ExprOp::sigmoid, x);
@@ -67,8 +72,10 @@ Expr activation(const std::string& name, std::optional<double> alpha, std::optio
   if (is("HardSigmoid")) y = e.apply(ExprOp::min, e.apply(ExprOp::max, line(0.2, 0.5), c(0)), c(1));
   if (is("LeakyRelu")) y = e.apply(ExprOp::select, below(), e.apply(ExprOp::mul, c(alpha.value_or(0.01)), x), x);
   if (is("ThresholdedRelu")) y = e.apply(ExprOp::select, e.apply(ExprOp::less, c(alpha.value_or(1)), x), x, c(0));
-  if (is("ScaledTanh")) y = e.apply(ExprOp::mul, c(alpha.value_or(1)), e.apply(ExprOp::tanh, e.apply(ExprOp::mul, c(beta.value_or(1)), x)));
-  if (is("Elu")) y = e.apply(ExprOp::select, below(), e.apply(ExprOp::mul, c(alpha.value_or(1)), e.apply(ExprOp::expm1, x)), x);
+  if (is("ScaledTanh"))
+    y = e.apply(ExprOp::mul, c(alpha.value_or(1)), e.apply(ExprOp::tanh, e.apply(ExprOp::mul, c(beta.value_or(1)), x)));
+  if (is("Elu"))
+    y = e.apply(ExprOp::select, below(), e.apply(ExprOp::mul, c(alpha.value_or(1)), e.apply(ExprOp::expm1, x)), x);
   if (is("Softsign")) y = e.apply(ExprOp::div, x, e.apply(ExprOp::add, c(1), e.apply(ExprOp::abs, x)));
   if (is("Softplus")) y = e.apply(ExprOp::log1p, e.apply(ExprOp::exp, x));
   if (y < 0) refuse("its activation '" + name + "' is unknown");
@@ -77,7 +84,8 @@ Expr activation(const std::string& name, std::optional<double> alpha, std::optio
 }
 
 bool takes_alpha(const std::string& name) {
-  return name == "Affine" || name == "LeakyRelu" || name == "ThresholdedRelu" || name == "ScaledTanh" || name == "HardSigmoid" || name == "Elu";
+  return name == "Affine" || name == "LeakyRelu" || name == "ThresholdedRelu" || name == "ScaledTanh" ||
+         name == "HardSigmoid" || name == "Elu";
 }
 bool takes_beta(const std::string& name) { return name == "Affine" || name == "ScaledTanh" || name == "HardSigmoid"; }
 
@@ -88,7 +96,8 @@ std::vector<Expr> activations(const Call& call, const Layer& layer, DType type) 
   if (names.empty())
     for (std::int64_t d = 0; d < layer.directions; ++d)
       for (std::size_t i = 0; i < each; ++i) names.emplace_back(i == 0 && layer.cell != Cell::rnn ? "Sigmoid" : "Tanh");
-  if (names.size() != each * static_cast<std::size_t>(layer.directions)) malformed("its activations are not as many as its cell and directions need");
+  if (names.size() != each * static_cast<std::size_t>(layer.directions))
+    malformed("its activations are not as many as its cell and directions need");
   const std::vector<double> alphas = call.get_floats("activation_alpha"), betas = call.get_floats("activation_beta");
   std::size_t a = 0, b = 0;
   std::vector<Expr> out;
@@ -113,7 +122,7 @@ ValueId initial_state(const Call& call, const Layer& layer, std::size_t input, s
 
 ValueId lengths_of(const Call& call, const Layer& layer) {
   if (call.has(4)) return call.cast(call.in(4), DType::i64);
-  return call.ints(std::vector<std::int64_t>(static_cast<std::size_t>(layer.batch), layer.steps), {layer.batch});
+  return call.expand(call.ints({layer.steps}, {}), {layer.batch});
 }
 
 // Y [T, B, H], Y_h [B, H], and for LSTM Y_c of one direction. x is [T, B, I].
@@ -123,11 +132,13 @@ Outputs one_direction(const Call& call, const Layer& layer, ValueId x, std::int6
   // Wb is added where X is projected, in one product over all steps; Rb where the recurrence is.
   const ValueId both = part(call, given(call, 3), direction, {2 * n}, type);
   const ValueId rows = call.reshape(x, {layer.steps * layer.batch, layer.input});
-  const ValueId product = call.add(MatMul{false, true}, {rows, part(call, call.in(1), direction, {n, layer.input}, type)});
+  const ValueId product =
+      call.add(MatMul{false, true}, {rows, part(call, call.in(1), direction, {n, layer.input}, type)});
   const ValueId projected = call.apply(ExprOp::add, product, call.add(Slice{{0}, {n}, {1}}, {both}));
   std::vector<ValueId> inputs = {call.reshape(projected, {layer.steps, layer.batch, n}),
-                                 part(call, call.in(2), direction, {n, layer.hidden}, type), call.add(Slice{{n}, {n}, {1}}, {both}),
-                                 initial_state(call, layer, 5, direction, type), lengths_of(call, layer)};
+                                 part(call, call.in(2), direction, {n, layer.hidden}, type),
+                                 call.add(Slice{{n}, {n}, {1}}, {both}), initial_state(call, layer, 5, direction, type),
+                                 lengths_of(call, layer)};
   if (layer.cell == Cell::lstm) {
     inputs.push_back(initial_state(call, layer, 6, direction, type));
     inputs.push_back(part(call, given(call, 7), direction, {3 * layer.hidden}, type));

@@ -55,7 +55,9 @@ Outputs softmax(const Call& call) {
   return {call.reshape(call.add(Softmax{1, log}, {flat}), shape)};
 }
 
-Outputs reduce_log_sum(const Call& call) { return {call.apply(ExprOp::log, reduce_value(call, Monoid::sum, call.in(0), 18))}; }
+Outputs reduce_log_sum(const Call& call) {
+  return {call.apply(ExprOp::log, reduce_value(call, Monoid::sum, call.in(0), 18))};
+}
 
 }  // namespace
 

@@ -11,7 +11,7 @@ namespace {
 
 using Outputs = std::vector<ValueId>;
 
-constexpr std::int64_t kMadeElements = std::int64_t(1) << 24;
+constexpr std::int64_t kOutputs = std::int64_t(1) << 20;  // along one axis
 constexpr std::size_t kGathers = 4;  // taps up to which gathers are cheaper than a product
 
 struct Mode {
@@ -51,7 +51,8 @@ double source(const Mode& mode, const Axis& axis, std::int64_t i) {
     const double width = (axis.roi_end - axis.roi_begin) * (in - 1);
     return (length == 1 ? width / 2 : x * width / (length - 1)) + axis.roi_begin * (in - 1);
   }
-  if (mode.coordinate != "half_pixel") malformed("its coordinate_transformation_mode '" + mode.coordinate + "' is unknown");
+  if (mode.coordinate != "half_pixel")
+    malformed("its coordinate_transformation_mode '" + mode.coordinate + "' is unknown");
   return centred;
 }
 
@@ -72,7 +73,9 @@ double cubic(double distance, double a) {
 
 Taps taps_at(const Mode& mode, const Axis& axis, std::int64_t i) {
   const double x = source(mode, axis, i);
-  const auto clamped = [&](double index) { return std::clamp<std::int64_t>(static_cast<std::int64_t>(index), 0, axis.in - 1); };
+  const auto clamped = [&](double index) {
+    return static_cast<std::int64_t>(std::clamp(index, 0.0, static_cast<double>(axis.in - 1)));
+  };
   if (mode.coordinate == "tf_crop_and_resize" && (x < 0 || x > static_cast<double>(axis.in - 1))) return {};
   if (mode.filter == "nearest") return {{clamped(nearest(mode, x)), 1}};
   // Below a scale of one, antialiasing stretches the filter over what an output element covers.
@@ -94,12 +97,14 @@ Taps taps_at(const Mode& mode, const Axis& axis, std::int64_t i) {
 }
 
 // The weights of tap t over the outputs, so that they broadcast along the axis.
-ValueId weights(const Call& call, const std::vector<Taps>& all, std::size_t t, const Axis& axis, const TensorType& type) {
+ValueId weights(const Call& call, const std::vector<Taps>& all, std::size_t t, const Axis& axis,
+                const TensorType& type) {
   Shape shape(type.shape.size(), 1);
   shape[axis.index] = axis.out;
   Tensor tensor = Tensor::zeros({type.dtype, shape});
   for (std::size_t i = 0; i < all.size(); ++i)
-    store_double(type.dtype, tensor.bytes.data(), static_cast<std::int64_t>(i), t < all[i].size() ? all[i][t].weight : 0);
+    store_double(type.dtype, tensor.bytes.data(), static_cast<std::int64_t>(i),
+                 t < all[i].size() ? all[i][t].weight : 0);
   return call.constant(std::move(tensor));
 }
 
@@ -129,7 +134,6 @@ ValueId by_product(const Call& call, ValueId x, const std::vector<Taps>& all, co
 }
 
 ValueId along(const Call& call, ValueId x, const Mode& mode, const Axis& axis) {
-  if (axis.out > kMadeElements) refuse("an output dimension has more than 2^24 elements");
   std::vector<Taps> all;
   std::size_t most = 0;
   Tensor inside = Tensor::zeros({DType::boolean, Shape(call.type(x).shape.size(), 1)});
@@ -150,22 +154,36 @@ ValueId along(const Call& call, ValueId x, const Mode& mode, const Axis& axis) {
     out = pick(call, x, all, 0, axis);
   } else {
     for (std::size_t t = 0; t < most; ++t) {
-      const ValueId part = call.apply(ExprOp::mul, pick(call, x, all, t, axis), weights(call, all, t, axis, call.type(x)));
+      const ValueId part =
+          call.apply(ExprOp::mul, pick(call, x, all, t, axis), weights(call, all, t, axis, call.type(x)));
       out = out < 0 ? part : call.apply(ExprOp::add, out, part);
     }
   }
   if (!crops) return out;
-  return call.apply(ExprOp::select, call.constant(std::move(inside)), out, call.scalar(mode.extrapolation, call.type(x).dtype));
+  return call.apply(ExprOp::select, call.constant(std::move(inside)), out,
+                    call.scalar(mode.extrapolation, call.type(x).dtype));
+}
+
+// Bounds the tables that are made, before any is.
+void check(const Axis& axis, const Mode& mode) {
+  if (axis.in < 1 || axis.out < 0 || !(axis.scale > 0) || !std::isfinite(axis.scale))
+    malformed("a dimension, its scale or its size is not positive");
+  if (axis.in > kOutputs || axis.out > kOutputs) refuse("a dimension has more than 2^20 elements");
+  const double taps = mode.antialias ? 4 / std::min(axis.scale, 1.0) + 2 : 6;
+  if (taps * static_cast<double>(axis.out) > static_cast<double>(kMadeElements))
+    refuse("its filter has more than 2^24 weights");
+  if (!std::isfinite(axis.roi_begin) || !std::isfinite(axis.roi_end)) malformed("its region of interest is not finite");
 }
 
 // Innermost axis first, as the specification's recursion does. Integers are filtered as float32.
 Outputs resize_axes(const Call& call, const Mode& mode, const std::vector<Axis>& axes) {
-  if (mode.filter != "nearest" && mode.filter != "linear" && mode.filter != "cubic") malformed("its mode '" + mode.filter + "' is unknown");
+  if (mode.filter != "nearest" && mode.filter != "linear" && mode.filter != "cubic")
+    malformed("its mode '" + mode.filter + "' is unknown");
   ValueId x = call.in(0);
   const DType type = call.type(x).dtype;
   if (mode.filter != "nearest" && !is_float(type)) x = call.cast(x, DType::f32);
   for (auto axis = axes.rbegin(); axis != axes.rend(); ++axis) {
-    if (axis->in < 1 || axis->out < 0 || !(axis->scale > 0)) malformed("a dimension, its scale or its size is not positive");
+    check(*axis, mode);
     if (axis->in == axis->out && axis->scale == 1 && mode.coordinate != "tf_crop_and_resize") continue;
     x = along(call, x, mode, *axis);
   }
@@ -182,13 +200,14 @@ std::vector<std::size_t> named_axes(const Call& call, std::size_t rank) {
   return axes;
 }
 
-std::vector<Axis> scaled_axes(const Shape& shape, const std::vector<std::size_t>& which, const std::vector<double>& scales) {
+std::vector<Axis> scaled_axes(const Shape& shape, const std::vector<std::size_t>& which,
+                              const std::vector<double>& scales) {
   if (scales.size() != which.size()) malformed("its scales are not one per axis");
   std::vector<Axis> axes;
   for (std::size_t i = 0; i < which.size(); ++i) {
     const std::int64_t in = shape[which[i]];
     const double out = std::floor(static_cast<double>(in) * scales[i]);
-    if (!(scales[i] > 0) || out > static_cast<double>(kMadeElements)) malformed("a scale is not positive or too large");
+    if (!(scales[i] > 0) || out > static_cast<double>(kOutputs)) malformed("a scale is not positive or too large");
     axes.push_back({which[i], in, static_cast<std::int64_t>(out), scales[i]});
   }
   return axes;
@@ -202,12 +221,15 @@ std::vector<Axis> sized_axes(const Call& call, const Shape& shape, const std::ve
   double common = policy == "not_larger" ? INFINITY : 0;
   for (std::size_t i = 0; i < which.size(); ++i) {
     const std::int64_t in = shape[which[i]];
+    if (in < 1 || sizes[i] < 0 || sizes[i] > kOutputs)
+      malformed("a size is negative or too large, or its dimension is empty");
     const double scale = static_cast<double>(sizes[i]) / static_cast<double>(in);
     common = policy == "not_larger" ? std::min(common, scale) : std::max(common, scale);
     axes.push_back({which[i], in, sizes[i], scale});
   }
   if (policy == "stretch") return axes;
   for (Axis& axis : axes) {
+    if (axis.in > kOutputs) malformed("a dimension is too large");
     axis.scale = common;
     axis.out = static_cast<std::int64_t>(std::floor(common * static_cast<double>(axis.in) + 0.5));
   }
@@ -220,12 +242,17 @@ Outputs resize(const Call& call) {
     const Mode mode{call.get_text("mode", "nearest"), "asymmetric", "floor", -0.75, 0, false, false};
     return resize_axes(call, mode, scaled_axes(shape, named_axes(call, shape.size()), call.constant_doubles(1)));
   }
-  const Mode mode{call.get_text("mode", "nearest"), call.get_text("coordinate_transformation_mode", "half_pixel"),
-                  call.get_text("nearest_mode", "round_prefer_floor"), call.get_float("cubic_coeff_a", -0.75),
-                  call.get_float("extrapolation_value", 0), call.get_int("exclude_outside", 0) != 0, call.get_int("antialias", 0) != 0};
+  const Mode mode{call.get_text("mode", "nearest"),
+                  call.get_text("coordinate_transformation_mode", "half_pixel"),
+                  call.get_text("nearest_mode", "round_prefer_floor"),
+                  call.get_float("cubic_coeff_a", -0.75),
+                  call.get_float("extrapolation_value", 0),
+                  call.get_int("exclude_outside", 0) != 0,
+                  call.get_int("antialias", 0) != 0};
   const std::vector<std::size_t> which = named_axes(call, shape.size());
   const bool by_scale = call.has(2) && element_count(call.type(call.in(2)).shape) > 0;
-  std::vector<Axis> axes = by_scale ? scaled_axes(shape, which, call.constant_doubles(2)) : sized_axes(call, shape, which);
+  std::vector<Axis> axes =
+      by_scale ? scaled_axes(shape, which, call.constant_doubles(2)) : sized_axes(call, shape, which);
   if (mode.coordinate == "tf_crop_and_resize") {
     const std::vector<double> roi = call.constant_doubles(1);  // every begin, then every end
     if (roi.size() != 2 * axes.size()) malformed("its region of interest is not two ends per axis");

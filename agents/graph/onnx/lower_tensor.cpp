@@ -10,8 +10,6 @@ namespace {
 
 using Outputs = std::vector<ValueId>;
 
-constexpr std::int64_t kMadeElements = std::int64_t(1) << 24;  // what Range and Trilu may build
-
 ValueId add_ints(const Call& call, const std::vector<std::int64_t>& values, Shape shape) {
   Tensor tensor = Tensor::zeros({DType::i64, std::move(shape)});
   if (!values.empty()) std::memcpy(tensor.bytes.data(), values.data(), tensor.bytes.size());

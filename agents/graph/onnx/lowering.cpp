@@ -58,6 +58,8 @@ ValueId Call::scalar(double value, DType dtype) const {
 }
 
 ValueId Call::constant(Tensor tensor) const {
+  state.made_budget_bytes -= static_cast<std::int64_t>(tensor.bytes.size());
+  if (state.made_budget_bytes < 0) refuse("the model's operators make more than 1 GiB of tables");
   return state.graph.add_constant("c" + std::to_string(state.graph.values.size()), std::move(tensor));
 }
 
@@ -65,6 +67,15 @@ ValueId Call::ints(const std::vector<std::int64_t>& values, Shape shape) const {
   Tensor tensor = Tensor::zeros({DType::i64, std::move(shape)});
   std::copy(values.begin(), values.end(), tensor.as<std::int64_t>().begin());
   return constant(std::move(tensor));
+}
+
+ValueId Call::count_along(std::int64_t count, std::size_t axis, std::size_t rank, std::int64_t step) const {
+  if (count > kMadeElements) refuse("one of its tables has more than 2^24 elements");
+  std::vector<std::int64_t> values(static_cast<std::size_t>(count));
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<std::int64_t>(i) * step;
+  Shape shape(rank, 1);
+  shape[axis] = count;
+  return ints(values, std::move(shape));
 }
 
 ValueId Call::zeros(TensorType wanted) const { return expand(scalar(0, wanted.dtype), std::move(wanted.shape)); }
@@ -130,7 +141,8 @@ std::vector<double> Call::get_floats(std::string_view name) const {
 
 std::vector<std::string> Call::get_texts(std::string_view name) const {
   const auto* item = attribute(name, ::onnx::AttributeProto::STRINGS);
-  return item == nullptr ? std::vector<std::string>{} : std::vector<std::string>(item->strings().begin(), item->strings().end());
+  return item == nullptr ? std::vector<std::string>{}
+                         : std::vector<std::string>(item->strings().begin(), item->strings().end());
 }
 
 std::vector<std::int64_t> Call::constant_ints(std::size_t i) const {
@@ -164,11 +176,19 @@ double Call::constant_scalar(std::size_t i) const {
 
 std::vector<double> Call::constant_doubles(std::size_t i) const {
   const ValueId id = in(i);
-  if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
+  if (!state.graph.is_constant(id))
+    refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
   std::vector<double> out(static_cast<std::size_t>(element_count(type(id).shape)));
   const std::byte* bytes = state.graph.constants[static_cast<std::size_t>(id)]->bytes.data();
-  for (std::size_t e = 0; e < out.size(); ++e) out[e] = load_double(type(id).dtype, bytes, static_cast<std::int64_t>(e));
+  for (std::size_t e = 0; e < out.size(); ++e)
+    out[e] = load_double(type(id).dtype, bytes, static_cast<std::int64_t>(e));
   return out;
+}
+
+std::int64_t Call::constant_integer(std::size_t i) const {
+  const double value = constant_scalar(i);
+  if (!(value > -0x1p53 && value < 0x1p53)) malformed("its input " + std::to_string(i) + " is no integer in range");
+  return static_cast<std::int64_t>(value);
 }
 
 std::optional<std::vector<std::int64_t>> Call::ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const {

@@ -20,6 +20,7 @@ struct Lowering {
   std::int64_t opset = 0;
   std::unordered_map<std::string, ValueId> names;
   std::int64_t fold_budget_bytes = std::int64_t(8) << 30;  // bytes that folding may still produce: bounds its time
+  std::int64_t made_budget_bytes = std::int64_t(1) << 30;  // bytes of tables that operators may still make
   std::int64_t folded = 0;
 
   // Appends a node, or evaluates it now when all of its inputs are constants and the result is small.
@@ -35,7 +36,8 @@ struct Call {
 
   [[nodiscard]] bool has(std::size_t i) const { return i < inputs.size() && inputs[i] >= 0; }
   [[nodiscard]] ValueId in(std::size_t i) const;  // throws when absent
-  [[nodiscard]] const TensorType& type(ValueId id) const { return state.graph.type(id); }
+  // By value: what it would refer to moves when a value is added.
+  [[nodiscard]] TensorType type(ValueId id) const { return state.graph.type(id); }
   [[nodiscard]] std::int32_t axis(std::int64_t value, std::size_t rank) const;  // negative counts from the end
 
   ValueId add(Op op, std::vector<ValueId> node_inputs) const { return state.add_all(std::move(op), std::move(node_inputs), origin)[0]; }
@@ -46,6 +48,8 @@ struct Call {
   ValueId apply(ExprOp op, ValueId a, double b) const { return apply(op, a, scalar(b, type(a).dtype)); }
   ValueId constant(Tensor tensor) const;
   ValueId ints(const std::vector<std::int64_t>& values, Shape shape) const;  // i64
+  // 0, step, 2 step ... along `axis` of a tensor of `rank` dimensions, so that it broadcasts.
+  ValueId count_along(std::int64_t count, std::size_t axis, std::size_t rank, std::int64_t step = 1) const;
   ValueId zeros(TensorType type) const;                                      // an expanded scalar
   ValueId reduce(Monoid monoid, ValueId a, std::vector<std::int32_t> axes, bool keep_dims = true) const;
   ValueId expand(ValueId a, Shape shape) const;
@@ -68,6 +72,7 @@ struct Call {
   [[nodiscard]] std::vector<std::int64_t> constant_ints(std::size_t i) const;
   [[nodiscard]] double constant_scalar(std::size_t i) const;
   [[nodiscard]] std::vector<double> constant_doubles(std::size_t i) const;  // of any numeric type
+  [[nodiscard]] std::int64_t constant_integer(std::size_t i) const;         // one value of any numeric type
   // Axes as attribute before operator set `since`, as input `i` from there on.
   [[nodiscard]] std::optional<std::vector<std::int64_t>> ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const;
 };
@@ -82,15 +87,16 @@ using LowerFunction = std::vector<ValueId> (*)(const Call&);
 // The attributes auto_pad, strides, dilations and pads of a window of `kernel` over dimensions of `in`.
 [[nodiscard]] Steps window_steps(const Call& call, const Shape& in, const Shape& kernel);
 // An attribute of one entry per dimension; `otherwise` for each when it is absent.
-[[nodiscard]] Shape spatial_attribute(const Call& call, std::string_view name, std::size_t dimensions, std::int64_t otherwise);
+[[nodiscard]] Shape spatial_attribute(const Call& call, std::string_view name, std::size_t dimensions,
+                                      std::int64_t otherwise);
 // x convolved with w, by the attributes of the call; without a bias.
 [[nodiscard]] ValueId convolve(const Call& call, ValueId x, ValueId w);
 
 // NumPy's matmul: a vector on the left is a row, on the right a column; the added dimension leaves the result again.
 [[nodiscard]] ValueId matrix_product(const Call& call, ValueId a, ValueId b);
 
-// Where the element stands that `index` [...] picks along `axis` of a tensor of `shape`, with the other dimensions as they
-// are in the index: the flat position in the whole tensor. Indices below zero count from the end.
+// Where the element stands that `index` [...] picks along `axis` of a tensor of `shape`, with the other dimensions as
+// they are in the index: the flat position in the whole tensor. Indices below zero count from the end.
 [[nodiscard]] ValueId flat_position(const Call& call, ValueId index, const Shape& shape, std::size_t axis);
 // i64, those below zero counted from the end of an axis of `extent`.
 [[nodiscard]] ValueId from_start(const Call& call, ValueId index, std::int64_t extent);
@@ -121,5 +127,7 @@ struct OperatorRow {
 [[nodiscard]] std::vector<OperatorRow> recurrent_operators();
 [[nodiscard]] std::vector<OperatorRow> resize_operators();
 [[nodiscard]] std::vector<OperatorRow> einsum_operators();
+[[nodiscard]] std::vector<OperatorRow> attention_operators();
+[[nodiscard]] std::vector<OperatorRow> grid_operators();
 
 }  // namespace kiln::graph::onnx

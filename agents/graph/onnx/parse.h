@@ -17,6 +17,7 @@ inline constexpr int kDepthLimit = 64;
 inline constexpr int kNodeLimit = 200'000;
 inline constexpr int kTensorLimit = 100'000;
 inline constexpr int kRankLimit = 16;
+inline constexpr std::int64_t kMadeElements = std::int64_t(1) << 24;  // of one table that an operator makes
 
 using ModelRef = std::shared_ptr<const ::onnx::ModelProto>;
 

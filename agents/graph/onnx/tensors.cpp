@@ -1,4 +1,5 @@
 // TensorProto -> constant: types, sizes that must agree, the typed fields, and external data.
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 
@@ -45,6 +46,7 @@ Constant from_fields(const Proto& tensor, DType type, std::size_t count) {
     case DType::u32: return copy_as<std::uint32_t>(tensor.uint64_data(), count);
     case DType::i32: return copy_as<std::int32_t>(tensor.int32_data(), count);
     case DType::f16: case DType::bf16: case DType::i16: case DType::u16: return copy_as<std::uint16_t>(tensor.int32_data(), count);
+    case DType::f8e4m3fn: case DType::f8e4m3fnuz: case DType::f8e5m2: case DType::f8e5m2fnuz:
     case DType::i8: case DType::u8: return copy_as<std::uint8_t>(tensor.int32_data(), count);
     case DType::boolean: return copy_as<bool>(tensor.int32_data(), count);
   }
@@ -80,6 +82,18 @@ Constant from_external(const Proto& tensor, std::size_t bytes, const ExternalDat
   return {data.owner, window};
 }
 
+// A key that one reader ignores and another obeys, or one given twice, makes a file mean two things.
+void check_external_keys(const Proto& tensor) {
+  std::vector<std::string> seen;
+  for (const auto& item : tensor.external_data()) {
+    if (item.key() != "location" && item.key() != "offset" && item.key() != "length" && item.key() != "checksum")
+      invalid("its external data has the key '" + item.key() + "', which the format does not know");
+    if (std::find(seen.begin(), seen.end(), item.key()) != seen.end())
+      invalid("its external data gives '" + item.key() + "' twice");
+    seen.push_back(item.key());
+  }
+}
+
 // Any other byte than 0 and 1 would mean different things to different kernels.
 void check_booleans(std::span<const std::byte> bytes) {
   for (const std::byte byte : bytes)
@@ -103,6 +117,11 @@ DType dtype_of(int onnx_type) {
     case Proto::UINT16: return DType::u16;
     case Proto::UINT8: return DType::u8;
     case Proto::BOOL: return DType::boolean;
+    // Newer than the headers of ONNX 1.12: FLOAT8E4M3FN, FLOAT8E4M3FNUZ, FLOAT8E5M2, FLOAT8E5M2FNUZ.
+    case 17: return DType::f8e4m3fn;
+    case 18: return DType::f8e4m3fnuz;
+    case 19: return DType::f8e5m2;
+    case 20: return DType::f8e5m2fnuz;
     default: break;
   }
   throw Error(ErrorCode::unsupported, "element type " + std::to_string(onnx_type) + " is not one that Kiln computes with");
@@ -111,6 +130,7 @@ DType dtype_of(int onnx_type) {
 bool is_external(const Proto& tensor) { return tensor.has_data_location() && tensor.data_location() == Proto::EXTERNAL; }
 
 std::string external_location(const Proto& tensor) {
+  check_external_keys(tensor);
   const std::string location = entry(tensor, "location");
   bool safe = !location.empty() && location.find('\\') == std::string::npos && location.find('\0') == std::string::npos;
   for (std::size_t begin = 0; safe && begin <= location.size();) {

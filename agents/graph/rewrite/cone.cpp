@@ -10,7 +10,8 @@ namespace {
 std::int32_t place(const Sweep& pass, ValueId id, const TensorType& type, Cone& cone) {
   if (const auto value = pass.scalar(id)) return cone.expr.constant(*value, pass.graph.type(id).dtype);
   if (id == cone.x) return cone.expr.operand(0, type.dtype);
-  const auto seen = std::find_if(cone.inner.begin(), cone.inner.end(), [&](const auto& item) { return item.first == id; });
+  const auto seen =
+      std::find_if(cone.inner.begin(), cone.inner.end(), [&](const auto& item) { return item.first == id; });
   if (seen != cone.inner.end()) ++seen->second;
   const Node* node = pass.maker(id);
   const bool fits = pass.graph.type(id).shape == type.shape &&
@@ -44,7 +45,8 @@ std::int32_t compose(const Sweep& pass, const Node& node, const TensorType& type
 }
 
 bool is_read_inside(const Sweep& pass, const Cone& cone) {
-  return std::any_of(cone.inner.begin(), cone.inner.end(), [&](const auto& item) { return pass.uses(item.first) > item.second; });
+  return std::any_of(cone.inner.begin(), cone.inner.end(),
+                     [&](const auto& item) { return pass.uses(item.first) > item.second; });
 }
 
 std::vector<ValueId> cone_sources(const Sweep& pass, const Node& node, const TensorType& type) {

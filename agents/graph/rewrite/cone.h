@@ -18,8 +18,8 @@ struct Cone {
   int nodes = 0;
 };
 
-// Fills cone.expr up to `node`, whose values all have `type`, over cone.x. Returns its result, or -1 when the cone would need
-// a second operand or grow past kConeNodes.
+// Fills cone.expr up to `node`, whose values all have `type`, over cone.x. Returns its result, or -1 when the cone
+// would need a second operand or grow past kConeNodes.
 [[nodiscard]] std::int32_t compose(const Sweep& pass, const Node& node, const TensorType& type, Cone& cone);
 
 // Whether something outside the cone reads a value made inside, which would then be computed twice.

@@ -1,5 +1,5 @@
-// Activations in any spelling: a cone of pointwise nodes that computes one of the list becomes one pointwise node. The cone
-// is composed as it stands, so nothing changes but where intermediate values live.
+// Activations in any spelling: a cone of pointwise nodes that computes one of the list becomes one pointwise node. The
+// cone is composed as it stands, so nothing changes but where intermediate values live.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -22,7 +22,8 @@ struct Activation {
 // Told apart by values: the two forms of GELU differ by 4e-4, every other pair by more.
 constexpr std::array<Activation, 8> kActivations = {{
     {"gelu (erf)", [](double x) { return 0.5 * x * (1 + std::erf(x * std::sqrt(0.5))); }},
-    {"gelu (tanh)", [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / kPi) * (x + 0.044715 * x * x * x))); }},
+    {"gelu (tanh)",
+     [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / kPi) * (x + 0.044715 * x * x * x))); }},
     {"gelu (sigmoid)", [](double x) { return x * sigmoid(1.702 * x); }},
     {"silu", [](double x) { return x * sigmoid(x); }},
     {"mish", [](double x) { return x * std::tanh(std::log1p(std::exp(x))); }},
@@ -49,13 +50,15 @@ std::string name_of(const Expr& expr) {
 }
 
 bool may_end(ExprOp op) {
-  return op == ExprOp::mul || op == ExprOp::div || op == ExprOp::log || op == ExprOp::add || op == ExprOp::min || op == ExprOp::max;
+  return op == ExprOp::mul || op == ExprOp::div || op == ExprOp::log || op == ExprOp::add || op == ExprOp::min ||
+         op == ExprOp::max;
 }
 
 std::optional<ValueId> match(Sweep& pass, const Node& node, std::string& name) {
   const TensorType type = pass.graph.type(node.outputs[0]);
   const auto* root = std::get_if<Pointwise>(&node.op);
-  if (root == nullptr || !is_float(type.dtype) || !may_end(root->expr.nodes.back().op) || node.inputs.size() > 2) return std::nullopt;
+  if (root == nullptr || !is_float(type.dtype) || !may_end(root->expr.nodes.back().op) || node.inputs.size() > 2)
+    return std::nullopt;
   for (const ValueId x : cone_sources(pass, node, type)) {
     Cone cone;
     cone.x = x;

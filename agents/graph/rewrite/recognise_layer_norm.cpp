@@ -1,5 +1,5 @@
-// Decomposed layer normalisation: (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon), and RMSNorm: x / sqrt(mean(x^2) +
-// epsilon). A constant scale that follows, and then a bias, become parameters of the node.
+// Decomposed layer normalisation: (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon), and RMSNorm: x /
+// sqrt(mean(x^2) + epsilon). A constant scale that follows, and then a bias, become parameters of the node.
 #include <algorithm>
 
 #include "agents/graph/rewrite/rules.h"
@@ -42,10 +42,12 @@ std::optional<Normalised> deviation(const Sweep& pass, ValueId id, ValueId over)
   for (std::size_t i = 0; i < 2; ++i) {
     const auto epsilon = pass.scalar(sum[1 - i]);
     const Node* square = pass.maker(sum[i]);
-    if (!epsilon || square == nullptr || square->inputs.size() != 1 || !is_square(pass, square->inputs[0], over)) continue;
+    if (!epsilon || square == nullptr || square->inputs.size() != 1 || !is_square(pass, square->inputs[0], over))
+      continue;
     const std::int32_t axis = mean_axis(pass, sum[i], square->inputs[0]);
     if (axis < 0) continue;
-    if (!difference.empty() && mean_axis(pass, difference[1], difference[0]) == axis) return Normalised{difference[0], axis, *epsilon, true};
+    if (!difference.empty() && mean_axis(pass, difference[1], difference[0]) == axis)
+      return Normalised{difference[0], axis, *epsilon, true};
     return Normalised{over, axis, *epsilon, false};
   }
   return std::nullopt;

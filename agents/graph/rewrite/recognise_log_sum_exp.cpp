@@ -1,5 +1,5 @@
-// log(sum(exp(x - s))) + s, where s is the maximum of x, or zero where that is infinite: one reduction. Without that guard
-// a row of infinities gives NaN, which the reduction would not, so that the unguarded form stays.
+// log(sum(exp(x - s))) + s, where s is the maximum of x, or zero where that is infinite: one reduction. Without that
+// guard a row of infinities gives NaN, which the reduction would not, so that the unguarded form stays.
 #include <cmath>
 #include <limits>
 

@@ -1,6 +1,7 @@
 // Rotary position embedding by halves (Su et al., "RoFormer", 2021, as Hugging Face writes it):
 // x cos + concat(-x2, x1) sin, where x1 and x2 are the halves of x along its last dimension. Written half by half, the
-// rotated copy of x is never made: concat(x1 cos1 - x2 sin1, x2 cos2 + x1 sin2), in the same operations on the same values.
+// rotated copy of x is never made: concat(x1 cos1 - x2 sin1, x2 cos2 + x1 sin2), in the same operations on the same
+// values.
 #include "agents/graph/rewrite/rules.h"
 #include "agents/graph/rewrite/sweep.h"
 
@@ -50,7 +51,8 @@ std::optional<ValueId> match(Sweep& pass, const Node& node) {
   if (pointwise == nullptr || node.inputs.size() != 2 || single_of(*pointwise) != ExprOp::add) return std::nullopt;
   const TensorType type = pass.graph.type(node.outputs[0]);
   for (std::size_t i = 0; i < 2; ++i) {
-    const auto straight = pass.operands(node.inputs[i], ExprOp::mul), turned = pass.operands(node.inputs[1 - i], ExprOp::mul);
+    const auto straight = pass.operands(node.inputs[i], ExprOp::mul),
+               turned = pass.operands(node.inputs[1 - i], ExprOp::mul);
     for (std::size_t t = 0; t < turned.size(); ++t) {
       const auto* joined = pass.made_by<Concat>(turned[t]);
       if (joined == nullptr || pass.maker(turned[t])->inputs.size() != 2 || pass.uses(turned[t]) != 1) continue;

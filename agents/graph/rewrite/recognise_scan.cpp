@@ -1,4 +1,5 @@
-// Scans as PyTorch exports them: from the end as flip, scan, flip; exclusive as a scan of zeros followed by all but the last.
+// Scans as PyTorch exports them: from the end as flip, scan, flip; exclusive as a scan of zeros followed by all but the
+// last.
 #include <algorithm>
 
 #include "agents/graph/rewrite/rules.h"
@@ -42,8 +43,9 @@ std::optional<ValueId> exclusive(Sweep& pass, const Node& node) {
   const auto axis = static_cast<std::size_t>(scan->axis);
   if (parts.size() != 2 || pass.graph.type(parts[0]).shape[axis] != 1) return std::nullopt;
   const Node* expanded = pass.maker(parts[0]);
-  const bool zeros = pass.all_equal(parts[0], 0) ||
-                     (expanded != nullptr && std::holds_alternative<Expand>(expanded->op) && pass.all_equal(expanded->inputs[0], 0));
+  const bool zeros =
+      pass.all_equal(parts[0], 0) ||
+      (expanded != nullptr && std::holds_alternative<Expand>(expanded->op) && pass.all_equal(expanded->inputs[0], 0));
   const auto* cut = pass.made_by<Slice>(parts[1]);
   if (!zeros || cut == nullptr) return std::nullopt;
   const ValueId x = pass.maker(parts[1])->inputs[0];

@@ -12,7 +12,8 @@ ValueId unrepeated(const Sweep& pass, ValueId id, std::int64_t& groups) {
   const ValueId wide = pass.maker(id)->inputs[0];
   if (pass.made_by<Expand>(wide) == nullptr) return -1;
   const ValueId narrow = pass.maker(wide)->inputs[0];
-  const Shape &repeated = pass.graph.type(id).shape, &from = pass.graph.type(narrow).shape, &to = pass.graph.type(wide).shape;
+  const Shape &repeated = pass.graph.type(id).shape, &from = pass.graph.type(narrow).shape,
+              &to = pass.graph.type(wide).shape;
   if (from.size() != 5 || to.size() != 5 || from[2] != 1) return -1;
   if (Shape{to[0], to[1] * to[2], to[3], to[4]} != repeated) return -1;
   for (const std::size_t d : {0u, 1u, 3u, 4u})
@@ -42,7 +43,8 @@ std::optional<ValueId> match(Sweep& pass, const Node& node) {
   if (k < 0 || v < 0 || k_groups != v_groups || k_groups < 2 || q.size() != 4) return std::nullopt;
   const Shape few = pass.graph.type(k).shape;
   if (q[0] != few[0] || q[1] != few[1] * k_groups) return std::nullopt;
-  std::vector<ValueId> inputs = {pass.add(Reshape{{q[0], few[1], k_groups, q[2], q[3]}}, {node.inputs[0]}, node.origin), k, v};
+  std::vector<ValueId> inputs = {pass.add(Reshape{{q[0], few[1], k_groups, q[2], q[3]}}, {node.inputs[0]}, node.origin),
+                                 k, v};
   if (node.inputs.size() > 3) inputs.push_back(apart(pass, node.inputs[3], q[1], k_groups, node.origin));
   const ValueId out = pass.add(attention, inputs, node.origin);
   return pass.add(Reshape{pass.graph.type(node.outputs[0]).shape}, {out}, node.origin);

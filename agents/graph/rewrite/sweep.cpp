@@ -66,7 +66,8 @@ ValueId Sweep::add_scalar(double value, DType type) {
 
 ValueId Sweep::reshaped_constant(ValueId id, Shape shape) {
   const std::optional<Constant> bytes = graph.constants[static_cast<std::size_t>(id)];
-  const ValueId out = graph.add_value("c" + std::to_string(graph.values.size()), {graph.type(id).dtype, std::move(shape)});
+  const ValueId out =
+      graph.add_value("c" + std::to_string(graph.values.size()), {graph.type(id).dtype, std::move(shape)});
   graph.constants.back() = bytes;
   return grow(out);
 }
