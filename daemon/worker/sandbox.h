@@ -19,6 +19,7 @@ struct SandboxRules {
   std::vector<std::filesystem::path> read;   // with everything below, also executable
   std::vector<std::filesystem::path> write;  // with everything below
   bool may_execute = false;                  // the build role starts compilers
+  bool stays_dumpable = false;               // a GPU's driver writes its own /proc/self, which an undumpable process does not own
   std::int64_t memory_bytes = 0;             // address space; 0: not limited (vendor libraries reserve much)
   std::int64_t cpu_seconds = 0;              // 0: the parent's deadlines only
   std::int64_t file_bytes = std::int64_t{1} << 30;
