@@ -84,6 +84,7 @@ struct OfKernel {
     f["n"] = static_cast<double>(k.n);
     f["k"] = static_cast<double>(k.k);
     f["b_is_weight"] = k.b_is_weight ? 1 : 0;
+    f["widest_bytes"] = static_cast<double>(std::max(graph::size_of(k.a.type), graph::size_of(k.b.type)));
     f["elements"] = product(out);
     f["flops"] = 2 * f["elements"] * f["k"] + operations(k.epilogue) * f["elements"];
     f["bytes"] = bytes_of(k.a, extended(k.batch, {k.m, k.k})) + bytes_of(k.b, extended(k.batch, {k.k, k.n})) +

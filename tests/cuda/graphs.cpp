@@ -166,6 +166,44 @@ void add_rows(Collection& c) {
   });
 }
 
+void add_products(Collection& c) {
+  c.add("matmul", [](Graph& g) {
+    return add_node(g, graph::MatMul{false, false}, {input(g, {33, 40}), input(g, {40, 29})});
+  });
+  c.add("matmul with bias and gelu", [](Graph& g) {
+    return gelu(g, binary(g, add_node(g, graph::MatMul{false, true}, {input(g, {20, 48}), input(g, {36, 48})}),
+                          input(g, {36}), ExprOp::add));
+  });
+  c.add("batched matmul in bf16", [](Graph& g) {
+    return add_node(g, graph::MatMul{true, false},
+                    {input(g, {3, 24, 17}, DType::bf16), input(g, {3, 24, 50}, DType::bf16)});
+  });
+  c.add("matmul in double precision", [](Graph& g) {
+    return add_node(g, graph::MatMul{false, false}, {input(g, {9, 70}, DType::f64), input(g, {70, 5}, DType::f64)});
+  });
+  c.add("causal attention", [](Graph& g) {
+    return add_node(g, graph::Attention{0.25, true},
+                    {input(g, {2, 3, 9, 16}), input(g, {2, 3, 13, 16}), input(g, {2, 3, 13, 8})});
+  });
+  c.add("attention with a mask in f16", [](Graph& g) {
+    return add_node(g, graph::Attention{0.2, false},
+                    {input(g, {2, 7, 24}, DType::f16), input(g, {2, 70, 24}, DType::f16),
+                     input(g, {2, 70, 24}, DType::f16), input(g, {7, 70}, DType::f16)});
+  });
+}
+
+void add_moves(Collection& c) {
+  c.add("rows of a table", [](Graph& g) {
+    return unary(g, add_node(g, graph::Gather{0}, {input(g, {2, 20}), input(g, {11}, DType::i64)}), ExprOp::tanh);
+  });
+  c.add("columns of a table", [](Graph& g) {
+    return add_node(g, graph::Gather{1}, {input(g, {6, 2, 5}, DType::bf16), input(g, {3}, DType::i32)});
+  });
+  c.add("concat in the middle", [](Graph& g) {
+    return add_node(g, graph::Concat{1}, {input(g, {4, 3, 7}), input(g, {4, 5, 7}), input(g, {4, 1, 7})});
+  });
+}
+
 }  // namespace
 
 std::vector<NamedGraph> device_graphs() {
@@ -173,6 +211,8 @@ std::vector<NamedGraph> device_graphs() {
   add_pointwise(c);
   add_operations(c);
   add_rows(c);
+  add_products(c);
+  add_moves(c);
   return std::move(c.graphs);
 }
 
