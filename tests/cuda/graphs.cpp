@@ -158,6 +158,12 @@ void add_rows(Collection& c) {
   c.add("softmax over the middle", [](Graph& g) {
     return add_node(g, graph::Softmax{1, false}, {input(g, {2, 17, 24})});
   });
+  c.add("mean and spread of channels", [](Graph& g) {
+    const ValueId x = input(g, {2, 40, 36});
+    const ValueId mean = add_node(g, graph::Reduce{Monoid::mean, {1}, true}, {x});
+    const ValueId centred = binary(g, x, mean, ExprOp::sub);
+    return binary(g, centred, add_node(g, graph::Reduce{Monoid::max, {1}, true}, {centred}), ExprOp::div);
+  });
   c.add("sum of everything", [](Graph& g) {
     return add_node(g, graph::Reduce{Monoid::sum, {0, 1}, false}, {input(g, {60, 70})});
   });
