@@ -29,8 +29,8 @@ RenderedKernel reference_kernel(const Lab& lab, const Region& region) {
 }  // namespace
 
 Buildable buildable(const Lab& lab) {
-  return [&corpus = lab.input().corpus](const Kernel& kernel) {
-    return std::any_of(corpus.begin(), corpus.end(), [&](const store::TemplateSpec& spec) { return spec.target == "cpu" && accepts(spec, kernel); });
+  return [&corpus = lab.input().corpus, target = lab.target()](const Kernel& kernel) {
+    return std::any_of(corpus.begin(), corpus.end(), [&](const store::TemplateSpec& spec) { return spec.target == target && accepts(spec, kernel); });
   };
 }
 
@@ -38,7 +38,7 @@ Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& ke
   Candidates out;
   out.figures = figures_of(kernel, lab.node(), lab.threads());
   for (const store::TemplateSpec& spec : lab.input().corpus) {
-    if (spec.target != "cpu" || !accepts(spec, kernel)) continue;
+    if (spec.target != lab.target() || !accepts(spec, kernel)) continue;
     Space space = enumerate(spec, region, kernel, out.figures, lab.node());
     if (space.rows.empty()) continue;
     out.specs.push_back(&spec);

@@ -12,12 +12,16 @@ std::string build_digest(const RenderedKernel& kernel) {
   json::object key{{"source", kernel.source}};
   key["flags"] = json::to_array(kernel.compile_flags);
   key["libraries"] = json::to_array(kernel.libraries);
+  if (!kernel.architecture.empty()) key["architecture"] = kernel.architecture;
   return sha256_hex(json::canonical(key));
 }
 
 json::object subject_request(const Subject& subject) {
   return {{"name", subject.name}, {"plan", sha256_hex(json::canonical(to_json(subject.plan)))}};
 }
+
+// What repeated runs find still there: the last level of cache of whatever runs the plan.
+std::int64_t cache_bytes(const NodeFacts& node) { return node.gpu ? node.gpu->l2_bytes : node.l3_bytes; }
 
 }  // namespace
 
@@ -27,6 +31,7 @@ Lab::Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& jou
 
 void Lab::probe() {
   node_ = node_facts_from_json(journal_.fact("node", json::object{}, [&] { return json::value(to_json(bench_.probe())); }));
+  if (node_.gpu) return;  // a plan for a GPU has one thread, which launches
   threads_ = input_.policy.threads > 0 ? std::min(input_.policy.threads, node_.cores) : node_.cores;
 }
 
@@ -90,7 +95,7 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
 // In a serving loop a workload's weights stay where they fit. One region alone would always find its own in cache, so where
 // all of them together do not fit the last level, it is measured as it will be met: with cold caches.
 bool Lab::cold(Extent extent) const {
-  return input_.policy.cold_cache || (extent == Extent::region && graph::layout_constants(input_.workload).total_bytes > node_.l3_bytes);
+  return input_.policy.cold_cache || (extent == Extent::region && graph::layout_constants(input_.workload).total_bytes > cache_bytes(node_));
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,

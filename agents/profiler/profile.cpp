@@ -19,6 +19,12 @@ double figure(const std::map<std::string, double>& figures, const std::string& k
 double least_memory_ns(const NodeFacts& node, double bytes) {
   struct Level { const char* name; double capacity; };
   const auto cores = static_cast<double>(node.cores);
+  if (node.gpu) {
+    // A GPU's first-level caches and shared memory are empty when a launch begins.
+    const double l2 = figure(node.bandwidth, "l2_read"), memory = figure(node.bandwidth, "memory_copy");
+    const double held = l2 > 0 ? std::min(bytes, static_cast<double>(node.gpu->l2_bytes)) : 0;
+    return (held > 0 ? held / l2 * 1e9 : 0) + (memory > 0 ? (bytes - held) / memory * 1e9 : 0);
+  }
   const Level levels[] = {{"l1_read", static_cast<double>(node.l1d_bytes) * cores},
                           {"l2_read", static_cast<double>(node.l2_bytes) * cores},
                           {"l3_read", static_cast<double>(node.l3_bytes)},

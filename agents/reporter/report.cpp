@@ -210,11 +210,14 @@ json::object statement(const json::object& report) {
   };
   const json::object& workload = json::as_object(json::at(report, "workload", "report"), "report.workload");
   const std::string name = json::get_string(workload, "name", "report.workload");
+  const bool for_gpu = json::as_object(json::at(report, "node", "report"), "report.node").contains("gpu");
+  const std::string extension = for_gpu ? ".cubin" : ".so";
   for (const json::value& item : json::as_array(json::at(report, "releases", "report"), "report.releases")) {
     const json::object& release = json::as_object(item, "report.releases");
     add(name + "/" + std::to_string(json::get_int(release, "version", "report.releases")) + "/manifest.json",
         json::get_string(release, "id", "report.releases"));
-    for (const std::string& digest : json::get_strings(release, "objects", "report.releases")) add("objects/" + digest + ".so", digest);
+    for (const std::string& digest : json::get_strings(release, "objects", "report.releases"))
+      add("objects/" + digest + extension, digest);
   }
   // A statement needs a subject; before anything is released it speaks of the graph that was tuned.
   if (const auto graph = json::find_string(workload, "graph", "report.workload"); subjects.empty() && graph && is_digest(*graph))

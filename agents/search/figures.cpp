@@ -73,9 +73,12 @@ struct OfKernel {
     f["max_vector"] = static_cast<double>(widest_vector(k));
     f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
     f["row_bytes"] = 0;
-    for (const Access& read : k.reads)
-      if (!read.strides.empty() && read.strides.back() != 0)
-        f["row_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
+    f["row_stride"] = 0;
+    for (const Access& read : k.reads) {
+      if (read.strides.empty() || read.strides.back() == 0) continue;
+      f["row_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
+      f["row_stride"] = std::max(f["row_stride"], static_cast<double>(read.strides.back()));
+    }
   }
   void operator()(const MatmulKernel& k) const {
     const graph::Shape out = extended(k.batch, {k.m, k.n});
@@ -84,6 +87,7 @@ struct OfKernel {
     f["n"] = static_cast<double>(k.n);
     f["k"] = static_cast<double>(k.k);
     f["b_is_weight"] = k.b_is_weight ? 1 : 0;
+    f["widest_bytes"] = static_cast<double>(std::max(graph::size_of(k.a.type), graph::size_of(k.b.type)));
     f["elements"] = product(out);
     f["flops"] = 2 * f["elements"] * f["k"] + operations(k.epilogue) * f["elements"];
     f["bytes"] = bytes_of(k.a, extended(k.batch, {k.m, k.k})) + bytes_of(k.b, extended(k.batch, {k.k, k.n})) +

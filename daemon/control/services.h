@@ -30,6 +30,7 @@ struct TuneRequest {
   std::string policy_text;  // TOML; empty: the node's default policy
   std::int64_t budget_seconds = 0;  // 0: the policy's
   std::uint64_t seed = 1;
+  std::string target{"cpu"};  // "cpu", "cuda"
 };
 
 template <class T>

@@ -18,10 +18,10 @@ class StoreObjects : public worker::ObjectSource {
 // Keeps the object source beside the bench that refers to it.
 class StoreBench : public agents::Workbench {
  public:
-  StoreBench(const JobEnvironment& env, const std::string& job)
+  StoreBench(const JobEnvironment& env, const std::string& job, const std::string& target)
       : objects_(env.store),
-        bench_(worker::make_cpu_workbench({env.worker, env.include_dir, env.store.directory() / "staging" / ("bench-" + job),
-                                           env.default_policy.threads}, objects_)) {}
+        bench_(worker::make_workbench({env.worker, env.include_dir, env.store.directory() / "staging" / ("bench-" + job),
+                                           env.default_policy.threads, target, env.gpu_libraries}, objects_)) {}
   agents::NodeFacts probe() override { return bench_->probe(); }
   std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests) override { return bench_->build(requests); }
   agents::CheckFact check(const agents::CheckRequest& request) override { return bench_->check(request); }
@@ -34,8 +34,8 @@ class StoreBench : public agents::Workbench {
 
 }  // namespace
 
-std::unique_ptr<agents::Workbench> make_bench(const JobEnvironment& env, const std::string& job) {
-  return std::make_unique<StoreBench>(env, job);
+std::unique_ptr<agents::Workbench> make_bench(const JobEnvironment& env, const std::string& job, const std::string& target) {
+  return std::make_unique<StoreBench>(env, job, target);
 }
 
 }  // namespace kiln::kilnd

@@ -31,6 +31,11 @@ Mapping map_file(const std::filesystem::path& path) {
           {static_cast<const std::byte*>(address), size}};
 }
 
+// What a release runs on: one for another target is no incumbent, since the two cannot be timed against each other.
+std::string target_of(const store::ReleaseRow& release) {
+  return agents::plan_from_json(json::parse(read_file(release.directory / "plan.json"), "the plan of release " + release.id)).target;
+}
+
 }  // namespace
 
 json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request) {
@@ -41,11 +46,14 @@ json::object job_spec(const JobEnvironment& env, const control::TuneRequest& req
   const store::Workload workload = env.store.workload(request.workload);
   json::object spec{{"policy", text}, {"policy_name", policy.name}, {"policy_digest", policy.digest},
                     {"budget_seconds", request.budget_seconds > 0 ? request.budget_seconds : policy.seconds},
-                    {"seed", request.seed}, {"corpus", env.corpus.digest()}, {"incumbent", ""}};
+                    {"seed", request.seed}, {"corpus", env.corpus.digest()}, {"incumbent", ""}, {"target", request.target}};
   for (const store::ReleaseRow& release : env.store.releases(workload.id))
-    if (release.current) spec["incumbent"] = release.id;
+    if (release.current && target_of(release) == request.target) spec["incumbent"] = release.id;
   return spec;
 }
+
+// A job from before there were others is for the CPU.
+std::string job_target(const store::Job& job) { return json::find_string(job.spec, "target", "job " + job.id).value_or("cpu"); }
 
 agents::JobInput job_input(const JobEnvironment& env, const store::Job& job) {
   const store::Workload workload = env.store.workload(job.workload);

@@ -10,6 +10,8 @@ namespace kiln::kilnd {
 [[nodiscard]] json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request);
 
 // Throws Error(conflict) when the node's corpus is no longer the one that the job was submitted with.
+// What a job is to run on: "cpu", "cuda".
+[[nodiscard]] std::string job_target(const store::Job& job);
 [[nodiscard]] agents::JobInput job_input(const JobEnvironment& env, const store::Job& job);
 
 // The blobs of the store as the conductor sees them.

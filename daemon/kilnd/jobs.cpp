@@ -174,7 +174,7 @@ class JobRunner : public control::JobControl {
       const store::Job job = env_.store.job(id);
       set_state(id, store::JobState::running, {}, {});
       const agents::JobInput input = job_input(env_, job);
-      const std::unique_ptr<agents::Workbench> bench = make_bench(env_, id);
+      const std::unique_ptr<agents::Workbench> bench = make_bench(env_, id, job_target(job));
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, id, JobJournal::Mode::live, stop_);
       const agents::JobOutcome outcome = agents::run_job(
@@ -211,6 +211,7 @@ class JobRunner : public control::JobControl {
     const json::object& node = json::as_object(json::at(outcome.trace, "node", "a trace"), "a trace's node");
     json::object what;
     for (const char* key : {"cpu_model", "features", "cores", "l1d_bytes", "l2_bytes", "l3_bytes", "compiler"}) what[key] = json::at(node, key, "a trace's node");
+    if (const json::value* gpu = node.if_contains("gpu")) what["gpu"] = *gpu;
     return sha256_hex(json::canonical(what));
   }
 

@@ -15,6 +15,7 @@ struct JobEnvironment {
   std::filesystem::path worker;       // kiln-worker
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   policies::Policy default_policy;
+  std::string gpu_libraries{};        // folders with a GPU's driver or compiler that are not the system's own
 };
 
 // Starts the job thread and resumes what was running. The destructor pauses a running job at its next recorded step.

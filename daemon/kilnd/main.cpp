@@ -64,7 +64,7 @@ int serve(const Options& options, const Settings& settings, Log& log) {
   const std::unique_ptr<store::Corpus> corpus = store::Corpus::open(settings.corpus);
   const policies::Policy policy = policies::load_policy(settings.policy);
 
-  const JobEnvironment environment{*store, *corpus, *key, settings.worker, settings.include, policy};
+  const JobEnvironment environment{*store, *corpus, *key, settings.worker, settings.include, policy, settings.gpu_libraries};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);
 

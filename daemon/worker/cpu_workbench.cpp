@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "daemon/targets/cpu/compile.h"
+#include "daemon/targets/cuda/ceilings.h"
 #include "daemon/worker/memory.h"
 #include "daemon/worker/process.h"
 #include "daemon/worker/staging.h"
@@ -40,9 +41,9 @@ Verdict verdict_of(const Answer& answer) {
   return answer.kind == Answer::Kind::hung ? Verdict::hung : Verdict::crashed;
 }
 
-class CpuWorkbench : public agents::Workbench {
+class NodeWorkbench : public agents::Workbench {
  public:
-  CpuWorkbench(const BenchOptions& options, ObjectSource& objects)
+  NodeWorkbench(const BenchOptions& options, ObjectSource& objects)
       : options_(options), objects_(objects), staging_(options.staging, objects) {}
 
   agents::NodeFacts probe() override {
@@ -65,6 +66,7 @@ class CpuWorkbench : public agents::Workbench {
       throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence, "kctl doctor");
     agents::NodeFacts facts = agents::node_facts_from_json(answer.frame.body);
     facts.compiler = targets::cpu::compiler_version();
+    if (gpu()) probe_gpu(facts);
     facts.sandbox = json::get_strings(run_worker().hello(), "sandbox", "a worker's hello");
     return facts;
   }
@@ -169,6 +171,50 @@ class CpuWorkbench : public agents::Workbench {
   }
 
  private:
+  [[nodiscard]] bool gpu() const { return options_.target != "cpu"; }
+  // The worker of this bench's target: "run" or "run-cuda".
+  [[nodiscard]] Launch launch_of(const std::string& role, std::vector<std::string> arguments) const {
+    return {options_.worker, gpu() ? role + "-" + options_.target : role, std::move(arguments), gpu() ? options_.library_path : ""};
+  }
+
+  Frame ask_probe(WorkerProcess& worker, const Frame& request) const {
+    Answer answer = worker.call(request, 60 * kSecond);
+    if (answer.stopped) throw Stopped{answer.evidence};
+    if (answer.kind != Answer::Kind::answered)
+      throw Error(ErrorCode::unavailable, "cannot measure the GPU: the probe worker was " + answer.evidence, "kctl doctor");
+    return std::move(answer.frame);
+  }
+
+  // The GPU's facts take the place of the CPU's where a job for it looks: bandwidths, FLOP/s, the time of a launch.
+  void probe_gpu(agents::NodeFacts& facts) {
+    WorkerProcess worker(launch_of("probe", {staging_.root().string()}));
+    Frame describe;
+    describe.body = {{"op", "describe"}};
+    facts.gpu = agents::node_facts_from_json(ask_probe(worker, describe).body).gpu;
+    agents::BuildRequest kernels;
+    kernels.kernel.file_name = "ceilings.cu";
+    kernels.kernel.source = targets::cuda::ceiling_kernels_source();
+    kernels.kernel.architecture = facts.gpu.value().architecture;
+    const agents::BuildFact built = build({&kernels, 1}).front();
+    if (built.verdict != Verdict::ok)
+      throw Error(ErrorCode::unavailable, "cannot measure the GPU: its measuring kernels do not compile: " +
+                                              (built.diagnostics.empty() ? std::string(agents::name(built.verdict)) : built.diagnostics.front().message),
+                  "kctl doctor");
+    Frame measure;
+    measure.body = {{"op", "measure"}};
+    measure.fds.push_back(open_object(built.object));
+    const Frame measured = ask_probe(worker, measure);
+    const auto figures = [&](const char* key) {
+      std::map<std::string, double> out;
+      for (const auto& member : json::as_object(json::at(measured.body, key, "a probe reply"), key)) out[std::string(member.key())] = member.value().to_number<double>();
+      return out;
+    };
+    facts.bandwidth = figures("bandwidth");
+    facts.flops = figures("flops");
+    facts.launch_ns = json::get_double(measured.body, "launch_ns", "a probe reply");
+    facts.false_difference_rate = json::get_double(measured.body, "false_difference_rate", "a probe reply");
+  }
+
   // The instrument's own plans: one launch of nothing, and one of some 20 us of work. Without a compiler there are none, and
   // the facts say 0: the build of the first candidate will tell the rest.
   json::object stage_instrument() {
@@ -209,13 +255,20 @@ class CpuWorkbench : public agents::Workbench {
     bool busy = false;
   };
 
+  static bool for_gpu(const agents::BuildRequest& request) { return !request.kernel.architecture.empty(); }
+
   void begin(Lane& lane, std::size_t index, const agents::BuildRequest& request, std::size_t number) {
     lane.scratch = staging_.fresh_folder("build-" + std::to_string(number));
     if (!lane.worker || !lane.worker->alive())
-      lane.worker = std::make_unique<WorkerProcess>(Launch{options_.worker, "build", {options_.include_dir.string(), lane.scratch.string()}});
+      lane.worker = std::make_unique<WorkerProcess>(for_gpu(request) ? launch_of("build", {options_.include_dir.string(), lane.scratch.string()})
+                                                                     : Launch{options_.worker, "build", {options_.include_dir.string(), lane.scratch.string()}});
     Frame frame;
     frame.body = {{"file_name", request.kernel.file_name}, {"flags", json::to_array(request.kernel.compile_flags)},
                   {"libraries", json::to_array(request.kernel.libraries)}, {"timeout_ns", request.timeout_ns}};
+    if (for_gpu(request)) {
+      frame.body["architecture"] = request.kernel.architecture;
+      frame.body["allow_spills"] = false;
+    }
     frame.fds.push_back(sealed_file("source", request.kernel.source));
     lane.worker->send(frame);
     lane.request = index;
@@ -249,6 +302,8 @@ class CpuWorkbench : public agents::Workbench {
       fact.diagnostics.push_back({json::get_string(d, "file", "a diagnostic"), static_cast<std::int32_t>(json::get_int(d, "line", "a diagnostic")),
                                   json::get_string(d, "severity", "a diagnostic"), json::get_string(d, "message", "a diagnostic")});
     }
+    if (const json::value* kernels = body.if_contains("kernels"))
+      for (const json::value& kernel : json::as_array(*kernels, "kernels")) fact.kernels.push_back(agents::kernel_resources_from_json(kernel));
     fact.verdict = agents::verdict_from_name(json::get_string(body, "outcome", "a build reply"));
     if (fact.verdict != Verdict::ok) return fact;
     if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot use a build reply: it has no object");
@@ -259,7 +314,7 @@ class CpuWorkbench : public agents::Workbench {
   }
 
   WorkerProcess& run_worker() {
-    if (!run_ || !run_->alive()) run_ = std::make_unique<WorkerProcess>(Launch{options_.worker, "run", {staging_.root().string()}});
+    if (!run_ || !run_->alive()) run_ = std::make_unique<WorkerProcess>(launch_of("run", {staging_.root().string()}));
     return *run_;
   }
 
@@ -315,6 +370,12 @@ class CpuWorkbench : public agents::Workbench {
       fact.evidence = answer.evidence;
       return {};
     }
+    if (const auto faulted = json::find_string(answer.frame.body, "faulted", "a run reply")) {
+      run_.reset();  // what a GPU's context does not survive, its process does not either
+      fact.verdict = Verdict::crashed;
+      fact.evidence = *faulted;
+      return {};
+    }
     if (const auto refused = json::find_string(answer.frame.body, "refused", "a run reply")) {
       fact.verdict = Verdict::launch_failed;
       fact.evidence = *refused;
@@ -358,13 +419,15 @@ class CpuWorkbench : public agents::Workbench {
     const std::int64_t flushes = request.cold ? std::int64_t{request.samples} * static_cast<std::int64_t>(alive.size()) : 0;
     const Answer answer = run_worker().call(frame, request.timeout_ns + flushes * kSecond / 10);
     if (answer.stopped && ++stopped < kAttempts) return false;
-    if (answer.kind != Answer::Kind::answered) {
+    const auto faulted = answer.kind == Answer::Kind::answered ? json::find_string(answer.frame.body, "faulted", "a run reply") : std::nullopt;
+    if (answer.kind != Answer::Kind::answered || faulted) {
       std::uint32_t index = 0;
       const Mapped progress(frame.fds.front().get(), Mapped::Access::read);
       std::memcpy(&index, progress.bytes().data(), sizeof index);
       agents::SampleFact::Subject& culprit = fact.subjects[alive[std::min<std::size_t>(index, alive.size() - 1)]];
-      culprit.verdict = verdict_of(answer);
-      culprit.evidence = answer.evidence;
+      culprit.verdict = faulted ? Verdict::crashed : verdict_of(answer);
+      culprit.evidence = faulted.value_or(answer.evidence);
+      if (faulted) run_.reset();  // as in run_once()
       return false;
     }
     read_samples(answer.frame.body, alive, fact);
@@ -460,8 +523,10 @@ class CpuWorkbench : public agents::Workbench {
 
 }  // namespace
 
-std::unique_ptr<agents::Workbench> make_cpu_workbench(const BenchOptions& options, ObjectSource& objects) {
-  return std::make_unique<CpuWorkbench>(options, objects);
+std::unique_ptr<agents::Workbench> make_workbench(const BenchOptions& options, ObjectSource& objects) {
+  if (options.target != "cpu" && options.target != "cuda")
+    throw Error(ErrorCode::invalid_input, "cannot make a bench for target '" + options.target + "': it is cpu or cuda");
+  return std::make_unique<NodeWorkbench>(options, objects);
 }
 
 std::vector<std::string> sandbox_mechanisms(const BenchOptions& options) {

@@ -70,6 +70,7 @@ void WorkerProcess::spawn(const Launch& launch) {
   std::vector<std::string> words = {launch.program.string(), "--role", launch.role};
   words.insert(words.end(), launch.arguments.begin(), launch.arguments.end());
   std::vector<std::string> variables = environment();
+  if (!launch.library_path.empty()) variables.push_back("LD_LIBRARY_PATH=" + launch.library_path);
   std::vector<char*> argv, envp;
   for (std::string& word : words) argv.push_back(word.data());
   for (std::string& variable : variables) envp.push_back(variable.data());

@@ -26,6 +26,7 @@ struct Launch {
   std::filesystem::path program;  // kiln-worker
   std::string role;               // "probe", "build", "run", "oracle", "import"
   std::vector<std::string> arguments;
+  std::string library_path{};  // its LD_LIBRARY_PATH; empty: the system's folders
 };
 
 class WorkerProcess {

@@ -180,7 +180,7 @@ std::vector<std::string> enter_sandbox(const SandboxRules& rules) {
   unshare_namespaces(active);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw system_error("cannot give up new privileges", errno);
   active.emplace_back("no_new_privs");
-  if (::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw system_error("cannot become undumpable", errno);
+  if (!rules.stays_dumpable && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw system_error("cannot become undumpable", errno);
   limit_resources(rules);
   active.emplace_back("rlimits");
   enter_landlock(rules, active);

@@ -20,6 +20,7 @@ struct SandboxRules {
   std::vector<std::filesystem::path> write;  // with everything below
   bool may_execute = false;                  // the build role starts compilers
   bool armed = false;                        // see arm_sandbox()
+  bool stays_dumpable = false;               // a GPU's driver writes its own /proc/self, which an undumpable process does not own
   std::int64_t memory_bytes = 0;             // address space; 0: not limited (vendor libraries reserve much)
   std::int64_t data_bytes = 0;               // private memory that can be written; 0: not limited
   bool may_make_memory_files = true;         // they count against no limit of the process

@@ -14,7 +14,7 @@ _kctl() {
   case $command in
     '') words="status node doctor import tune watch jobs show cancel resume releases diff promote rollback export report corpus golden policy replay ledger --version $everywhere" ;;
     import) words="--name --shape $everywhere" ;;
-    tune) words="--policy --budget --seed --name --shape --detach $everywhere" ;;
+    tune) words="--policy --budget --seed --target --name --shape --detach $everywhere" ;;
     promote) words="--force $everywhere" ;;
     report)
       words="show verify html"

@@ -16,7 +16,10 @@ using agents::RenderedLaunch;
 
 const std::vector<store::TemplateSpec>& device_templates() {
   static const std::vector<store::TemplateSpec> specs = [] {
-    const std::filesystem::path root = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates";
+    // A program that was taken elsewhere has the templates in its current folder.
+    const std::filesystem::path here = "store/corpus/templates";
+    const std::filesystem::path root =
+        std::filesystem::exists(here) ? here : std::filesystem::path(KILN_SOURCE_DIR) / here;
     std::vector<store::TemplateSpec> out;
     for (const auto& family : std::filesystem::directory_iterator(root))
       for (const auto& entry : std::filesystem::directory_iterator(family.path())) {

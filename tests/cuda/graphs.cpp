@@ -117,6 +117,14 @@ void add_pointwise(Collection& c) {
   });
 }
 
+void add_operations(Collection& c) {
+  for (const ExprOp op : {ExprOp::tan, ExprOp::atan, ExprOp::sinh, ExprOp::asinh, ExprOp::expm1})
+    c.add(std::string(graph::name(op)), [&](Graph& g) { return unary(g, input(g, {64}), op); });
+  for (const ExprOp op : {ExprOp::bit_and, ExprOp::bit_xor, ExprOp::shift_left, ExprOp::shift_right})
+    c.add(std::string(graph::name(op)),
+          [&](Graph& g) { return binary(g, input(g, {40}, DType::u8), input(g, {40}, DType::u8), op); });
+}
+
 void add_rows(Collection& c) {
   for (const std::int64_t length : {3, 33, 128, 1000, 5000})
     c.add("softmax of " + std::to_string(length), [&](Graph& g) {
@@ -150,6 +158,12 @@ void add_rows(Collection& c) {
   c.add("softmax over the middle", [](Graph& g) {
     return add_node(g, graph::Softmax{1, false}, {input(g, {2, 17, 24})});
   });
+  c.add("mean and spread of channels", [](Graph& g) {
+    const ValueId x = input(g, {2, 40, 36});
+    const ValueId mean = add_node(g, graph::Reduce{Monoid::mean, {1}, true}, {x});
+    const ValueId centred = binary(g, x, mean, ExprOp::sub);
+    return binary(g, centred, add_node(g, graph::Reduce{Monoid::max, {1}, true}, {centred}), ExprOp::div);
+  });
   c.add("sum of everything", [](Graph& g) {
     return add_node(g, graph::Reduce{Monoid::sum, {0, 1}, false}, {input(g, {60, 70})});
   });
@@ -158,12 +172,107 @@ void add_rows(Collection& c) {
   });
 }
 
+void add_products(Collection& c) {
+  c.add("matmul", [](Graph& g) {
+    return add_node(g, graph::MatMul{false, false}, {input(g, {33, 40}), input(g, {40, 29})});
+  });
+  c.add("matmul with bias and gelu", [](Graph& g) {
+    return gelu(g, binary(g, add_node(g, graph::MatMul{false, true}, {input(g, {20, 48}), input(g, {36, 48})}),
+                          input(g, {36}), ExprOp::add));
+  });
+  c.add("batched matmul in bf16", [](Graph& g) {
+    return add_node(g, graph::MatMul{true, false},
+                    {input(g, {3, 24, 17}, DType::bf16), input(g, {3, 24, 50}, DType::bf16)});
+  });
+  c.add("matmul in double precision", [](Graph& g) {
+    return add_node(g, graph::MatMul{false, false}, {input(g, {9, 70}, DType::f64), input(g, {70, 5}, DType::f64)});
+  });
+  c.add("causal attention", [](Graph& g) {
+    return add_node(g, graph::Attention{0.25, true},
+                    {input(g, {2, 3, 9, 16}), input(g, {2, 3, 13, 16}), input(g, {2, 3, 13, 8})});
+  });
+  c.add("attention with a mask in f16", [](Graph& g) {
+    return add_node(g, graph::Attention{0.2, false},
+                    {input(g, {2, 7, 24}, DType::f16), input(g, {2, 70, 24}, DType::f16),
+                     input(g, {2, 70, 24}, DType::f16), input(g, {7, 70}, DType::f16)});
+  });
+}
+
+void add_moves(Collection& c) {
+  c.add("rows of a table", [](Graph& g) {
+    return unary(g, add_node(g, graph::Gather{0}, {input(g, {2, 20}), input(g, {11}, DType::i64)}), ExprOp::tanh);
+  });
+  c.add("columns of a table", [](Graph& g) {
+    return add_node(g, graph::Gather{1}, {input(g, {6, 2, 5}, DType::bf16), input(g, {3}, DType::i32)});
+  });
+  c.add("concat in the middle", [](Graph& g) {
+    return add_node(g, graph::Concat{1}, {input(g, {4, 3, 7}), input(g, {4, 5, 7}), input(g, {4, 1, 7})});
+  });
+}
+
 }  // namespace
 
 std::vector<NamedGraph> device_graphs() {
   Collection c;
   add_pointwise(c);
+  add_operations(c);
   add_rows(c);
+  add_products(c);
+  add_moves(c);
+  return std::move(c.graphs);
+}
+
+std::vector<NamedGraph> large_graphs() {
+  Collection c;
+  c.add("relu f32 16384x16384", [](Graph& g) {
+    return pointwise(g, {input(g, {16384, 16384})},
+                     [](Expr& e, const auto& in) { return e.apply(ExprOp::max, in[0], e.constant(0, DType::f32)); });
+  });
+  c.add("gelu f32 16384x16384", [](Graph& g) { return gelu(g, input(g, {16384, 16384})); });
+  c.add("bias + gelu f32 8192x16384", [](Graph& g) {
+    return gelu(g, binary(g, input(g, {8192, 16384}), input(g, {16384}), ExprOp::add));
+  });
+  c.add("silu * up bf16 16384x12288", [](Graph& g) {
+    return binary(g, silu(g, input(g, {16384, 12288}, DType::bf16)), input(g, {16384, 12288}, DType::bf16),
+                  ExprOp::mul);
+  });
+  c.add("silu * up bf16 1x12288", [](Graph& g) {
+    return binary(g, silu(g, input(g, {1, 12288}, DType::bf16)), input(g, {1, 12288}, DType::bf16), ExprOp::mul);
+  });
+  c.add("softmax f32 4096x8192", [](Graph& g) {
+    return add_node(g, graph::Softmax{1, false}, {input(g, {4096, 8192})});
+  });
+  c.add("softmax bf16 16384x8192", [](Graph& g) {
+    return add_node(g, graph::Softmax{1, false}, {input(g, {16384, 8192}, DType::bf16)});
+  });
+  c.add("softmax f32 1024x393216", [](Graph& g) {
+    return add_node(g, graph::Softmax{1, false}, {input(g, {1024, 393216})});
+  });
+  c.add("layer norm f32 16x4194304", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5},
+                    {input(g, {16, 4194304}), input(g, {4194304}), input(g, {4194304})});
+  });
+  for (const std::int64_t tokens : {1, 128, 2048, 16384})
+    c.add("rms norm bf16 " + std::to_string(tokens) + "x8192", [&](Graph& g) {
+      return rms_norm(g, input(g, {tokens, 8192}, DType::bf16), input(g, {8192}, DType::bf16));
+    });
+  c.add("add + rms norm bf16 16384x8192", [](Graph& g) {
+    const ValueId sum =
+        binary(g, input(g, {16384, 8192}, DType::bf16), input(g, {16384, 8192}, DType::bf16), ExprOp::add);
+    return rms_norm(g, sum, input(g, {8192}, DType::bf16));
+  });
+  c.add("layer norm bf16 16384x4096", [](Graph& g) {
+    return add_node(
+        g, graph::LayerNorm{1, 1e-5},
+        {input(g, {16384, 4096}, DType::bf16), input(g, {4096}, DType::bf16), input(g, {4096}, DType::bf16)});
+  });
+  c.add("sum of rows f32 32768x16384", [](Graph& g) {
+    return add_node(g, graph::Reduce{Monoid::sum, {1}, false}, {input(g, {32768, 16384})});
+  });
+  c.add("sum of the middle f32 128x4096x1024", [](Graph& g) {
+    return add_node(g, graph::Reduce{Monoid::sum, {1}, false}, {input(g, {128, 4096, 1024})});
+  });
+  c.add("transpose f32 16384x16384", [](Graph& g) { return add_transpose(g, input(g, {16384, 16384}), {1, 0}); });
   return std::move(c.graphs);
 }
 

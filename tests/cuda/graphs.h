@@ -13,5 +13,7 @@ struct NamedGraph {
   graph::Graph graph;
 };
 [[nodiscard]] std::vector<NamedGraph> device_graphs();
+// Regions of the sizes that a GPU is measured with: far past its caches, in shapes that models and benchmarks have.
+[[nodiscard]] std::vector<NamedGraph> large_graphs();
 
 }  // namespace kiln::testing

@@ -39,11 +39,12 @@ class Node:
         self.state = self.folder / "state"
         self.socket = str(self.folder / "control.sock")
         self.process = None
+        self.arguments = []  # of kilnd, beside those below
 
     def start(self):
         with open(self.folder / "kilnd.log", "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY / "bin/kilnd", "--user", "--foreground", "--state", self.state, "--socket", self.socket],
+                [BINARY / "bin/kilnd", "--user", "--foreground", "--state", self.state, "--socket", self.socket, *self.arguments],
                 stdout=log, stderr=log)
         for _ in range(200):
             try:

@@ -46,7 +46,7 @@ struct Bench {
     options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
     options.include_dir = KILN_SOURCE_DIR;
     options.staging = objects.root / "staging";
-    bench = worker::make_cpu_workbench(options, objects);
+    bench = worker::make_workbench(options, objects);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {kCount}});
     graph::Expr twice;

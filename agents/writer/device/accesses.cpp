@@ -10,7 +10,7 @@ namespace kiln::agents::writer::device {
 namespace {
 
 // Indices overshoot their last element by up to a launch's worth of vectors before they are compared.
-constexpr std::int64_t kRoom = std::int64_t{1} << 24;
+constexpr std::int64_t kRoom = std::int64_t{1} << 24, kNarrow = std::int64_t{1} << 31;
 
 std::int64_t largest_offset(const Access& access, const graph::Shape& space) {
   std::int64_t offset = std::abs(access.offset);
@@ -43,10 +43,34 @@ std::string over_elements(std::string_view indent, std::string_view condition, c
 }  // namespace
 
 std::string index_type(const Accesses& accesses, const graph::Shape& space) {
-  std::int64_t largest = product(space);
+  bool wide = product(space) + kRoom >= kNarrow;
   for (const std::vector<Access>* list : {&accesses.reads, &accesses.writes})
-    for (const Access& access : *list) largest = std::max(largest, largest_offset(access, space));
-  return largest + kRoom < (std::int64_t{1} << 31) ? "using index_t = i32;\n" : "using index_t = i64;\n";
+    for (const Access& access : *list) wide = wide || is_wide(access, space);
+  return index_type(wide);
+}
+
+bool is_wide(const Access& access, const graph::Shape& space) {
+  return largest_offset(access, space) + kRoom >= kNarrow;
+}
+
+std::string index_type(bool wide) { return wide ? "using index_t = i64;\n" : "using index_t = i32;\n"; }
+
+std::string strided(std::initializer_list<std::pair<const char*, std::int64_t>> terms) {
+  std::string text;
+  for (const auto& [index, stride] : terms)
+    if (stride != 0) text += stride == 1 ? fmt::format(" + {}", index) : fmt::format(" + {} * {}", index, stride);
+  return text;
+}
+
+std::string element_value(const Access& access, std::size_t read, const std::string& position, Arguments& arguments) {
+  const std::string element = fmt::format("{}[at.x{}{}]", read_pointer(access, arguments), read, position);
+  return access.type == graph::DType::boolean ? element + " != 0" : fmt::format("value_of({})", element);
+}
+
+std::string element_store(const Access& access, std::size_t write, const std::string& position,
+                          const std::string& value, Arguments& arguments) {
+  return fmt::format("{}[at.y{}{}] = Element<{}>::of({});", write_pointer(access, arguments), write, position,
+                     memory_type(access.type), value);
 }
 
 std::string arguments_struct(const Arguments& arguments) {

@@ -2,7 +2,9 @@
 // that is made here calls the device headers of the corpus (store/corpus/templates/device).
 #pragma once
 
+#include <initializer_list>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "agents/region/kernel.h"
@@ -39,6 +41,17 @@ struct Accesses {
 // `using index_t = i32;`, or i64 where an offset over `space` or a count of elements would not fit with room to
 // spare.
 [[nodiscard]] std::string index_type(const Accesses& accesses, const graph::Shape& space);
+// The same for accesses of several spaces: whether one needs 64 bits, and the text.
+[[nodiscard]] bool is_wide(const Access& access, const graph::Shape& space);
+[[nodiscard]] std::string index_type(bool wide);
+// The value of one element, and its store: "value_of(static_cast<const bf16*>(arguments.at[0])[at.x0 + i * 8])".
+// `position` is the text of the element's offset from its Place.
+[[nodiscard]] std::string element_value(const Access& access, std::size_t read, const std::string& position,
+                                        Arguments& arguments);
+[[nodiscard]] std::string element_store(const Access& access, std::size_t write, const std::string& position,
+                                        const std::string& value, Arguments& arguments);
+// " + i * 8 + j": the sum of indices by strides, nothing for a stride of 0.
+[[nodiscard]] std::string strided(std::initializer_list<std::pair<const char*, std::int64_t>> terms);
 // struct Arguments: the pointers of a launch.
 [[nodiscard]] std::string arguments_struct(const Arguments& arguments);
 // struct Place (the offset of each access at the start of a row of `outer`) and place_of(row).
@@ -61,6 +74,14 @@ struct Accesses {
 [[nodiscard]] std::string operand_value(const Accesses& accesses, std::size_t operand);
 
 // Families.
+[[nodiscard]] bool accepts_matmul(const MatmulKernel& kernel);
+[[nodiscard]] bool accepts_attention(const AttentionKernel& kernel);
+[[nodiscard]] bool accepts_gather(const GatherKernel& kernel);
+[[nodiscard]] bool accepts_concat(const ConcatKernel& kernel);
+[[nodiscard]] Hooks matmul_hooks(const MatmulKernel& kernel);
+[[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
+[[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
+[[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);
 [[nodiscard]] bool accepts_pointwise(const PointwiseKernel& kernel);
 [[nodiscard]] bool accepts_row(const RowKernel& kernel);
 [[nodiscard]] Hooks pointwise_hooks(const PointwiseKernel& kernel, const Tunables& tunables);

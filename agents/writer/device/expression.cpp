@@ -94,6 +94,20 @@ std::string node_text(const Expr& expr, std::size_t index, const std::vector<std
       return "!" + a[0];
     case ExprOp::select:
       return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
+    case ExprOp::bit_not:
+      return "~" + a[0];
+    case ExprOp::bit_and:
+      return fmt::format("{} & {}", a[0], a[1]);
+    case ExprOp::bit_or:
+      return fmt::format("{} | {}", a[0], a[1]);
+    case ExprOp::bit_xor:
+      return fmt::format("{} ^ {}", a[0], a[1]);
+    case ExprOp::shift_left:
+      return fmt::format("shifted_left({}, {})", a[0], a[1]);
+    case ExprOp::shift_right:
+      return fmt::format("shifted_right({}, {})", a[0], a[1]);
+    case ExprOp::fmod:
+      return fmt::format("{}_fmod({}, {})", integral ? "integer" : "op", a[0], a[1]);
     case ExprOp::pow:
       if (integral) return fmt::format("integer_power({}, {})", a[0], a[1]);
       if (const auto text = constant_power(expr, node, a[0])) return *text;

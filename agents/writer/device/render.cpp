@@ -15,22 +15,20 @@ namespace {
 struct Accepts {
   bool operator()(const PointwiseKernel& k) const { return accepts_pointwise(k); }
   bool operator()(const RowKernel& k) const { return accepts_row(k); }
-  bool operator()(const MatmulKernel&) const { return false; }
-  bool operator()(const AttentionKernel&) const { return false; }
-  bool operator()(const GatherKernel&) const { return false; }
-  bool operator()(const ConcatKernel&) const { return false; }
+  bool operator()(const MatmulKernel& k) const { return accepts_matmul(k); }
+  bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
+  bool operator()(const GatherKernel& k) const { return accepts_gather(k); }
+  bool operator()(const ConcatKernel& k) const { return accepts_concat(k); }
 };
 
 struct HooksOf {
-  const store::TemplateSpec& spec;
   const Tunables& tunables;
   Hooks operator()(const PointwiseKernel& k) const { return pointwise_hooks(k, tunables); }
   Hooks operator()(const RowKernel& k) const { return row_hooks(k, tunables); }
-  template <class Other>
-  Hooks operator()(const Other&) const {
-    throw Error(ErrorCode::unsupported,
-                "cannot render " + title(spec) + ": no device code is written for its family");
-  }
+  Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k); }
+  Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
+  Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
+  Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
 };
 
 std::string headers(const store::TemplateSpec& spec) {
@@ -58,7 +56,7 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
     throw Error(ErrorCode::unsupported, fmt::format("cannot render {}: the node has no GPU", title(spec)));
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
-  const Hooks hooks = std::visit(HooksOf{spec, tunables}, kernel);
+  const Hooks hooks = std::visit(HooksOf{tunables}, kernel);
   const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
 
   RenderedLaunch run;

@@ -15,7 +15,7 @@ Answer job_answer(Context& context, const std::string& id, unsigned status = 200
 
 Answer post_job(Context& context, const Request& request) {
   constexpr std::string_view what = "the request's body";
-  const json::object body = json_body(request, {"workload", "policy_text", "budget_seconds", "seed"});
+  const json::object body = json_body(request, {"workload", "policy_text", "budget_seconds", "seed", "target"});
   TuneRequest tune;
   tune.workload = json::get_string(body, "workload", what);
   tune.policy_text = json::find_string(body, "policy_text", what).value_or("");
@@ -25,6 +25,9 @@ Answer post_job(Context& context, const Request& request) {
   const std::int64_t seed = json::find_int(body, "seed", what).value_or(1);
   if (seed < 0) throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': seed is below 0");
   tune.seed = static_cast<std::uint64_t>(seed);
+  tune.target = json::find_string(body, "target", what).value_or("cpu");
+  if (tune.target != "cpu" && tune.target != "cuda")
+    throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': target '" + tune.target.substr(0, 40) + "' is not cpu or cuda");
   const store::Job job = context.services.jobs.submit(tune);
   Answer answer = json_answer(to_json(job), 201);
   answer.object = job.id;

@@ -21,6 +21,9 @@ struct Role {
 [[nodiscard]] Role run_role(const std::vector<std::string>& arguments);     // STAGING
 [[nodiscard]] Role oracle_role(const std::vector<std::string>& arguments);  // THREADS
 [[nodiscard]] Role import_role(const std::vector<std::string>& arguments);  // MEMORY_BYTES
+[[nodiscard]] Role build_cuda_role(const std::vector<std::string>& arguments);  // INCLUDE_DIR SCRATCH
+[[nodiscard]] Role run_cuda_role(const std::vector<std::string>& arguments);    // STAGING
+[[nodiscard]] Role probe_cuda_role(const std::vector<std::string>& arguments);  // STAGING
 [[nodiscard]] Role probe_role(const std::vector<std::string>& arguments);   // THREADS STAGING
 
 }  // namespace kiln::worker

@@ -70,6 +70,28 @@ KILN_DEVICE f32 op_round(f32 x) { return rintf(x); }
 KILN_DEVICE f64 op_round(f64 x) { return rint(x); }
 KILN_DEVICE f32 op_pow(f32 x, f32 y) { return powf(x, y); }
 KILN_DEVICE f64 op_pow(f64 x, f64 y) { return pow(x, y); }
+KILN_DEVICE f32 op_tan(f32 x) { return tanf(x); }
+KILN_DEVICE f64 op_tan(f64 x) { return tan(x); }
+KILN_DEVICE f32 op_asin(f32 x) { return asinf(x); }
+KILN_DEVICE f64 op_asin(f64 x) { return asin(x); }
+KILN_DEVICE f32 op_acos(f32 x) { return acosf(x); }
+KILN_DEVICE f64 op_acos(f64 x) { return acos(x); }
+KILN_DEVICE f32 op_atan(f32 x) { return atanf(x); }
+KILN_DEVICE f64 op_atan(f64 x) { return atan(x); }
+KILN_DEVICE f32 op_sinh(f32 x) { return sinhf(x); }
+KILN_DEVICE f64 op_sinh(f64 x) { return sinh(x); }
+KILN_DEVICE f32 op_cosh(f32 x) { return coshf(x); }
+KILN_DEVICE f64 op_cosh(f64 x) { return cosh(x); }
+KILN_DEVICE f32 op_asinh(f32 x) { return asinhf(x); }
+KILN_DEVICE f64 op_asinh(f64 x) { return asinh(x); }
+KILN_DEVICE f32 op_acosh(f32 x) { return acoshf(x); }
+KILN_DEVICE f64 op_acosh(f64 x) { return acosh(x); }
+KILN_DEVICE f32 op_atanh(f32 x) { return atanhf(x); }
+KILN_DEVICE f64 op_atanh(f64 x) { return atanh(x); }
+KILN_DEVICE f32 op_expm1(f32 x) { return expm1f(x); }
+KILN_DEVICE f64 op_expm1(f64 x) { return expm1(x); }
+KILN_DEVICE f32 op_log1p(f32 x) { return log1pf(x); }
+KILN_DEVICE f64 op_log1p(f64 x) { return log1p(x); }
 KILN_DEVICE f32 op_fmod(f32 x, f32 y) { return fmodf(x, y); }
 KILN_DEVICE f64 op_fmod(f64 x, f64 y) { return fmod(x, y); }
 template <class T>
@@ -121,6 +143,23 @@ KILN_DEVICE T op_mod(T a, T b) {
     r = static_cast<T>(a % b);
   }
   return r != T(0) && ((r < T(0)) != (b < T(0))) ? static_cast<T>(r + b) : r;
+}
+// The remainder with the sign of the dividend.
+template <class T>
+KILN_DEVICE T integer_fmod(T a, T b) {
+  if (b == 0) return 0;
+  if constexpr (Limits<T>::is_signed)
+    if (b == -1) return 0;
+  return static_cast<T>(a % b);
+}
+// A shift by the width or more gives zero.
+template <class T>
+KILN_DEVICE T shifted_left(T x, T count) {
+  return static_cast<u64>(count) >= 8 * sizeof(T) ? T(0) : static_cast<T>(static_cast<u64>(x) << static_cast<u64>(count));
+}
+template <class T>
+KILN_DEVICE T shifted_right(T x, T count) {
+  return static_cast<u64>(count) >= 8 * sizeof(T) ? T(0) : static_cast<T>(x >> count);
 }
 template <class T>
 KILN_DEVICE T integer_power(T base, T exponent) {

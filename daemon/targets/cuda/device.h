@@ -1,0 +1,89 @@
+// One GPU in use: its context, a stream, memory, and time by its own clock. One thread.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/targets/cuda/detect.h"
+#include "daemon/targets/cuda/nvml.h"
+#include "runtime/cuda/driver.h"
+
+namespace kiln::targets::cuda {
+
+class DeviceMemory;
+
+class Gpu {
+ public:
+  // Makes the primary context of the device current on this thread. Throws Error(unavailable) or DriverError.
+  explicit Gpu(std::int32_t ordinal);
+  ~Gpu();
+  Gpu(const Gpu&) = delete;
+  Gpu& operator=(const Gpu&) = delete;
+
+  [[nodiscard]] const kiln::cuda::DriverApi& api() const { return api_; }
+  [[nodiscard]] const GpuDescription& description() const { return description_; }
+  [[nodiscard]] const NodeDescription& node() const { return node_; }
+  [[nodiscard]] kiln::cuda::Stream stream() const { return stream_; }
+  [[nodiscard]] GpuReading reading() const;  // clocks, power, temperature; empty without NVML
+
+  [[nodiscard]] DeviceMemory allocate(std::size_t bytes) const;
+  void synchronize() const;
+
+  // Overwrites more than twice the second-level cache and gives back what persists there.
+  void flush_l2();
+
+  // What `work` puts on stream() takes, in nanoseconds of the device's clock. The stream is held back until
+  // everything is on it, so that the host's time to launch is no part of it; `launches` is how many launches that
+  // are.
+  template <class Work>
+  [[nodiscard]] double time_ns(int launches, Work work) {
+    begin(launches);
+    try {
+      work();
+    } catch (...) {
+      let_go();  // or the stream, and whoever waits for it, would stand still
+      throw;
+    }
+    return end();
+  }
+
+ private:
+  void begin(int launches);
+  [[nodiscard]] double end();
+  void hold();
+  void let_go();
+
+  const kiln::cuda::DriverApi api_;
+  NodeDescription node_;
+  GpuDescription description_;
+  std::unique_ptr<Nvml> nvml_;
+  kiln::cuda::Device device_ = 0;
+  kiln::cuda::Stream stream_ = nullptr;
+  kiln::cuda::Event begin_ = nullptr, end_ = nullptr;
+  std::unique_ptr<DeviceMemory> flush_;
+  volatile std::uint32_t* gate_ = nullptr;  // pinned; the stream waits until it is 1
+  kiln::cuda::DevicePointer gate_address_ = 0;
+  bool holding_ = false;
+};
+
+// Memory of the device; freed with its scope.
+class DeviceMemory {
+ public:
+  DeviceMemory(const kiln::cuda::DriverApi& api, std::size_t bytes);
+  ~DeviceMemory();
+  DeviceMemory(DeviceMemory&& other) noexcept;
+  DeviceMemory& operator=(DeviceMemory&&) = delete;
+
+  [[nodiscard]] kiln::cuda::DevicePointer address() const { return address_; }
+  [[nodiscard]] void* pointer(std::size_t offset = 0) const { return reinterpret_cast<void*>(address_ + offset); }
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  const kiln::cuda::DriverApi* api_;
+  kiln::cuda::DevicePointer address_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace kiln::targets::cuda

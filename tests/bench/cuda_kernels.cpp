@@ -1,0 +1,284 @@
+// The kernels of target cuda on a real GPU. Every graph of tests/cuda/graphs.h by variants of every template that
+// takes it: first small ones against the oracle, then large ones against the measured copy bandwidth. Needs the
+// driver and NVRTC.
+//
+//   cuda_kernels check|bench [VARIANTS] [WORDS]    variants per template, 8 unless given; only graphs whose name
+//   holds WORDS
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agents/evaluator/evaluator.h"
+#include "agents/graph/interpreter.h"
+#include "agents/search/random.h"
+#include "daemon/targets/cuda/ceilings.h"
+#include "daemon/targets/cuda/compile.h"
+#include "daemon/worker/compare.h"
+#include "daemon/worker/inputs.h"
+#include "tests/cuda/device_kernel.h"
+#include "tests/cuda/graphs.h"
+
+using namespace kiln;
+using targets::cuda::DeviceMemory;
+using targets::cuda::Gpu;
+
+namespace {
+
+struct World {
+  Gpu gpu{0};
+  targets::cuda::Compiler compiler;
+  agents::NodeFacts node;
+
+  World() {
+    const targets::cuda::GpuDescription& d = gpu.description();
+    agents::GpuFacts facts;
+    facts.name = d.name;
+    facts.architecture = d.architecture;
+    facts.multiprocessors = d.multiprocessors;
+    facts.threads_per_multiprocessor = d.threads_per_multiprocessor;
+    facts.shared_per_multiprocessor_bytes = d.shared_per_multiprocessor_bytes;
+    facts.shared_per_block_bytes = d.shared_per_block_bytes;
+    facts.l2_bytes = d.l2_bytes;
+    facts.cluster_launch = d.cluster_launch;
+    node.gpu = facts;
+  }
+};
+
+// A rendered kernel, loaded and ready to launch.
+class Loaded {
+ public:
+  Loaded(World& world, const agents::RenderedKernel& kernel) : gpu_(world.gpu), kernel_(kernel) {
+    result = world.compiler.compile({kernel.file_name, kernel.source, kernel.architecture, kernel.compile_flags});
+    if (!result.ok) return;
+    kiln::cuda::check(gpu_.api(), gpu_.api().cuModuleLoadData(&module_, result.object.data()), "load the kernel");
+    for (const std::int64_t bytes : kernel.temporary_bytes)
+      temporary_.push_back(gpu_.allocate(static_cast<std::size_t>(bytes)));
+  }
+  ~Loaded() {
+    if (module_) (void)gpu_.api().cuModuleUnload(module_);  // ignoring: the program ends soon
+  }
+  Loaded(const Loaded&) = delete;
+  Loaded& operator=(const Loaded&) = delete;
+
+  void enqueue(const std::vector<DeviceMemory>& inputs, const std::vector<DeviceMemory>& outputs) {
+    for (const agents::RenderedLaunch& launch : kernel_.run) {
+      kiln::cuda::Function function = nullptr;
+      kiln::cuda::check(gpu_.api(), gpu_.api().cuModuleGetFunction(&function, module_, launch.symbol.c_str()),
+                        "find the kernel");
+      std::vector<kiln::cuda::DevicePointer> arguments;
+      for (const agents::RenderedArg& arg : launch.args) {
+        const auto i = static_cast<std::size_t>(arg.index);
+        const bool in = arg.kind == agents::RenderedArg::Kind::input,
+                   out = arg.kind == agents::RenderedArg::Kind::output;
+        arguments.push_back((in ? inputs : out ? outputs : temporary_).at(i).address());
+      }
+      const kiln::cuda::LaunchConfig config = {static_cast<unsigned>(launch.tasks),
+                                               1,
+                                               1,
+                                               static_cast<unsigned>(launch.geometry->block_threads),
+                                               1,
+                                               1,
+                                               static_cast<unsigned>(launch.geometry->shared_bytes),
+                                               gpu_.stream(),
+                                               nullptr,
+                                               0};
+      if (launch.geometry->shared_bytes > 48 << 10)
+        kiln::cuda::check(
+            gpu_.api(),
+            gpu_.api().cuFuncSetAttribute(function, kiln::cuda::FunctionAttribute::max_dynamic_shared_bytes,
+                                          static_cast<int>(launch.geometry->shared_bytes)),
+            "take shared memory");
+      void* parameters[] = {arguments.data()};
+      kiln::cuda::check(gpu_.api(), gpu_.api().cuLaunchKernelEx(&config, function, parameters, nullptr),
+                        "launch the kernel");
+    }
+  }
+
+  targets::cuda::CompileResult result;
+
+ private:
+  Gpu& gpu_;
+  const agents::RenderedKernel kernel_;
+  kiln::cuda::Module module_ = nullptr;
+  std::vector<DeviceMemory> temporary_;
+};
+
+struct Candidate {
+  agents::Region region;
+  std::vector<agents::RenderedKernel> kernels;
+};
+
+// The default of each template and others drawn from its space.
+Candidate candidates(const World& world, const graph::Graph& g, std::size_t variants) {
+  std::vector<std::int32_t> nodes(g.nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
+  Candidate out{agents::cut_region(g, nodes).region, {}};
+  const std::optional<agents::Kernel> kernel = agents::lower(out.region);
+  if (!kernel) return out;
+  const agents::Figures figures = agents::figures_of(*kernel, world.node, 1);
+  agents::Random random(1);
+  for (const store::TemplateSpec& spec : testing::device_templates()) {
+    if (!agents::accepts(spec, *kernel)) continue;
+    const agents::Space space = agents::enumerate(spec, out.region, *kernel, figures, world.node);
+    if (space.rows.empty()) continue;
+    std::vector<std::size_t> rows = {static_cast<std::size_t>(std::max(0, space.default_row))};
+    while (rows.size() < std::min(variants, space.rows.size())) {
+      const auto row = static_cast<std::size_t>(random.below(space.rows.size()));
+      if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
+    }
+    for (const std::size_t row : rows)
+      out.kernels.push_back(
+          agents::render(spec, out.region, *kernel, agents::variant_of(space, row), figures, world.node));
+  }
+  return out;
+}
+
+int check(World& world, std::size_t variants, const std::string& words) {
+  int wrong = 0, right = 0, spilled = 0;
+  for (const testing::NamedGraph& named : testing::device_graphs()) {
+    if (named.name.find(words) == std::string::npos) continue;
+    const Candidate candidate = candidates(world, named.graph, variants);
+    const graph::Graph& body = candidate.region.body;
+    for (const agents::RenderedKernel& kernel : candidate.kernels) {
+      Loaded loaded(world, kernel);
+      if (!loaded.result.ok) {
+        const bool spills = loaded.result.diagnostics.front().message.find("spills") != std::string::npos;
+        ++(spills ? spilled : wrong);
+        if (!spills)
+          fmt::print("NOT BUILT {}: {}: {}\n", named.name, agents::to_string(kernel.variant),
+                     loaded.result.diagnostics.front().message);
+        continue;
+      }
+      for (const char* family : {"normal", "heavy_tail", "integers"}) {
+        std::vector<graph::Tensor> values;
+        std::vector<DeviceMemory> inputs, outputs;
+        for (std::size_t i = 0; i < body.inputs.size(); ++i) {
+          values.push_back(worker::make_input(body.type(body.inputs[i]), std::nullopt, family, 3, i));
+          inputs.push_back(world.gpu.allocate(values.back().bytes.size()));
+          kiln::cuda::check(world.gpu.api(),
+                            world.gpu.api().cuMemcpyHtoD_v2(inputs.back().address(), values.back().bytes.data(),
+                                                            values.back().bytes.size()),
+                            "copy");
+        }
+        for (const graph::ValueId id : body.outputs) {
+          outputs.push_back(world.gpu.allocate(static_cast<std::size_t>(graph::element_count(body.type(id).shape)) *
+                                               graph::size_of(body.type(id).dtype)));
+          kiln::cuda::check(world.gpu.api(),
+                            world.gpu.api().cuMemsetD8Async(outputs.back().address(), 0xff, outputs.back().bytes(),
+                                                            world.gpu.stream()),
+                            "poison");
+        }
+        loaded.enqueue(inputs, outputs);
+        world.gpu.synchronize();
+        const auto expected = graph::evaluate(body, values, graph::Arithmetic::fp64),
+                   plain = graph::evaluate(body, values, graph::Arithmetic::model);
+        agents::CheckFact fact;
+        for (std::size_t i = 0; i < outputs.size(); ++i) {
+          std::vector<std::byte> got(outputs[i].bytes());
+          kiln::cuda::check(world.gpu.api(),
+                            world.gpu.api().cuMemcpyDtoH_v2(got.data(), outputs[i].address(), got.size()), "copy");
+          fact.errors.push_back(worker::compare_output(got, plain[i], expected[i]));
+          fact.errors.back().family = family;
+        }
+        const agents::Judgement judgement = agents::judge(fact, policies::Policy{});
+        ++(judgement.verdict == agents::Verdict::ok ? right : wrong);
+        if (judgement.verdict != agents::Verdict::ok)
+          fmt::print("WRONG {}: {}: {}\n", named.name, agents::to_string(kernel.variant), judgement.reason);
+      }
+    }
+  }
+  fmt::print("{} right, {} wrong, {} variants spilled and were not run\n", right, wrong, spilled);
+  return wrong == 0 ? 0 : 1;
+}
+
+std::vector<DeviceMemory> filled(World& world, const graph::Graph& g, const std::vector<graph::ValueId>& values,
+                                 bool random) {
+  std::vector<DeviceMemory> out;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const graph::TensorType& type = g.type(values[i]);
+    const std::size_t bytes = static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype);
+    out.push_back(world.gpu.allocate(bytes));
+    if (!random) continue;
+    const std::size_t made = std::min(bytes, std::size_t{16} << 20);
+    const graph::Tensor part = worker::make_input(
+        {type.dtype, {static_cast<std::int64_t>(made / graph::size_of(type.dtype))}}, std::nullopt, "normal", 5, i);
+    kiln::cuda::check(world.gpu.api(), world.gpu.api().cuMemcpyHtoD_v2(out.back().address(), part.bytes.data(), made),
+                      "copy");
+    for (std::size_t at = made; at < bytes; at += made)
+      kiln::cuda::check(world.gpu.api(),
+                        world.gpu.api().cuMemcpyDtoDAsync_v2(out.back().address() + at, out.back().address(),
+                                                             std::min(made, bytes - at), world.gpu.stream()),
+                        "copy");
+  }
+  world.gpu.synchronize();
+  return out;
+}
+
+double median(std::vector<double> x) {
+  std::sort(x.begin(), x.end());
+  return x[x.size() / 2];
+}
+
+int bench(World& world, std::size_t variants, const std::string& words) {
+  const auto built = world.compiler.compile(
+      {"ceilings.cu", targets::cuda::ceiling_kernels_source(), world.node.gpu->architecture, {}, true});
+  const targets::cuda::GpuCeilings ceilings = targets::cuda::measure_ceilings(world.gpu, built.object);
+  for (const auto& [name, rate] : ceilings.bandwidth) fmt::print("{:<14} {:8.0f} GB/s\n", name, rate * 1e-9);
+  for (const auto& [name, rate] : ceilings.flops) fmt::print("{:<14} {:8.2f} TFLOP/s\n", name, rate * 1e-12);
+  fmt::print("launch         {:8.0f} ns\n\n{:<34} {:>9} {:>7} {:>6} {:>9}  best variant\n", ceilings.launch_ns,
+             "region", "us", "GB/s", "%copy", "default");
+  for (const testing::NamedGraph& named : testing::large_graphs()) {
+    if (named.name.find(words) == std::string::npos) continue;
+    const Candidate candidate = candidates(world, named.graph, variants);
+    const double bytes = agents::cost_of(candidate.region).bytes;
+    const auto inputs = filled(world, candidate.region.body, candidate.region.body.inputs, true);
+    const auto outputs = filled(world, candidate.region.body, candidate.region.body.outputs, false);
+    double best = 0, first = 0;
+    std::string by = "none";
+    std::int32_t registers = 0;
+    for (const agents::RenderedKernel& kernel : candidate.kernels) {
+      Loaded loaded(world, kernel);
+      if (!loaded.result.ok) continue;
+      std::vector<double> ns;
+      for (int i = 0; i < 9; ++i) {
+        world.gpu.flush_l2();
+        ns.push_back(
+            world.gpu.time_ns(static_cast<int>(kernel.run.size()), [&] { loaded.enqueue(inputs, outputs); }));
+      }
+      const double time = median(ns);
+      if (first == 0) first = time;
+      if (best != 0 && time >= best) continue;
+      best = time;
+      by = agents::to_string(kernel.variant);
+      registers = loaded.result.kernels.empty() ? 0 : loaded.result.kernels[0].registers;
+    }
+    fmt::print("{:<34} {:9.1f} {:7.0f} {:5.1f}% {:9.1f}  {} ({} registers)\n", named.name, best * 1e-3, bytes / best,
+               100 * bytes / best / (ceilings.bandwidth.at("memory_copy") * 1e-9), first * 1e-3, by, registers);
+    std::fflush(stdout);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 1 ? argv[1] : "";
+  const std::size_t variants = argc > 2 ? static_cast<std::size_t>(std::atoi(argv[2])) : 8;
+  const std::string words = argc > 3 ? argv[3] : "";
+  try {
+    World world;
+    fmt::print("{}, {}, {}\n", world.node.gpu->name, world.node.gpu->architecture, world.compiler.version());
+    if (what == "check") return check(world, variants, words);
+    if (what == "bench") return bench(world, variants, words);
+    fmt::print(stderr, "usage: cuda_kernels check|bench [VARIANTS] [WORDS]\n");
+    return 2;
+  } catch (const Error& error) {
+    fmt::print(stderr, "cuda_kernels: {}\n", error.what());
+    return 1;
+  }
+}
