@@ -129,8 +129,8 @@ class RegionSearch {
       CandidateRecord& record = out_.candidates[records[i]];
       record.build_ns = outcomes[i].fact.build_ns;
       if (!outcomes[i].ok()) {
-        fail(record, outcomes[i].fact.verdict, outcomes[i].fact.diagnostics.empty() ? "" : outcomes[i].fact.diagnostics.front().message,
-             outcomes[i].fact, std::nullopt);
+        const std::vector<Diagnostic>& said = outcomes[i].fact.diagnostics;
+        fail(record, failure(rendered[i], outcomes[i].fact.verdict, said.empty() ? "" : said.front().message, outcomes[i].fact, std::nullopt));
         continue;
       }
       Built built{records[i], {outcomes[i].kernel, outcomes[i].fact.object}, {}, {}};
@@ -139,7 +139,7 @@ class RegionSearch {
                                          seed_for(lab_.input(), out_.region, "check"));
       built.judgement = judge(check, lab_.input().policy);
       if (built.judgement.verdict != Verdict::ok) {
-        fail(record, built.judgement.verdict, built.judgement.reason, outcomes[i].fact, check);
+        fail(record, failure(rendered[i], built.judgement.verdict, built.judgement.reason, outcomes[i].fact, check));
         continue;
       }
       right.push_back(std::move(built));
@@ -167,23 +167,27 @@ class RegionSearch {
   // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
   void settle(const Built& built, const SampleFact::Subject& subject, double incumbent_ns) {
     CandidateRecord& record = out_.candidates[built.record];
-    if (subject.verdict != Verdict::ok) return fail(record, subject.verdict, subject.evidence, std::nullopt, std::nullopt);
+    if (subject.verdict != Verdict::ok) return fail(record, failure(built.kernel.kernel, subject.verdict, subject.evidence, std::nullopt, std::nullopt));
     const double raw_ns = summarize(subject.ns, 0.95).median_ns;
     record.median_ns = raw_ns * first_incumbent_ns_ / incumbent_ns;
     if (implausible(raw_ns, task_.profile->floor_ns))
-      return fail(record, Verdict::implausible, "faster than the measured roofline allows", std::nullopt, std::nullopt);
+      return fail(record, failure(built.kernel.kernel, Verdict::implausible, "faster than the measured roofline allows", std::nullopt, std::nullopt));
     record.verdict = raw_ns > incumbent_ns ? Verdict::slower : Verdict::ok;
     record.reason = record.verdict == Verdict::ok ? "right and measured" : "right, but behind the incumbent";
     trials_.push_back({record.variant, record.verdict, record.median_ns});
     if (best_ns_ == 0 || record.median_ns < best_ns_) best_ns_ = record.median_ns;
   }
 
-  void fail(CandidateRecord& record, Verdict verdict, const std::string& reason, const std::optional<BuildFact>& build,
-            const std::optional<CheckFact>& check) {
-    record.verdict = verdict;
-    record.reason = reason;
-    trials_.push_back({record.variant, verdict, 0});
-    Diagnosis diagnosis = diagnose({record.variant, verdict, build, check, reason}, candidates_.spaces, trials_);
+  static Failure failure(const RenderedKernel& kernel, Verdict verdict, const std::string& reason, const std::optional<BuildFact>& build,
+                         const std::optional<CheckFact>& check) {
+    return {kernel.variant, verdict, build, check, reason, kernel.source, kernel.run.back().tasks};
+  }
+
+  void fail(CandidateRecord& record, const Failure& failed) {
+    record.verdict = failed.verdict;
+    record.reason = failed.evidence;
+    trials_.push_back({record.variant, failed.verdict, 0});
+    Diagnosis diagnosis = diagnose(failed, candidates_.spaces, trials_);
     if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
     const auto tried = [&](const Trial& t) { return t.variant == *diagnosis.repaired; };
     if (diagnosis.repaired && std::none_of(trials_.begin(), trials_.end(), tried)) repaired_.push_back({*diagnosis.repaired, "repaired"});
