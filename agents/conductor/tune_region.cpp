@@ -120,6 +120,7 @@ class RegionSearch {
     }
     std::vector<Built> right = build_and_check(rendered, records);
     measure(right, round);
+    diagnose_failures();
   }
 
   std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered, const std::vector<std::size_t>& records) {
@@ -187,11 +188,19 @@ class RegionSearch {
     record.verdict = failed.verdict;
     record.reason = failed.evidence;
     trials_.push_back({record.variant, failed.verdict, 0});
-    Diagnosis diagnosis = diagnose(failed, candidates_.spaces, trials_);
-    if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
-    const auto tried = [&](const Trial& t) { return t.variant == *diagnosis.repaired; };
-    if (diagnosis.repaired && std::none_of(trials_.begin(), trials_.end(), tried)) repaired_.push_back({*diagnosis.repaired, "repaired"});
-    out_.diagnoses.push_back(std::move(diagnosis));
+    failures_.push_back(failed);
+  }
+
+  // At the end of a round, so that what worked in it bounds the causes of what failed.
+  void diagnose_failures() {
+    for (const Failure& failed : failures_) {
+      Diagnosis diagnosis = diagnose(failed, candidates_.spaces, trials_);
+      if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
+      const auto waits = [&](const Proposal& p) { return p.variant == *diagnosis.repaired; };
+      if (diagnosis.repaired && std::none_of(repaired_.begin(), repaired_.end(), waits)) repaired_.push_back({*diagnosis.repaired, "repaired"});
+      out_.diagnoses.push_back(std::move(diagnosis));
+    }
+    failures_.clear();
   }
 
   // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
@@ -231,6 +240,7 @@ class RegionSearch {
   const std::vector<std::string> families_;
 
   std::vector<Trial> trials_;
+  std::vector<Failure> failures_;  // of the round at work
   std::vector<Proposal> repaired_;
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
   double best_ns_ = 0;

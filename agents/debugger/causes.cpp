@@ -53,6 +53,8 @@ constexpr Pattern kBuildPatterns[] = {
     {"static_assert failed", "static assertion of the template", Remedy::smaller},
     {"no matching function", "type error"},
     {"cannot convert", "type error"},
+    {"could not convert", "type error"},
+    {"no member named", "type error"},
     {"invalid conversion", "type error"},
     {"invalid operands", "type error"},
     {"size of array", "array too large", Remedy::smaller},

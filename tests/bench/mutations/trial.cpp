@@ -1,6 +1,5 @@
 #include "tests/bench/mutations/trial.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -13,8 +12,6 @@
 #include "agents/conductor/tune_region.h"
 #include "agents/graph/serialize.h"
 #include "daemon/worker/inputs.h"
-#include "runtime/base/digest.h"
-#include "runtime/base/files.h"
 #include "runtime/kiln.h"
 
 namespace kiln::mutation {
@@ -86,28 +83,8 @@ std::vector<graph::Tensor> inputs_of(const graph::Graph& g, const std::string& f
 
 }  // namespace
 
-struct Laboratory::Objects : worker::ObjectSource {
-  std::filesystem::path root;
-  Objects() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-mutations-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw Error(ErrorCode::io, "cannot make a folder for mutants");
-    root = name;
-    std::filesystem::create_directory(root / "blobs");
-  }
-  ~Objects() override {
-    std::error_code ignored;  // a folder that stays behind in the temporary folder harms nothing
-    std::filesystem::remove_all(root, ignored);
-  }
-  std::string put(std::string_view bytes) override {
-    const std::string digest = sha256_hex(bytes);
-    if (!std::filesystem::exists(path(digest))) write_file_atomic(path(digest), bytes);
-    return digest;
-  }
-  [[nodiscard]] std::filesystem::path path(const std::string& digest) const override { return root / "blobs" / digest; }
-};
-
 Laboratory::Laboratory(const std::filesystem::path& worker, std::uint64_t seed, std::int32_t threads)
-    : seed_(seed), threads_(threads), objects_(std::make_unique<Objects>()) {
+    : seed_(seed), threads_(threads), objects_(std::make_unique<testing::ObjectFolder>()) {
   kiln::worker::BenchOptions options;
   options.worker = worker;
   options.include_dir = KILN_SOURCE_DIR;

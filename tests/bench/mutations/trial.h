@@ -10,6 +10,7 @@
 #include "daemon/worker/staging.h"
 #include "tests/bench/mutations/batch.h"
 #include "tests/bench/mutations/workloads.h"
+#include "tests/worker/object_folder.h"
 
 namespace kiln::mutation {
 
@@ -35,13 +36,12 @@ class Laboratory {
   [[nodiscard]] Wider look_wider(const Prepared& prepared, const Member& original, const Member& member);
 
  private:
-  struct Objects;
   [[nodiscard]] agents::Plan plan_of(const Prepared& prepared, const Member& member) const;
 
   std::uint64_t seed_;
   std::int32_t threads_;
   policies::Policy policy_;
-  std::unique_ptr<Objects> objects_;
+  std::unique_ptr<testing::ObjectFolder> objects_;
   std::unique_ptr<agents::Workbench> bench_;
   std::unique_ptr<worker::Staging> staging_;
   std::string graph_, constants_;
