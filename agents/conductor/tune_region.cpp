@@ -120,6 +120,7 @@ class RegionSearch {
     }
     std::vector<Built> right = build_and_check(rendered, records);
     measure(right, round);
+    diagnose_failures();
   }
 
   std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered, const std::vector<std::size_t>& records) {
@@ -129,8 +130,8 @@ class RegionSearch {
       CandidateRecord& record = out_.candidates[records[i]];
       record.build_ns = outcomes[i].fact.build_ns;
       if (!outcomes[i].ok()) {
-        fail(record, outcomes[i].fact.verdict, outcomes[i].fact.diagnostics.empty() ? "" : outcomes[i].fact.diagnostics.front().message,
-             outcomes[i].fact, std::nullopt);
+        const std::vector<Diagnostic>& said = outcomes[i].fact.diagnostics;
+        fail(record, failure(rendered[i], outcomes[i].fact.verdict, said.empty() ? "" : said.front().message, outcomes[i].fact, std::nullopt));
         continue;
       }
       Built built{records[i], {outcomes[i].kernel, outcomes[i].fact.object}, {}, {}};
@@ -139,7 +140,7 @@ class RegionSearch {
                                          seed_for(lab_.input(), out_.region, "check"));
       built.judgement = judge(check, lab_.input().policy);
       if (built.judgement.verdict != Verdict::ok) {
-        fail(record, built.judgement.verdict, built.judgement.reason, outcomes[i].fact, check);
+        fail(record, failure(rendered[i], built.judgement.verdict, built.judgement.reason, outcomes[i].fact, check));
         continue;
       }
       right.push_back(std::move(built));
@@ -173,27 +174,40 @@ class RegionSearch {
   void settle(const Built& built, const SampleFact::Subject& subject, double incumbent_ns) {
     CandidateRecord& record = out_.candidates[built.record];
     const Judgement timed = judge_timed(subject, lab_.input().policy);
-    if (timed.verdict != Verdict::ok) return fail(record, timed.verdict, timed.reason, std::nullopt, std::nullopt);
+    if (timed.verdict != Verdict::ok)
+      return fail(record, failure(built.kernel.kernel, timed.verdict, timed.reason, std::nullopt, std::nullopt));
     const double raw_ns = summarize(subject.ns, 0.95).median_ns;
     record.median_ns = raw_ns * first_incumbent_ns_ / incumbent_ns;
     if (implausible(raw_ns, task_.profile->floor_ns))
-      return fail(record, Verdict::implausible, "faster than the measured roofline allows", std::nullopt, std::nullopt);
+      return fail(record, failure(built.kernel.kernel, Verdict::implausible, "faster than the measured roofline allows", std::nullopt, std::nullopt));
     record.verdict = raw_ns > incumbent_ns ? Verdict::slower : Verdict::ok;
     record.reason = record.verdict == Verdict::ok ? "right and measured" : "right, but behind the incumbent";
     trials_.push_back({record.variant, record.verdict, record.median_ns});
     if (best_ns_ == 0 || record.median_ns < best_ns_) best_ns_ = record.median_ns;
   }
 
-  void fail(CandidateRecord& record, Verdict verdict, const std::string& reason, const std::optional<BuildFact>& build,
-            const std::optional<CheckFact>& check) {
-    record.verdict = verdict;
-    record.reason = reason;
-    trials_.push_back({record.variant, verdict, 0});
-    Diagnosis diagnosis = diagnose({record.variant, verdict, build, check, reason}, candidates_.spaces, trials_);
-    if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
-    const auto tried = [&](const Trial& t) { return t.variant == *diagnosis.repaired; };
-    if (diagnosis.repaired && std::none_of(trials_.begin(), trials_.end(), tried)) repaired_.push_back({*diagnosis.repaired, "repaired"});
-    out_.diagnoses.push_back(std::move(diagnosis));
+  static Failure failure(const RenderedKernel& kernel, Verdict verdict, const std::string& reason, const std::optional<BuildFact>& build,
+                         const std::optional<CheckFact>& check) {
+    return {kernel.variant, verdict, build, check, reason, kernel.source, kernel.run.back().tasks};
+  }
+
+  void fail(CandidateRecord& record, const Failure& failed) {
+    record.verdict = failed.verdict;
+    record.reason = failed.evidence;
+    trials_.push_back({record.variant, failed.verdict, 0});
+    failures_.push_back(failed);
+  }
+
+  // At the end of a round, so that what worked in it bounds the causes of what failed.
+  void diagnose_failures() {
+    for (const Failure& failed : failures_) {
+      Diagnosis diagnosis = diagnose(failed, candidates_.spaces, trials_);
+      if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
+      const auto waits = [&](const Proposal& p) { return p.variant == *diagnosis.repaired; };
+      if (diagnosis.repaired && std::none_of(repaired_.begin(), repaired_.end(), waits)) repaired_.push_back({*diagnosis.repaired, "repaired"});
+      out_.diagnoses.push_back(std::move(diagnosis));
+    }
+    failures_.clear();
   }
 
   // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
@@ -234,6 +248,7 @@ class RegionSearch {
   const std::vector<std::string> families_;
 
   std::vector<Trial> trials_;
+  std::vector<Failure> failures_;  // of the round at work
   std::vector<Proposal> repaired_;
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
   double best_ns_ = 0;

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <set>
 
 namespace kiln::agents {
@@ -33,6 +34,9 @@ constexpr Pattern kBuildPatterns[] = {
     {"cannot allocate memory", "compiler out of memory", Remedy::smaller},
     {"virtual memory exhausted", "compiler out of memory", Remedy::smaller},
     {"killed signal", "compiler out of memory", Remedy::smaller},
+    {"template instantiation depth", "compiler limit reached", Remedy::smaller},
+    {"operation count exceeds", "compiler limit reached", Remedy::smaller},
+    {"cannot find -l", "missing library", Remedy::none, true},
     {"unrecognized command-line option", "unsupported flag", Remedy::none, true},
     {"unknown argument", "unsupported flag", Remedy::none, true},
     {"target specific option mismatch", "unsupported instruction set"},
@@ -42,11 +46,15 @@ constexpr Pattern kBuildPatterns[] = {
     {"abi for passing parameters", "unsupported instruction set"},
     {"was not declared", "undeclared identifier"},
     {"undeclared identifier", "undeclared identifier"},
+    {"is not a member of", "undeclared identifier"},
+    {"does not name a type", "undeclared identifier"},
     {"undefined reference", "missing symbol at link"},
-    {"static assertion failed", "static assertion of the template"},
-    {"static_assert failed", "static assertion of the template"},
+    {"static assertion failed", "static assertion of the template", Remedy::smaller},
+    {"static_assert failed", "static assertion of the template", Remedy::smaller},
     {"no matching function", "type error"},
     {"cannot convert", "type error"},
+    {"could not convert", "type error"},
+    {"no member named", "type error"},
     {"invalid conversion", "type error"},
     {"invalid operands", "type error"},
     {"size of array", "array too large", Remedy::smaller},
@@ -71,23 +79,45 @@ struct Signal {
   int number;
   const char* name;
   const char* cause;
+  Remedy remedy = Remedy::none;
 };
+// A wider instruction set, a longer block and a deeper stack all come with a larger value of a tunable.
 constexpr Signal kSignals[] = {
-    {11, "sigsegv", "reads or writes outside its memory"}, {7, "sigbus", "misaligned or unmapped access"},
-    {8, "sigfpe", "integer division by zero"},             {4, "sigill", "instruction that this processor lacks"},
-    {6, "sigabrt", "aborted by its own check"},            {9, "sigkill", "out of memory"},
+    {11, "sigsegv", "reads or writes outside its memory", Remedy::smaller},
+    {7, "sigbus", "misaligned or unmapped access"},
+    {8, "sigfpe", "integer division by zero"},
+    {4, "sigill", "instruction that this processor lacks", Remedy::smaller},
+    {6, "sigabrt", "aborted by its own check"},
+    {9, "sigkill", "out of memory", Remedy::smaller},
     {31, "sigsys", "forbidden system call"},
 };
 
-Symptom from_signal(const std::string& evidence) {
+// x86 raises the same signal for an address that is not mapped and for one that an aligned access refuses; arenas have
+// mapped guards around each buffer, so in a kernel that asks for alignment the second is the likelier.
+constexpr const char* kAlignedAccesses[] = {"_load_ps(", "_load_pd(", "_load_si", "_store_ps(", "_store_pd(", "_store_si", "_stream_", "assume_aligned"};
+
+std::optional<std::string> aligned_access(const std::string& source) {
+  std::size_t first = std::string::npos;
+  for (const char* words : kAlignedAccesses) first = std::min(first, source.find(words));
+  if (first == std::string::npos) return std::nullopt;
+  const std::size_t begin = source.rfind('\n', first) + 1, end = std::min(source.find('\n', first), source.size());
+  const auto line = 1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(first), '\n');
+  return fmt::format("line {}: {}", line, source.substr(source.find_first_not_of(' ', begin), end - source.find_first_not_of(' ', begin)));
+}
+
+Symptom from_signal(const std::string& evidence, const std::string& source) {
   const std::string text = lower_case(evidence);
   int number = 0;
   if (const auto at = text.find("signal "); at != std::string::npos)
     for (std::size_t i = at + 7; i < text.size() && text[i] >= '0' && text[i] <= '9' && number < 1000; ++i)
       number = 10 * number + (text[i] - '0');
-  for (const Signal& s : kSignals)
-    if (number == s.number || text.find(s.name) != std::string::npos)
-      return {s.cause, evidence, s.number == 9 ? Remedy::smaller : Remedy::none};
+  for (const Signal& s : kSignals) {
+    if (number != s.number && text.find(s.name) == std::string::npos) continue;
+    if (s.number == 11)
+      if (const std::optional<std::string> access = aligned_access(source))
+        return {"aligned access to an address that is not aligned", evidence + "; " + *access, Remedy::smaller};
+    return {s.cause, evidence, s.remedy};
+  }
   return {"died of an unknown signal", evidence};
 }
 
@@ -115,6 +145,7 @@ std::string element(const ErrorFact& e) {
 constexpr double kPrecisionSized = 4e-3;
 
 Symptom from_errors(const CheckFact& check, const std::string& evidence) {
+  if (evidence.find("is not written") != std::string::npos) return {"leaves elements unwritten, as at a tail", evidence, Remedy::smaller};
   // The policy's own factor is not known here; 2 is the default, and only the kind of the error is read off.
   std::vector<const ErrorFact*> wrong;
   std::set<std::string> families, wrong_families;
@@ -124,10 +155,8 @@ Symptom from_errors(const CheckFact& check, const std::string& evidence) {
     wrong.push_back(&e);
     wrong_families.insert(e.family);
   }
-  if (wrong.empty()) {
-    if (!check.input_sensitive) return {"ignores its inputs", evidence};
-    return {"unknown", evidence};
-  }
+  if (!check.input_sensitive) return {"ignores its inputs", evidence};
+  if (wrong.empty()) return {"unknown", evidence};
   const ErrorFact& worst = **std::max_element(wrong.begin(), wrong.end(), [](auto* a, auto* b) { return a->normwise < b->normwise; });
   const bool only_nonfinite = std::all_of(wrong.begin(), wrong.end(), [](auto* e) { return e->mismatched_nonfinite > 0; });
   if (only_nonfinite && wrong_families.size() < families.size()) return {"non-finite values handled differently", element(worst)};
@@ -141,6 +170,17 @@ Symptom from_errors(const CheckFact& check, const std::string& evidence) {
   return {"wrong everywhere", element(worst)};
 }
 
+// One task has no other to race with: what it gives must come from memory that it found.
+Symptom from_instability(const Failure& f, const std::string& evidence) {
+  if (f.tasks == 1) return {"uses memory that it did not initialise, or state of an earlier call", evidence};
+  return {"result depends on timing between threads", evidence};
+}
+
+Symptom from_bounds(const std::string& evidence) {
+  const bool input = evidence.find("input ") != std::string::npos && evidence.find("was changed") != std::string::npos;
+  return {input ? "writes into an input" : "writes past a buffer", evidence, Remedy::smaller};
+}
+
 }  // namespace
 
 Symptom symptom_of(const Failure& f) {
@@ -151,11 +191,11 @@ Symptom symptom_of(const Failure& f) {
     case Verdict::build_timeout:
       return {"build too slow", evidence.empty() ? "the compiler did not end before its deadline" : evidence, Remedy::smaller};
     case Verdict::launch_failed: return from_launch(evidence);
-    case Verdict::crashed: return from_signal(evidence);
+    case Verdict::crashed: return from_signal(evidence, f.source);
     case Verdict::hung: return {"did not end before its deadline", evidence, Remedy::smaller};
     case Verdict::wrong: return f.check ? from_errors(*f.check, evidence) : Symptom{"unknown", evidence};
-    case Verdict::nondeterministic: return {"result depends on timing between threads", evidence};
-    case Verdict::out_of_bounds: return {"writes past a buffer", evidence};
+    case Verdict::nondeterministic: return from_instability(f, evidence);
+    case Verdict::out_of_bounds: return from_bounds(evidence);
     case Verdict::implausible: return {"faster than the hardware allows: skips work, or the clock is wrong", evidence};
     case Verdict::forbidden: return {"does what a kernel may not do", evidence};
     case Verdict::invalid: return {"breaks a constraint of its template", evidence};

@@ -1,6 +1,7 @@
 // From a symptom to a cause in the tunables: delta debugging over variants that were tried anyway. The nearest working
-// variant of the same template bounds the cause to the tunables that differ; moving one of them to its working value is
-// the repair that is tried next. A value is excluded only when two failures of one kind agree and no success denies it.
+// variant of the same template bounds the cause to the tunables that differ; moving the fewest of them to their working
+// values is the repair that is tried next. A value, or a pair of values, is excluded only when two failures of one kind
+// agree and no success denies it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -107,8 +108,7 @@ std::optional<Variant> moved(const Failure& failure, const std::string& tunable,
 
 // The next smaller value of the tunable that is largest against the smallest of its list: blocking and unrolling are
 // what makes a kernel slow to compile, spill, or run out of memory.
-std::optional<std::pair<std::string, Variant>> reduced(const Failure& failure, const Space& space,
-                                                       const std::vector<Trial>& trials) {
+std::optional<Variant> reduced(const Failure& failure, const Space& space, const std::vector<Trial>& trials) {
   std::vector<std::pair<double, std::size_t>> order;
   for (std::size_t i = 0; i < space.names.size(); ++i) {
     const auto found = failure.variant.tunables.find(space.names[i]);
@@ -122,7 +122,7 @@ std::optional<std::pair<std::string, Variant>> reduced(const Failure& failure, c
     std::erase_if(smaller, [&, index = i](std::int64_t v) { return v >= failure.variant.tunables.at(space.names[index]); });
     std::sort(smaller.rbegin(), smaller.rend());
     for (const std::int64_t value : smaller)
-      if (auto v = moved(failure, space.names[i], value, space, trials)) return std::pair(space.names[i], std::move(*v));
+      if (auto v = moved(failure, space.names[i], value, space, trials)) return v;
   }
   return std::nullopt;
 }
@@ -131,43 +131,92 @@ std::string assignment(const Variant& v, const std::string& name) {
   return fmt::format("{}={}", name, v.tunables.at(name));
 }
 
-void repair(Diagnosis& d, const Symptom& symptom, const Nearest& near, const std::vector<Suspect>& suspicious,
-            const Space& space, const std::vector<Trial>& trials) {
-  const Failure& f = d.failure;
-  if (near.trial)
-    for (const Suspect& s : suspicious) {
-      const std::int64_t value = near.trial->variant.tunables.at(s.name);
-      if (auto v = moved(f, s.name, value, space, trials)) {
-        d.action = fmt::format("repaired: {} {} -> {}", s.name, f.variant.tunables.at(s.name), value);
-        d.repaired = std::move(v);
-        return;
-      }
-    }
-  if (symptom.remedy != Remedy::smaller) return;
-  if (auto smaller = reduced(f, space, trials)) {
-    d.action = fmt::format("repaired: {} {} -> {}", smaller->first, f.variant.tunables.at(smaller->first),
-                           smaller->second.tunables.at(smaller->first));
-    d.repaired = std::move(smaller->second);
+constexpr std::size_t kMostMoved = 3;    // tunables that one repair moves together
+constexpr std::size_t kMostRepairs = 64;  // subsets that are looked at
+
+// Subsets of `names` with `size` members, in the order of `names`.
+void subsets(const Difference& names, std::size_t size, std::size_t from, Difference& chosen, std::vector<Difference>& out) {
+  if (chosen.size() == size) return out.push_back(chosen);
+  for (std::size_t i = from; i < names.size() && out.size() < kMostRepairs; ++i) {
+    chosen.push_back(names[i]);
+    subsets(names, size, i + 1, chosen, out);
+    chosen.pop_back();
   }
+}
+
+// What of the difference is moved to the working side, smallest changes first; within a size, suspects first.
+std::vector<Difference> moves(const Difference& differs, const std::vector<Suspect>& suspicious) {
+  Difference ordered;
+  for (const Suspect& s : suspicious) ordered.push_back(s.name);
+  for (const std::string& name : differs)
+    if (std::find(ordered.begin(), ordered.end(), name) == ordered.end()) ordered.push_back(name);
+  std::vector<Difference> out;
+  Difference chosen;
+  // The whole difference is the working variant itself.
+  for (std::size_t size = 1; size < differs.size() && size <= kMostMoved; ++size) subsets(ordered, size, 0, chosen, out);
+  return out;
+}
+
+std::string moved_text(const Variant& from, const Variant& to) {
+  std::string text;
+  for (const std::string& name : difference(from, to))
+    text += fmt::format("{}{} {} -> {}", text.empty() ? "" : ", ", name, from.tunables.at(name), to.tunables.at(name));
+  return text;
+}
+
+std::optional<Variant> repair(const Failure& f, const Symptom& symptom, const Nearest& near, const std::vector<Suspect>& suspicious,
+                              const Space& space, const std::vector<Trial>& trials) {
+  if (!near.trial) return symptom.remedy == Remedy::smaller ? reduced(f, space, trials) : std::nullopt;
+  for (const Difference& move : moves(near.differs, suspicious)) {
+    Variant v = f.variant;
+    for (const std::string& name : move) v.tunables[name] = near.trial->variant.tunables.at(name);
+    if (valid(space, v) && !tried(trials, v)) return v;
+  }
+  return std::nullopt;
+}
+
+// Where each value works somewhere, two together may not: the pair that most failures and no success hold. Pairs with equal
+// evidence cannot be told apart, so all that they name is excluded together.
+std::map<std::string, std::int64_t> failing_pair(const Failure& f, const std::vector<Trial>& trials) {
+  std::map<std::string, std::int64_t> best;
+  std::ptrdiff_t most = 2;  // failures, at the least
+  for (auto i = f.variant.tunables.begin(); i != f.variant.tunables.end(); ++i)
+    for (auto j = std::next(i); j != f.variant.tunables.end(); ++j) {
+      const LearnedConstraint pair{f.variant.family, f.variant.template_name, {*i, *j}, ""};
+      if (std::any_of(trials.begin(), trials.end(), [&](const Trial& t) { return works(t) && excludes(pair, t.variant); })) continue;
+      const auto failures = (tried(trials, f.variant) ? 0 : 1) + std::count_if(trials.begin(), trials.end(), [&](const Trial& t) {
+        return t.verdict == f.verdict && excludes(pair, t.variant);
+      });
+      if (failures < most) continue;
+      if (failures > most) best.clear();
+      most = failures;
+      best.insert(pair.when.begin(), pair.when.end());
+    }
+  return best;
 }
 
 void learn(Diagnosis& d, const Symptom& symptom, const std::vector<Suspect>& suspicious, const std::vector<Trial>& trials) {
   const Failure& f = d.failure;
   LearnedConstraint c{f.variant.family, f.variant.template_name, {}, ""};
-  if (symptom.whole_template) {
+  const auto works_here = [&](const Trial& t) { return works(t) && same_template(t.variant, f.variant); };
+  if (symptom.whole_template && std::none_of(trials.begin(), trials.end(), works_here)) {
     // The toolchain lacks something for every variant alike; two failures of this kind and no success show that.
-    const auto same = [&](const Trial& t) { return same_template(t.variant, f.variant); };
-    if (std::any_of(trials.begin(), trials.end(), [&](const Trial& t) { return same(t) && works(t); })) return;
     std::size_t failures = tried(trials, f.variant) ? 0 : 1;
-    for (const Trial& t : trials) failures += same(t) && t.verdict == f.verdict ? 1 : 0;
+    for (const Trial& t : trials) failures += same_template(t.variant, f.variant) && t.verdict == f.verdict ? 1 : 0;
     if (failures < 2) return;
     c.because = fmt::format("{} in {} trials and no success: {}", symptom.cause, failures, symptom.proof);
     d.action = "excluded: all of " + f.variant.family + "/" + f.variant.template_name;
   } else {
-    if (suspicious.empty() || suspicious.front().failures < 2) return;
-    // Values with equal evidence cannot be told apart, so their combination is what is excluded, if it failed twice.
-    for (const Suspect& s : suspicious)
-      if (s.failures == suspicious.front().failures) c.when[s.name] = f.variant.tunables.at(s.name);
+    const bool works_somewhere = std::any_of(trials.begin(), trials.end(), works_here);
+    if (!works_somewhere) return;  // nothing tells what it is that fails
+    if (!suspicious.empty() && suspicious.front().failures >= 2) {
+      // Values with equal evidence cannot be told apart, so their combination is what is excluded, if it failed twice.
+      for (const Suspect& s : suspicious)
+        if (s.failures == suspicious.front().failures) c.when[s.name] = f.variant.tunables.at(s.name);
+    } else {
+      c.when = failing_pair(f, trials);
+      if (c.when.empty()) return;
+    }
     const auto agrees = [&](const Trial& t) { return t.verdict == f.verdict && !(t.variant == f.variant) && excludes(c, t.variant); };
     const auto failures = 1 + std::count_if(trials.begin(), trials.end(), agrees);
     if (failures < 2) return;
@@ -193,10 +242,12 @@ Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, con
     for (const std::string& name : near.differs)
       text += fmt::format("{}{} (works with {})", text.empty() ? "" : ", ", assignment(failure.variant, name),
                           near.trial->variant.tunables.at(name));
-    d.proof += fmt::format("; nearest working variant differs in {}", text);
+    d.proof += fmt::format("; {} {}", near.differs.size() == 1 ? "the nearest working variant differs only in" : "nearest working variant differs in", text);
   }
   if (const Space* space = space_of(spaces, failure.variant)) {
-    if (!symptom.whole_template) repair(d, symptom, near, suspicious, *space, trials);
+    // A variant that works shows that the node lacks nothing for the template as such.
+    if (!symptom.whole_template || near.trial) d.repaired = repair(failure, symptom, near, suspicious, *space, trials);
+    if (d.repaired) d.action = "repaired: " + moved_text(failure.variant, *d.repaired);
     learn(d, symptom, suspicious, trials);
   }
   return d;

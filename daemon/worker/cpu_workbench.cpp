@@ -111,7 +111,9 @@ class NodeWorkbench : public agents::Workbench {
   }
 
   agents::CheckFact check_once(const agents::CheckRequest& request) {
-    run_.reset();  // each candidate in a process of its own: nothing that one leaves in memory meets another
+    // Each candidate in a process of its own: nothing that one leaves in memory meets another. A GPU's context takes a large
+    // part of a second to make, and its memory is not where a kernel can keep anything between launches.
+    if (!gpu()) run_.reset();
     const std::filesystem::path directory = staging_.stage(request.subject);
     give_graph(request.graph, request.constants);
     agents::CheckFact fact;

@@ -139,6 +139,52 @@ TEST_CASE("a repair is valid, untried, and one move away") {
   CHECK_FALSE(d.learned);  // one failure teaches nothing
 }
 
+TEST_CASE("where each value works alone, the pair that fails is what is excluded, and the repair moves one of it") {
+  // Works unless mr = 16 and kc = 512 meet.
+  const Failure f = failure(v(16, 512, 1), Verdict::crashed, "signal 11");
+  const std::vector<Trial> trials = {good(v(4, 512, 2)), good(v(16, 128, 3)), bad(v(16, 512, 3), Verdict::crashed), bad(f.variant, f.verdict)};
+  const Diagnosis d = diagnose(f, {space()}, trials);
+  REQUIRE(d.repaired);
+  CHECK((d.repaired->tunables.at("mr") == 4 || d.repaired->tunables.at("kc") == 128 || d.repaired->tunables.at("isa") != 1));
+  REQUIRE(d.learned);
+  CHECK(d.learned->when == std::map<std::string, std::int64_t>{{"kc", 512}, {"mr", 16}});
+}
+
+TEST_CASE("repairs walk to the smallest change that works, and never to what was tried") {
+  // Works only with isa = 1 and mr = 4 together; the working variant differs in all three.
+  const auto outcome = [](const Variant& x) { return x.tunables.at("isa") == 1 && x.tunables.at("mr") == 4; };
+  const Failure f = failure(v(16, 512, 3), Verdict::crashed, "signal 8");
+  std::vector<Trial> trials = {good(v(4, 128, 1)), bad(f.variant, f.verdict)};
+  int steps = 0;
+  for (;;) {
+    const Diagnosis d = diagnose(f, {space()}, trials);
+    REQUIRE(d.repaired);
+    for (const Trial& t : trials) CHECK_FALSE(t.variant == *d.repaired);
+    ++steps;
+    if (outcome(*d.repaired)) {
+      CHECK(*d.repaired == v(4, 512, 1));
+      break;
+    }
+    trials.push_back(bad(*d.repaired, f.verdict));
+  }
+  CHECK(steps <= 6);  // three singles, then pairs
+}
+
+TEST_CASE("a crash in a kernel that asks for alignment names the access") {
+  Failure f = failure(v(8, 256, 1), Verdict::crashed, "signal 11 in family 'normal'");
+  f.source = "// rows\nvoid k() {\n  x = _mm512_load_ps(p + 1);\n}\n";
+  const Diagnosis d = diagnose(f, {space()}, {bad(f.variant, f.verdict)});
+  CHECK(d.cause == "aligned access to an address that is not aligned");
+  CHECK(d.proof.find("line 3: x = _mm512_load_ps(p + 1);") != std::string::npos);
+}
+
+TEST_CASE("one task cannot race") {
+  Failure f = failure(v(8, 256, 1), Verdict::nondeterministic, "a second call over the same inputs gave other bits");
+  CHECK(cause(f) == "result depends on timing between threads");
+  f.tasks = 1;
+  CHECK(cause(f) == "uses memory that it did not initialise, or state of an earlier call");
+}
+
 TEST_CASE("a timeout without any working variant is answered by less blocking") {
   const Failure f = failure(v(16, 512, 1), Verdict::build_timeout);
   const Diagnosis d = diagnose(f, {space()}, {bad(f.variant, f.verdict)});
@@ -177,7 +223,10 @@ TEST_CASE("a missing header excludes the template after two failures, and never 
   REQUIRE(d.learned);
   CHECK(d.learned->when.empty());
   CHECK_FALSE(d.repaired);
-  CHECK_FALSE(diagnose(f, {space()}, {bad(f.variant, f.verdict), other, good(v(4, 256, 2))}).learned);
+  // A variant that was built shows that the template as such can be: what both failures share is all that is excluded.
+  const Diagnosis partial = diagnose(f, {space()}, {bad(f.variant, f.verdict), other, good(v(4, 256, 2))});
+  REQUIRE(partial.learned);
+  CHECK(partial.learned->when == std::map<std::string, std::int64_t>{{"isa", 1}});
 }
 
 TEST_CASE("slower and invalid teach nothing") {

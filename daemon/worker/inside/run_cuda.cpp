@@ -189,6 +189,20 @@ class Runner {
     return {};
   }
 
+  // Once more after the timing, over values that no timed call had; the oracle judges what is left in the arena.
+  void call_again(Loaded& loaded, const Frame& request, int file) {
+    Gpu& gpu = gpu_.get();
+    Mapped arena(file, Mapped::Access::write);
+    const ArenaLayout layout =
+        arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
+    const DeviceMemory memory = gpu.allocate(arena.bytes().size());
+    kiln::cuda::check(gpu.api(), gpu.api().cuMemcpyHtoD_v2(memory.address(), arena.bytes().data(), arena.bytes().size()),
+                      "copy the arena to the GPU");
+    loaded.run_in(memory, layout);
+    kiln::cuda::check(gpu.api(), gpu.api().cuMemcpyDtoH_v2(arena.writable().data(), memory.address(), arena.bytes().size()),
+                      "copy the arena from the GPU");
+  }
+
   struct Entry {
     std::string name, refused;
     std::unique_ptr<Loaded> loaded;
@@ -238,6 +252,10 @@ class Runner {
       // Cycles per nanosecond, right after the round's last kernel; 1 where the device does not tell.
       const auto mhz = gpu.reading().sm_mhz;
       clock.emplace_back(mhz && *mhz > 0 ? static_cast<double>(*mhz) / 1000 : 1.0);
+    }
+    for (std::size_t i = 0; i < entries.size() && request.fds.size() > 1; ++i) {
+      at_work(i);
+      if (entries[i].loaded) attempt(entries[i], [&] { call_again(*entries[i].loaded, request, request.fds.at(1 + i).get()); });
     }
     Frame reply;
     json::array subjects;
