@@ -131,12 +131,18 @@ void load_filter(const SandboxRules& rules, std::uint32_t refusal) {
     if (number != __NR_SCMP_ERROR) check(::seccomp_rule_add(filter, refusal, number, 0), call);
   };
   for (const char* call :
-       {"socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
+       {"socketpair", "connect", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
         "kcmp", "mount", "umount2", "pivot_root", "chroot", "move_mount", "fsopen", "fsmount", "open_tree", "setns", "unshare", "bpf",
         "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl",
         "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "reboot", "swapon",
         "swapoff", "acct", "quotactl", "syslog", "iopl", "ioperm", "settimeofday", "clock_settime", "adjtimex", "sethostname", "setdomainname", "personality"})
     deny(call);
+  if (rules.may_listen_locally) {
+    const scmp_arg_cmp not_local{0, SCMP_CMP_NE, AF_UNIX, 0};
+    check(::seccomp_rule_add_array(filter, refusal, SCMP_SYS(socket), 1, &not_local), "socket");
+  } else {
+    for (const char* call : {"socket", "bind", "listen"}) deny(call);
+  }
   if (!rules.may_make_memory_files) deny("memfd_create");
   if (!rules.may_execute) {
     for (const char* call : {"execve", "execveat", "fork", "vfork", "kill", "pidfd_send_signal"}) deny(call);
@@ -196,7 +202,7 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
   if (has(active, "network_namespace") && reaches_a_network()) refuse("the node's network is there");
   if (has(active, "seccomp")) {
     if (const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0)); fd) refuse("a network socket could be made");
-    if (const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0)); fd) refuse("a local socket could be made");
+    if (const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0)); fd && !rules.may_listen_locally) refuse("a local socket could be made");
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0) refuse("ptrace is allowed");
     if (!rules.may_execute) {
       if (::kill(::getppid(), 0) == 0) refuse("the parent can be signalled");

@@ -21,6 +21,7 @@ struct SandboxRules {
   bool may_execute = false;                  // the build role starts compilers
   bool armed = false;                        // see arm_sandbox()
   bool stays_dumpable = false;               // a GPU's driver writes its own /proc/self, which an undumpable process does not own
+  bool may_listen_locally = false;           // NVIDIA's cuInit makes, binds and listens on a socket of AF_UNIX
   std::int64_t memory_bytes = 0;             // address space; 0: not limited (vendor libraries reserve much)
   std::int64_t data_bytes = 0;               // private memory that can be written; 0: not limited
   bool may_make_memory_files = true;         // they count against no limit of the process

@@ -27,6 +27,7 @@ SandboxRules gpu_rules(const std::string& staging) {
     if (entry.path().filename().string().starts_with("nvidia")) rules.write.push_back(entry.path());
   rules.file_bytes = std::int64_t{1} << 36;
   rules.stays_dumpable = true;
+  rules.may_listen_locally = true;
   return rules;
 }
 
