@@ -157,8 +157,12 @@ Term product(const Call& call, Term a, Term b, const Labels& needed) {
     return call.reshape(term.value, shape);
   };
   const ValueId left = matrix(a, rows, sums), right = matrix(b, sums, columns);
-  const ValueId out =
-      sums.empty() ? call.apply(ExprOp::mul, left, right) : call.add(MatMul{false, false}, {left, right});
+  ValueId out = -1;
+  if (sums.empty()) {
+    out = call.apply(ExprOp::mul, left, right);
+  } else {
+    out = call.add(MatMul{false, false}, {left, right});
+  }
   Shape shape = call.type(out).shape;
   shape.resize(batch.size());
   for (const std::int64_t e : extents(call, a, rows)) shape.push_back(e);

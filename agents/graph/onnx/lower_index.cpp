@@ -176,7 +176,8 @@ ValueId cropped(const Call& call, ValueId x, std::vector<std::int64_t>& pads) {
     before = std::max<std::int64_t>(0, before);
     after = std::max<std::int64_t>(0, after);
   }
-  return cuts ? call.add(slice, {x}) : x;
+  if (!cuts) return x;
+  return call.add(slice, {x});
 }
 
 Outputs pad(const Call& call) {
@@ -241,7 +242,7 @@ ValueId tuple_position(const Call& call, ValueId index, const Shape& shape) {
     Slice part{Shape(own.size(), 0), own, std::vector<std::int64_t>(own.size(), 1)};
     part.starts.back() = element_count(own) == 0 ? 0 : static_cast<std::int64_t>(d);
     part.extents.back() = 1;
-    const ValueId one = call.reshape(depth == 1 ? index : call.add(part, {index}), leading);
+    const ValueId one = call.reshape(call.add(part, {index}), leading);
     const ValueId step = call.apply(ExprOp::mul, from_start(call, one, shape[d]), call.ints({strides[d]}, {}));
     at = at < 0 ? step : call.apply(ExprOp::add, at, step);
   }

@@ -25,7 +25,8 @@ ValueId negative_log_likelihood(const Call& call, ValueId x, ValueId target) {
   one.insert(one.begin() + 1, 1);
   const ValueId at = flat_position(call, call.reshape(label, one), shape, 1);
   const ValueId picked = call.reshape(call.add(Gather{0}, {call.reshape(x, {element_count(shape)}), at}), rest);
-  ValueId weight = call.has(2) ? call.add(Gather{0}, {call.in(2), label}) : call.scalar(1, type);
+  ValueId weight = call.scalar(1, type);
+  if (call.has(2)) weight = call.add(Gather{0}, {call.in(2), label});
   if (kept >= 0) weight = call.apply(ExprOp::select, kept, weight, call.scalar(0, type));
   const ValueId loss = call.apply(ExprOp::neg, call.apply(ExprOp::mul, picked, weight));
   const std::string reduction = call.get_text("reduction", "mean");

@@ -134,7 +134,8 @@ Outputs max_unpool(const Call& call) {
   Pad pad{Shape(shape.size(), 0), Shape(shape.size(), 0)};
   if (wanted.size() != shape.size()) malformed("its output_shape has another rank");
   for (std::size_t d = 0; d < shape.size(); ++d) pad.after[d] = wanted[d] - shape[d];
-  return {wanted == shape ? out : call.add(pad, {out, call.scalar(0, call.type(out).dtype)})};
+  if (wanted == shape) return {out};
+  return {call.add(pad, {out, call.scalar(0, call.type(out).dtype)})};
 }
 
 }  // namespace

@@ -25,8 +25,8 @@ ValueId spread(const Call& call, ValueId parameter, const Shape& x, std::size_t 
   wide.insert(wide.begin() + static_cast<std::ptrdiff_t>(axis) + 1, block);
   joined[axis] *= block;
   const ValueId repeated = call.reshape(call.expand(call.reshape(parameter, apart), wide), joined);
-  return joined == x ? repeated
-                     : call.add(Slice{Shape(x.size(), 0), x, std::vector<std::int64_t>(x.size(), 1)}, {repeated});
+  if (joined == x) return repeated;
+  return call.add(Slice{Shape(x.size(), 0), x, std::vector<std::int64_t>(x.size(), 1)}, {repeated});
 }
 
 std::int64_t block_of(const Call& call) {

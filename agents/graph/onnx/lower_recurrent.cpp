@@ -154,7 +154,8 @@ ValueId joined(const Call& call, const std::vector<Outputs>& parts, std::size_t 
     shape.insert(shape.begin() + static_cast<std::ptrdiff_t>(axis), 1);
     sources.push_back(call.reshape(one[output], shape));
   }
-  return sources.size() == 1 ? sources[0] : call.add(Concat{static_cast<std::int32_t>(axis)}, sources);
+  if (sources.size() == 1) return sources[0];
+  return call.add(Concat{static_cast<std::int32_t>(axis)}, sources);
 }
 
 template <Cell cell>

@@ -25,7 +25,8 @@ std::optional<std::vector<std::int32_t>> reduced_axes(const Call& call, std::int
 
 ValueId reduce_value(const Call& call, Monoid monoid, ValueId x, std::int64_t since) {
   const auto axes = reduced_axes(call, since);
-  return axes ? call.add(Reduce{monoid, *axes, call.get_int("keepdims", 1) != 0}, {x}) : x;
+  if (!axes) return x;
+  return call.add(Reduce{monoid, *axes, call.get_int("keepdims", 1) != 0}, {x});
 }
 
 template <Monoid monoid, std::int64_t since>

@@ -95,14 +95,15 @@ Outputs unsqueeze(const Call& call) {
 
 Outputs expand(const Call& call) {
   const Shape shape = broadcast(call.type(call.in(0)).shape, call.constant_ints(1));
-  return {shape == call.type(call.in(0)).shape ? call.in(0) : call.add(Expand{shape}, {call.in(0)})};
+  return {call.expand(call.in(0), shape)};
 }
 
 Outputs concat(const Call& call) {
   std::vector<ValueId> inputs;
   for (std::size_t i = 0; i < call.inputs.size(); ++i) inputs.push_back(call.in(i));
   const std::int32_t axis = call.axis(call.get_int("axis", 0), call.type(call.in(0)).shape.size());
-  return {inputs.size() == 1 ? inputs[0] : call.add(Concat{axis}, inputs)};
+  if (inputs.size() == 1) return inputs;
+  return {call.add(Concat{axis}, inputs)};
 }
 
 Outputs gather(const Call& call) {
@@ -114,7 +115,8 @@ Slice whole(const Shape& shape) { return {Shape(shape.size(), 0), shape, std::ve
 ValueId sliced(const Call& call, Slice slice) {
   const Shape& from = call.type(call.in(0)).shape;
   const bool all = slice.extents == from && std::all_of(slice.steps.begin(), slice.steps.end(), [](std::int64_t s) { return s == 1; });
-  return all ? call.in(0) : call.add(std::move(slice), {call.in(0)});
+  if (all) return call.in(0);
+  return call.add(std::move(slice), {call.in(0)});
 }
 
 // One axis of a Slice: negative counts from the end, both ends are clamped (ONNX operator Slice, since version 10).

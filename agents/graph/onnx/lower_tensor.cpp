@@ -53,7 +53,7 @@ Outputs constant_of_shape(const Call& call) {
   } else {
     value = call.scalar(0, DType::f32);
   }
-  return {shape.empty() ? value : call.add(Expand{shape}, {value})};
+  return {call.expand(value, shape)};
 }
 
 Outputs shape(const Call& call) {
@@ -104,7 +104,7 @@ Outputs dropout(const Call& call) {
   if (call.state.opset >= 12 && call.has(2) && call.constant_scalar(2) != 0) refuse("it is in training mode");
   if (call.node.output_size() < 2 || call.node.output(1).empty()) return {x};
   const ValueId yes = call.scalar(1, call.state.opset >= 10 ? DType::boolean : call.type(x).dtype);
-  return {x, call.type(x).shape.empty() ? yes : call.add(Expand{call.type(x).shape}, {yes})};
+  return {x, call.expand(yes, call.type(x).shape)};
 }
 
 }  // namespace

@@ -81,11 +81,13 @@ ValueId Call::count_along(std::int64_t count, std::size_t axis, std::size_t rank
 ValueId Call::zeros(TensorType wanted) const { return expand(scalar(0, wanted.dtype), std::move(wanted.shape)); }
 
 ValueId Call::reduce(Monoid monoid, ValueId a, std::vector<std::int32_t> axes, bool keep_dims) const {
-  return axes.empty() ? a : add(Reduce{monoid, std::move(axes), keep_dims}, {a});
+  if (axes.empty()) return a;
+  return add(Reduce{monoid, std::move(axes), keep_dims}, {a});
 }
 
 ValueId Call::expand(ValueId a, Shape shape) const {
-  return type(a).shape == shape ? a : add(Expand{std::move(shape)}, {a});
+  if (type(a).shape == shape) return a;
+  return add(Expand{std::move(shape)}, {a});
 }
 
 ValueId Call::per_channel(ValueId a, std::size_t rank) const {
@@ -95,13 +97,15 @@ ValueId Call::per_channel(ValueId a, std::size_t rank) const {
 }
 
 ValueId Call::reshape(ValueId a, Shape shape) const {
-  return type(a).shape == shape ? a : add(Reshape{std::move(shape)}, {a});
+  if (type(a).shape == shape) return a;
+  return add(Reshape{std::move(shape)}, {a});
 }
 
 ValueId Call::transpose(ValueId a, std::vector<std::int32_t> permutation) const {
   bool identity = permutation.size() == type(a).shape.size();
   for (std::size_t i = 0; i < permutation.size(); ++i) identity = identity && permutation[i] == static_cast<std::int32_t>(i);
-  return identity ? a : add(Transpose{std::move(permutation)}, {a});
+  if (identity) return a;
+  return add(Transpose{std::move(permutation)}, {a});
 }
 
 const ::onnx::AttributeProto* Call::attribute(std::string_view name, ::onnx::AttributeProto::AttributeType wanted) const {

@@ -40,6 +40,7 @@ struct Call {
   [[nodiscard]] TensorType type(ValueId id) const { return state.graph.type(id); }
   [[nodiscard]] std::int32_t axis(std::int64_t value, std::size_t rank) const;  // negative counts from the end
 
+  // Not to be called inside a conditional expression: GCC 12 ends the operands' lives twice when it throws there.
   ValueId add(Op op, std::vector<ValueId> node_inputs) const { return state.add_all(std::move(op), std::move(node_inputs), origin)[0]; }
   // One expression operation over broadcast operands of equal type.
   ValueId apply(ExprOp op, ValueId a, ValueId b = -1, ValueId c = -1) const;
