@@ -1,7 +1,7 @@
-// Operands that lie transposed to the result. Data movement: a tile of each is read along its own contiguous dimension into
-// shared memory and taken from there along the result's, so that both sides move whole cache lines; everything is read once
-// and written once. The floor is bytes / copy bandwidth. The rows of a tile are one element longer than it is wide, so that
-// neither side meets itself in a bank of shared memory.
+// Operands that lie transposed to the result. Data movement: a tile of each is read along its own contiguous
+// dimension into shared memory and taken from there along the result's, so that both sides move whole cache lines;
+// everything is read once and written once. The floor is bytes / copy bandwidth. The rows of a tile are one element
+// longer than it is wide, so that neither side meets itself in a bank of shared memory.
 
 constexpr int kTileElements = kTile * kTile;
 constexpr index_t kTilesDown = (kDown + kTile - 1) / kTile, kTilesAcross = (kAcross + kTile - 1) / kTile;
