@@ -111,6 +111,14 @@ struct Cost {
 [[nodiscard]] std::int64_t widest_vector(const PointwiseKernel& kernel);
 [[nodiscard]] std::int64_t widest_vector(const RowKernel& kernel);
 
+// Operands that are contiguous along another dimension than the results: `reads` are contiguous along `dimension`, the
+// writes along the innermost one. nullopt when there is none.
+struct Transposed {
+  std::size_t dimension = 0;
+  std::vector<std::size_t> reads;  // indices into PointwiseKernel::reads
+};
+[[nodiscard]] std::optional<Transposed> transposed_reads(const PointwiseKernel& kernel);
+
 // "matmul 128x1536x384 + gelu", from the kernel.
 [[nodiscard]] std::string describe(const Kernel& kernel);
 

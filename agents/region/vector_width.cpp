@@ -29,6 +29,19 @@ std::int64_t widest_vector(const PointwiseKernel& k) {
   return widest({&k.reads, &k.writes}, k.space.empty() ? 1 : k.space.back(), k.space.size() == 1);
 }
 
+std::optional<Transposed> transposed_reads(const PointwiseKernel& k) {
+  if (k.space.size() < 2) return std::nullopt;
+  for (const Access& write : k.writes)
+    if (write.strides.back() != 1) return std::nullopt;
+  for (std::size_t d = 0; d + 1 < k.space.size(); ++d) {
+    Transposed out{d, {}};
+    for (std::size_t i = 0; i < k.reads.size(); ++i)
+      if (k.reads[i].strides[d] == 1 && k.reads[i].strides.back() > 1) out.reads.push_back(i);
+    if (!out.reads.empty()) return out;
+  }
+  return std::nullopt;
+}
+
 std::int64_t widest_vector(const RowKernel& k) { return widest({&k.reads, &k.writes}, k.length, false); }
 
 }  // namespace kiln::agents

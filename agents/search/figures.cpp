@@ -54,6 +54,12 @@ struct OfKernel {
     f["inner"] = k.space.empty() ? 1 : static_cast<double>(k.space.back());
     f["flops"] = operations(k.expr) * f["elements"];
     f["bytes"] = bytes_of(k.reads, k.space) + bytes_of(k.writes, k.space);
+    const std::optional<Transposed> transposed = transposed_reads(k);
+    f["down"] = transposed ? static_cast<double>(k.space[transposed->dimension]) : 1;
+    f["planes"] = f["elements"] / f["inner"] / f["down"];
+    f["transposed_bytes"] = 0;
+    for (std::size_t i = 0; transposed && i < transposed->reads.size(); ++i)
+      f["transposed_bytes"] += static_cast<double>(graph::size_of(k.reads[transposed->reads[i]].type));
     f["max_vector"] = static_cast<double>(widest_vector(k));
     f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
   }

@@ -23,13 +23,17 @@ struct f16 { u16 bits; }; struct bf16 { u16 bits; };
 struct alignas(16) Words4 { u32 at[4]; }; struct alignas(8) Words2 { u32 at[2]; };
 namespace negate_kernel { struct Arguments { void* at[2]; };
 #include KILN_EMULATION
-KILN_ENTRY(negate) { static_cast<float*>(arguments.at[1])[thread_index()] = -static_cast<const float*>(arguments.at[0])[thread_index()]; }
+KILN_ENTRY(negate) {
+  const u32 i = thread_index();
+  static_cast<float*>(arguments.at[1])[i] = -static_cast<const float*>(arguments.at[0])[i];
+}
 }
 using namespace negate_kernel;
 namespace add_kernel { struct Arguments { void* at[3]; };
 KILN_ENTRY(add) {
   const u32 i = block_index() * 32 + thread_index();
-  static_cast<float*>(arguments.at[2])[i] = static_cast<const float*>(arguments.at[0])[i] + static_cast<const float*>(arguments.at[1])[i];
+  const float* x = static_cast<const float*>(arguments.at[0]);
+  static_cast<float*>(arguments.at[2])[i] = x[i] + static_cast<const float*>(arguments.at[1])[i];
 } }
 namespace twice_kernel { struct Arguments { void* at[2]; };
 KILN_ENTRY(twice) {
@@ -45,16 +49,22 @@ std::string plan(const std::string& object, const std::string& constants, const 
   return R"({"format":"kiln-plan/1","name":"example","target":"cuda","architecture":")" + architecture +
          R"(","cpu_features":[],"threads":1,"inputs":[{"name":"x","dtype":"f32","shape":[96],"buffer":0}],)"
          R"("outputs":[{"name":"y","dtype":"f32","shape":[96],"buffer":1}],)"
-         R"("buffers":[{"kind":"input","bytes":384,"offset":0,"index":0},{"kind":"output","bytes":384,"offset":0,"index":0},)"
-         R"({"kind":"constant","bytes":384,"offset":0,"index":0},{"kind":"prepared","bytes":384,"offset":64,"index":0},)"
+         R"("buffers":[{"kind":"input","bytes":384,"offset":0,"index":0},{"kind":"output","bytes":384,)"
+         R"("offset":0,"index":0},)"
+         R"({"kind":"constant","bytes":384,"offset":0,"index":0},{"kind":"prepared","bytes":384,)"
+         R"("offset":64,"index":0},)"
          R"({"kind":"temporary","bytes":384,"offset":128,"index":0}],"objects":[")" +
          object + R"("],"constants":")" + constants +
          R"(","constants_bytes":384,"prepared_bytes":448,"temporary_bytes":512,)"
-         R"("prepare":[{"object":0,"symbol":"negate","args":[2,3],"tasks":1,"scratch_bytes":0,"has_state":false,"instance":-1,)"
+         R"("prepare":[{"object":0,"symbol":"negate","args":[2,3],"tasks":1,"scratch_bytes":0,)"
+         R"("has_state":false,"instance":-1,)"
          R"("label":"negate","grid":{"block_threads":96,"shared_bytes":0,"cluster":1}}],)"
-         R"("run":[{"object":0,"symbol":"add","args":[0,3,4],"tasks":3,"scratch_bytes":0,"has_state":false,"instance":0,"label":"add",)"
-         R"("grid":{"block_threads":32,"shared_bytes":0,"cluster":1}},{"object":0,"symbol":"twice","args":[4,1],"tasks":3,)"
-         R"("scratch_bytes":0,"has_state":false,"instance":1,"label":"twice","grid":{"block_threads":32,"shared_bytes":128,"cluster":1}}]})";
+         R"("run":[{"object":0,"symbol":"add","args":[0,3,4],"tasks":3,"scratch_bytes":0,"has_state":false,)"
+         R"("instance":0,"label":"add",)"
+         R"("grid":{"block_threads":32,"shared_bytes":0,"cluster":1}},{"object":0,"symbol":"twice",)"
+         R"("args":[4,1],"tasks":3,)"
+         R"("scratch_bytes":0,"has_state":false,"instance":1,"label":"twice","grid":{"block_threads":32,)"
+         R"("shared_bytes":128,"cluster":1}}]})";
 }
 
 std::string compiled_kernels() {

@@ -83,6 +83,8 @@ struct Accesses {
 [[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
 [[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);
 [[nodiscard]] bool accepts_pointwise(const PointwiseKernel& kernel);
+[[nodiscard]] bool accepts_tiles(const PointwiseKernel& kernel);
+[[nodiscard]] Hooks tiles_hooks(const PointwiseKernel& kernel);
 [[nodiscard]] bool accepts_row(const RowKernel& kernel);
 [[nodiscard]] Hooks pointwise_hooks(const PointwiseKernel& kernel, const Tunables& tunables);
 [[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);

@@ -13,7 +13,10 @@ namespace kiln::agents::writer::device {
 namespace {
 
 struct Accepts {
-  bool operator()(const PointwiseKernel& k) const { return accepts_pointwise(k); }
+  const store::TemplateSpec& spec;
+  bool operator()(const PointwiseKernel& k) const {
+    return spec.name == "tiles" ? accepts_tiles(k) : accepts_pointwise(k);
+  }
   bool operator()(const RowKernel& k) const { return accepts_row(k); }
   bool operator()(const MatmulKernel& k) const { return accepts_matmul(k); }
   bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
@@ -22,8 +25,11 @@ struct Accepts {
 };
 
 struct HooksOf {
+  const store::TemplateSpec& spec;
   const Tunables& tunables;
-  Hooks operator()(const PointwiseKernel& k) const { return pointwise_hooks(k, tunables); }
+  Hooks operator()(const PointwiseKernel& k) const {
+    return spec.name == "tiles" ? tiles_hooks(k) : pointwise_hooks(k, tunables);
+  }
   Hooks operator()(const RowKernel& k) const { return row_hooks(k, tunables); }
   Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k); }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
@@ -48,7 +54,7 @@ std::string small_constants(const store::TemplateSpec& spec, const Tunables& tun
 
 }  // namespace
 
-bool accepts(const store::TemplateSpec&, const Kernel& kernel) { return std::visit(Accepts{}, kernel); }
+bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) { return std::visit(Accepts{spec}, kernel); }
 
 RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
                       const Variant& variant, const Figures& figures, const NodeFacts& node) {
@@ -56,7 +62,7 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
     throw Error(ErrorCode::unsupported, fmt::format("cannot render {}: the node has no GPU", title(spec)));
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
-  const Hooks hooks = std::visit(HooksOf{tunables}, kernel);
+  const Hooks hooks = std::visit(HooksOf{spec, tunables}, kernel);
   const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
 
   RenderedLaunch run;

@@ -155,7 +155,8 @@ KILN_DEVICE T integer_fmod(T a, T b) {
 // A shift by the width or more gives zero.
 template <class T>
 KILN_DEVICE T shifted_left(T x, T count) {
-  return static_cast<u64>(count) >= 8 * sizeof(T) ? T(0) : static_cast<T>(static_cast<u64>(x) << static_cast<u64>(count));
+  return static_cast<u64>(count) >= 8 * sizeof(T) ? T(0)
+                                                  : static_cast<T>(static_cast<u64>(x) << static_cast<u64>(count));
 }
 template <class T>
 KILN_DEVICE T shifted_right(T x, T count) {

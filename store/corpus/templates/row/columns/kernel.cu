@@ -1,7 +1,7 @@
-// Rows whose elements lie apart in memory while neighbouring rows are neighbours: a reduction over a middle dimension.
-// Data movement: neighbouring threads take neighbouring rows, so that a warp's accesses are whole cache lines; kAlong
-// threads share a row, and each has kUnroll elements in flight. Every pass reads the rows again, from the second-level cache
-// as long as the rows under way fit it; with one pass the floor is bytes / bandwidth.
+// Rows whose elements lie apart in memory while neighbouring rows are neighbours: a reduction over a middle
+// dimension. Data movement: neighbouring threads take neighbouring rows, so that a warp's accesses are whole cache
+// lines; kAlong threads share a row, and each has kUnroll elements in flight. Every pass reads the rows again, from
+// the second-level cache as long as the rows under way fit it; with one pass the floor is bytes / bandwidth.
 
 constexpr int kAlong = kBlockThreads / kColumns;
 
