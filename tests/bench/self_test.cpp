@@ -82,8 +82,9 @@ Subject subject(Workbench& bench, const std::string& name, std::int64_t steps) {
   BuildRequest request;
   request.kernel.file_name = "work.cpp";
   request.kernel.source = fmt::format(
-      "#include \"runtime/kernel_abi.h\"\nextern \"C\" void work(void* const*, const kiln_task*) {{\n"
-      "  double x = 1;\n  for (long i = 0; i < {}; ++i) {{ x += 1e-9; asm volatile(\"\" : \"+x\"(x)); }}\n}}\n",
+      "#include \"runtime/kernel_abi.h\"\nextern \"C\" void work(void* const* args, const kiln_task*) {{\n"
+      "  double x = 1;\n  for (long i = 0; i < {}; ++i) {{ x += 1e-9; asm volatile(\"\" : \"+x\"(x)); }}\n"
+      "  *static_cast<float*>(args[1]) = static_cast<float>(x) + *static_cast<const float*>(args[0]);\n}}\n",
       steps);
   const BuildFact built = bench.build({&request, 1}).front();
   if (built.verdict != Verdict::ok) throw Error(ErrorCode::unavailable, "cannot build the instrument's own kernel");
@@ -91,7 +92,11 @@ Subject subject(Workbench& bench, const std::string& name, std::int64_t steps) {
   plan.name = name;
   plan.objects = {built.object};
   PlanLaunch launch;
+  plan.buffers = {{PlanBuffer::Kind::input, 4, 0, 0}, {PlanBuffer::Kind::output, 4, 0, 0}};
+  plan.inputs = {{"x", {graph::DType::f32, {1}}, 0}};
+  plan.outputs = {{"y", {graph::DType::f32, {1}}, 1}};
   launch.symbol = "work";
+  launch.args = {0, 1};
   plan.run = {launch};
   return {name, plan};
 }
