@@ -210,13 +210,37 @@ class RegionSearch {
     failures_.clear();
   }
 
-  // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
-  void race() {
-    if (good_.empty()) return;
+  // False when some round of fresh values shows that it is wrong after all.
+  bool confirmed(const Built& built) {
+    CandidateRecord& record = out_.candidates[built.record];
+    const std::int32_t rounds = confirming_rounds(task_.profile->flops, task_.profile->bytes);
+    for (std::int32_t round = 0; round < rounds; ++round) {
+      const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
+                                         seed_for(lab_.input(), out_.region, "confirm " + std::to_string(round)));
+      const Judgement judgement = judge(check, lab_.input().policy);
+      if (judgement.verdict == Verdict::ok) continue;
+      fail(record, failure(built.kernel.kernel, judgement.verdict, judgement.reason, std::nullopt, check));
+      return false;
+    }
+    return true;
+  }
+
+  // The fastest, as many as are finalists, of those that further rounds of fresh values confirm.
+  void choose_finalists() {
     std::stable_sort(good_.begin(), good_.end(), [&](const Built& a, const Built& b) {
       return out_.candidates[a.record].median_ns < out_.candidates[b.record].median_ns;
     });
-    if (good_.size() > kFinalists) good_.erase(good_.begin() + kFinalists, good_.end());
+    std::vector<Built> chosen;
+    for (Built& built : good_)
+      if (chosen.size() < kFinalists && confirmed(built)) chosen.push_back(std::move(built));
+    good_ = std::move(chosen);
+    diagnose_failures();
+  }
+
+  // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
+  void race() {
+    choose_finalists();
+    if (good_.empty()) return;
     std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
     for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
     const policies::Policy& policy = lab_.input().policy;
@@ -262,6 +286,13 @@ std::vector<std::string> check_families(double flops) {
   if (flops > 2e10) return {"normal", "integers"};
   if (flops > 1e9) return {"normal", "shifted", "heavy_tail", "integers"};
   return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"};
+}
+
+std::int32_t confirming_rounds(double flops, double bytes) {
+  // The oracle keeps inputs, expected and plain outputs of every family and round, half of them in double precision.
+  const double kept_bytes = 4 * bytes * static_cast<double>(check_families(flops).size());
+  const double rounds = std::min({8.0, double{512 << 20} / std::max(kept_bytes, 1.0), 2e9 / std::max(flops, 1.0)});
+  return std::max(1, static_cast<std::int32_t>(rounds));
 }
 
 RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress) {

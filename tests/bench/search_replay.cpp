@@ -4,7 +4,6 @@
 // replacement, 1 is the optimum at once; the budget ends when random has covered 95 % of median to optimum. Every
 // evaluation is charged its recorded compile, verification, benchmark and framework time.
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +15,7 @@
 #include "agents/search/random.h"
 #include "agents/search/search.h"
 #include "runtime/base/json.h"
+#include "tests/bench/inflate.h"
 
 namespace {
 
@@ -30,19 +30,6 @@ struct Recorded {
   std::vector<double> sorted;    // valid times, slowest first
 };
 
-std::string inflate(const char* path) {
-  gzFile file = gzopen(path, "rb");
-  if (!file) throw Error(ErrorCode::io, fmt::format("cannot open '{}'", path));
-  std::string text;
-  std::vector<char> buffer(1 << 20);
-  int got = 0;
-  while ((got = gzread(file, buffer.data(), static_cast<unsigned>(buffer.size()))) > 0)
-    text.append(buffer.data(), static_cast<std::size_t>(got));
-  gzclose(file);
-  if (got < 0) throw Error(ErrorCode::corrupt, fmt::format("cannot inflate '{}'", path));
-  return text;
-}
-
 double number_or(const json::object& o, std::string_view key, double otherwise) {
   const json::value* v = o.if_contains(key);
   return v && v->is_number() ? v->to_number<double>() : otherwise;
@@ -50,7 +37,7 @@ double number_or(const json::object& o, std::string_view key, double otherwise) 
 
 Recorded load(const char* path) {
   Recorded r;
-  const json::value root = json::parse(inflate(path), path, {.bytes = 1u << 30, .depth = 16});
+  const json::value root = json::parse(testing::inflate(path), path, {.bytes = 1u << 30, .depth = 16});
   const json::object& o = json::as_object(root, path);
   const json::object& values = json::as_object(json::at(o, "tune_params", path), path);
   r.space.family = "recorded";

@@ -18,6 +18,8 @@ namespace kiln::mutation {
 namespace {
 
 constexpr int kWiderSeeds = 6;
+// As in a job, the rounds that confirm a candidate draw the same values for all candidates of a region.
+constexpr std::uint64_t confirming_seed(std::int32_t round) { return 500'000 + static_cast<std::uint64_t>(round); }
 constexpr std::int64_t kDeadlineNs = 3'000'000'000;
 constexpr rlim_t kChildSeconds = 20;
 
@@ -103,6 +105,18 @@ void Laboratory::take(const Prepared& prepared) {
 
 agents::Plan Laboratory::plan_of(const Prepared& prepared, const Member& member) const {
   return agents::assemble(prepared.standalone, prepared.partition, {{member.kernel, member.object}}, constants_, threads_);
+}
+
+agents::Judgement Laboratory::judgement(const Prepared& prepared, const Member& member, std::uint64_t seed) {
+  agents::Judgement first = check(prepared, member, seed);
+  return first.verdict == agents::Verdict::ok ? confirm(prepared, member) : first;
+}
+
+agents::Judgement Laboratory::confirm(const Prepared& prepared, const Member& member) {
+  agents::Judgement judged;
+  const std::int32_t rounds = agents::confirming_rounds(0, 0);
+  for (std::int32_t r = 0; r < rounds && judged.verdict == agents::Verdict::ok; ++r) judged = check(prepared, member, confirming_seed(r));
+  return judged;
 }
 
 agents::Judgement Laboratory::check(const Prepared& prepared, const Member& member, std::uint64_t seed) {

@@ -31,8 +31,12 @@ class Laboratory {
 
   [[nodiscard]] agents::Workbench& bench() { return *bench_; }
   void take(const Prepared& prepared);  // stores the graph that the next trials compute
-  // The check of a job: all families, once.
+  // The check of a candidate: all families, once.
   [[nodiscard]] agents::Judgement check(const Prepared& prepared, const Member& member, std::uint64_t seed);
+  // The rounds that confirm a finalist; ok when all are.
+  [[nodiscard]] agents::Judgement confirm(const Prepared& prepared, const Member& member);
+  // Both: all that a kernel passes before it can win a region.
+  [[nodiscard]] agents::Judgement judgement(const Prepared& prepared, const Member& member, std::uint64_t seed);
   [[nodiscard]] Wider look_wider(const Prepared& prepared, const Member& original, const Member& member);
 
  private:
