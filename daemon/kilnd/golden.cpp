@@ -4,7 +4,7 @@
 
 #include "agents/conductor/golden.h"
 #include "daemon/kilnd/bench.h"
-#include "daemon/kilnd/job_journal.h"
+#include "daemon/kilnd/job_input.h"
 #include "daemon/targets/cpu/detect.h"
 
 namespace kiln::kilnd {
