@@ -61,6 +61,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/key", kView, false, 0, Kind::call, kIo, "", plain<get_key>},
     {"GET", "/v1/corpus", kView, false, 0, Kind::call, kIo, "", plain<get_corpus>},
     {"GET", "/v1/corpus/{family}/{name}", kView, false, 0, Kind::call, kIo, "", plain<get_template>},
+    {"POST", "/v1/golden/run", kOperate, false, kEmpty, Kind::call, kBack, "", plain<run_golden>},
     {"GET", "/v1/policies", kView, false, 0, Kind::call, kIo, "", plain<get_policies>},
     {"POST", "/v1/policies/check", kView, false, kJson, Kind::call, kBack, "", plain<post_policy_check>},
     {"GET", "/v1/audit", kView, false, 0, Kind::call, kBack, "after limit", plain<get_audit>},

@@ -53,6 +53,8 @@ class JobControl {
   virtual void replay(const std::string& job, Done<json::object> done) = 0;
   [[nodiscard]] virtual json::object node() const = 0;    // last NodeFacts, or {"state": "not probed yet"}
   [[nodiscard]] virtual json::array doctor() const = 0;   // [{"check", "result": PASS|CAUTION|FAIL, "detail", "cure"}]
+  // Runs the golden sets; takes up to a minute: {"digest", "passed", "seconds", "cases": [{"family", "case", ...}]}.
+  [[nodiscard]] virtual json::object golden() const = 0;
   // One human line: "tuning minilm: candidate 41 of 64, best 1.31x".
   [[nodiscard]] virtual std::string status_line() const = 0;
 };

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "daemon/kilnd/doctor.h"
+#include "daemon/kilnd/golden.h"
 #include "daemon/kilnd/job_input.h"
 #include "daemon/kilnd/job_journal.h"
 #include "daemon/kilnd/publish.h"
@@ -123,6 +124,7 @@ class JobRunner : public control::JobControl {
   }
 
   [[nodiscard]] json::array doctor() const override { return examine(env_); }
+  [[nodiscard]] json::object golden() const override { return run_golden(env_); }
 
   [[nodiscard]] std::string status_line() const override {
     const std::lock_guard lock(mutex_);

@@ -28,6 +28,8 @@ GoldenCase case_from(const std::string& family, const std::string& name, const t
   for (const auto& [key, node] : table) {
     if (key == "origin" && node.is_string()) {
       out.origin = node.as_string()->get();
+    } else if (key == "graph" && node.is_string()) {
+      out.graph = node.as_string()->get();
     } else if (key == "tolerance" && node.is_number()) {
       out.tolerance = *node.value<double>();
     } else if (node.is_table() && node.as_table()->contains("shape") && node.as_table()->contains("values")) {
@@ -45,6 +47,7 @@ GoldenCase case_from(const std::string& family, const std::string& name, const t
     }
   }
   if (out.origin.empty()) fail(family, table, "case '" + name + "' does not say who computed it ('origin')");
+  if (out.graph.empty()) fail(family, table, "case '" + name + "' does not say what is computed ('graph')");
   return out;
 }
 

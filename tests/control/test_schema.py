@@ -66,6 +66,7 @@ class Schemas(unittest.TestCase):
         self.call("get", "/v1/node")
         self.assertTrue(self.call("get", "/v1/health")["healthy"])
         self.call("get", "/v1/doctor")
+        self.assertTrue(self.call("post", "/v1/golden/run")["passed"])
         self.assertEqual(self.call("get", "/v1/openapi.json"), OPENAPI)
         self.call("get", "/v1/key")
 

@@ -83,6 +83,12 @@ class FakeJobs : public JobControl {
   [[nodiscard]] json::array doctor() const override {
     return {json::object{{"check", "toolchain"}, {"result", "PASS"}, {"detail", "c++ 12"}, {"cure", ""}}};
   }
+  [[nodiscard]] json::object golden() const override {
+    const json::object kernel{{"template", "matmul/packed"}, {"variant", "matmul/packed mr=6"}, {"verdict", "ok"}, {"reason", "right"}, {"worst_ratio", 0.5}};
+    const json::object one{{"family", "matmul"}, {"case", "two_by_two"}, {"origin", "by hand"}, {"oracle_error", 0.0},
+                           {"oracle_agrees", true}, {"kernels", json::array{kernel}}, {"passed", true}};
+    return {{"digest", std::string(64, 'c')}, {"passed", true}, {"seconds", 0.1}, {"cases", json::array{one}}};
+  }
   [[nodiscard]] std::string status_line() const override { return "idle"; }
   TuneRequest last;
 

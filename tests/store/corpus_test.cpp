@@ -90,8 +90,11 @@ TEST_CASE("the corpus in git compiles, the same text to the same bytes, and a fl
   CHECK_THROWS_AS((void)Corpus::open(b), Error);
 }
 
-TEST_CASE("a golden case needs an origin and as many values as its shape") {
-  CHECK(parse_golden("f", "[c]\norigin = \"me\"\nx = { shape = [2], values = [1, 2] }\n").size() == 1);
-  CHECK_THROWS_AS((void)parse_golden("f", "[c]\nx = { shape = [2], values = [1, 2] }\n"), Error);
-  CHECK_THROWS_AS((void)parse_golden("f", "[c]\norigin = \"me\"\nx = { shape = [3], values = [1, 2] }\n"), Error);
+TEST_CASE("a golden case needs an origin, a graph and as many values as its shape") {
+  const std::string x = "x = { shape = [2], values = [1, 2] }\n", origin = "origin = \"me\"\n", graph = "graph = '{}'\n";
+  CHECK(parse_golden("f", "[c]\n" + origin + graph + x).size() == 1);
+  CHECK(parse_golden("f", "[c]\n" + origin + graph + x).front().graph == "{}");
+  CHECK_THROWS_AS((void)parse_golden("f", "[c]\n" + graph + x), Error);
+  CHECK_THROWS_AS((void)parse_golden("f", "[c]\n" + origin + x), Error);
+  CHECK_THROWS_AS((void)parse_golden("f", "[c]\n" + origin + graph + "x = { shape = [3], values = [1, 2] }\n"), Error);
 }

@@ -1,3 +1,4 @@
+#include "daemon/control/only_one.h"
 #include "daemon/control/resources/resources.h"
 #include "runtime/base/error.h"
 
@@ -49,6 +50,11 @@ Answer get_template(Context& context, const Request& request) {
   out["cost"] = texts(spec->cost);
   out["files"] = texts(spec->files);
   return json_answer(std::move(out));
+}
+
+Answer run_golden(Context& context, const Request&) {
+  const OnlyOne guard(context.proving, "run the golden sets");
+  return json_answer(context.services.jobs.golden());
 }
 
 }  // namespace kiln::control

@@ -12,6 +12,7 @@ Answer get_status(Context& context, const Request& request);
 Answer get_openapi(Context& context, const Request& request);
 Answer get_node(Context& context, const Request& request);
 Answer get_doctor(Context& context, const Request& request);
+Answer run_golden(Context& context, const Request& request);
 Answer get_health(Context& context, const Request& request);
 Answer get_metrics(Context& context, const Request& request);
 
