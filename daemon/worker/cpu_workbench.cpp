@@ -179,7 +179,7 @@ class NodeWorkbench : public agents::Workbench {
     return {options_.worker, gpu() ? role + "-" + options_.target : role, std::move(arguments), gpu() ? options_.library_path : ""};
   }
 
-  Frame ask_probe(WorkerProcess& worker, Frame request) const {
+  Frame ask_probe(WorkerProcess& worker, Frame& request) const {
     Answer answer = worker.call(request, 60 * kSecond);
     if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)

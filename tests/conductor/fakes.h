@@ -74,7 +74,7 @@ class FakeBench : public Workbench {
     fact.fresh_process = request.fresh_process;
     for (const Subject& subject : request.subjects) {
       const double base = 2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
-      SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}};
+      SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}, {}};
       for (int i = 0; i < request.samples; ++i) out.ns.push_back(base * (1 + 0.01 * unit_from(std::to_string(calls) + "/" + std::to_string(i))));
       fact.subjects.push_back(out);
     }

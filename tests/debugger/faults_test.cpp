@@ -25,7 +25,7 @@ class Site {
     options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
     options.include_dir = KILN_SOURCE_DIR;
     options.staging = objects_.root / "staging";
-    bench_ = worker::make_cpu_workbench(options, objects_);
+    bench_ = worker::make_workbench(options, objects_);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {1000}});
     graph::Expr twice;

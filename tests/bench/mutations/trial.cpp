@@ -91,7 +91,7 @@ Laboratory::Laboratory(const std::filesystem::path& worker, std::uint64_t seed, 
   options.worker = worker;
   options.include_dir = KILN_SOURCE_DIR;
   options.staging = objects_->root / "staging";
-  bench_ = kiln::worker::make_cpu_workbench(options, *objects_);
+  bench_ = kiln::worker::make_workbench(options, *objects_);
   staging_ = std::make_unique<kiln::worker::Staging>(objects_->root / "compare", *objects_);
 }
 
