@@ -26,7 +26,7 @@ agents::NodeFacts this_node() {
 
 json::object run_golden(const JobEnvironment& env) {
   const auto begin = std::chrono::steady_clock::now();
-  const std::unique_ptr<agents::Workbench> bench = make_bench(env, "golden");
+  const std::unique_ptr<agents::Workbench> bench = make_bench(env, "golden", "cpu");
   StoreBlobs blobs(env.store);
   json::array cases;
   bool passed = !env.corpus.golden().empty();
