@@ -20,7 +20,8 @@ constexpr std::uint64_t kSeed = 1;
 }
 
 graph::Graph graph_of(const store::GoldenCase& c) {
-  graph::Graph g = graph::graph_from_json(json::parse(c.graph, "the graph of golden case '" + c.family + "/" + c.name + "'"), nullptr, {});
+  graph::Graph g = graph::graph_from_json(
+      json::parse(c.graph, "the graph of golden case '" + c.family + "/" + c.name + "'"), nullptr, {});
   graph::validate(g);
   return g;
 }
@@ -29,7 +30,8 @@ graph::Tensor tensor_of(const store::GoldenCase& c, const graph::Graph& g, graph
   const graph::Value& value = g.values[static_cast<std::size_t>(id)];
   const auto values = c.values.find(value.name);
   if (values == c.values.end()) refuse(c, "it has no tensor '" + value.name + "'");
-  if (c.shapes.at(value.name) != value.type.shape) refuse(c, "tensor '" + value.name + "' has another shape in the graph");
+  if (c.shapes.at(value.name) != value.type.shape)
+    refuse(c, "tensor '" + value.name + "' has another shape in the graph");
   graph::Tensor out = graph::Tensor::zeros(value.type);
   for (std::size_t i = 0; i < values->second.size(); ++i)
     graph::store_double(value.type.dtype, out.bytes.data(), static_cast<std::int64_t>(i), values->second[i]);
@@ -48,7 +50,8 @@ double oracle_error(const store::GoldenCase& c, const graph::Graph& g) {
     if (want == c.values.end() || static_cast<std::int64_t>(want->second.size()) != got[o].count())
       refuse(c, "it has no values for output '" + name + "' of that shape");
     for (std::int64_t i = 0; i < got[o].count(); ++i) {
-      const double difference = std::abs(graph::load_double(got[o].type.dtype, got[o].bytes.data(), i) - want->second[static_cast<std::size_t>(i)]);
+      const double difference = std::abs(graph::load_double(got[o].type.dtype, got[o].bytes.data(), i) -
+                                         want->second[static_cast<std::size_t>(i)]);
       worst = std::isnan(difference) ? HUGE_VAL : std::max(worst, difference);
     }
   }
@@ -86,10 +89,11 @@ Prepared prepared(const store::GoldenCase& c, const std::vector<store::TemplateS
   return out;
 }
 
-Judgement judged(const Prepared& p, const RenderedKernel& kernel, const BuildFact& built, const policies::Policy& policy,
-                 std::int32_t threads, Workbench& bench) {
+Judgement judged(const Prepared& p, const RenderedKernel& kernel, const BuildFact& built,
+                 const policies::Policy& policy, std::int32_t threads, Workbench& bench) {
   if (built.verdict != Verdict::ok)
-    return {built.verdict, built.diagnostics.empty() ? std::string(name(built.verdict)) : built.diagnostics.front().message, 0, 0};
+    return {built.verdict,
+            built.diagnostics.empty() ? std::string(name(built.verdict)) : built.diagnostics.front().message, 0, 0};
   CheckRequest request;
   request.graph = p.stored;
   request.subject = {to_string(kernel.variant), assemble(p.graph, p.partition, {{kernel, built.object}}, "", threads)};
@@ -102,24 +106,28 @@ Judgement judged(const Prepared& p, const RenderedKernel& kernel, const BuildFac
 }  // namespace
 
 bool GoldenResult::passed() const {
-  return oracle_agrees && !kernels.empty() &&
-         std::all_of(kernels.begin(), kernels.end(), [](const Kernel& k) { return k.judgement.verdict == Verdict::ok; });
+  return oracle_agrees && !kernels.empty() && std::all_of(kernels.begin(), kernels.end(), [](const Kernel& k) {
+           return k.judgement.verdict == Verdict::ok;
+         });
 }
 
-std::vector<GoldenResult> run_golden(const std::vector<store::GoldenCase>& cases, const std::vector<store::TemplateSpec>& templates,
-                                     const NodeFacts& node, const policies::Policy& policy, Workbench& bench, BlobStore& blobs) {
+std::vector<GoldenResult> run_golden(const std::vector<store::GoldenCase>& cases,
+                                     const std::vector<store::TemplateSpec>& templates, const NodeFacts& node,
+                                     const policies::Policy& policy, Workbench& bench, BlobStore& blobs) {
   const std::int32_t threads = policy.threads > 0 ? policy.threads : node.cores;
   std::vector<Prepared> all;
   std::vector<BuildRequest> builds;  // of all cases at once, so that every core has work
   for (const store::GoldenCase& c : cases) {
     all.push_back(prepared(c, templates, node, threads, blobs));
-    for (const RenderedKernel& kernel : all.back().kernels) builds.push_back({kernel, policy.build_timeout_seconds * 1'000'000'000});
+    for (const RenderedKernel& kernel : all.back().kernels)
+      builds.push_back({kernel, policy.build_timeout_seconds * 1'000'000'000});
   }
   const std::vector<BuildFact> built = bench.build(builds);
   std::vector<GoldenResult> out;
   auto fact = built.begin();
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    GoldenResult result{cases[i].family, cases[i].name, cases[i].origin, oracle_error(cases[i], all[i].graph), false, {}};
+    GoldenResult result{
+        cases[i].family, cases[i].name, cases[i].origin, oracle_error(cases[i], all[i].graph), false, {}};
     result.oracle_agrees = result.oracle_error <= cases[i].tolerance;
     for (const RenderedKernel& kernel : all[i].kernels)
       result.kernels.push_back({kernel.variant, judged(all[i], kernel, *fact++, policy, threads, bench)});
@@ -131,12 +139,19 @@ std::vector<GoldenResult> run_golden(const std::vector<store::GoldenCase>& cases
 json::object to_json(const GoldenResult& r) {
   json::array kernels;
   for (const GoldenResult::Kernel& k : r.kernels)
-    kernels.emplace_back(json::object{{"template", k.variant.family + "/" + k.variant.template_name}, {"variant", to_string(k.variant)},
-                                      {"verdict", name(k.judgement.verdict)}, {"reason", k.judgement.reason},
+    kernels.emplace_back(json::object{{"template", k.variant.family + "/" + k.variant.template_name},
+                                      {"variant", to_string(k.variant)},
+                                      {"verdict", name(k.judgement.verdict)},
+                                      {"reason", k.judgement.reason},
                                       {"worst_ratio", k.judgement.worst_ratio}});
   // JSON has no infinity.
-  return {{"family", r.family}, {"case", r.name}, {"origin", r.origin}, {"oracle_error", std::isfinite(r.oracle_error) ? r.oracle_error : 1e300},
-          {"oracle_agrees", r.oracle_agrees}, {"kernels", kernels}, {"passed", r.passed()}};
+  return {{"family", r.family},
+          {"case", r.name},
+          {"origin", r.origin},
+          {"oracle_error", std::isfinite(r.oracle_error) ? r.oracle_error : 1e300},
+          {"oracle_agrees", r.oracle_agrees},
+          {"kernels", kernels},
+          {"passed", r.passed()}};
 }
 
 }  // namespace kiln::agents

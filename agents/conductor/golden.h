@@ -13,8 +13,8 @@ namespace kiln::agents {
 
 struct GoldenResult {
   std::string family, name, origin;
-  // Of the FP64 interpreter against the golden values: largest absolute difference over all outputs, and whether the case
-  // allows it.
+  // Of the FP64 interpreter against the golden values: largest absolute difference over all outputs, and whether the
+  // case allows it.
   double oracle_error = 0;
   bool oracle_agrees = false;
   struct Kernel {
@@ -26,10 +26,11 @@ struct GoldenResult {
 };
 [[nodiscard]] json::object to_json(const GoldenResult& result);
 
-// `node` needs features, cores and cache sizes. Throws Error(invalid_input) naming the case whose graph or tensors do not
-// fit together; what a kernel does wrong is in the results.
+// `node` needs features, cores and cache sizes. Throws Error(invalid_input) naming the case whose graph or tensors do
+// not fit together; what a kernel does wrong is in the results.
 [[nodiscard]] std::vector<GoldenResult> run_golden(const std::vector<store::GoldenCase>& cases,
-                                                   const std::vector<store::TemplateSpec>& templates, const NodeFacts& node,
-                                                   const policies::Policy& policy, Workbench& bench, BlobStore& blobs);
+                                                   const std::vector<store::TemplateSpec>& templates,
+                                                   const NodeFacts& node, const policies::Policy& policy,
+                                                   Workbench& bench, BlobStore& blobs);
 
 }  // namespace kiln::agents

@@ -131,7 +131,8 @@ class RegionSearch {
       record.build_ns = outcomes[i].fact.build_ns;
       if (!outcomes[i].ok()) {
         const std::vector<Diagnostic>& said = outcomes[i].fact.diagnostics;
-        fail(record, failure(rendered[i], outcomes[i].fact.verdict, said.empty() ? "" : said.front().message, outcomes[i].fact, std::nullopt));
+        fail(record, failure(rendered[i], outcomes[i].fact.verdict, said.empty() ? "" : said.front().message,
+                             outcomes[i].fact, std::nullopt));
         continue;
       }
       Built built{records[i], {outcomes[i].kernel, outcomes[i].fact.object}, {}, {}};
@@ -179,15 +180,16 @@ class RegionSearch {
     const double raw_ns = summarize(subject.ns, 0.95).median_ns;
     record.median_ns = raw_ns * first_incumbent_ns_ / incumbent_ns;
     if (implausible(raw_ns, task_.profile->floor_ns))
-      return fail(record, failure(built.kernel.kernel, Verdict::implausible, "faster than the measured roofline allows", std::nullopt, std::nullopt));
+      return fail(record, failure(built.kernel.kernel, Verdict::implausible, "faster than the measured roofline allows",
+                                  std::nullopt, std::nullopt));
     record.verdict = raw_ns > incumbent_ns ? Verdict::slower : Verdict::ok;
     record.reason = record.verdict == Verdict::ok ? "right and measured" : "right, but behind the incumbent";
     trials_.push_back({record.variant, record.verdict, record.median_ns});
     if (best_ns_ == 0 || record.median_ns < best_ns_) best_ns_ = record.median_ns;
   }
 
-  static Failure failure(const RenderedKernel& kernel, Verdict verdict, const std::string& reason, const std::optional<BuildFact>& build,
-                         const std::optional<CheckFact>& check) {
+  static Failure failure(const RenderedKernel& kernel, Verdict verdict, const std::string& reason,
+                         const std::optional<BuildFact>& build, const std::optional<CheckFact>& check) {
     return {kernel.variant, verdict, build, check, reason, kernel.source, kernel.run.back().tasks};
   }
 
@@ -204,7 +206,8 @@ class RegionSearch {
       Diagnosis diagnosis = diagnose(failed, candidates_.spaces, trials_);
       if (diagnosis.learned) out_.learned.push_back(*diagnosis.learned);
       const auto waits = [&](const Proposal& p) { return p.variant == *diagnosis.repaired; };
-      if (diagnosis.repaired && std::none_of(repaired_.begin(), repaired_.end(), waits)) repaired_.push_back({*diagnosis.repaired, "repaired"});
+      if (diagnosis.repaired && std::none_of(repaired_.begin(), repaired_.end(), waits))
+        repaired_.push_back({*diagnosis.repaired, "repaired"});
       out_.diagnoses.push_back(std::move(diagnosis));
     }
     failures_.clear();

@@ -54,8 +54,8 @@ using RegionProgress = std::function<void(const RegionOutcome&)>;
 // Input families to check with: all where the oracle is cheap, fewer for heavy graphs, never fewer than two.
 [[nodiscard]] std::vector<std::string> check_families(double flops);
 
-// How often more what may win is checked with fresh values: a mistake that few inputs show passes one round. At most eight; fewer
-// where the oracle would need more than some seconds or 512 MiB for them.
+// How often more what may win is checked with fresh values: a mistake that few inputs show passes one round. At most
+// eight; fewer where the oracle would need more than some seconds or 512 MiB for them.
 [[nodiscard]] std::int32_t confirming_rounds(double flops, double bytes);
 
 }  // namespace kiln::agents

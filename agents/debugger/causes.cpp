@@ -94,7 +94,8 @@ constexpr Signal kSignals[] = {
 
 // x86 raises the same signal for an address that is not mapped and for one that an aligned access refuses; arenas have
 // mapped guards around each buffer, so in a kernel that asks for alignment the second is the likelier.
-constexpr const char* kAlignedAccesses[] = {"_load_ps(", "_load_pd(", "_load_si", "_store_ps(", "_store_pd(", "_store_si", "_stream_", "assume_aligned"};
+constexpr const char* kAlignedAccesses[] = {"_load_ps(",  "_load_pd(", "_load_si", "_store_ps(",
+                                            "_store_pd(", "_store_si", "_stream_", "assume_aligned"};
 
 std::optional<std::string> aligned_access(const std::string& source) {
   std::size_t first = std::string::npos;
@@ -102,7 +103,8 @@ std::optional<std::string> aligned_access(const std::string& source) {
   if (first == std::string::npos) return std::nullopt;
   const std::size_t begin = source.rfind('\n', first) + 1, end = std::min(source.find('\n', first), source.size());
   const auto line = 1 + std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(first), '\n');
-  return fmt::format("line {}: {}", line, source.substr(source.find_first_not_of(' ', begin), end - source.find_first_not_of(' ', begin)));
+  return fmt::format("line {}: {}", line,
+                     source.substr(source.find_first_not_of(' ', begin), end - source.find_first_not_of(' ', begin)));
 }
 
 Symptom from_signal(const std::string& evidence, const std::string& source) {
@@ -145,7 +147,8 @@ std::string element(const ErrorFact& e) {
 constexpr double kPrecisionSized = 4e-3;
 
 Symptom from_errors(const CheckFact& check, const std::string& evidence) {
-  if (evidence.find("is not written") != std::string::npos) return {"leaves elements unwritten, as at a tail", evidence, Remedy::smaller};
+  if (evidence.find("is not written") != std::string::npos)
+    return {"leaves elements unwritten, as at a tail", evidence, Remedy::smaller};
   // The policy's own factor is not known here; 2 is the default, and only the kind of the error is read off.
   std::vector<const ErrorFact*> wrong;
   std::set<std::string> families, wrong_families;
@@ -191,11 +194,14 @@ Symptom symptom_of(const Failure& f) {
     case Verdict::build_timeout:
       return {"build too slow", evidence.empty() ? "the compiler did not end before its deadline" : evidence, Remedy::smaller};
     case Verdict::launch_failed: return from_launch(evidence);
-    case Verdict::crashed: return from_signal(evidence, f.source);
+    case Verdict::crashed:
+      return from_signal(evidence, f.source);
     case Verdict::hung: return {"did not end before its deadline", evidence, Remedy::smaller};
     case Verdict::wrong: return f.check ? from_errors(*f.check, evidence) : Symptom{"unknown", evidence};
-    case Verdict::nondeterministic: return from_instability(f, evidence);
-    case Verdict::out_of_bounds: return from_bounds(evidence);
+    case Verdict::nondeterministic:
+      return from_instability(f, evidence);
+    case Verdict::out_of_bounds:
+      return from_bounds(evidence);
     case Verdict::implausible: return {"faster than the hardware allows: skips work, or the clock is wrong", evidence};
     case Verdict::forbidden: return {"does what a kernel may not do", evidence};
     case Verdict::invalid: return {"breaks a constraint of its template", evidence};

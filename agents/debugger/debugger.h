@@ -16,8 +16,8 @@ struct Failure {
   std::optional<BuildFact> build;
   std::optional<CheckFact> check;
   std::string evidence;
-  std::string source{};     // the rendered kernel; empty when it is not at hand
-  std::int64_t tasks = 0;   // of its launch; 0 when that is not known
+  std::string source{};    // the rendered kernel; empty when it is not at hand
+  std::int64_t tasks = 0;  // of its launch; 0 when that is not known
 };
 
 struct Diagnosis {
@@ -31,10 +31,10 @@ struct Diagnosis {
 [[nodiscard]] json::object to_json(const Diagnosis& d);
 
 // `trials` are all of the region, good ones too: the cause is sought in the difference to the nearest working variant.
-// Repairs are proposed in order of evidence: the tunables whose value never worked, then any other that differs from the
-// nearest working variant, then several at once (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing Input,
-// 2002). While nothing works yet and the cause is one of size, the next smaller blocking is tried. Each call sees what earlier repairs came to, so
-// that repeated failures walk to the smallest change that flips the verdict.
+// Repairs are proposed in order of evidence: the tunables whose value never worked, then any other that differs from
+// the nearest working variant, then several at once (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing
+// Input, 2002). While nothing works yet and the cause is one of size, the next smaller blocking is tried. Each call
+// sees what earlier repairs came to, so that repeated failures walk to the smallest change that flips the verdict.
 [[nodiscard]] Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, const std::vector<Trial>& trials);
 
 // Constraints that `trials` contradict are dropped.

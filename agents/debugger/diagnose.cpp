@@ -131,11 +131,12 @@ std::string assignment(const Variant& v, const std::string& name) {
   return fmt::format("{}={}", name, v.tunables.at(name));
 }
 
-constexpr std::size_t kMostMoved = 3;    // tunables that one repair moves together
+constexpr std::size_t kMostMoved = 3;     // tunables that one repair moves together
 constexpr std::size_t kMostRepairs = 64;  // subsets that are looked at
 
 // Subsets of `names` with `size` members, in the order of `names`.
-void subsets(const Difference& names, std::size_t size, std::size_t from, Difference& chosen, std::vector<Difference>& out) {
+void subsets(const Difference& names, std::size_t size, std::size_t from, Difference& chosen,
+             std::vector<Difference>& out) {
   if (chosen.size() == size) return out.push_back(chosen);
   for (std::size_t i = from; i < names.size() && out.size() < kMostRepairs; ++i) {
     chosen.push_back(names[i]);
@@ -153,7 +154,8 @@ std::vector<Difference> moves(const Difference& differs, const std::vector<Suspe
   std::vector<Difference> out;
   Difference chosen;
   // The whole difference is the working variant itself.
-  for (std::size_t size = 1; size < differs.size() && size <= kMostMoved; ++size) subsets(ordered, size, 0, chosen, out);
+  for (std::size_t size = 1; size < differs.size() && size <= kMostMoved; ++size)
+    subsets(ordered, size, 0, chosen, out);
   return out;
 }
 
@@ -164,8 +166,9 @@ std::string moved_text(const Variant& from, const Variant& to) {
   return text;
 }
 
-std::optional<Variant> repair(const Failure& f, const Symptom& symptom, const Nearest& near, const std::vector<Suspect>& suspicious,
-                              const Space& space, const std::vector<Trial>& trials) {
+std::optional<Variant> repair(const Failure& f, const Symptom& symptom, const Nearest& near,
+                              const std::vector<Suspect>& suspicious, const Space& space,
+                              const std::vector<Trial>& trials) {
   if (!near.trial) return symptom.remedy == Remedy::smaller ? reduced(f, space, trials) : std::nullopt;
   for (const Difference& move : moves(near.differs, suspicious)) {
     Variant v = f.variant;
@@ -175,18 +178,21 @@ std::optional<Variant> repair(const Failure& f, const Symptom& symptom, const Ne
   return std::nullopt;
 }
 
-// Where each value works somewhere, two together may not: the pair that most failures and no success hold. Pairs with equal
-// evidence cannot be told apart, so all that they name is excluded together.
+// Where each value works somewhere, two together may not: the pair that most failures and no success hold. Pairs with
+// equal evidence cannot be told apart, so all that they name is excluded together.
 std::map<std::string, std::int64_t> failing_pair(const Failure& f, const std::vector<Trial>& trials) {
   std::map<std::string, std::int64_t> best;
   std::ptrdiff_t most = 2;  // failures, at the least
   for (auto i = f.variant.tunables.begin(); i != f.variant.tunables.end(); ++i)
     for (auto j = std::next(i); j != f.variant.tunables.end(); ++j) {
       const LearnedConstraint pair{f.variant.family, f.variant.template_name, {*i, *j}, ""};
-      if (std::any_of(trials.begin(), trials.end(), [&](const Trial& t) { return works(t) && excludes(pair, t.variant); })) continue;
-      const auto failures = (tried(trials, f.variant) ? 0 : 1) + std::count_if(trials.begin(), trials.end(), [&](const Trial& t) {
-        return t.verdict == f.verdict && excludes(pair, t.variant);
-      });
+      if (std::any_of(trials.begin(), trials.end(),
+                      [&](const Trial& t) { return works(t) && excludes(pair, t.variant); }))
+        continue;
+      const auto failures =
+          (tried(trials, f.variant) ? 0 : 1) + std::count_if(trials.begin(), trials.end(), [&](const Trial& t) {
+            return t.verdict == f.verdict && excludes(pair, t.variant);
+          });
       if (failures < most) continue;
       if (failures > most) best.clear();
       most = failures;
@@ -242,7 +248,10 @@ Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, con
     for (const std::string& name : near.differs)
       text += fmt::format("{}{} (works with {})", text.empty() ? "" : ", ", assignment(failure.variant, name),
                           near.trial->variant.tunables.at(name));
-    d.proof += fmt::format("; {} {}", near.differs.size() == 1 ? "the nearest working variant differs only in" : "nearest working variant differs in", text);
+    d.proof += fmt::format(
+        "; {} {}",
+        near.differs.size() == 1 ? "the nearest working variant differs only in" : "nearest working variant differs in",
+        text);
   }
   if (const Space* space = space_of(spaces, failure.variant)) {
     // A variant that works shows that the node lacks nothing for the template as such.

@@ -16,9 +16,9 @@ struct Judgement {
   double worst_ratio = 0;    // largest candidate error / allowed error; <= 1 when ok
   double normwise_error = 0; // largest over families, against the oracle
 };
-// Precision `preserve`: norm-wise and worst-element error at most policy.error_factor times that of the plain evaluation
-// (with a floor of four roundings in norm, judge.cpp), every element, every family; non-finite values exactly as the
-// oracle's.
+// Precision `preserve`: norm-wise and worst-element error at most policy.error_factor times that of the plain
+// evaluation (with a floor of four roundings in norm, judge.cpp), every element, every family; non-finite values
+// exactly as the oracle's.
 [[nodiscard]] Judgement judge(const CheckFact& check, const policies::Policy& policy);
 // The same of the outputs that one timed call left; ok when no proof was asked for.
 [[nodiscard]] Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy& policy);

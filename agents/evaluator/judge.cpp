@@ -12,10 +12,10 @@ namespace {
 
 // One rounding of f32 to nearest has relative error 2^-24, in norm and per element.
 constexpr double kOneRounding = 0x1p-24;
-// The plain evaluation can be nearly exact by luck, most easily where few elements make up the norm; a candidate that rounds
-// in other places is as right. Roundings add up as a random walk does, so four of them are the error of a chain of sixteen
-// operations, which is what the plain evaluation is taken to have at the least. The least
-// short-cut that must be refused, TF32, errs a thousand times as much.
+// The plain evaluation can be nearly exact by luck, most easily where few elements make up the norm; a candidate that
+// rounds in other places is as right. Roundings add up as a random walk does, so four of them are the error of a chain
+// of sixteen operations, which is what the plain evaluation is taken to have at the least. The least short-cut that
+// must be refused, TF32, errs a thousand times as much.
 constexpr double kLeastRoundings = 4;
 // max_scaled is over the RMS of the output: one rounding of an element that is several times the RMS counts that much
 // more. Sixteen covers the largest element of a normal output with 10^12 elements (8 RMS), twice.
@@ -57,8 +57,9 @@ Judgement judge_errors(const CheckFact& check, double factor) {
       mismatched += e.mismatched_nonfinite;
       j.verdict = Verdict::wrong;
     }
-    for (const Measure& m : {Measure{"norm-wise", e.normwise, e.normwise_plain, kLeastRoundings * kOneRounding, 1},
-                             Measure{"largest", e.max_scaled, e.max_scaled_plain, kOneRounding * kLargestOverRms, kExtremeValue}}) {
+    for (const Measure& m :
+         {Measure{"norm-wise", e.normwise, e.normwise_plain, kLeastRoundings * kOneRounding, 1},
+          Measure{"largest", e.max_scaled, e.max_scaled_plain, kOneRounding * kLargestOverRms, kExtremeValue}}) {
       const double ratio = ratio_of(m, factor);
       if (ratio > 1) {
         if (j.verdict == Verdict::ok || (mismatched == 0 && ratio > j.worst_ratio)) j.reason = describe(e, m, ratio, factor);

@@ -30,7 +30,8 @@ struct Context {
   std::atomic<std::int64_t> last_event{0};
   std::atomic<int> clients{0};
   std::atomic<bool> draining{false};
-  std::atomic<bool> verifying{false};  // one ledger verification at a time, one doctor, one golden run: none may fill the back room
+  std::atomic<bool> verifying{
+      false};  // one ledger verification at a time, one doctor, one golden run: none may fill the back room
   std::atomic<bool> examining{false};
   std::atomic<bool> proving{false};
 };

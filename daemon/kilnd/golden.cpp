@@ -30,13 +30,14 @@ json::object run_golden(const JobEnvironment& env) {
   StoreBlobs blobs(env.store);
   json::array cases;
   bool passed = !env.corpus.golden().empty();
-  for (const agents::GoldenResult& result :
-       agents::run_golden(env.corpus.golden(), env.corpus.templates(), this_node(), env.default_policy, *bench, blobs)) {
+  for (const agents::GoldenResult& result : agents::run_golden(env.corpus.golden(), env.corpus.templates(), this_node(),
+                                                               env.default_policy, *bench, blobs)) {
     passed = passed && result.passed();
     cases.emplace_back(to_json(result));
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  return {{"digest", env.corpus.digest()}, {"passed", passed}, {"seconds", seconds.count()}, {"cases", std::move(cases)}};
+  return {
+      {"digest", env.corpus.digest()}, {"passed", passed}, {"seconds", seconds.count()}, {"cases", std::move(cases)}};
 }
 
 }  // namespace kiln::kilnd

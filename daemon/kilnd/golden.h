@@ -5,8 +5,8 @@
 
 namespace kiln::kilnd {
 
-// {"digest" of the corpus, "passed", "seconds", "cases"}; a minute at most on two cores. One at a time: its staging folder
-// has one name.
+// {"digest" of the corpus, "passed", "seconds", "cases"}; a minute at most on two cores. One at a time: its staging
+// folder has one name.
 [[nodiscard]] json::object run_golden(const JobEnvironment& env);
 
 }  // namespace kiln::kilnd

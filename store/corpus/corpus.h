@@ -57,7 +57,8 @@ struct GoldenCase {
   std::string family;  // file: store/golden/<family>.toml
   std::string name;
   std::string origin;  // who computed it
-  std::string graph;   // what is computed, as docs/graph-format.md has it; its inputs and outputs are named as the tensors
+  std::string
+      graph;  // what is computed, as docs/graph-format.md has it; its inputs and outputs are named as the tensors
   std::map<std::string, std::vector<std::int64_t>> shapes;  // by tensor name
   std::map<std::string, std::vector<double>> values;
   double tolerance = 0;  // absolute; 0 is exact

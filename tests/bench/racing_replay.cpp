@@ -1,12 +1,13 @@
-// racing_replay REPEATS FILE.json.gz...: what racing saves and what it loses, on recorded raw samples (Kernel Tuner cache
-// format, `times` of every configuration). A field of configurations is drawn, as many as a region may try; everyone gets
-// the race's first samples, the finalists the rest, and the least median wins. It is compared with taking every sample of
-// everyone. Saved: the share of the measuring time. Lost: how much slower the race's winner is by all of its samples.
+// racing_replay REPEATS FILE.json.gz...: what racing saves and what it loses, on recorded raw samples (Kernel Tuner
+// cache format, `times` of every configuration). A field of configurations is drawn, as many as a region may try;
+// everyone gets the race's first samples, the finalists the rest, and the least median wins. It is compared with taking
+// every sample of everyone. Saved: the share of the measuring time. Lost: how much slower the race's winner is by all
+// of its samples.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cmath>
+#include <cstdlib>
 #include <numeric>
 
 #include "agents/benchmark/benchmark.h"
@@ -39,10 +40,13 @@ std::vector<Samples> load(const char* path) {
 
 double median(const Samples& samples) { return summarize(samples, 0.95).median_ns; }
 double time_of(const Samples& samples, std::size_t from, std::size_t to) {
-  return std::accumulate(samples.begin() + static_cast<std::ptrdiff_t>(from), samples.begin() + static_cast<std::ptrdiff_t>(to), 0.0);
+  return std::accumulate(samples.begin() + static_cast<std::ptrdiff_t>(from),
+                         samples.begin() + static_cast<std::ptrdiff_t>(to), 0.0);
 }
 
-struct Race { double saved = 0, lost = 0; };
+struct Race {
+  double saved = 0, lost = 0;
+};
 
 Race race(const std::vector<const Samples*>& field) {
   std::vector<SampleFact::Subject> first;
@@ -61,7 +65,9 @@ Race race(const std::vector<const Samples*>& field) {
   return {1 - spent / everything, chosen / best - 1};
 }
 
-struct Figures { double saved = 0, lost = 0, worst = 0, right = 0; };
+struct Figures {
+  double saved = 0, lost = 0, worst = 0, right = 0;
+};
 
 Figures replay(const std::vector<Samples>& all, int repeats, std::uint64_t seed) {
   Figures f;
@@ -92,7 +98,8 @@ int main(int argc, char** argv) try {
   for (int i = 2; i < argc; ++i) {
     const std::vector<Samples> all = load(argv[i]);
     const Figures f = replay(all, repeats, static_cast<std::uint64_t>(i));
-    fmt::print("{:<60} {:>6} {:>8.1f} {:>8.3f} {:>8.2f} {:>8.1f}\n", argv[i], all.size(), 100 * f.saved, 100 * f.lost, 100 * f.worst, 100 * f.right);
+    fmt::print("{:<60} {:>6} {:>8.1f} {:>8.3f} {:>8.2f} {:>8.1f}\n", argv[i], all.size(), 100 * f.saved, 100 * f.lost,
+               100 * f.worst, 100 * f.right);
     sum.saved += f.saved / (argc - 2);
     sum.lost += f.lost / (argc - 2);
   }

@@ -1,10 +1,10 @@
 // self_test [--comparisons N] [--rounds N] [--work STEPS] [--neighbour] [--json FILE]
 //
-// The instrument against itself, with the workers and the statistics of a job. Three subjects are measured interleaved: two
-// with the same object, and one that does 2 % more. How often are the equal ones called different, and how often is the
-// true difference found? --neighbour: another process streams through memory on the last core, in bursts. Rates are given
-// for growing numbers of rounds of the same samples, with the time that they take. Ends with 1 when more than 1 % of equal
-// pairs are called different by the policy's own number of rounds.
+// The instrument against itself, with the workers and the statistics of a job. Three subjects are measured interleaved:
+// two with the same object, and one that does 2 % more. How often are the equal ones called different, and how often is
+// the true difference found? --neighbour: another process streams through memory on the last core, in bursts. Rates are
+// given for growing numbers of rounds of the same samples, with the time that they take. Ends with 1 when more than 1 %
+// of equal pairs are called different by the policy's own number of rounds.
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <cstdio>
-#include <fmt/format.h>
 
 #include "agents/benchmark/benchmark.h"
 #include "agents/workbench.h"
@@ -43,7 +43,8 @@ struct Options {
   cpu_set_t last;
   CPU_ZERO(&last);
   CPU_SET(static_cast<int>(::sysconf(_SC_NPROCESSORS_ONLN)) - 1, &last);
-  (void)::sched_setaffinity(0, sizeof last, &last);  // refused where the core is not ours; then it disturbs where it is put
+  (void)::sched_setaffinity(0, sizeof last,
+                            &last);  // refused where the core is not ours; then it disturbs where it is put
   std::vector<unsigned char> memory(std::size_t{256} << 20, 1);
   const auto now_ms = [] {
     timespec t{};
@@ -138,13 +139,15 @@ std::vector<Rates> measure(const Options& options, const policies::Policy& polic
   request.samples = options.rounds;
   request.cold = false;
   std::vector<Rates> out;
-  for (std::int32_t rounds = policy.confirm_samples; rounds <= options.rounds; rounds *= 2) out.push_back({rounds, 0, 0, 0, 0, 0});
+  for (std::int32_t rounds = policy.confirm_samples; rounds <= options.rounds; rounds *= 2)
+    out.push_back({rounds, 0, 0, 0, 0, 0});
   const Neighbour neighbour(options.neighbour);
   for (int i = 0; i < options.comparisons; ++i) {
     request.seed = static_cast<std::uint64_t>(i);
     const SampleFact fact = bench->measure(request);
     for (const SampleFact::Subject& s : fact.subjects)
-      if (s.verdict != Verdict::ok) throw Error(ErrorCode::unavailable, "cannot measure the instrument's own plan: " + s.evidence);
+      if (s.verdict != Verdict::ok)
+        throw Error(ErrorCode::unavailable, "cannot measure the instrument's own plan: " + s.evidence);
     for (Rates& rates : out) count(rates, fact, policy, request.seed);
     std::fprintf(stderr, "\r%d of %d", i + 1, options.comparisons);
   }
@@ -155,8 +158,10 @@ std::vector<Rates> measure(const Options& options, const policies::Policy& polic
 double share(int count, int of) { return static_cast<double>(count) / of; }
 
 void print(const std::vector<Rates>& all, const Options& options) {
-  fmt::print("{} comparisons {}\n", options.comparisons, options.neighbour ? "beside a noisy neighbour" : "with nothing else started by this program");
-  fmt::print("{:>7} {:>12} {:>16} {:>14} {:>10} {:>14}\n", "rounds", "sample us", "equal: false %", "2 %: found %", "reversed", "seconds each");
+  fmt::print("{} comparisons {}\n", options.comparisons,
+             options.neighbour ? "beside a noisy neighbour" : "with nothing else started by this program");
+  fmt::print("{:>7} {:>12} {:>16} {:>14} {:>10} {:>14}\n", "rounds", "sample us", "equal: false %", "2 %: found %",
+             "reversed", "seconds each");
   for (const Rates& r : all)
     fmt::print("{:>7} {:>12.1f} {:>16.2f} {:>14.1f} {:>10} {:>14.3f}\n", r.rounds, r.sample_ns / 1e3,
                100 * share(r.false_differences, r.comparisons), 100 * share(r.found, r.comparisons), r.reversed,
@@ -166,8 +171,12 @@ void print(const std::vector<Rates>& all, const Options& options) {
 json::array to_json(const std::vector<Rates>& all) {
   json::array out;
   for (const Rates& r : all)
-    out.push_back(json::object{{"rounds", r.rounds}, {"comparisons", r.comparisons}, {"false_differences", r.false_differences},
-                               {"found", r.found}, {"reversed", r.reversed}, {"sample_ns", r.sample_ns}});
+    out.push_back(json::object{{"rounds", r.rounds},
+                               {"comparisons", r.comparisons},
+                               {"false_differences", r.false_differences},
+                               {"found", r.found},
+                               {"reversed", r.reversed},
+                               {"sample_ns", r.sample_ns}});
   return out;
 }
 

@@ -84,9 +84,14 @@ class FakeJobs : public JobControl {
     return {json::object{{"check", "toolchain"}, {"result", "PASS"}, {"detail", "c++ 12"}, {"cure", ""}}};
   }
   [[nodiscard]] json::object golden() const override {
-    const json::object kernel{{"template", "matmul/packed"}, {"variant", "matmul/packed mr=6"}, {"verdict", "ok"}, {"reason", "right"}, {"worst_ratio", 0.5}};
-    const json::object one{{"family", "matmul"}, {"case", "two_by_two"}, {"origin", "by hand"}, {"oracle_error", 0.0},
-                           {"oracle_agrees", true}, {"kernels", json::array{kernel}}, {"passed", true}};
+    const json::object kernel{{"template", "matmul/packed"},
+                              {"variant", "matmul/packed mr=6"},
+                              {"verdict", "ok"},
+                              {"reason", "right"},
+                              {"worst_ratio", 0.5}};
+    const json::object one{{"family", "matmul"},  {"case", "two_by_two"},  {"origin", "by hand"},
+                           {"oracle_error", 0.0}, {"oracle_agrees", true}, {"kernels", json::array{kernel}},
+                           {"passed", true}};
     return {{"digest", std::string(64, 'c')}, {"passed", true}, {"seconds", 0.1}, {"cases", json::array{one}}};
   }
   [[nodiscard]] std::string status_line() const override { return "idle"; }

@@ -142,10 +142,12 @@ TEST_CASE("a repair is valid, untried, and one move away") {
 TEST_CASE("where each value works alone, the pair that fails is what is excluded, and the repair moves one of it") {
   // Works unless mr = 16 and kc = 512 meet.
   const Failure f = failure(v(16, 512, 1), Verdict::crashed, "signal 11");
-  const std::vector<Trial> trials = {good(v(4, 512, 2)), good(v(16, 128, 3)), bad(v(16, 512, 3), Verdict::crashed), bad(f.variant, f.verdict)};
+  const std::vector<Trial> trials = {good(v(4, 512, 2)), good(v(16, 128, 3)), bad(v(16, 512, 3), Verdict::crashed),
+                                     bad(f.variant, f.verdict)};
   const Diagnosis d = diagnose(f, {space()}, trials);
   REQUIRE(d.repaired);
-  CHECK((d.repaired->tunables.at("mr") == 4 || d.repaired->tunables.at("kc") == 128 || d.repaired->tunables.at("isa") != 1));
+  CHECK((d.repaired->tunables.at("mr") == 4 || d.repaired->tunables.at("kc") == 128 ||
+         d.repaired->tunables.at("isa") != 1));
   REQUIRE(d.learned);
   CHECK(d.learned->when == std::map<std::string, std::int64_t>{{"kc", 512}, {"mr", 16}});
 }

@@ -29,7 +29,8 @@ class Site {
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {1000}});
     graph::Expr twice;
-    twice.results = {twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32))};
+    twice.results = {
+        twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32))};
     g.outputs = g.add_node(graph::Pointwise{twice}, {x}, "twice");
     graph_ = objects_.put(json::canonical(graph::to_json(g)));
   }
@@ -104,7 +105,8 @@ Story story_of(Site& site, const testing::Fault& fault) {
   INFO(std::string(fault.name));
   REQUIRE(failure.verdict != Verdict::ok);
   (void)run(at(1, 1, 0));
-  for (Diagnosis d = story.first = diagnose(failure, spaces, story.trials);; d = diagnose(failure, spaces, story.trials)) {
+  for (Diagnosis d = story.first = diagnose(failure, spaces, story.trials);;
+       d = diagnose(failure, spaces, story.trials)) {
     if (d.learned) story.learned.push_back(*d.learned);
     if (!d.repaired || story.repairs == kMostRepairs) break;
     ++story.repairs;
@@ -124,7 +126,8 @@ TEST_CASE("seeded faults: the cause is named, and a repair that is proposed work
   int named = 0, repaired = 0;
   for (const testing::Fault& fault : testing::faults()) {
     const Story story = story_of(site, fault);
-    INFO(std::string(fault.name) << ": " << story.first.cause << "; " << story.first.proof << "; repairs tried: " << story.repairs);
+    INFO(std::string(fault.name) << ": " << story.first.cause << "; " << story.first.proof
+                                 << "; repairs tried: " << story.repairs);
     if (fault.cause) {
       CHECK(story.first.cause == std::string(fault.cause));
       named += story.first.cause == fault.cause ? 1 : 0;

@@ -35,7 +35,8 @@ struct Golden {
   }
 
   static std::vector<store::GoldenCase> cases(const std::string& family) {
-    return store::parse_golden(family, read_file(std::filesystem::path(KILN_SOURCE_DIR) / "store/golden" / (family + ".toml")));
+    return store::parse_golden(family,
+                               read_file(std::filesystem::path(KILN_SOURCE_DIR) / "store/golden" / (family + ".toml")));
   }
   std::vector<GoldenResult> run(const std::vector<store::GoldenCase>& cases) {
     return run_golden(cases, templates, testing::this_node(), {}, *bench, blobs);

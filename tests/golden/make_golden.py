@@ -12,6 +12,7 @@ import pathlib
 import random
 import struct
 import sys
+import textwrap
 from fractions import Fraction
 
 
@@ -57,12 +58,13 @@ class Graph:
 
     def node(self, kind, inputs, output, shape, dtype="f32", **members):
         self.values.append({"name": output, "dtype": dtype, "shape": list(shape)})
-        self.nodes.append({"kind": kind, **members, "inputs": inputs, "outputs": [len(self.values) - 1], "origin": kind})
+        self.nodes.append({"kind": kind, **members, "inputs": inputs, "outputs": [len(self.values) - 1],
+                           "origin": kind})
         return len(self.values) - 1
 
     def text(self, outputs):
         return json.dumps({"format": "kiln-graph/1", "name": "golden", "values": self.values, "nodes": self.nodes,
-                           "inputs": self.inputs, "outputs": outputs}, separators=(",", ":"))
+                           "inputs": self.inputs, "outputs": outputs})
 
 
 class Expr:
@@ -86,17 +88,23 @@ class Expr:
         return {"nodes": self.nodes, "results": list(results)}
 
 
+def wrapped(text):
+    """Lines of at most 120 columns; neither names nor numbers have blanks."""
+    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+
+
 class Case:
     def __init__(self, name, origin, graph, outputs, tensors, tolerance=0.0):
-        self.name, self.origin, self.graph, self.tensors, self.tolerance = name, origin, graph.text(outputs), tensors, tolerance
+        self.name, self.origin, self.graph = name, origin, graph.text(outputs)
+        self.tensors, self.tolerance = tensors, tolerance
 
     def toml(self):
-        lines = [f"[{self.name}]", f'origin = "{self.origin}"', f"graph = '{self.graph}'"]
+        lines = [f"[{self.name}]", f'origin = "{self.origin}"', f"graph = \'\'\'\n{wrapped(self.graph)}\'\'\'"]
         if self.tolerance:
             lines.append(f"tolerance = {self.tolerance!r}")
         for name, (shape, values) in self.tensors.items():
             numbers = ", ".join(str(int(v)) if v == int(v) and abs(v) < 2**53 else repr(v) for v in values)
-            lines.append(f"{name} = {{ shape = {list(shape)}, values = [{numbers}] }}")
+            lines.append(wrapped(f"{name} = {{ shape = {list(shape)}, values = [{numbers}] }}"))
         return "\n".join(lines) + "\n"
 
 
@@ -110,12 +118,14 @@ def matmul(name, batch, m, n, k, transposed=False, integers=True, origin=PYTHON)
     lead = [batch] if batch > 1 else []
     a_shape, b_shape = lead + [m, k], lead + ([n, k] if transposed else [k, n])
     a, b = values(a_shape), values(b_shape)
-    out = g.node("matmul", [g.input("a", a_shape), g.input("b", b_shape)], "c", lead + [m, n], transpose_a=False, transpose_b=transposed)
+    out = g.node("matmul", [g.input("a", a_shape), g.input("b", b_shape)], "c", lead + [m, n], transpose_a=False,
+                 transpose_b=transposed)
     c = []
     for p, i, j in itertools.product(range(batch), range(m), range(n)):
         at = (lambda q: b[(p * n + j) * k + q]) if transposed else (lambda q: b[(p * k + q) * n + j])
         c.append(exact_sum(Fraction(a[(p * m + i) * k + q]) * Fraction(at(q)) for q in range(k)))
-    return Case(name, origin, g, [out], {"a": (a_shape, a), "b": (b_shape, b), "c": (lead + [m, n], c)}, 0.0 if integers else ROUNDED)
+    tensors = {"a": (a_shape, a), "b": (b_shape, b), "c": (lead + [m, n], c)}
+    return Case(name, origin, g, [out], tensors, 0.0 if integers else ROUNDED)
 
 
 def pointwise(name, shape, build, function, operands=1, tolerance=ROUNDED, integers=False):
@@ -162,7 +172,8 @@ def layer_norm(name, shape, centred, shift):
     draw, g, epsilon = Draw(name), Graph(), 1e-5
     x = [f32(v + shift) for v in draw.normal(shape)]
     scale = draw.normal([shape[1]])
-    out = g.node("layer_norm", [g.input("x", shape), g.input("scale", [shape[1]])], "y", shape, axis=1, epsilon=bits(epsilon), centred=centred)
+    out = g.node("layer_norm", [g.input("x", shape), g.input("scale", [shape[1]])], "y", shape, axis=1,
+                 epsilon=bits(epsilon), centred=centred)
     y = []
     for row in rows(x, shape[1]):
         exact = [Fraction(v) for v in row]
@@ -177,21 +188,25 @@ def attention(name, heads, s, t, d, causal):
     draw, g, scale = Draw(name), Graph(), 1 / math.sqrt(d)
     shapes = {"q": [heads, s, d], "k": [heads, t, d], "v": [heads, t, d]}
     x = {n: draw.normal(shape) for n, shape in shapes.items()}
-    out = g.node("attention", [g.input(n, shape) for n, shape in shapes.items()], "y", [heads, s, d], scale=bits(scale), causal=causal)
+    out = g.node("attention", [g.input(n, shape) for n, shape in shapes.items()], "y", [heads, s, d],
+                 scale=bits(scale), causal=causal)
     y = []
     for h, i in itertools.product(range(heads), range(s)):
         q = x["q"][(h * s + i) * d:][:d]
         keys = [j for j in range(t) if not causal or j <= i + t - s]
-        weights = softmax_of([scale * exact_sum(Fraction(a) * Fraction(b) for a, b in zip(q, x["k"][(h * t + j) * d:][:d])) for j in keys])
+        scores = [exact_sum(Fraction(a) * Fraction(b) for a, b in zip(q, x["k"][(h * t + j) * d:][:d])) for j in keys]
+        weights = softmax_of([scale * score for score in scores])
         y += [math.fsum(w * x["v"][(h * t + j) * d + c] for w, j in zip(weights, keys)) for c in range(d)]
     return Case(name, PYTHON, g, [out], {**{n: (shapes[n], x[n]) for n in shapes}, "y": ([heads, s, d], y)}, ROUNDED)
 
 
 def gather(name, axis, inner, at):
     g, data = Graph(), Draw(name).normal([axis, inner])
-    out = g.node("gather", [g.input("data", [axis, inner]), g.input("at", [len(at)], "i64")], "y", [len(at), inner], axis=0)
+    inputs = [g.input("data", [axis, inner]), g.input("at", [len(at)], "i64")]
+    out = g.node("gather", inputs, "y", [len(at), inner], axis=0)
     y = [v for i in at for v in data[(i % axis) * inner:][:inner]]
-    return Case(name, PYTHON, g, [out], {"data": ([axis, inner], data), "at": ([len(at)], at), "y": ([len(at), inner], y)})
+    tensors = {"data": ([axis, inner], data), "at": ([len(at)], at), "y": ([len(at), inner], y)}
+    return Case(name, PYTHON, g, [out], tensors)
 
 
 def concat(name, parts, inner):
@@ -214,29 +229,45 @@ def transposed(name, down, across):
 
 def sets():
     return {
-        "matmul": [matmul("integers", 1, 7, 19, 23), matmul("batched_integers", 2, 5, 9, 33), matmul("transposed_integers", 1, 6, 17, 40, True),
-                   matmul("one_element", 1, 1, 1, 1), matmul("normal", 1, 5, 33, 21, integers=False)],
-        "pointwise": [pointwise("relu_of_sum", [3, 7], lambda e, a, b: e.add("max", e.add("add", a, b), e.constant(0.0)),
-                                lambda a, b: max(a + b, 0.0), 2, 0.0, integers=True),
-                      pointwise("gelu", [5, 13], gelu, lambda x: 0.5 * x * (1 + math.erf(x * math.sqrt(0.5)))),
-                      pointwise("silu", [67], lambda e, x: e.add("mul", x, e.add("sigmoid", x)), lambda x: x / (1 + math.exp(-x))),
-                      pointwise("tanh", [33], lambda e, x: e.add("tanh", x), math.tanh),
-                      transposed("transposed", 9, 21)],
-        "row": [softmax("softmax_of_equal_values", [2, 4], [3.0] * 4 + [-1.0] * 4, "symmetry: four equal scores share evenly", 0.0),
-                softmax("softmax", [3, 37], Draw("softmax").normal([3, 37])),
-                softmax("softmax_of_large_scores", [2, 41], [f32(100 * v) for v in Draw("large").normal([2, 41])]),
-                reduce("sum_of_integers", [3, 53], "sum", lambda row: float(sum(row))),
-                reduce("maximum_of_integers", [3, 53], "max", max),
-                layer_norm("layer_norm", [3, 29], True, 0.0), layer_norm("layer_norm_far_from_zero", [3, 29], True, 64.0),
-                layer_norm("rms_norm", [3, 29], False, 0.0)],
-        "attention": [attention("scores", 2, 5, 9, 8, False), attention("causal", 1, 7, 7, 8, True), attention("causal_with_past", 1, 3, 19, 16, True)],
+        "matmul": [
+            matmul("integers", 1, 7, 19, 23),
+            matmul("batched_integers", 2, 5, 9, 33),
+            matmul("transposed_integers", 1, 6, 17, 40, True),
+            matmul("one_element", 1, 1, 1, 1),
+            matmul("normal", 1, 5, 33, 21, integers=False),
+        ],
+        "pointwise": [
+            pointwise("relu_of_sum", [3, 7], lambda e, a, b: e.add("max", e.add("add", a, b), e.constant(0.0)),
+                      lambda a, b: max(a + b, 0.0), 2, 0.0, integers=True),
+            pointwise("gelu", [5, 13], gelu, lambda x: 0.5 * x * (1 + math.erf(x * math.sqrt(0.5)))),
+            pointwise("silu", [67], lambda e, x: e.add("mul", x, e.add("sigmoid", x)),
+                      lambda x: x / (1 + math.exp(-x))),
+            pointwise("tanh", [33], lambda e, x: e.add("tanh", x), math.tanh),
+            transposed("transposed", 9, 21),
+        ],
+        "row": [
+            softmax("softmax_of_equal_values", [2, 4], [3.0] * 4 + [-1.0] * 4,
+                    "symmetry: four equal scores share evenly", 0.0),
+            softmax("softmax", [3, 37], Draw("softmax").normal([3, 37])),
+            softmax("softmax_of_large_scores", [2, 41], [f32(100 * v) for v in Draw("large").normal([2, 41])]),
+            reduce("sum_of_integers", [3, 53], "sum", lambda row: float(sum(row))),
+            reduce("maximum_of_integers", [3, 53], "max", max),
+            layer_norm("layer_norm", [3, 29], True, 0.0),
+            layer_norm("layer_norm_far_from_zero", [3, 29], True, 64.0),
+            layer_norm("rms_norm", [3, 29], False, 0.0),
+        ],
+        "attention": [
+            attention("scores", 2, 5, 9, 8, False),
+            attention("causal", 1, 7, 7, 8, True),
+            attention("causal_with_past", 1, 3, 19, 16, True),
+        ],
         "gather": [gather("rows", 7, 11, [6, 0, 3, 3, -1, -7])],
         "concat": [concat("two_parts", [3, 4], 9)],
     }
 
 
 def text_of(family, cases):
-    head = f"# Written by tests/golden/make_golden.py: {family}. Inputs are exact in float32; expected values share no code with Kiln.\n"
+    head = f"# Written by tests/golden/make_golden.py: {family}. Inputs are exact in float32; Kiln computed nothing here.\n"
     return head + "\n" + "\n".join(case.toml() for case in cases)
 
 

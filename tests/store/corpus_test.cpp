@@ -91,7 +91,8 @@ TEST_CASE("the corpus in git compiles, the same text to the same bytes, and a fl
 }
 
 TEST_CASE("a golden case needs an origin, a graph and as many values as its shape") {
-  const std::string x = "x = { shape = [2], values = [1, 2] }\n", origin = "origin = \"me\"\n", graph = "graph = '{}'\n";
+  const std::string x = "x = { shape = [2], values = [1, 2] }\n", origin = "origin = \"me\"\n",
+                    graph = "graph = '{}'\n";
   CHECK(parse_golden("f", "[c]\n" + origin + graph + x).size() == 1);
   CHECK(parse_golden("f", "[c]\n" + origin + graph + x).front().graph == "{}");
   CHECK_THROWS_AS((void)parse_golden("f", "[c]\n" + graph + x), Error);

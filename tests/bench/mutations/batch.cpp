@@ -11,7 +11,8 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 
 std::string with_symbol(std::string source, const std::string& from, const std::string& to) {
-  for (std::size_t at = source.find(from); at != std::string::npos; at = source.find(from, at + to.size())) source.replace(at, from.size(), to);
+  for (std::size_t at = source.find(from); at != std::string::npos; at = source.find(from, at + to.size()))
+    source.replace(at, from.size(), to);
   return source;
 }
 
@@ -25,20 +26,25 @@ std::int64_t lines_of(const std::string& text) { return std::count(text.begin(),
 // The symbol of the run launch is a prefix of the pack launch's.
 std::string symbol_of(const agents::RenderedKernel& kernel) { return kernel.run.back().symbol; }
 
-std::string own_symbol(const agents::RenderedKernel& kernel, std::size_t i) { return symbol_of(kernel) + "_" + std::to_string(i); }
+std::string own_symbol(const agents::RenderedKernel& kernel, std::size_t i) {
+  return symbol_of(kernel) + "_" + std::to_string(i);
+}
 
 Unit unit_of(const std::vector<Member*>& members) {
   std::set<std::string> includes;
   std::string bodies;
   std::vector<std::int64_t> lines;
   for (std::size_t i = 0; i < members.size(); ++i) {
-    const std::string source = with_symbol(members[i]->kernel.source, symbol_of(members[i]->kernel), own_symbol(members[i]->kernel, i));
+    const std::string source =
+        with_symbol(members[i]->kernel.source, symbol_of(members[i]->kernel), own_symbol(members[i]->kernel, i));
     bodies += "namespace member_" + std::to_string(i) + " {\n";
     for (std::size_t at = 0; at < source.size();) {
       const std::size_t end = std::min(source.find('\n', at), source.size());
       const std::string line = source.substr(at, end - at);
-      if (line.rfind("#include", 0) == 0) includes.insert(line);
-      else bodies += line + "\n";
+      if (line.rfind("#include", 0) == 0)
+        includes.insert(line);
+      else
+        bodies += line + "\n";
       at = end + 1;
     }
     bodies += "}\n#undef KILN_KERNEL\n#undef KILN_PACK\n";
@@ -80,7 +86,8 @@ void build_batch(agents::Workbench& bench, std::vector<Member*> members) {
       if (!is_error(d)) continue;
       const auto at = std::lower_bound(unit.last_line.begin(), unit.last_line.end(), d.line) - unit.last_line.begin();
       if (d.line == 0 || at >= static_cast<std::ptrdiff_t>(members.size())) continue;
-      if (refused.insert(static_cast<std::size_t>(at)).second) members[static_cast<std::size_t>(at)]->refusal = d.message;
+      if (refused.insert(static_cast<std::size_t>(at)).second)
+        members[static_cast<std::size_t>(at)]->refusal = d.message;
     }
     if (refused.empty() && members.size() > 1) {
       for (Member* member : members) build_batch(bench, {member});

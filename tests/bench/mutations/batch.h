@@ -12,11 +12,11 @@ struct Member {
   agents::RenderedKernel kernel;  // its symbols are its own once it is built
   bool builds = true;             // false: the compiler refused it
   std::string refusal;
-  std::string object;             // digest of the code object that holds it
+  std::string object;  // digest of the code object that holds it
 };
 
-// Members have equal flags. Those that the compiler refuses are told by the lines of its errors and left out; where they
-// cannot be told apart, each is built alone.
+// Members have equal flags. Those that the compiler refuses are told by the lines of its errors and left out; where
+// they cannot be told apart, each is built alone.
 void build_batch(agents::Workbench& bench, std::vector<Member*> members);
 
 }  // namespace kiln::mutation

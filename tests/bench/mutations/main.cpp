@@ -1,10 +1,10 @@
 // mutations [--count N] [--right N] [--seed N] [--family NAME] [--worker FILE] [--json FILE] [--quiet]
 //
-// How much of what is wrong does the check catch, and does it refuse what is right? Kernels as the writer renders them for
-// small workloads of every family are mutated, built, and judged as candidates of a job are: input families, poison, guards,
-// determinism, and errors against the FP64 oracle. What is accepted gets a wider look (trial.h). Prints a table of operators
-// by outcome and every survivor with its difference. Ends with 1 when fewer than 99.9 % of the wrong mutants were caught or a
-// right variant was refused.
+// How much of what is wrong does the check catch, and does it refuse what is right? Kernels as the writer renders them
+// for small workloads of every family are mutated, built, and judged as candidates of a job are: input families,
+// poison, guards, determinism, and errors against the FP64 oracle. What is accepted gets a wider look (trial.h). Prints
+// a table of operators by outcome and every survivor with its difference. Ends with 1 when fewer than 99.9 % of the
+// wrong mutants were caught or a right variant was refused.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,8 +12,8 @@
 #include <map>
 #include <random>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "daemon/targets/cpu/detect.h"
 #include "runtime/base/files.h"
@@ -56,10 +56,14 @@ struct Outcome {
 
 const char* name_of(Wider wider) {
   switch (wider) {
-    case Wider::equal: return "equal";
-    case Wider::within_class: return "within its class";
-    case Wider::special_only: return "differs on special values only";
-    case Wider::wrong: return "survived";
+    case Wider::equal:
+      return "equal";
+    case Wider::within_class:
+      return "within its class";
+    case Wider::special_only:
+      return "differs on special values only";
+    case Wider::wrong:
+      return "survived";
   }
   return "";
 }
@@ -86,17 +90,23 @@ std::vector<Mutation> sample(std::vector<Mutation> all, std::size_t count, std::
 class Campaign {
  public:
   explicit Campaign(const Options& options)
-      : options_(options), laboratory_(options.worker, options.seed, kThreads), node_(this_node()), random_(options.seed) {
+      : options_(options),
+        laboratory_(options.worker, options.seed, kThreads),
+        node_(this_node()),
+        random_(options.seed) {
     const std::filesystem::path templates = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates";
     for (const auto& family : std::filesystem::directory_iterator(templates))
       for (const auto& entry : std::filesystem::directory_iterator(family)) {
         if (!std::filesystem::exists(entry.path() / "template.toml")) continue;
         const std::string name = entry.path().filename();
-        corpus_.push_back(store::parse_template(family.path().filename(), name, store::template_files(templates, family.path().filename(), name)));
+        corpus_.push_back(store::parse_template(family.path().filename(), name,
+                                                store::template_files(templates, family.path().filename(), name)));
       }
-    std::sort(corpus_.begin(), corpus_.end(), [](const auto& a, const auto& b) { return std::tie(a.family, a.name) < std::tie(b.family, b.name); });
+    std::sort(corpus_.begin(), corpus_.end(),
+              [](const auto& a, const auto& b) { return std::tie(a.family, a.name) < std::tie(b.family, b.name); });
     for (const Workload& workload : workloads())
-      if (options.family.empty() || workload.family == options.family) prepared_.push_back(prepare(workload, corpus_, node_, kThreads));
+      if (options.family.empty() || workload.family == options.family)
+        prepared_.push_back(prepare(workload, corpus_, node_, kThreads));
   }
 
   Outcome run() {
@@ -131,7 +141,8 @@ class Campaign {
   }
 
   void mutate(const Prepared& p, std::size_t choice, std::size_t count) {
-    const std::string subject = p.choices[choice].spec->family + "/" + p.choices[choice].spec->name + ", " + p.workload.name;
+    const std::string subject =
+        p.choices[choice].spec->family + "/" + p.choices[choice].spec->name + ", " + p.workload.name;
     const auto row = static_cast<std::size_t>(std::max(0, p.choices[choice].space.default_row));
     const agents::RenderedKernel kernel = rendered(p, choice, row, node_);
     std::vector<Mutation> chosen = sample(mutations_of(kernel.source), count, random_);
@@ -159,8 +170,8 @@ class Campaign {
     }
   }
 
-  void settle(const Prepared& p, const std::string& subject, const std::string& source, const Member& original, const Member& member,
-              const Mutation& mutation) {
+  void settle(const Prepared& p, const std::string& subject, const std::string& source, const Member& original,
+              const Member& member, const Mutation& mutation) {
     Tally& by_operator = out_.by_operator[mutation.name];
     Tally& by_family = out_.by_family[p.workload.family];
     const auto count = [&](std::size_t Tally::*outcome) {
@@ -181,9 +192,11 @@ class Campaign {
       ++out_.verdicts[std::string(agents::name(judgement.verdict))];
       return count(&Tally::caught);
     }
-    static constexpr std::size_t Tally::*kOutcomes[] = {&Tally::equal, &Tally::within_class, &Tally::special_only, &Tally::survived};
+    static constexpr std::size_t Tally::*kOutcomes[] = {&Tally::equal, &Tally::within_class, &Tally::special_only,
+                                                        &Tally::survived};
     count(kOutcomes[static_cast<std::size_t>(wider)]);
-    if (wider != Wider::equal) out_.accepted.push_back({subject, mutation.name, difference(source, mutation), name_of(wider)});
+    if (wider != Wider::equal)
+      out_.accepted.push_back({subject, mutation.name, difference(source, mutation), name_of(wider)});
   }
 
   // Points of the spaces, spread evenly; all of them compute what the workload says.
@@ -211,7 +224,8 @@ class Campaign {
             continue;
           }
           const agents::Judgement judgement = laboratory_.judgement(p, *member, options_.seed + out_.right % kSeeds);
-          if (judgement.verdict != agents::Verdict::ok) out_.rejected.push_back({subject, "right variant", "", judgement.reason});
+          if (judgement.verdict != agents::Verdict::ok)
+            out_.rejected.push_back({subject, "right variant", "", judgement.reason});
         }
       }
   }
@@ -230,7 +244,8 @@ class Campaign {
 Tally total(const std::map<std::string, Tally>& tallies) {
   Tally sum;
   for (const auto& [unused, t] : tallies)
-    for (const auto member : {&Tally::mutants, &Tally::refused, &Tally::equal, &Tally::within_class, &Tally::special_only, &Tally::caught, &Tally::survived})
+    for (const auto member : {&Tally::mutants, &Tally::refused, &Tally::equal, &Tally::within_class,
+                              &Tally::special_only, &Tally::caught, &Tally::survived})
       sum.*member += t.*member;
   return sum;
 }
@@ -241,17 +256,22 @@ double share(const Tally& t) {
 }
 
 void print_rows(const char* title, const std::map<std::string, Tally>& tallies) {
-  fmt::print("{:<22}{:>9}{:>8}{:>8}{:>9}{:>9}{:>9}{:>10}\n", title, "mutants", "equal", "class", "special", "caught", "survived", "caught %");
+  fmt::print("{:<22}{:>9}{:>8}{:>8}{:>9}{:>9}{:>9}{:>10}\n", title, "mutants", "equal", "class", "special", "caught",
+             "survived", "caught %");
   const auto row = [](const std::string& name, const Tally& t) {
-    fmt::print("{:<22}{:>9}{:>8}{:>8}{:>9}{:>9}{:>9}{:>10.2f}\n", name, t.mutants, t.equal, t.within_class, t.special_only, t.caught, t.survived, 100 * share(t));
+    fmt::print("{:<22}{:>9}{:>8}{:>8}{:>9}{:>9}{:>9}{:>10.2f}\n", name, t.mutants, t.equal, t.within_class,
+               t.special_only, t.caught, t.survived, 100 * share(t));
   };
   for (const auto& [name, tally] : tallies) row(name, tally);
   row("all", total(tallies));
 }
 
 void print(const Outcome& o) {
-  fmt::print("equal: the same bits on every input of the wider look; class: other bits, within the precision class on every input;\n"
-             "special: other bits only for inputs that are infinite, not numbers or near the ends of the type; % of caught and survived\n\n");
+  fmt::print(
+      "equal: the same bits on every input of the wider look; class: other bits, within the precision class on every "
+      "input;\n"
+      "special: other bits only for inputs that are infinite, not numbers or near the ends of the type; % of caught "
+      "and survived\n\n");
   print_rows("operator", o.by_operator);
   fmt::print("\n");
   print_rows("family", o.by_family);
@@ -266,18 +286,25 @@ json::object to_json(const Outcome& o, const Options& options) {
   const auto rows = [](const std::map<std::string, Tally>& tallies) {
     json::object out;
     for (const auto& [name, t] : tallies)
-      out[name] = json::object{{"mutants", t.mutants}, {"not_built", t.refused}, {"equal", t.equal}, {"within_class", t.within_class},
-                               {"special_only", t.special_only}, {"caught", t.caught}, {"survived", t.survived}};
+      out[name] = json::object{{"mutants", t.mutants},           {"not_built", t.refused},         {"equal", t.equal},
+                               {"within_class", t.within_class}, {"special_only", t.special_only}, {"caught", t.caught},
+                               {"survived", t.survived}};
     return out;
   };
   const auto list = [](const std::vector<Survivor>& all) {
     json::array out;
     for (const Survivor& s : all)
-      out.push_back(json::object{{"subject", s.subject}, {"operator", s.name}, {"difference", s.difference}, {"outcome", s.outcome}});
+      out.push_back(json::object{
+          {"subject", s.subject}, {"operator", s.name}, {"difference", s.difference}, {"outcome", s.outcome}});
     return out;
   };
-  return {{"seed", options.seed}, {"operators", rows(o.by_operator)}, {"families", rows(o.by_family)}, {"accepted", list(o.accepted)},
-          {"right_variants", o.right}, {"refused_right_variants", list(o.rejected)}, {"caught_share", share(total(o.by_family))}};
+  return {{"seed", options.seed},
+          {"operators", rows(o.by_operator)},
+          {"families", rows(o.by_family)},
+          {"accepted", list(o.accepted)},
+          {"right_variants", o.right},
+          {"refused_right_variants", list(o.rejected)},
+          {"caught_share", share(total(o.by_family))}};
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c =
 std::size_t line_end(const std::string& s, std::size_t at) { return std::min(s.find('\n', at), s.size()); }
 
 std::vector<Token> tokens_of(const std::string& s) {
-  static constexpr const char* kLong[] = {"<<=", ">>=", "...", "->", "++", "--", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=", "::"};
+  static constexpr const char* kLong[] = {
+      "<<=", ">>=", "...", "->", "++", "--", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=", "::"};
   std::vector<Token> out;
   const std::size_t region = s.find("// The region.");
   for (std::size_t i = region == std::string::npos ? 0 : region; i < s.size();) {
@@ -39,7 +40,8 @@ std::vector<Token> tokens_of(const std::string& s) {
     } else if (std::isdigit(static_cast<unsigned char>(s[i]))) {
       std::size_t j = i + 1;
       const auto part = [&](std::size_t k) {
-        return is_word(s[k]) || s[k] == '.' || s[k] == '\'' || ((s[k] == '+' || s[k] == '-') && std::strchr("eEpP", s[k - 1]) != nullptr);
+        return is_word(s[k]) || s[k] == '.' || s[k] == '\'' ||
+               ((s[k] == '+' || s[k] == '-') && std::strchr("eEpP", s[k - 1]) != nullptr);
       };
       while (j < s.size() && part(j)) ++j;
       out.push_back({Kind::number, i, j, s.substr(i, j - i)});
@@ -72,9 +74,12 @@ class Finder {
 
   std::vector<Mutation> all() {
     for (std::size_t i = 0; i < t_.size(); ++i) {
-      if (t_[i].kind == Kind::number) number(i);
-      else if (t_[i].kind == Kind::word) word(i);
-      else if (binary(i)) infix(i);
+      if (t_[i].kind == Kind::number)
+        number(i);
+      else if (t_[i].kind == Kind::word)
+        word(i);
+      else if (binary(i))
+        infix(i);
       if (starts_statement(i)) statement(i);
     }
     std::stable_sort(out_.begin(), out_.end(), [](const Mutation& a, const Mutation& b) { return a.name < b.name; });
@@ -82,14 +87,17 @@ class Finder {
   }
 
  private:
-  void add(const char* name, std::size_t begin, std::size_t end, std::string text) { out_.push_back({name, begin, end, std::move(text)}); }
+  void add(const char* name, std::size_t begin, std::size_t end, std::string text) {
+    out_.push_back({name, begin, end, std::move(text)});
+  }
   void replace(const char* name, const Token& t, std::string text) { add(name, t.begin, t.end, std::move(text)); }
 
   bool is(std::size_t i, const char* text) const { return i < t_.size() && t_[i].text == text; }
   bool touches(std::size_t i) const { return i > 0 && i < t_.size() && t_[i - 1].end == t_[i].begin; }
   // An operator between blanks; a bracket of template arguments has none.
   bool binary(std::size_t i) const {
-    return t_[i].kind == Kind::symbol && t_[i].begin > 0 && s_[t_[i].begin - 1] == ' ' && t_[i].end < s_.size() && s_[t_[i].end] == ' ';
+    return t_[i].kind == Kind::symbol && t_[i].begin > 0 && s_[t_[i].begin - 1] == ' ' && t_[i].end < s_.size() &&
+           s_[t_[i].end] == ' ';
   }
   // Token after the bracket that closes the one at `i`; 0 when there is none.
   std::size_t after(std::size_t i) const {
@@ -115,16 +123,20 @@ class Finder {
       ++j;
     }
     while (j != 0 && j < t_.size()) {
-      if (is(j, "(") || is(j, "[") || (is(j, "<") && touches(j) && !binary(j)) || (is(j, "{") && touches(j))) j = after(j);
-      else if (is(j, ".") || is(j, "->") || is(j, "::")) j += 2;
-      else break;
+      if (is(j, "(") || is(j, "[") || (is(j, "<") && touches(j) && !binary(j)) || (is(j, "{") && touches(j)))
+        j = after(j);
+      else if (is(j, ".") || is(j, "->") || is(j, "::"))
+        j += 2;
+      else
+        break;
     }
     return j;
   }
 
   void number(std::size_t i) {
     const std::string& text = t_[i].text;
-    const bool real = text.find('.') != std::string::npos || (text.compare(0, 2, "0x") == 0 && text.find('p') != std::string::npos) ||
+    const bool real = text.find('.') != std::string::npos ||
+                      (text.compare(0, 2, "0x") == 0 && text.find('p') != std::string::npos) ||
                       (text.find_first_of("eE") != std::string::npos && text.compare(0, 2, "0x") != 0);
     if (real) {
       const double value = std::strtod(text.c_str(), nullptr);
@@ -159,12 +171,13 @@ class Finder {
   }
 
   void call(std::size_t i) {
-    static const std::set<std::string> values = {"load", "splat", "divide_by", "vexp", "exp_within", "across", "broadcast"};
+    static const std::set<std::string> values = {"load",       "splat",  "divide_by", "vexp",
+                                                 "exp_within", "across", "broadcast"};
     static const std::set<std::string> masks = {"keep_first", "larger", "smaller", "min", "max", "select", "weight_of"};
     const std::string& text = t_[i].text;
-    if (i == 0 || !(is(i - 1, "=") || is(i - 1, "(") || is(i - 1, ",") || is(i - 1, "+") || is(i - 1, "-") || is(i - 1, "*") ||
-                    is(i - 1, "/") || is(i - 1, "return") || is(i - 1, ":") || is(i - 1, "?") || is(i - 1, "+=") || is(i - 1, ";") ||
-                    is(i - 1, "{") || is(i - 1, ")")))
+    if (i == 0 || !(is(i - 1, "=") || is(i - 1, "(") || is(i - 1, ",") || is(i - 1, "+") || is(i - 1, "-") ||
+                    is(i - 1, "*") || is(i - 1, "/") || is(i - 1, "return") || is(i - 1, ":") || is(i - 1, "?") ||
+                    is(i - 1, "+=") || is(i - 1, ";") || is(i - 1, "{") || is(i - 1, ")")))
       return;
     const std::size_t end = operand_end(i);
     if (end == 0 || end <= i + 1) return;
@@ -176,7 +189,8 @@ class Finder {
       add("reduced precision", t_[i].begin, t_[end - 1].end, "::kiln_mutation::rounded<16>(" + whole + ")");
       add("reduced precision", t_[i].begin, t_[end - 1].end, "::kiln_mutation::rounded<13>(" + whole + ")");
     }
-    if ((text == "load" || text == "store") && tailed) add("missing tail mask", t_[i + 1].begin, t_[arguments - 1].end, "");
+    if ((text == "load" || text == "store") && tailed)
+      add("missing tail mask", t_[i + 1].begin, t_[arguments - 1].end, "");
     if (masks.count(text)) {
       add("missing mask", t_[i].begin, t_[arguments].begin, "::kiln_mutation::first");
     }
@@ -194,9 +208,11 @@ class Finder {
   // Names that a hurried writer takes for one another, where the text has both.
   void sibling(std::size_t i) {
     static constexpr std::pair<const char*, const char*> pairs[] = {
-        {"Row", "Column"}, {"Column", "Row"}, {"From", "To"}, {"To", "From"}, {"Down", "Across"}, {"Across", "Down"}, {"Tall", "Short"}};
-    static const std::map<std::string, std::string> whole = {{"kM", "kN"}, {"kN", "kM"}, {"kS", "kT"}, {"kT", "kS"}, {"kD", "kE"},
-                                                             {"kE", "kD"}, {"kRows", "kLength"}, {"kLength", "kRows"}, {"kInner", "kRows"}};
+        {"Row", "Column"},  {"Column", "Row"},  {"From", "To"},   {"To", "From"},
+        {"Down", "Across"}, {"Across", "Down"}, {"Tall", "Short"}};
+    static const std::map<std::string, std::string> whole = {
+        {"kM", "kN"}, {"kN", "kM"},         {"kS", "kT"},         {"kT", "kS"},       {"kD", "kE"},
+        {"kE", "kD"}, {"kRows", "kLength"}, {"kLength", "kRows"}, {"kInner", "kRows"}};
     const std::string& text = t_[i].text;
     const auto offer = [&](const std::string& other) {
       if (other != text && words_.count(other)) replace("swapped axis", t_[i], other);
@@ -206,7 +222,8 @@ class Finder {
       for (const auto& [from, to] : pairs)
         if (const std::size_t at = text.rfind(from); at != std::string::npos)
           offer(text.substr(0, at) + to + text.substr(at + std::strlen(from)));
-    if (text.size() == 2 && std::islower(static_cast<unsigned char>(text[0])) && std::isdigit(static_cast<unsigned char>(text[1])))
+    if (text.size() == 2 && std::islower(static_cast<unsigned char>(text[0])) &&
+        std::isdigit(static_cast<unsigned char>(text[1])))
       offer({text[0], text[1] == '0' ? '1' : '0'});
   }
 
@@ -229,7 +246,8 @@ class Finder {
 
   void infix(std::size_t i) {
     static const std::map<std::string, std::vector<std::string>> others = {
-        {"+", {"-"}}, {"-", {"+"}}, {"*", {"+"}}, {"/", {"*"}}, {"%", {"/"}}, {"&&", {"||"}}, {"||", {"&&"}}, {"==", {"!="}}, {"!=", {"=="}}};
+        {"+", {"-"}},   {"-", {"+"}},   {"*", {"+"}},   {"/", {"*"}},  {"%", {"/"}},
+        {"&&", {"||"}}, {"||", {"&&"}}, {"==", {"!="}}, {"!=", {"=="}}};
     static const std::map<std::string, std::string> bounds = {{"<", "<="}, {"<=", "<"}, {">", ">="}, {">=", ">"}};
     const Token& t = t_[i];
     if (const auto found = others.find(t.text); found != others.end())
@@ -248,12 +266,14 @@ class Finder {
   }
 
   bool starts_statement(std::size_t i) const {
-    return i > 0 && t_[i].kind == Kind::word && (is(i - 1, ";") || is(i - 1, "{") || is(i - 1, "}") || is(i - 1, ")") || is(i - 1, "else"));
+    return i > 0 && t_[i].kind == Kind::word &&
+           (is(i - 1, ";") || is(i - 1, "{") || is(i - 1, "}") || is(i - 1, ")") || is(i - 1, "else"));
   }
   // A call or an assignment; a declaration has two words side by side.
   void statement(std::size_t i) {
-    static const std::set<std::string> keywords = {"return", "for", "if", "else", "const", "constexpr", "using", "template", "struct",
-                                                   "inline", "static", "break", "extern", "namespace", "void", "float", "int", "do", "while"};
+    static const std::set<std::string> keywords = {
+        "return", "for",   "if",     "else",      "const", "constexpr", "using", "template", "struct", "inline",
+        "static", "break", "extern", "namespace", "void",  "float",     "int",   "do",       "while"};
     if (keywords.count(t_[i].text)) return;
     const std::size_t end = operand_end(i);
     if (end == 0 || end >= t_.size()) return;
@@ -275,7 +295,9 @@ class Finder {
 
 std::vector<Mutation> mutations_of(const std::string& source) { return Finder(source).all(); }
 
-std::string mutated(const std::string& source, const Mutation& m) { return source.substr(0, m.begin) + m.text + source.substr(m.end); }
+std::string mutated(const std::string& source, const Mutation& m) {
+  return source.substr(0, m.begin) + m.text + source.substr(m.end);
+}
 
 std::string difference(const std::string& source, const Mutation& m) {
   const std::size_t begin = source.rfind('\n', m.begin) + 1, end = line_end(source, m.end);

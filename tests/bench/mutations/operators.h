@@ -14,9 +14,9 @@ struct Mutation {
   std::string text;
 };
 
-// Every mutation of a kernel as the writer renders it, in order of operator and place. Comments, preprocessor lines and what
-// stands before the region's figures are left alone. Relies on the layout of the corpus: blanks around binary operators,
-// none before a template's arguments.
+// Every mutation of a kernel as the writer renders it, in order of operator and place. Comments, preprocessor lines and
+// what stands before the region's figures are left alone. Relies on the layout of the corpus: blanks around binary
+// operators, none before a template's arguments.
 [[nodiscard]] std::vector<Mutation> mutations_of(const std::string& source);
 
 [[nodiscard]] std::string mutated(const std::string& source, const Mutation& mutation);

@@ -14,7 +14,8 @@
 
 namespace kiln::mutation {
 
-// What a mutant that the check accepts is found to be by a wider look: further seeds, and values near the ends of the type.
+// What a mutant that the check accepts is found to be by a wider look: further seeds, and values near the ends of the
+// type.
 enum class Wider {
   equal,         // the same bits as the original on every input: nothing shows that it is another function
   within_class,  // other bits, but as near to the oracle as the precision class asks, on every input

@@ -32,7 +32,9 @@ Graph selected() {
   Expr e;
   const auto a = e.operand(0, f32), b = e.operand(1, f32);
   const auto less = e.apply(ExprOp::less, a, b);
-  e.results = {e.apply(ExprOp::select, less, e.apply(ExprOp::tanh, a), e.apply(ExprOp::mul, a, e.apply(ExprOp::sigmoid, b))), less};
+  e.results = {
+      e.apply(ExprOp::select, less, e.apply(ExprOp::tanh, a), e.apply(ExprOp::mul, a, e.apply(ExprOp::sigmoid, b))),
+      less};
   g.outputs = g.add_node(Pointwise{e}, {x, y}, "selected");
   return g;
 }
@@ -42,8 +44,9 @@ Graph integers() {
   const ValueId a = g.add_input("a", {DType::i64, {9, 21}}), d = g.add_input("d", {DType::f64, {9, 21}});
   Expr e;
   const auto x = e.operand(0, DType::i64), y = e.operand(1, DType::f64);
-  e.results = {e.cast(e.apply(ExprOp::mod, e.apply(ExprOp::mul, x, e.integer(5, DType::i64)), e.integer(3, DType::i64)), f32),
-               e.apply(ExprOp::sqrt, e.apply(ExprOp::abs, y))};
+  e.results = {
+      e.cast(e.apply(ExprOp::mod, e.apply(ExprOp::mul, x, e.integer(5, DType::i64)), e.integer(3, DType::i64)), f32),
+      e.apply(ExprOp::sqrt, e.apply(ExprOp::abs, y))};
   g.outputs = g.add_node(Pointwise{e}, {a, d}, "integers");
   return g;
 }
@@ -80,7 +83,8 @@ Graph softmax() {
 
 Graph layer_norm() {
   Graph g;
-  const ValueId x = g.add_input("x", {f32, {6, 45}}), scale = g.add_input("scale", {f32, {45}}), bias = g.add_input("bias", {f32, {45}});
+  const ValueId x = g.add_input("x", {f32, {6, 45}}), scale = g.add_input("scale", {f32, {45}}),
+                bias = g.add_input("bias", {f32, {45}});
   g.outputs = g.add_node(LayerNorm{1, 1e-5}, {x, scale, bias}, "layer norm");
   return g;
 }
@@ -107,7 +111,8 @@ Tensor weight(Shape shape) {
 // relu(a w + bias) with w constant, deep enough for three blocks of kc.
 Graph dense() {
   Graph g;
-  const ValueId a = g.add_input("a", {f32, {19, 520}}), w = g.add_constant("w", weight({520, 45})), bias = g.add_input("bias", {f32, {45}});
+  const ValueId a = g.add_input("a", {f32, {19, 520}}), w = g.add_constant("w", weight({520, 45})),
+                bias = g.add_input("bias", {f32, {45}});
   const ValueId product = g.add_node(MatMul{false, false}, {a, w}, "product")[0];
   Expr e;
   e.results = {e.apply(ExprOp::max, e.apply(ExprOp::add, e.operand(0, f32), e.operand(1, f32)), e.constant(0, f32))};
@@ -124,7 +129,8 @@ Graph batched() {
 
 Graph attention(bool causal) {
   Graph g;
-  const ValueId q = g.add_input("q", {f32, {2, 45, 20}}), k = g.add_input("k", {f32, {2, 150, 20}}), v = g.add_input("v", {f32, {2, 150, 32}});
+  const ValueId q = g.add_input("q", {f32, {2, 45, 20}}), k = g.add_input("k", {f32, {2, 150, 20}}),
+                v = g.add_input("v", {f32, {2, 150, 32}});
   std::vector<ValueId> inputs = {q, k, v};
   if (!causal) inputs.push_back(g.add_input("mask", {f32, {45, 150}}));
   g.outputs = g.add_node(Attention{0.223606797749979, causal}, inputs, "attention");
@@ -141,17 +147,24 @@ agents::Partition one_region(const Graph& g) {
 }  // namespace
 
 std::vector<Workload> workloads() {
-  return {{"pointwise", "gelu of 7x37", gelu()},          {"pointwise", "select of 1003", selected()},
-          {"pointwise", "i64 and f64 of 9x21", integers()}, {"movement", "transpose of 3x50x37", transposed()},
-          {"movement", "gather of 2x23x19", gathered()},  {"movement", "concat to 4x14x13", concatenated()},
-          {"row", "softmax of 5x137", softmax()},         {"row", "layer norm of 6x45", layer_norm()},
-          {"row", "maximum of 9x71", row_maximum()},      {"row", "mean of 9x201", row_mean()},
-          {"matmul", "dense 19x45x520", dense()},         {"matmul", "batched 2x37x29x33", batched()},
-          {"attention", "masked 2x45x150x20", attention(false)}, {"attention", "causal 2x45x150x20", attention(true)}};
+  return {{"pointwise", "gelu of 7x37", gelu()},
+          {"pointwise", "select of 1003", selected()},
+          {"pointwise", "i64 and f64 of 9x21", integers()},
+          {"movement", "transpose of 3x50x37", transposed()},
+          {"movement", "gather of 2x23x19", gathered()},
+          {"movement", "concat to 4x14x13", concatenated()},
+          {"row", "softmax of 5x137", softmax()},
+          {"row", "layer norm of 6x45", layer_norm()},
+          {"row", "maximum of 9x71", row_maximum()},
+          {"row", "mean of 9x201", row_mean()},
+          {"matmul", "dense 19x45x520", dense()},
+          {"matmul", "batched 2x37x29x33", batched()},
+          {"attention", "masked 2x45x150x20", attention(false)},
+          {"attention", "causal 2x45x150x20", attention(true)}};
 }
 
-Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus, const agents::NodeFacts& node,
-                 std::int32_t threads) {
+Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus,
+                 const agents::NodeFacts& node, std::int32_t threads) {
   Prepared out;
   out.workload = workload;
   const agents::Partition original = one_region(workload.graph);
@@ -167,13 +180,15 @@ Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec
     agents::Space space = agents::enumerate(spec, region, out.kernel, out.figures, node);
     if (!space.rows.empty()) out.choices.push_back({&spec, std::move(space)});
   }
-  if (out.choices.empty()) throw Error(ErrorCode::internal, "cannot prepare '" + workload.name + "': no template computes it");
+  if (out.choices.empty())
+    throw Error(ErrorCode::internal, "cannot prepare '" + workload.name + "': no template computes it");
   return out;
 }
 
 agents::RenderedKernel rendered(const Prepared& p, std::size_t choice, std::size_t row, const agents::NodeFacts& node) {
   const Prepared::Choice& c = p.choices[choice];
-  return agents::render(*c.spec, p.partition.regions.front(), p.kernel, agents::variant_of(c.space, row), p.figures, node);
+  return agents::render(*c.spec, p.partition.regions.front(), p.kernel, agents::variant_of(c.space, row), p.figures,
+                        node);
 }
 
 }  // namespace kiln::mutation

@@ -34,6 +34,7 @@ struct Prepared {
 [[nodiscard]] Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus,
                                const agents::NodeFacts& node, std::int32_t threads);
 
-[[nodiscard]] agents::RenderedKernel rendered(const Prepared& prepared, std::size_t choice, std::size_t row, const agents::NodeFacts& node);
+[[nodiscard]] agents::RenderedKernel rendered(const Prepared& prepared, std::size_t choice, std::size_t row,
+                                              const agents::NodeFacts& node);
 
 }  // namespace kiln::mutation
