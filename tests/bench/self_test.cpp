@@ -132,7 +132,7 @@ std::vector<Rates> measure(const Options& options, const policies::Policy& polic
   bench_options.worker = options.worker;
   bench_options.include_dir = KILN_SOURCE_DIR;
   bench_options.staging = objects.root / "staging";
-  const std::unique_ptr<Workbench> bench = worker::make_cpu_workbench(bench_options, objects);
+  const std::unique_ptr<Workbench> bench = worker::make_workbench(bench_options, objects);
   MeasureRequest request;
   request.subjects = {subject(*bench, "a", options.work), subject(*bench, "the same", options.work),
                       subject(*bench, "more", options.work * (100 + kMorePerCent) / 100)};

@@ -31,7 +31,7 @@ struct Golden {
     options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
     options.include_dir = KILN_SOURCE_DIR;
     options.staging = objects.root / "staging";
-    bench = worker::make_cpu_workbench(options, objects);
+    bench = worker::make_workbench(options, objects);
   }
 
   static std::vector<store::GoldenCase> cases(const std::string& family) {
