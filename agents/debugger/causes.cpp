@@ -203,7 +203,8 @@ Symptom symptom_of(const Failure& f) {
     case Verdict::out_of_bounds:
       return from_bounds(evidence);
     case Verdict::implausible: return {"faster than the hardware allows: skips work, or the clock is wrong", evidence};
-    case Verdict::forbidden: return {"does what a kernel may not do", evidence};
+    case Verdict::forbidden:
+      return {"does what a kernel may not do", f.build && !f.build->diagnostics.empty() ? f.build->diagnostics.front().message : evidence};
     case Verdict::invalid: return {"breaks a constraint of its template", evidence};
     case Verdict::slower: return {"right, but slower than the incumbent", evidence};
     case Verdict::ok: return {"nothing failed", evidence};
