@@ -65,6 +65,7 @@ const Cheat kCheats[] = {
     {"is right for values of a common size only", "for (int i = 0; i < 1000; ++i) y[i] = x[i] < 1e-30f && x[i] > -1e-30f ? 0 : 2 * x[i];", Stage::check, Verdict::wrong, "denormals"},
     {"makes its input agree with its output", "for (int i = 0; i < 1000; ++i) { y[i] = 1; const_cast<float*>(x)[i] = 0.5f; }", Stage::check, Verdict::out_of_bounds, "input 0 was changed"},
     {"writes past its output", "for (int i = 0; i < 1024; ++i) y[i] = 2 * x[i % 1000];", Stage::check, Verdict::out_of_bounds, "guard"},
+    {"moves what lies past its input past its output", "for (int i = 0; i < 1024; ++i) y[i] = i < 1000 ? 2 * x[i] : x[i];", Stage::check, Verdict::out_of_bounds, "guard"},
     {"gives what the clock gives", "for (int i = 0; i < 1000; ++i) y[i] = 2 * x[i]; y[9] = static_cast<float>(__builtin_ia32_rdtsc() & 0xffff);", Stage::check, Verdict::nondeterministic, "other bits"},
     {"gives what an earlier kernel left in the scratch", "for (int i = 0; i < 1000; ++i) y[i] = 2 * x[i]; unsigned s; asm volatile(\"rdtsc\" : \"=a\"(s) :: \"rdx\"); y[0] = s & 1 ? y[0] : -y[0]; y[1] += static_cast<float>(s);", Stage::check, Verdict::nondeterministic, "other bits"},
 
