@@ -30,6 +30,22 @@ void require_identity_map() {
               "remove PrivateUsers= from the unit, or run kilnd --user for yourself alone");
 }
 
+namespace {
+
+// A daemon that was killed while it started a worker leaves a child that holds the lock until its exec: a moment.
+bool lock_soon(int fd) {
+  constexpr int attempts = 50;
+  for (int i = 0; i < attempts; ++i) {
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno != EWOULDBLOCK) return false;
+    if (i + 1 < attempts) ::usleep(20'000);
+  }
+  errno = EWOULDBLOCK;
+  return false;
+}
+
+}  // namespace
+
 UniqueFd lock_state(const std::filesystem::path& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory.parent_path(), error);  // the outcome shows in the next call
@@ -38,7 +54,7 @@ UniqueFd lock_state(const std::filesystem::path& directory) {
   const std::filesystem::path file = directory / "kilnd.lock";
   UniqueFd fd(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) throw system_error("cannot open '" + file.string() + "'", errno);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+  if (!lock_soon(fd.get())) {
     if (errno != EWOULDBLOCK) throw system_error("cannot lock '" + file.string() + "'", errno);
     std::array<char, 32> holder{};
     const ssize_t bytes = ::read(fd.get(), holder.data(), holder.size() - 1);

@@ -166,7 +166,12 @@ class NodeWorkbench : public agents::Workbench {
       std::vector<std::size_t> alive;
       for (std::size_t i = 0; i < fact.subjects.size(); ++i)
         if (fact.subjects[i].verdict == Verdict::ok) alive.push_back(i);
-      if (alive.empty() || measure_alive(request, alive, fact, stopped)) break;
+      for (const std::size_t i : alive) fact.subjects[i] = {fact.subjects[i].name, Verdict::ok, {}, {}, {}, {}};
+      try {
+        if (alive.empty() || measure_alive(request, alive, fact, stopped)) break;
+      } catch (const Stopped& oracle) {
+        if (++stopped >= kAttempts) throw Error(ErrorCode::unavailable, "cannot judge what was timed: the oracle worker was " + oracle.evidence, "kctl doctor");
+      }
     }
     fact.wall_ns = monotonic_ns() - begin;
     return fact;
