@@ -27,7 +27,8 @@ std::int64_t cache_bytes(const NodeFacts& node) { return node.gpu ? node.gpu->l2
 
 Lab::Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
          std::function<json::array(const std::string&)> priors, std::function<std::int64_t()> clock_ns)
-    : input_(input), bench_(bench), blobs_(blobs), journal_(journal), priors_(std::move(priors)), clock_ns_(std::move(clock_ns)) {}
+    : input_(input), bench_(bench), blobs_(blobs), journal_(journal), priors_(std::move(priors)), clock_ns_(std::move(clock_ns)),
+      weight_bytes_(graph::layout_constants(input.workload).total_bytes) {}
 
 void Lab::probe() {
   node_ = node_facts_from_json(journal_.fact("node", json::object{}, [&] { return json::value(to_json(bench_.probe())); }));
@@ -95,7 +96,7 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
 // In a serving loop a workload's weights stay where they fit. One region alone would always find its own in cache, so where
 // all of them together do not fit the last level, it is measured as it will be met: with cold caches.
 bool Lab::cold(Extent extent) const {
-  return input_.policy.cold_cache || (extent == Extent::region && graph::layout_constants(input_.workload).total_bytes > cache_bytes(node_));
+  return input_.policy.cold_cache || (extent == Extent::region && weight_bytes_ > cache_bytes(node_));
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,

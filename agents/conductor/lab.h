@@ -65,6 +65,7 @@ class Lab {
   std::function<std::int64_t()> clock_ns_;
   NodeFacts node_;
   std::int32_t threads_ = 1;
+  std::int64_t weight_bytes_ = 0;           // of the workload's distinct constants
   std::map<std::string, BuildFact> built_;  // by digest of source, flags and libraries
 };
 
