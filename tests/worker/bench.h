@@ -9,7 +9,7 @@
 #include <string>
 
 #include "agents/graph/serialize.h"
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/workbench.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
 

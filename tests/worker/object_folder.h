@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/workbench.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"

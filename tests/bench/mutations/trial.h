@@ -6,7 +6,7 @@
 #include <string>
 
 #include "agents/evaluator/evaluator.h"
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/workbench.h"
 #include "daemon/worker/staging.h"
 #include "tests/bench/mutations/batch.h"
 #include "tests/bench/mutations/workloads.h"
