@@ -90,12 +90,10 @@ std::vector<graph::Tensor> inputs_of(const graph::Graph& g, const std::string& f
 
 Laboratory::Laboratory(const std::filesystem::path& worker, std::uint64_t seed, std::int32_t threads)
     : seed_(seed), threads_(threads), objects_(std::make_unique<testing::ObjectFolder>()) {
-  kiln::worker::BenchOptions options;
+  kiln::worker::BenchOptions options = testing::bench_options(*objects_);
   options.worker = worker;
-  options.include_dir = KILN_SOURCE_DIR;
-  options.staging = objects_->root / "staging";
   bench_ = kiln::worker::make_workbench(options, *objects_);
-  staging_ = std::make_unique<kiln::worker::Staging>(objects_->root / "compare", *objects_);
+  staging_ = std::make_unique<kiln::worker::Staging>(objects_->root() / "compare", *objects_);
 }
 
 Laboratory::~Laboratory() = default;
