@@ -20,7 +20,6 @@ namespace {
 constexpr int kWiderSeeds = 6;
 // As in a job, the rounds that confirm a candidate draw the same values for all candidates of a region.
 constexpr std::uint64_t confirming_seed(std::int32_t round) { return 500'000 + static_cast<std::uint64_t>(round); }
-constexpr std::int64_t kDeadlineNs = 3'000'000'000;
 constexpr rlim_t kChildSeconds = 20;
 
 // What a child that compares bits ends with.
@@ -122,14 +121,15 @@ agents::Judgement Laboratory::confirm(const Prepared& prepared, const Member& me
   return judged;
 }
 
-agents::Judgement Laboratory::check(const Prepared& prepared, const Member& member, std::uint64_t seed) {
+agents::Judgement Laboratory::check(const Prepared& prepared, const Member& member, std::uint64_t seed,
+                                    std::int64_t deadline_ns) {
   agents::CheckRequest request;
   request.graph = graph_;
   request.constants = constants_;
   request.subject = {"mutant", plan_of(prepared, member)};
   request.families = agents::check_families(0);
   request.seed = seed;
-  request.timeout_ns = kDeadlineNs;
+  request.timeout_ns = deadline_ns;
   return agents::judge(bench_->check(request), policy_);
 }
 
