@@ -1,6 +1,6 @@
 #include "daemon/kilnd/bench.h"
 
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/workbench.h"
 
 namespace kiln::kilnd {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "agents/workbench.h"
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/object_source.h"
 
 namespace kiln::worker {
 

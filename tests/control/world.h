@@ -2,8 +2,6 @@
 // start work. For the tests, the server that the Python tests talk to, the benchmark and the fuzz target.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <mutex>
 
@@ -11,23 +9,11 @@
 #include "daemon/control/services.h"
 #include "runtime/base/error.h"
 #include "store/releases.h"
+#include "tests/temporary_folder.h"
 
 namespace kiln::control::testing {
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-control-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error(ErrorCode::io, "cannot make a temporary folder");
-    path = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
+using kiln::test::TemporaryFolder;
 
 class FakeCorpus : public store::Corpus {
  public:
@@ -124,7 +110,7 @@ class FakeImporter : public ModelImporter {
 };
 
 struct World {
-  Folder folder;
+  TemporaryFolder folder;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<store::SigningKey> key;
   FakeCorpus corpus;

@@ -1,10 +1,10 @@
 #include "daemon/kctl/model.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "runtime/base/files.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::kctl;
@@ -29,9 +29,8 @@ TEST_CASE("names between quotes") {
 }
 
 TEST_CASE("external data is opened beneath the model's folder and through no link") {
-  std::string pattern = (fs::temp_directory_path() / "kctl-model-XXXXXX").native();
-  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-  const fs::path root = pattern;
+  const test::TemporaryFolder folder;
+  const fs::path& root = folder.path;
   fs::create_directories(root / "model/data");
   write_file_atomic(root / "model/data/w.bin", "weights");
   write_file_atomic(root / "secret", "secret");
@@ -43,5 +42,4 @@ TEST_CASE("external data is opened beneath the model's folder and through no lin
   for (const char* bad : {"../secret", "link", "up/secret", "data/../../secret", "missing", "data/twin", "data"})
     CHECK_THROWS_AS((void)open_beneath(root / "model", bad), Error);
   CHECK_THROWS_AS((void)open_beneath(root / "model", (root / "secret").native()), Error);
-  fs::remove_all(root);
 }

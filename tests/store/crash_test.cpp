@@ -57,7 +57,7 @@ std::int64_t killed(int delay_us, const std::function<void(const std::function<v
 }  // namespace
 
 TEST_CASE("kill -9 loses no acknowledged entry, and the ledger stays whole") {
-  const Folder folder;
+  const TemporaryFolder folder;
   (void)open_store(folder)->add_job(add_workload(*open_store(folder), "k").id, {});
   std::mt19937 random(1);
   std::int64_t acknowledged = 0;
@@ -83,7 +83,7 @@ TEST_CASE("kill -9 loses no acknowledged entry, and the ledger stays whole") {
 }
 
 TEST_CASE("kill -9 during promote and rollback leaves one whole release, and link and table agree") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::map<std::string, ReleaseRow> rows;  // by link target
   {
     const auto store = open_store(folder);
@@ -124,7 +124,7 @@ TEST_CASE("kill -9 during promote and rollback leaves one whole release, and lin
 }
 
 TEST_CASE("a rollback that a crash cut between link and row is still a rollback") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open_store(folder);
     const Workload w = add_workload(*store, "m");
@@ -139,7 +139,7 @@ TEST_CASE("a rollback that a crash cut between link and row is still a rollback"
 }
 
 TEST_CASE("what a crash leaves half done is tidied at the next start") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open_store(folder);
     const Workload w = add_workload(*store, "m");

@@ -8,9 +8,11 @@
 
 #include "runtime/base/files.h"
 #include "store/signing/openssl.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::store;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
@@ -26,17 +28,6 @@ std::string from_hex(std::string_view hex) {
   return out;
 }
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-signing-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
-
 // PKCS#8 of an Ed25519 seed: a fixed 16-byte prefix (RFC 8410).
 void write_seed(const std::filesystem::path& pem, const char* seed) {
   const std::string der = from_hex("302e020100300506032b657004220420") + from_hex(seed);
@@ -48,7 +39,7 @@ int shell(const std::string& command) { return ::system((command + " >/dev/null 
 }  // namespace
 
 TEST_CASE("Ed25519 signatures are those of RFC 8032") {
-  const Folder folder;
+  const TemporaryFolder folder;
   write_seed(folder.path / "k.pem", kSeed2);
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   CHECK(key->sign("\x72") == from_hex(kSignature2));
@@ -74,7 +65,7 @@ TEST_CASE("base64 is that of RFC 4648, section 10, in both alphabets") {
 }
 
 TEST_CASE("a key that others can read is refused, and a made key is 0400 and stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto made = SigningKey::load_or_create(folder.path / "k.pem");
   struct stat status{};
   REQUIRE(::stat((folder.path / "k.pem").c_str(), &status) == 0);
@@ -85,7 +76,7 @@ TEST_CASE("a key that others can read is refused, and a made key is 0400 and sta
 }
 
 TEST_CASE("an envelope verifies, under its key only, and not after any one flipped byte") {
-  const Folder folder;
+  const TemporaryFolder folder;
   write_seed(folder.path / "k.pem", kSeed2);
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   const auto other = SigningKey::load_or_create(folder.path / "other.pem");
@@ -113,7 +104,7 @@ TEST_CASE("an envelope verifies, under its key only, and not after any one flipp
 }
 
 TEST_CASE("a duplicate member, no signature and a foreign type are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   const std::string payload = base64("x");
   const std::string sig = base64(key->sign(pre_authentication_encoding(kPayloadType, "x")));
@@ -130,7 +121,7 @@ TEST_CASE("a duplicate member, no signature and a foreign type are refused") {
 }
 
 TEST_CASE("stock openssl and ssh-keygen accept what we sign and refuse it after a flip") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   const std::string message = "a statement\n";
   write_file_atomic(folder.path / "pub.pem", key->public_pem());

@@ -57,7 +57,7 @@ TEST_CASE("the tree is that of RFC 6962") {
 }
 
 TEST_CASE("what is written is there after reopening, and the ledger is whole") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::int64_t entries = 0;
   {
     const auto store = open_store(folder);
@@ -81,7 +81,7 @@ TEST_CASE("what is written is there after reopening, and the ledger is whole") {
 }
 
 TEST_CASE("a name or a model is taken once, and importing the same again changes nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   Workload w = add_workload(*store, "a");
   CHECK_NOTHROW(store->add_workload(w));
@@ -94,7 +94,7 @@ TEST_CASE("a name or a model is taken once, and importing the same again changes
 }
 
 TEST_CASE("a changed blob, a foreign database, a newer schema and a changed ledger are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string digest;
   {
     const auto store = open_store(folder);
@@ -116,13 +116,13 @@ TEST_CASE("a changed blob, a foreign database, a newer schema and a changed ledg
     db.exec("PRAGMA user_version = 999");
   }
   CHECK_THROWS_AS((void)open_store(folder), Error);
-  const Folder foreign;
+  const TemporaryFolder foreign;
   write_file_atomic(foreign.path / "kiln.db", std::string(5000, 'x'));
   CHECK_THROWS_AS((void)open_store(foreign), Error);
 }
 
 TEST_CASE("uploads are whole or nothing, and limited") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   {
     const auto upload = store->upload(100);
@@ -137,7 +137,7 @@ TEST_CASE("uploads are whole or nothing, and limited") {
 
 TEST_CASE("a daemon that closes what it makes still lets its group read releases, and nothing else") {
   const mode_t before = ::umask(077);
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   const ReleaseRow row = add_release(*store, add_workload(*store, "m"), "baseline");
   store->set_current(row.id);
@@ -155,7 +155,7 @@ TEST_CASE("a daemon that closes what it makes still lets its group read releases
 }
 
 TEST_CASE("promote, roll back, promote: one link, a stack behind it") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   const Workload w = add_workload(*store, "m");
   const ReleaseRow one = add_release(*store, w, "baseline"), two = add_release(*store, w, "tuned");
@@ -179,7 +179,7 @@ TEST_CASE("promote, roll back, promote: one link, a stack behind it") {
 }
 
 TEST_CASE("a link that a crash left ahead of its row is right, and the row follows") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string two;
   {
     const auto store = open_store(folder);
@@ -193,7 +193,7 @@ TEST_CASE("a link that a crash left ahead of its row is right, and the row follo
 }
 
 TEST_CASE("many threads write and read at once") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   std::vector<std::jthread> threads;
   for (int t = 0; t < 8; ++t)

@@ -1,6 +1,5 @@
 // The audit of code objects, held to objects that the real compiler makes and to damaged ones.
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <random>
@@ -8,6 +7,7 @@
 #include "daemon/targets/cpu/audit.h"
 #include "daemon/targets/cpu/compile.h"
 #include "runtime/base/error.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::targets::cpu;
@@ -15,17 +15,14 @@ using namespace kiln::targets::cpu;
 namespace {
 
 CompileResult compiled(const std::string& source, const std::vector<std::string>& libraries = {}) {
-  std::string folder = (std::filesystem::temp_directory_path() / "kiln-audit-XXXXXX").string();
-  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  const kiln::test::TemporaryFolder folder;
   CompileRequest request;
   request.file_name = "kernel.cpp";
   request.source = source;
   request.libraries = libraries;
   request.include_dir = KILN_SOURCE_DIR;
-  request.scratch = folder;
-  const CompileResult result = compile(request);
-  std::filesystem::remove_all(folder);
-  return result;
+  request.scratch = folder.path;
+  return compile(request);
 }
 
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }

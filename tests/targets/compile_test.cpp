@@ -10,22 +10,15 @@
 #include <fstream>
 
 #include "runtime/base/error.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::targets::cpu;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
-struct Scratch {
-  std::filesystem::path path;
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-compile-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-};
-
-CompileRequest request(const Scratch& scratch, const std::string& source) {
+CompileRequest request(const TemporaryFolder& scratch, const std::string& source) {
   CompileRequest r;
   r.file_name = "kernel.cpp";
   r.source = source;
@@ -41,7 +34,7 @@ const std::string answer_source =
 }  // namespace
 
 TEST_CASE("an object that loads and runs, the same bytes from another folder") {
-  const Scratch one, two;
+  const TemporaryFolder one, two;
   const CompileResult a = compile(request(one, answer_source));
   REQUIRE(a.ok);
   CHECK(a.diagnostics.empty());
@@ -59,7 +52,7 @@ TEST_CASE("an object that loads and runs, the same bytes from another folder") {
 }
 
 TEST_CASE("an error has its place") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const CompileResult r = compile(request(scratch, "int f() {\n  return undeclared_name;\n}\n"));
   CHECK_FALSE(r.ok);
   REQUIRE_FALSE(r.diagnostics.empty());
@@ -70,7 +63,7 @@ TEST_CASE("an error has its place") {
 }
 
 TEST_CASE("what is missing at link time is said, at build time") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const CompileResult r = compile(request(scratch, "extern \"C\" int elsewhere();\nextern \"C\" int f() { return elsewhere(); }\n"));
   CHECK_FALSE(r.ok);
   CHECK(std::any_of(r.diagnostics.begin(), r.diagnostics.end(),
@@ -81,7 +74,7 @@ TEST_CASE("what is missing at link time is said, at build time") {
 }
 
 TEST_CASE("an endless build is stopped at its limit") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   CompileRequest r = request(scratch,
                              "template <unsigned long N> struct F { static constexpr unsigned long v = F<N - 1>::v + F<N - 2>::v % 7; };\n"
                              "template <> struct F<0> { static constexpr unsigned long v = 0; };\n"
@@ -98,7 +91,7 @@ TEST_CASE("an endless build is stopped at its limit") {
 }
 
 TEST_CASE("flags and names that reach outside are refused") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   for (const char* flag : {"-fplugin=/x.so", "-o/etc/passwd", "@file", "kernel2.cpp", "-B/tmp", "-specs=x", "-include/etc/passwd",
                            "-wrapper", "", "-", "-save-temps", "-Wl,-o,x"}) {
     INFO(flag);

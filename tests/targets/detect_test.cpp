@@ -12,9 +12,11 @@
 #include <sstream>
 
 #include "runtime/base/cpu_features.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::targets::cpu;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
@@ -29,19 +31,6 @@ std::vector<std::string> kernel_flags() {
   }
   return {};
 }
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-cgroup-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  void put(const std::string& file, const std::string& text) const {
-    std::filesystem::create_directories((path / file).parent_path());
-    std::ofstream(path / file) << text;
-  }
-};
 
 }  // namespace
 
@@ -97,7 +86,7 @@ TEST_CASE("cpu.max as the kernel's documentation writes it") {
 }
 
 TEST_CASE("the tightest quota on the way up counts") {
-  const Folder root;
+  const TemporaryFolder root;
   root.put("a.slice/cpu.max", "150000 100000\n");
   root.put("a.slice/b.service/cpu.max", "max 100000\n");
   root.put("a.slice/c.service/cpu.max", "50000 100000\n");

@@ -2,16 +2,14 @@
 #pragma once
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "agents/graph/serialize.h"
-#include "daemon/worker/cpu_workbench.h"
-#include "runtime/base/digest.h"
 #include "runtime/base/files.h"
+#include "tests/worker/object_folder.h"
 
 namespace kiln::test {
 
@@ -19,34 +17,14 @@ using namespace kiln::agents;
 
 constexpr int kCount = 1000;
 
-struct Folder : worker::ObjectSource {
-  std::filesystem::path root;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-worker-test-XXXXXX").string();
-    root = ::mkdtemp(name.data());
-    std::filesystem::create_directory(root / "blobs");
-  }
-  ~Folder() override { std::filesystem::remove_all(root); }
-  std::string put(std::string_view bytes) override {
-    const std::string digest = sha256_hex(bytes);
-    write_file_atomic(root / "blobs" / digest, bytes);
-    return digest;
-  }
-  [[nodiscard]] std::filesystem::path path(const std::string& digest) const override { return root / "blobs" / digest; }
-};
-
 // y = 2 x over 1000 floats, and a bench to run candidates for it.
 struct Bench {
-  Folder objects;
+  testing::ObjectFolder objects;
   std::unique_ptr<Workbench> bench;
   std::string graph;
 
   Bench() {
-    worker::BenchOptions options;
-    options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
-    options.include_dir = KILN_SOURCE_DIR;
-    options.staging = objects.root / "staging";
-    bench = worker::make_workbench(options, objects);
+    bench = worker::make_workbench(testing::bench_options(objects), objects);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {kCount}});
     graph::Expr twice;

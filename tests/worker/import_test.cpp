@@ -2,7 +2,6 @@
 #include "daemon/worker/importer.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <chrono>
 #include <fstream>
@@ -11,21 +10,14 @@
 #include "agents/graph/serialize.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
 const std::filesystem::path model = std::filesystem::path(KILN_SOURCE_DIR) / "tests/models/block.onnx";
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-import-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
 
 worker::ImportJob job(const std::filesystem::path& file) {
   worker::ImportJob j;
@@ -51,7 +43,7 @@ TEST_CASE("the worker's graph is the graph") {
 }
 
 TEST_CASE("a broken model is an error that names the operator's file, and the daemon stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string bytes = read_file(model);
   const auto import_bytes = [&](const std::string& content) {
     std::ofstream(folder.path / "m.onnx", std::ios::binary) << content;

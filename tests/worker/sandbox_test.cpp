@@ -19,9 +19,11 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/unique_fd.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::worker;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
@@ -45,16 +47,6 @@ int inside(const SandboxRules& rules, const std::function<int(const std::vector<
   REQUIRE(::waitpid(child, &status, 0) == child);
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-sandbox-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-    std::ofstream(path / "file") << "text";
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
 
 bool readable(const std::filesystem::path& path) { return bool(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC))); }
 bool creatable(const std::filesystem::path& path) { return bool(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))); }
@@ -96,7 +88,8 @@ TEST_CASE("inside, the self-test passes for every kind of role") {
 }
 
 TEST_CASE("files: only the role's folders") {
-  const Folder mine, other;
+  const TemporaryFolder mine, other;
+  for (const TemporaryFolder* folder : {&mine, &other}) folder->put("file", "text");
   SandboxRules rules;
   rules.read = {mine.path};
   CHECK(inside(rules, [&](const auto& active) {
@@ -158,7 +151,8 @@ TEST_CASE("the build role may start a program, which inherits the rest") {
 TEST_CASE("limits: no core, a largest file, processor seconds") {
   SandboxRules rules;
   rules.file_bytes = 4096;
-  const Folder folder;
+  const TemporaryFolder folder;
+  folder.put("file", "text");
   rules.write = {folder.path};
   CHECK(inside(rules, [&](const auto&) {
           ::signal(SIGXFSZ, SIG_IGN);
