@@ -184,8 +184,9 @@ json::object to_json(const KernelResources& r) {
 KernelResources kernel_resources_from_json(const json::value& v) {
   constexpr std::string_view what = "kernel of a build fact";
   const json::object& o = json::as_object(v, what);
-  return {json::get_string(o, "symbol", what), fields::small_count(o, "registers", what), fields::count(o, "stack_bytes", what),
-          fields::count(o, "spill_bytes", what), fields::count(o, "shared_bytes", what)};
+  return {json::get_string(o, "symbol", what), fields::small_count(o, "registers", what),
+          fields::count(o, "stack_bytes", what), fields::count(o, "spill_bytes", what),
+          fields::count(o, "shared_bytes", what)};
 }
 
 json::object to_json(const BuildFact& f) {

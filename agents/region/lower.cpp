@@ -38,7 +38,8 @@ class Picker {
       out.strides.push_back(d == kAbsent ? 0 : c_.strides[static_cast<std::size_t>(at)][d]);
     return out;
   }
-  [[nodiscard]] std::vector<Access> accesses(const std::vector<RawAccess>& raw, const std::vector<std::size_t>& dims) const {
+  [[nodiscard]] std::vector<Access> accesses(const std::vector<RawAccess>& raw,
+                                             const std::vector<std::size_t>& dims) const {
     std::vector<Access> out;
     for (const RawAccess& r : raw) out.push_back(access(r, dims));
     return out;
@@ -100,7 +101,8 @@ Family pointwise(const Region& region) {
               const graph::ValueId dense = dense_root(region.body, output);
               const graph::Shape& own = region.body.type(dense).shape;
               if (graph::element_count(own) != graph::element_count(shape)) throw Unfoldable{};
-              walk.place(dense, own == shape ? identity : delinearize(space, linear(space, identity, shape), own), false);
+              walk.place(dense, own == shape ? identity : delinearize(space, linear(space, identity, shape), own),
+                         false);
             }
             walk.write_outputs();
             const Picker picked = pick(space, pointers(walk));
@@ -122,7 +124,8 @@ Family row(const Region& region, const graph::Node& anchor) {
   const graph::Shape& shape = region.body.type(source).shape;
   std::vector<std::size_t> axes;
   if (const auto* reduce = std::get_if<graph::Reduce>(&anchor.op)) axes = normalized_axes(reduce->axes, shape.size());
-  if (const auto* softmax = std::get_if<graph::Softmax>(&anchor.op)) axes = normalized_axes({softmax->axis}, shape.size());
+  if (const auto* softmax = std::get_if<graph::Softmax>(&anchor.op))
+    axes = normalized_axes({softmax->axis}, shape.size());
   if (const auto* norm = std::get_if<graph::LayerNorm>(&anchor.op))
     for (std::size_t d = normalized_axes({norm->axis}, shape.size())[0]; d < shape.size(); ++d) axes.push_back(d);
   std::vector<std::size_t> order;  // of the source's dimensions in the space: rows first, then along the row
@@ -155,12 +158,14 @@ Family row(const Region& region, const graph::Node& anchor) {
 
 // Batch axes along which b does not move become rows of a, when a, the operands and the results allow one stride. What
 // does not merge into one m or n stays a batch axis.
-Kernel matmul_kernel(const Region& region, const IterationSpace& space, Walk& walk, const RawAccess& a, const RawAccess& b) {
+Kernel matmul_kernel(const Region& region, const IterationSpace& space, Walk& walk, const RawAccess& a,
+                     const RawAccess& b) {
   constexpr int kM = 1, kN = 2, kK = 3;
   std::vector<std::pair<std::size_t, int>> order;
   for (const bool moves : {true, false})
     for (std::size_t axis = 0; axis < space.extents().size(); ++axis)
-      if (space.group(axis) == kBatch && (b.address.strides[axis] != 0) == moves) order.emplace_back(axis, moves ? kBatch : kM);
+      if (space.group(axis) == kBatch && (b.address.strides[axis] != 0) == moves)
+        order.emplace_back(axis, moves ? kBatch : kM);
   for (const int group : {kM, kN, kK})
     for (std::size_t axis = 0; axis < space.extents().size(); ++axis)
       if (space.group(axis) == group) order.emplace_back(axis, group);
@@ -210,8 +215,10 @@ Family matmul(const Region& region, const graph::Node& anchor) {
               map.push_back(columns);
               return map;
             };
-            const RawAccess a = walk.read(anchor.inputs[0], op.transpose_a ? operand(a_shape, k, m) : operand(a_shape, m, k));
-            const RawAccess b = walk.read(anchor.inputs[1], op.transpose_b ? operand(b_shape, n, k) : operand(b_shape, k, n));
+            const RawAccess a =
+                walk.read(anchor.inputs[0], op.transpose_a ? operand(a_shape, k, m) : operand(a_shape, m, k));
+            const RawAccess b =
+                walk.read(anchor.inputs[1], op.transpose_b ? operand(b_shape, n, k) : operand(b_shape, k, n));
             walk.place(anchor.outputs[0], result, true);
             walk.write_outputs();
             return matmul_kernel(region, space, walk, a, b);
@@ -239,7 +246,8 @@ Family attention(const Region& region, const graph::Node& anchor) {
             const graph::Shape result_batch(shape.begin(), shape.end() - 2);
             const auto operand = [&](graph::ValueId value, const Affine& rows, const Affine& columns) {
               const graph::Shape& of = region.body.type(value).shape;
-              IndexMap map = broadcast_map(space, {result.begin(), result.end() - 2}, {of.begin(), of.end() - 2}, result_batch);
+              IndexMap map =
+                  broadcast_map(space, {result.begin(), result.end() - 2}, {of.begin(), of.end() - 2}, result_batch);
               map.push_back(rows);
               map.push_back(columns);
               return walk.read(value, map);
@@ -300,7 +308,8 @@ Family gather(const Region& region, const graph::Node& anchor) {
             const IndexMap result = walk.identity(0, rank);
             IndexMap data_map(result.begin(), result.begin() + static_cast<std::ptrdiff_t>(axis));
             data_map.push_back(space.index(rank));
-            data_map.insert(data_map.end(), result.begin() + static_cast<std::ptrdiff_t>(axis + index_shape.size()), result.end());
+            data_map.insert(data_map.end(), result.begin() + static_cast<std::ptrdiff_t>(axis + index_shape.size()),
+                            result.end());
             const RawAccess data = walk.read(anchor.inputs[0], data_map);
             const RawAccess indices = walk.read(anchor.inputs[1], walk.identity(axis, index_shape.size()));
             walk.place(anchor.outputs[0], result, true);
@@ -377,7 +386,8 @@ std::optional<Family> family_of(const Region& region) {
   const graph::Node* first_row = nullptr;
   for (const graph::Node& node : region.body.nodes) {
     if (graph::is_view(node.op) || std::holds_alternative<graph::Pointwise>(node.op)) continue;
-    const bool reduces = std::holds_alternative<graph::Reduce>(node.op) || std::holds_alternative<graph::Softmax>(node.op) ||
+    const bool reduces = std::holds_alternative<graph::Reduce>(node.op) ||
+                         std::holds_alternative<graph::Softmax>(node.op) ||
                          std::holds_alternative<graph::LayerNorm>(node.op);
     if (reduces && !first_row) first_row = &node;
     if (reduces) continue;

@@ -31,8 +31,8 @@ extern "C" void kiln_instrument_busy(void* const*, const kiln_task*) {
 }
 )";
 
-// A worker was killed from outside: its work is done again by another one, and says nothing about a candidate until the third
-// time, when the candidate's appetite is the likeliest cause.
+// A worker was killed from outside: its work is done again by another one, and says nothing about a candidate until the
+// third time, when the candidate's appetite is the likeliest cause.
 struct Stopped { std::string evidence; };
 constexpr int kAttempts = 3;
 
@@ -51,7 +51,9 @@ class NodeWorkbench : public agents::Workbench {
       try {
         return probe_once();
       } catch (const Stopped& stopped) {
-        if (attempt == kAttempts) throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + stopped.evidence, "kctl doctor");
+        if (attempt == kAttempts)
+          throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + stopped.evidence,
+                      "kctl doctor");
       }
     }
   }
@@ -63,7 +65,8 @@ class NodeWorkbench : public agents::Workbench {
     const Answer answer = worker.call(request, 60 * kSecond);
     if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)
-      throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence, "kctl doctor");
+      throw Error(ErrorCode::unavailable, "cannot measure the node: the probe worker was " + answer.evidence,
+                  "kctl doctor");
     agents::NodeFacts facts = agents::node_facts_from_json(answer.frame.body);
     facts.compiler = targets::cpu::compiler_version();
     if (gpu()) probe_gpu(facts);
@@ -111,8 +114,8 @@ class NodeWorkbench : public agents::Workbench {
   }
 
   agents::CheckFact check_once(const agents::CheckRequest& request) {
-    // Each candidate in a process of its own: nothing that one leaves in memory meets another. A GPU's context takes a large
-    // part of a second to make, and its memory is not where a kernel can keep anything between launches.
+    // Each candidate in a process of its own: nothing that one leaves in memory meets another. A GPU's context takes a
+    // large part of a second to make, and its memory is not where a kernel can keep anything between launches.
     if (!gpu()) run_.reset();
     const std::filesystem::path directory = staging_.stage(request.subject);
     give_graph(request.graph, request.constants);
@@ -121,7 +124,8 @@ class NodeWorkbench : public agents::Workbench {
     Hole first_hole;
     for (const std::string& family : request.families) {
       const json::object key{{"graph", request.graph}, {"family", family}, {"seed", request.seed}};
-      // The first family runs twice, at other addresses and over another poison: what was not written shows as a difference.
+      // The first family runs twice, at other addresses and over another poison: what was not written shows as a
+      // difference.
       const int runs = family == request.families.front() ? 2 : 1;
       for (int run = 0; run < runs; ++run) {
         Frame judged = run_once(directory, key, kPoisons[run], request.timeout_ns, fact);
@@ -134,7 +138,8 @@ class NodeWorkbench : public agents::Workbench {
         if (run > 0) {
           if (digest != digests.back() && hole.output >= 0 && hole == first_hole) {
             fact.verdict = Verdict::wrong;
-            fact.evidence = "element " + std::to_string(hole.element) + " of output " + std::to_string(hole.output) + " is not written";
+            fact.evidence = "element " + std::to_string(hole.element) + " of output " + std::to_string(hole.output) +
+                            " is not written";
           } else if (digest != digests.back()) {
             fact.verdict = Verdict::nondeterministic;
             fact.evidence = "a second run over the same inputs gave other bits";
@@ -159,7 +164,8 @@ class NodeWorkbench : public agents::Workbench {
     agents::SampleFact fact;
     fact.fresh_process = request.fresh_process;
     const std::int64_t begin = monotonic_ns();
-    for (const agents::Subject& subject : request.subjects) fact.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}, {}});
+    for (const agents::Subject& subject : request.subjects)
+      fact.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}, {}});
     if (request.fresh_process) run_.reset();
     // A subject that kills the worker is named by the progress file, and the others are measured again without it.
     for (int stopped = 0;;) {
@@ -170,7 +176,9 @@ class NodeWorkbench : public agents::Workbench {
       try {
         if (alive.empty() || measure_alive(request, alive, fact, stopped)) break;
       } catch (const Stopped& oracle) {
-        if (++stopped >= kAttempts) throw Error(ErrorCode::unavailable, "cannot judge what was timed: the oracle worker was " + oracle.evidence, "kctl doctor");
+        if (++stopped >= kAttempts)
+          throw Error(ErrorCode::unavailable, "cannot judge what was timed: the oracle worker was " + oracle.evidence,
+                      "kctl doctor");
       }
     }
     fact.wall_ns = monotonic_ns() - begin;
@@ -181,14 +189,16 @@ class NodeWorkbench : public agents::Workbench {
   [[nodiscard]] bool gpu() const { return options_.target != "cpu"; }
   // The worker of this bench's target: "run" or "run-cuda".
   [[nodiscard]] Launch launch_of(const std::string& role, std::vector<std::string> arguments) const {
-    return {options_.worker, gpu() ? role + "-" + options_.target : role, std::move(arguments), gpu() ? options_.library_path : ""};
+    return {options_.worker, gpu() ? role + "-" + options_.target : role, std::move(arguments),
+            gpu() ? options_.library_path : ""};
   }
 
   Frame ask_probe(WorkerProcess& worker, Frame& request) const {
     Answer answer = worker.call(request, 60 * kSecond);
     if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)
-      throw Error(ErrorCode::unavailable, "cannot measure the GPU: the probe worker was " + answer.evidence, "kctl doctor");
+      throw Error(ErrorCode::unavailable, "cannot measure the GPU: the probe worker was " + answer.evidence,
+                  "kctl doctor");
     return std::move(answer.frame);
   }
 
@@ -204,8 +214,10 @@ class NodeWorkbench : public agents::Workbench {
     kernels.kernel.architecture = facts.gpu.value().architecture;
     const agents::BuildFact built = build({&kernels, 1}).front();
     if (built.verdict != Verdict::ok)
-      throw Error(ErrorCode::unavailable, "cannot measure the GPU: its measuring kernels do not compile: " +
-                                              (built.diagnostics.empty() ? std::string(agents::name(built.verdict)) : built.diagnostics.front().message),
+      throw Error(ErrorCode::unavailable,
+                  "cannot measure the GPU: its measuring kernels do not compile: " +
+                      (built.diagnostics.empty() ? std::string(agents::name(built.verdict))
+                                                 : built.diagnostics.front().message),
                   "kctl doctor");
     Frame measure;
     measure.body = {{"op", "measure"}};
@@ -213,7 +225,8 @@ class NodeWorkbench : public agents::Workbench {
     const Frame measured = ask_probe(worker, measure);
     const auto figures = [&](const char* key) {
       std::map<std::string, double> out;
-      for (const auto& member : json::as_object(json::at(measured.body, key, "a probe reply"), key)) out[std::string(member.key())] = member.value().to_number<double>();
+      for (const auto& member : json::as_object(json::at(measured.body, key, "a probe reply"), key))
+        out[std::string(member.key())] = member.value().to_number<double>();
       return out;
     };
     facts.bandwidth = figures("bandwidth");
@@ -222,8 +235,8 @@ class NodeWorkbench : public agents::Workbench {
     facts.false_difference_rate = json::get_double(measured.body, "false_difference_rate", "a probe reply");
   }
 
-  // The instrument's own plans: one launch of nothing, and one of some 20 us of work. Without a compiler there are none, and
-  // the facts say 0: the build of the first candidate will tell the rest.
+  // The instrument's own plans: one launch of nothing, and one of some 20 us of work. Without a compiler there are
+  // none, and the facts say 0: the build of the first candidate will tell the rest.
   json::object stage_instrument() {
     agents::BuildRequest request;
     request.kernel.file_name = "instrument.cpp";
@@ -267,8 +280,9 @@ class NodeWorkbench : public agents::Workbench {
   void begin(Lane& lane, std::size_t index, const agents::BuildRequest& request, std::size_t number) {
     lane.scratch = staging_.fresh_folder("build-" + std::to_string(number));
     if (!lane.worker || !lane.worker->alive())
-      lane.worker = std::make_unique<WorkerProcess>(for_gpu(request) ? launch_of("build", {options_.include_dir.string(), lane.scratch.string()})
-                                                                     : Launch{options_.worker, "build", {options_.include_dir.string(), lane.scratch.string()}});
+      lane.worker = std::make_unique<WorkerProcess>(
+          for_gpu(request) ? launch_of("build", {options_.include_dir.string(), lane.scratch.string()})
+                           : Launch{options_.worker, "build", {options_.include_dir.string(), lane.scratch.string()}});
     Frame frame;
     frame.body = {{"file_name", request.kernel.file_name}, {"flags", json::to_array(request.kernel.compile_flags)},
                   {"libraries", json::to_array(request.kernel.libraries)}, {"timeout_ns", request.timeout_ns}};
@@ -306,11 +320,14 @@ class NodeWorkbench : public agents::Workbench {
     fact.build_ns = json::get_int(body, "build_ns", "a build reply");
     for (const json::value& item : json::as_array(json::at(body, "diagnostics", "a build reply"), "diagnostics")) {
       const json::object& d = json::as_object(item, "a diagnostic");
-      fact.diagnostics.push_back({json::get_string(d, "file", "a diagnostic"), static_cast<std::int32_t>(json::get_int(d, "line", "a diagnostic")),
-                                  json::get_string(d, "severity", "a diagnostic"), json::get_string(d, "message", "a diagnostic")});
+      fact.diagnostics.push_back({json::get_string(d, "file", "a diagnostic"),
+                                  static_cast<std::int32_t>(json::get_int(d, "line", "a diagnostic")),
+                                  json::get_string(d, "severity", "a diagnostic"),
+                                  json::get_string(d, "message", "a diagnostic")});
     }
     if (const json::value* kernels = body.if_contains("kernels"))
-      for (const json::value& kernel : json::as_array(*kernels, "kernels")) fact.kernels.push_back(agents::kernel_resources_from_json(kernel));
+      for (const json::value& kernel : json::as_array(*kernels, "kernels"))
+        fact.kernels.push_back(agents::kernel_resources_from_json(kernel));
     fact.verdict = agents::verdict_from_name(json::get_string(body, "outcome", "a build reply"));
     if (fact.verdict != Verdict::ok) return fact;
     if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot use a build reply: it has no object");
@@ -327,7 +344,8 @@ class NodeWorkbench : public agents::Workbench {
 
   WorkerProcess& oracle_worker() {
     if (!oracle_ || !oracle_->alive()) {
-      oracle_ = std::make_unique<WorkerProcess>(Launch{options_.worker, "oracle", {std::to_string(std::max(1u, std::thread::hardware_concurrency()))}});
+      oracle_ = std::make_unique<WorkerProcess>(
+          Launch{options_.worker, "oracle", {std::to_string(std::max(1u, std::thread::hardware_concurrency()))}});
       given_.clear();
     }
     return *oracle_;
@@ -337,7 +355,8 @@ class NodeWorkbench : public agents::Workbench {
     Answer answer = oracle_worker().call(request, kOracleNs);
     if (answer.stopped) throw Stopped{answer.evidence};
     if (answer.kind != Answer::Kind::answered)
-      throw Error(ErrorCode::unavailable, "cannot compute the expected outputs: the oracle worker was " + answer.evidence, "kctl doctor");
+      throw Error(ErrorCode::unavailable,
+                  "cannot compute the expected outputs: the oracle worker was " + answer.evidence, "kctl doctor");
     return std::move(answer.frame);
   }
 
@@ -359,7 +378,8 @@ class NodeWorkbench : public agents::Workbench {
   }
 
   // One run of the candidate over fresh memory; sets the verdict when it did not survive or wrote where it must not.
-  Frame run_once(const std::filesystem::path& directory, const json::object& key, int poison, std::int64_t timeout_ns, agents::CheckFact& fact) {
+  Frame run_once(const std::filesystem::path& directory, const json::object& key, int poison, std::int64_t timeout_ns,
+                 agents::CheckFact& fact) {
     Frame ask;
     ask.body = key;
     ask.body["op"] = "arena";
@@ -367,7 +387,8 @@ class NodeWorkbench : public agents::Workbench {
     Frame arena = ask_oracle(ask);
 
     Frame request;
-    request.body = {{"op", "check"}, {"directory", directory.string()}, {"layout", json::at(arena.body, "layout", "an arena")}};
+    request.body = {
+        {"op", "check"}, {"directory", directory.string()}, {"layout", json::at(arena.body, "layout", "an arena")}};
     request.fds.push_back(std::move(arena.fds.at(0)));
     // The parent keeps its own descriptor: sending duplicates it.
     const Answer answer = run_worker().call(request, timeout_ns);
@@ -414,19 +435,26 @@ class NodeWorkbench : public agents::Workbench {
 
   // True when the worker answered; false when a subject was struck off, or the worker was stopped, and the rest must be
   // measured again.
-  bool measure_alive(const agents::MeasureRequest& request, const std::vector<std::size_t>& alive, agents::SampleFact& fact, int& stopped) {
+  bool measure_alive(const agents::MeasureRequest& request, const std::vector<std::size_t>& alive,
+                     agents::SampleFact& fact, int& stopped) {
     Frame frame;
     json::array subjects;
     for (const std::size_t i : alive)
-      subjects.emplace_back(json::object{{"name", request.subjects[i].name}, {"directory", staging_.stage(request.subjects[i]).string()}});
-    frame.body = {{"op", "measure"}, {"subjects", subjects}, {"warmup", request.warmup}, {"samples", request.samples},
-                  {"cold", request.cold}, {"per_launch", request.per_launch}, {"seed", request.seed}, {"poison", kPoisons[0]}};
+      subjects.emplace_back(json::object{{"name", request.subjects[i].name},
+                                         {"directory", staging_.stage(request.subjects[i]).string()}});
+    frame.body = {{"op", "measure"},          {"subjects", subjects},
+                  {"warmup", request.warmup}, {"samples", request.samples},
+                  {"cold", request.cold},     {"per_launch", request.per_launch},
+                  {"seed", request.seed},     {"poison", kPoisons[0]}};
     frame.fds.push_back(memory_file("progress", 4096));
     if (request.proof) add_arenas(*request.proof, alive.size(), frame);
-    const std::int64_t flushes = request.cold ? std::int64_t{request.samples} * static_cast<std::int64_t>(alive.size()) : 0;
+    const std::int64_t flushes =
+        request.cold ? std::int64_t{request.samples} * static_cast<std::int64_t>(alive.size()) : 0;
     const Answer answer = run_worker().call(frame, request.timeout_ns + flushes * kSecond / 10);
     if (answer.stopped && ++stopped < kAttempts) return false;
-    const auto faulted = answer.kind == Answer::Kind::answered ? json::find_string(answer.frame.body, "faulted", "a run reply") : std::nullopt;
+    const auto faulted = answer.kind == Answer::Kind::answered
+                             ? json::find_string(answer.frame.body, "faulted", "a run reply")
+                             : std::nullopt;
     if (answer.kind != Answer::Kind::answered || faulted) {
       std::uint32_t index = 0;
       const Mapped progress(frame.fds.front().get(), Mapped::Access::read);
@@ -439,13 +467,15 @@ class NodeWorkbench : public agents::Workbench {
     }
     read_samples(answer.frame.body, alive, fact);
     const auto is_forbidden = [&](std::size_t i) { return fact.subjects[i].verdict == Verdict::forbidden; };
-    if (std::any_of(alive.begin(), alive.end(), is_forbidden)) {  // it had a part of the others' time, and may have one still
+    if (std::any_of(alive.begin(), alive.end(),
+                    is_forbidden)) {  // it had a part of the others' time, and may have one still
       run_.reset();
       for (const std::size_t i : alive) fact.subjects[i].ns.clear();
       return false;
     }
     if (request.proof)
-      for (std::size_t i = 0; i < alive.size(); ++i) prove(*request.proof, std::move(frame.fds.at(1 + i)), fact.subjects[alive[i]]);
+      for (std::size_t i = 0; i < alive.size(); ++i)
+        prove(*request.proof, std::move(frame.fds.at(1 + i)), fact.subjects[alive[i]]);
     return true;
   }
 
@@ -491,13 +521,17 @@ class NodeWorkbench : public agents::Workbench {
   }
 
   static std::vector<agents::ErrorFact> errors_of(const json::object& judged) {
-    const json::object wrapped{{"verdict", "ok"}, {"evidence", ""}, {"errors", json::at(judged, "errors", "a judgement")}, {"input_sensitive", true}};
+    const json::object wrapped{{"verdict", "ok"},
+                               {"evidence", ""},
+                               {"errors", json::at(judged, "errors", "a judgement")},
+                               {"input_sensitive", true}};
     return agents::check_fact_from_json(wrapped).errors;
   }
 
   static void read_samples(const json::object& body, const std::vector<std::size_t>& alive, agents::SampleFact& fact) {
     const json::array& results = json::as_array(json::at(body, "subjects", "a run reply"), "subjects");
-    if (results.size() != alive.size()) throw Error(ErrorCode::corrupt, "cannot use a run worker's samples: it answered for other subjects");
+    if (results.size() != alive.size())
+      throw Error(ErrorCode::corrupt, "cannot use a run worker's samples: it answered for other subjects");
     const auto numbers = [](const json::value& v) {
       std::vector<double> out;
       for (const json::value& item : json::as_array(v, "samples")) out.push_back(item.to_number<double>());
@@ -516,7 +550,8 @@ class NodeWorkbench : public agents::Workbench {
       }
       subject.ns = numbers(json::at(result, "ns", "a subject's samples"));
       if (const json::value* launches = result.if_contains("launch_ns"))
-        for (const json::value& one : json::as_array(*launches, "launch samples")) subject.launch_ns.push_back(numbers(one));
+        for (const json::value& one : json::as_array(*launches, "launch samples"))
+          subject.launch_ns.push_back(numbers(one));
     }
     fact.cycles_per_ns = numbers(json::at(body, "cycles_per_ns", "a run reply"));
   }

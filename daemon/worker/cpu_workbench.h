@@ -23,7 +23,8 @@ struct BenchOptions {
   std::filesystem::path staging;      // the bench's own folder: made, filled, and removed at the end
   std::int32_t threads = 0;           // 0: all usable cores
   std::string target{"cpu"};          // "cpu", "cuda": what candidates are built for and run on
-  std::string library_path{};         // folders with a driver or compiler of a GPU that are not the system's own, colons between
+  std::string
+      library_path{};  // folders with a driver or compiler of a GPU that are not the system's own, colons between
 };
 
 // Throws Error(invalid_input) for another target.

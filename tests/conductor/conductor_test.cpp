@@ -46,7 +46,8 @@ struct Clock {
   std::int64_t operator()() { return ns += 200'000'000; }
 };
 
-JobOutcome run(const JobInput& input, FakeBench& bench, MemoryBlobs& blobs, MemoryJournal& journal, std::int64_t start_ns = 0) {
+JobOutcome run(const JobInput& input, FakeBench& bench, MemoryBlobs& blobs, MemoryJournal& journal,
+               std::int64_t start_ns = 0) {
   Clock clock{start_ns};
   return run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, std::ref(clock));
 }

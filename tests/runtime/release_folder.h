@@ -22,8 +22,8 @@ inline const std::string& compiled(const std::string& source) {
   std::string folder = (std::filesystem::temp_directory_path() / "kiln-object-XXXXXX").string();
   if (!::mkdtemp(folder.data())) throw std::runtime_error("cannot make a folder");
   std::ofstream(folder + "/k.cpp") << source;
-  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder + "/k.so " +
-                              folder + "/k.cpp";
+  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder +
+                              "/k.so " + folder + "/k.cpp";
   if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile the test's kernel");
   const std::string object = read_file(folder + "/k.so");
   std::filesystem::remove_all(folder);
@@ -61,12 +61,14 @@ class ReleaseFolder {
     put("plan.json", plan);
     write_manifest(manifest());
   }
-  void write_manifest(const std::string& text) const { std::ofstream(path_ / "manifest.json", std::ios::binary) << text; }
+  void write_manifest(const std::string& text) const {
+    std::ofstream(path_ / "manifest.json", std::ios::binary) << text;
+  }
   [[nodiscard]] std::string manifest() const {
     std::string text = R"({"format":"kiln-release/1","plan":"plan.json","files":[)";
     for (const auto& [name, entry] : files_)
-      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first + R"(,"sha256":")" +
-              entry.second + R"("})";
+      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first +
+              R"(,"sha256":")" + entry.second + R"("})";
     return text + R"(],"about":{"made":"by hand"}})";
   }
 

@@ -24,7 +24,9 @@ struct Folder {
   Folder& operator=(const Folder&) = delete;
 };
 
-inline std::unique_ptr<Store> open_store(const Folder& folder) { return Store::open({.directory = folder.path, .ballast_bytes = 4096}); }
+inline std::unique_ptr<Store> open_store(const Folder& folder) {
+  return Store::open({.directory = folder.path, .ballast_bytes = 4096});
+}
 
 inline Workload add_workload(Store& store, const std::string& name) {
   Workload w;
