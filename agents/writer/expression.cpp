@@ -35,8 +35,9 @@ std::optional<std::string> constant_power(const Expr& expr, const ExprNode& node
 std::string vector_text(const ExprNode& node, const std::vector<std::string>& a, DType argument_type) {
   switch (node.op) {
     case ExprOp::constant:
-      return node.type == DType::boolean ? fmt::format("splat_mask({})", node.value != 0 || node.integer != 0 ? "true" : "false")
-                                         : fmt::format("splat({})", float_literal(node.value, DType::f32));
+      return node.type == DType::boolean
+                 ? fmt::format("splat_mask({})", node.value != 0 || node.integer != 0 ? "true" : "false")
+                 : fmt::format("splat({})", float_literal(node.value, DType::f32));
     case ExprOp::cast:
       if (node.type == argument_type) return a[0];
       return node.type == DType::boolean ? fmt::format("{} != 0.0f", a[0])
@@ -71,7 +72,8 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
   switch (node.op) {
     case ExprOp::constant:
       if (node.type == DType::boolean) return node.value != 0 || node.integer != 0 ? "true" : "false";
-      if (graph::is_integer(node.type)) return fmt::format("static_cast<{}>({}ll)", scalar_type(node.type), node.integer);
+      if (graph::is_integer(node.type))
+        return fmt::format("static_cast<{}>({}ll)", scalar_type(node.type), node.integer);
       return float_literal(node.value, node.type);
     case ExprOp::cast:
       return node.type == DType::boolean ? fmt::format("{} != 0", a[0])
@@ -91,7 +93,8 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
     case ExprOp::logical_xor: return fmt::format("{} != {}", a[0], a[1]);
     case ExprOp::logical_not: return fmt::format("!{}", a[0]);
     case ExprOp::select: return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
-    case ExprOp::pow: return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
+    case ExprOp::pow:
+      return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
     case ExprOp::mod: return fmt::format("remainder_of({}, {})", a[0], a[1]);
     case ExprOp::fmod: return integral ? fmt::format("remainder_toward_zero({}, {})", a[0], a[1])
                                        : fmt::format("std::fmod({}, {})", a[0], a[1]);
@@ -118,7 +121,8 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
 }  // namespace
 
 bool vectorizable(const Expr& expr) {
-  return std::all_of(expr.nodes.begin(), expr.nodes.end(), [](const ExprNode& node) { return is_lane_type(node.type); });
+  return std::all_of(expr.nodes.begin(), expr.nodes.end(),
+                     [](const ExprNode& node) { return is_lane_type(node.type); });
 }
 
 std::string value_type(DType type, Form form) {
@@ -129,7 +133,8 @@ std::string value_type(DType type, Form form) {
 std::string node_text(const Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form) {
   const ExprNode& node = expr.nodes[index];
   if (node.op == ExprOp::operand || graph::is_row_reduction(node.op))
-    throw Error(ErrorCode::internal, fmt::format("cannot write '{}' as an operation: it is not one", graph::name(node.op)));
+    throw Error(ErrorCode::internal,
+                fmt::format("cannot write '{}' as an operation: it is not one", graph::name(node.op)));
   const DType argument_type = args.empty() ? node.type : expr.nodes[static_cast<std::size_t>(node.args[0])].type;
   if (form == Form::scalar) return scalar_text(node, args, argument_type);
   if (node.op == ExprOp::pow)
@@ -140,9 +145,11 @@ std::string node_text(const Expr& expr, std::size_t index, const std::vector<std
 std::string expression_function(const Expr& expr, int operands, Form form, const std::vector<DType>& operand_types) {
   std::string signature;
   for (int i = 0; i < operands; ++i)
-    signature += fmt::format("{}[[maybe_unused]] {} x{}", i == 0 ? "" : ", ", value_type(operand_types[static_cast<std::size_t>(i)], form), i);
+    signature += fmt::format("{}[[maybe_unused]] {} x{}", i == 0 ? "" : ", ",
+                             value_type(operand_types[static_cast<std::size_t>(i)], form), i);
   for (std::size_t r = 0; r < expr.results.size(); ++r)
-    signature += fmt::format(", {}& y{}", value_type(expr.nodes[static_cast<std::size_t>(expr.results[r])].type, form), r);
+    signature +=
+        fmt::format(", {}& y{}", value_type(expr.nodes[static_cast<std::size_t>(expr.results[r])].type, form), r);
   if (operands == 0) signature.erase(0, 2);
 
   std::vector<std::string> names(expr.nodes.size());
@@ -154,7 +161,8 @@ std::string expression_function(const Expr& expr, int operands, Form form, const
       continue;
     }
     std::vector<std::string> args;
-    for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(names[static_cast<std::size_t>(node.args[static_cast<std::size_t>(a)])]);
+    for (int a = 0; a < graph::arity(node.op); ++a)
+      args.push_back(names[static_cast<std::size_t>(node.args[static_cast<std::size_t>(a)])]);
     names[i] = fmt::format("t{}", i);
     const std::string type = value_type(node.type, form);
     const std::string text = node_text(expr, i, args, form);

@@ -27,7 +27,8 @@ struct Sums {
 
 }  // namespace
 
-agents::ErrorFact compare_output(std::span<const std::byte> output, const graph::Tensor& plain, const graph::Tensor& expected) {
+agents::ErrorFact compare_output(std::span<const std::byte> output, const graph::Tensor& plain,
+                                 const graph::Tensor& expected) {
   agents::ErrorFact fact;
   const std::int64_t count = expected.count();
   const graph::DType type = plain.type.dtype;

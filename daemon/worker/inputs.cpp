@@ -48,19 +48,21 @@ double draw(Random& random, const std::string& family, double tiny) {
 
 }  // namespace
 
-graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain, const std::string& family,
-                         std::uint64_t seed, std::uint64_t stream) {
+graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
+                         const std::string& family, std::uint64_t seed, std::uint64_t stream) {
   graph::Tensor tensor = graph::Tensor::zeros(type);
   Random random(seed * 0x2545f4914f6cdd1dull + stream + 1);
   const std::int64_t count = tensor.count();
   if (!graph::is_float(type.dtype)) {
     const graph::Domain range = domain.value_or(graph::Domain{0, 1});
     for (std::int64_t i = 0; i < count; ++i)
-      graph::store_double(type.dtype, tensor.bytes.data(), i, static_cast<double>(random.integer(range.low, range.high)));
+      graph::store_double(type.dtype, tensor.bytes.data(), i,
+                          static_cast<double>(random.integer(range.low, range.high)));
     return tensor;
   }
   const double tiny = type.dtype == graph::DType::f64 ? 0x1p-1030 : 0x1p-130;
-  for (std::int64_t i = 0; i < count; ++i) graph::store_double(type.dtype, tensor.bytes.data(), i, draw(random, family, tiny));
+  for (std::int64_t i = 0; i < count; ++i)
+    graph::store_double(type.dtype, tensor.bytes.data(), i, draw(random, family, tiny));
   return tensor;
 }
 

@@ -1,4 +1,5 @@
-// Candidate directories: the same files as a release (docs/release-format.md), made of links to blobs, for one measurement.
+// Candidate directories: the same files as a release (docs/release-format.md), made of links to blobs, for one
+// measurement.
 #pragma once
 
 #include <filesystem>

@@ -41,7 +41,8 @@ JobInput block_input(MemoryBlobs& blobs) {
   graph::onnx::Options options;
   options.file_name = "block.onnx";
   options.dimensions = {{"batch", 1}};
-  return job_on(graph::onnx::import_model(model, std::as_bytes(std::span(*model)), options, nullptr).graph, "block", blobs);
+  return job_on(graph::onnx::import_model(model, std::as_bytes(std::span(*model)), options, nullptr).graph, "block",
+                blobs);
 }
 
 // A row of classes for each of 32 inputs, in two regions: the matmul with its activation, and the softmax.
@@ -49,7 +50,8 @@ JobInput classifier_input(MemoryBlobs& blobs) {
   graph::Graph g;
   const graph::ValueId x = g.add_input("x", {graph::DType::f32, {32, 64}});
   const graph::ValueId w = g.add_constant("w", graph::test::random_floats({64, 128}, 1));
-  const graph::ValueId scores = graph::test::apply(g, graph::ExprOp::tanh, g.add_node(graph::MatMul{}, {x, w}, "scores")[0]);
+  const graph::ValueId scores =
+      graph::test::apply(g, graph::ExprOp::tanh, g.add_node(graph::MatMul{}, {x, w}, "scores")[0]);
   g.outputs = g.add_node(graph::Softmax{1, false}, {scores}, "classes");
   return job_on(std::move(g), "classifier", blobs);
 }
@@ -60,7 +62,8 @@ struct Clock {
   std::int64_t operator()() { return ns += 200'000'000; }
 };
 
-JobOutcome run(const JobInput& input, FakeBench& bench, MemoryBlobs& blobs, MemoryJournal& journal, std::int64_t start_ns = 0) {
+JobOutcome run(const JobInput& input, FakeBench& bench, MemoryBlobs& blobs, MemoryJournal& journal,
+               std::int64_t start_ns = 0) {
   Clock clock{start_ns};
   return run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, std::ref(clock));
 }

@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 
 TEST_CASE("shapes are DIM=EXTENT, each dimension once") {
   CHECK(parse_shapes({"batch=8", "seq=128"}) == std::map<std::string, std::int64_t>{{"batch", 8}, {"seq", 128}});
-  for (const char* bad : {"batch", "=8", "batch=", "batch=0", "batch=-1", "batch=8x"}) CHECK_THROWS_AS((void)parse_shapes({bad}), UsageError);
+  for (const char* bad : {"batch", "=8", "batch=", "batch=0", "batch=-1", "batch=8x"})
+    CHECK_THROWS_AS((void)parse_shapes({bad}), UsageError);
   CHECK_THROWS_AS((void)parse_shapes({"a=1", "a=1"}), UsageError);
 }
 
@@ -24,7 +25,8 @@ TEST_CASE("a file's name becomes a name that the daemon accepts") {
 }
 
 TEST_CASE("names between quotes") {
-  CHECK(quoted_names("upload 'w.bin' and 'd/x.bin', then import again") == std::vector<std::string>{"w.bin", "d/x.bin"});
+  CHECK(quoted_names("upload 'w.bin' and 'd/x.bin', then import again") ==
+        std::vector<std::string>{"w.bin", "d/x.bin"});
   CHECK(quoted_names("it's open").empty());
 }
 

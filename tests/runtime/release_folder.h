@@ -23,8 +23,8 @@ inline const std::string& compiled(const std::string& source) {
   const test::TemporaryFolder scratch;
   const std::string folder = scratch.path.string();
   scratch.put("k.cpp", source);
-  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder + "/k.so " +
-                              folder + "/k.cpp";
+  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder +
+                              "/k.so " + folder + "/k.cpp";
   if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile the test's kernel");
   return known[source] = read_file(folder + "/k.so");
 }
@@ -54,8 +54,8 @@ class ReleaseFolder {
   [[nodiscard]] std::string manifest() const {
     std::string text = R"({"format":"kiln-release/1","plan":"plan.json","files":[)";
     for (const auto& [name, entry] : files_)
-      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first + R"(,"sha256":")" +
-              entry.second + R"("})";
+      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first +
+              R"(,"sha256":")" + entry.second + R"("})";
     return text + R"(],"about":{"made":"by hand"}})";
   }
 

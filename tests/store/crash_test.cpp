@@ -25,7 +25,8 @@ namespace {
 constexpr int kRounds = 30;
 
 // Runs `work` in a child that is killed `delay_us` after its first acknowledgement; returns the last one, or -1.
-std::int64_t killed(int delay_us, const std::function<void(const std::function<void(std::int64_t)>& acknowledge)>& work) {
+std::int64_t killed(int delay_us,
+                    const std::function<void(const std::function<void(std::int64_t)>& acknowledge)>& work) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const pid_t child = ::fork();
@@ -113,7 +114,8 @@ TEST_CASE("kill -9 during promote and rollback leaves one whole release, and lin
     CHECK(sha256_hex(read_file(current / "manifest.json")) == rows[target].id);
     const json::value manifest = json::parse(read_file(current / "manifest.json"), "manifest");
     for (const json::value& file : manifest.at("files").as_array())
-      CHECK(sha256_hex(read_file(current / std::string(file.at("path").as_string()))) == std::string(file.at("sha256").as_string()));
+      CHECK(sha256_hex(read_file(current / std::string(file.at("path").as_string()))) ==
+            std::string(file.at("sha256").as_string()));
     const auto store = open_store(folder);
     int marked = 0;
     for (const ReleaseRow& row : store->releases({})) marked += row.current;

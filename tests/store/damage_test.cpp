@@ -35,14 +35,18 @@ void fill(Store& store) {
 // All that the ledger answers for, as one text.
 std::string recorded(const Store& store) {
   std::string out;
-  for (const Workload& w : store.workloads()) out += w.id + w.name + w.model + w.graph + w.constants + std::to_string(w.created_ns) + "\n";
+  for (const Workload& w : store.workloads())
+    out += w.id + w.name + w.model + w.graph + w.constants + std::to_string(w.created_ns) + "\n";
   for (const Job& j : store.jobs()) {
     out += j.id + json::canonical(j.spec) + "\n";
     for (const JobEntry& e : store.entries(j.id))
-      out += std::to_string(e.sequence) + e.kind + (e.decision ? "d" : "f") + e.request_digest + e.content + std::to_string(e.recorded_ns) + "\n";
+      out += std::to_string(e.sequence) + e.kind + (e.decision ? "d" : "f") + e.request_digest + e.content +
+             std::to_string(e.recorded_ns) + "\n";
   }
-  for (const AuditRow& a : store.audit(0, 100)) out += std::to_string(a.uid) + a.role + a.action + a.object + std::to_string(a.status) + "\n";
-  for (const ReleaseRow& r : store.releases({})) out += r.id + r.workload + std::to_string(r.version) + r.job + r.kind + "\n";
+  for (const AuditRow& a : store.audit(0, 100))
+    out += std::to_string(a.uid) + a.role + a.action + a.object + std::to_string(a.status) + "\n";
+  for (const ReleaseRow& r : store.releases({}))
+    out += r.id + r.workload + std::to_string(r.version) + r.job + r.kind + "\n";
   return out;
 }
 
@@ -100,9 +104,11 @@ TEST_CASE("one flipped byte anywhere in the database is found or changes nothing
 }
 
 TEST_CASE("a row that says something else than its ledger entry is found, and so is a missing one") {
-  for (const char* forgery : {"UPDATE entries SET request_digest = 'forged' WHERE sequence = 3", "DELETE FROM entries WHERE sequence = 11",
-                              "UPDATE workloads SET model = 'forged'", "UPDATE jobs SET spec = '{\"seed\":2}'", "UPDATE audit SET uid = 0",
-                              "DELETE FROM audit", "UPDATE releases SET kind = 'tuned'", "UPDATE entries SET decision = 1 WHERE sequence = 0"}) {
+  for (const char* forgery :
+       {"UPDATE entries SET request_digest = 'forged' WHERE sequence = 3", "DELETE FROM entries WHERE sequence = 11",
+        "UPDATE workloads SET model = 'forged'", "UPDATE jobs SET spec = '{\"seed\":2}'", "UPDATE audit SET uid = 0",
+        "DELETE FROM audit", "UPDATE releases SET kind = 'tuned'",
+        "UPDATE entries SET decision = 1 WHERE sequence = 0"}) {
     const TemporaryFolder folder;
     fill(*open_store(folder));
     CHECK(open_store(folder)->verify_ledger() > 0);
@@ -149,7 +155,8 @@ TEST_CASE("a full database is a limit that the writer tells, and what was commit
   {
     Writer writer(db, [&](const std::exception_ptr&) { ++failures; });
     try {
-      for (;; ++written) writer.write([](Database& d) { Statement(d, "INSERT INTO t VALUES (?)").bind(std::string(2000, 'x')).run(); });
+      for (;; ++written)
+        writer.write([](Database& d) { Statement(d, "INSERT INTO t VALUES (?)").bind(std::string(2000, 'x')).run(); });
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::limit);
       CHECK(!error.remedy().empty());

@@ -14,7 +14,9 @@ namespace kiln::store::test {
 
 using kiln::test::TemporaryFolder;
 
-inline std::unique_ptr<Store> open_store(const TemporaryFolder& folder) { return Store::open({.directory = folder.path, .ballast_bytes = 4096}); }
+inline std::unique_ptr<Store> open_store(const TemporaryFolder& folder) {
+  return Store::open({.directory = folder.path, .ballast_bytes = 4096});
+}
 
 inline Workload add_workload(Store& store, const std::string& name) {
   Workload w;

@@ -20,11 +20,13 @@ namespace {
 constexpr const char* kSeed2 = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
 constexpr const char* kPublic2 = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
 constexpr const char* kSignature2 =
-    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb0"
+    "0d291612bb0c00";
 
 std::string from_hex(std::string_view hex) {
   std::string out;
-  for (std::size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
   return out;
 }
 
@@ -61,7 +63,8 @@ TEST_CASE("base64 is that of RFC 4648, section 10, in both alphabets") {
   CHECK(from_base64("Zm9vYg==", "x") == "foob");
   CHECK(from_base64("Zm9vYg", "x") == "foob");
   CHECK(from_base64("-_-_", "x") == from_base64("+/+/", "x"));
-  for (const char* bad : {"Z", "Zm9v Yg==", "Zg===", "Zh==", "Zm9v=", "\n"}) CHECK_THROWS_AS((void)from_base64(bad, "x"), Error);
+  for (const char* bad : {"Z", "Zm9v Yg==", "Zg===", "Zh==", "Zm9v=", "\n"})
+    CHECK_THROWS_AS((void)from_base64(bad, "x"), Error);
 }
 
 TEST_CASE("a key that others can read is refused, and a made key is 0400 and stays") {
@@ -97,10 +100,12 @@ TEST_CASE("an envelope verifies, under its key only, and not after any one flipp
     } catch (const Error&) {
       ++refused;
     }
-    CHECK(accepted == payload);  // what the signature does not cover (white space, keyid) may change; the payload may not
+    CHECK(accepted ==
+          payload);  // what the signature does not cover (white space, keyid) may change; the payload may not
   }
   CHECK(refused > 150);
-  for (std::size_t n = 0; n + 1 < envelope.size(); ++n) CHECK_THROWS_AS((void)verify_envelope(envelope.substr(0, n), {key->public_pem()}), Error);
+  for (std::size_t n = 0; n + 1 < envelope.size(); ++n)
+    CHECK_THROWS_AS((void)verify_envelope(envelope.substr(0, n), {key->public_pem()}), Error);
 }
 
 TEST_CASE("a duplicate member, no signature and a foreign type are refused") {
@@ -128,7 +133,8 @@ TEST_CASE("stock openssl and ssh-keygen accept what we sign and refuse it after 
   const std::string pae = pre_authentication_encoding(kPayloadType, message);
   write_file_atomic(folder.path / "pae.bin", pae);
   write_file_atomic(folder.path / "sig.bin", key->sign(pae));
-  const std::string verify = "cd " + folder.path.string() + " && openssl pkeyutl -verify -pubin -inkey pub.pem -rawin -in pae.bin -sigfile sig.bin";
+  const std::string verify = "cd " + folder.path.string() +
+                             " && openssl pkeyutl -verify -pubin -inkey pub.pem -rawin -in pae.bin -sigfile sig.bin";
   CHECK(shell(verify) == 0);
   std::string flipped = pae;
   flipped.back() = '!';

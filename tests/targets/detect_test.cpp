@@ -38,9 +38,10 @@ TEST_CASE("features are those that the kernel lists") {
   const std::vector<std::string> flags = kernel_flags();
   if (flags.empty()) return;
   const auto listed = [&](const std::string& f) { return std::find(flags.begin(), flags.end(), f) != flags.end(); };
-  for (const std::string f : {"sse4_2", "popcnt", "avx", "f16c", "fma", "avx2", "bmi1", "bmi2", "avx_vnni", "avx512f", "avx512dq",
-                              "avx512ifma", "avx512cd", "avx512bw", "avx512vl", "avx512_vbmi2", "avx512_vnni",
-                              "avx512_bitalg", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"}) {
+  for (const std::string f : {"sse4_2",      "popcnt",      "avx",      "f16c",         "fma",         "avx2",
+                              "bmi1",        "bmi2",        "avx_vnni", "avx512f",      "avx512dq",    "avx512ifma",
+                              "avx512cd",    "avx512bw",    "avx512vl", "avx512_vbmi2", "avx512_vnni", "avx512_bitalg",
+                              "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8",     "amx_bf16"}) {
     INFO(f);
     CHECK(has_cpu_feature(f) == listed(f));
   }

@@ -1,4 +1,5 @@
-// A bench of real worker processes for y = 2 x over 1000 floats, and candidates for it made of the text of a function's body.
+// A bench of real worker processes for y = 2 x over 1000 floats, and candidates for it made of the text of a function's
+// body.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -28,7 +29,8 @@ struct Bench {
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {kCount}});
     graph::Expr twice;
-    const auto product = twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32));
+    const auto product =
+        twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32));
     twice.results = {product};
     g.outputs = g.add_node(graph::Pointwise{twice}, {x}, "twice");
     graph = objects.put(json::canonical(graph::to_json(g)));
@@ -38,8 +40,10 @@ struct Bench {
   BuildFact build(const std::string& body, const std::string& before = {}) {
     RenderedKernel kernel;
     kernel.file_name = "kernel.cpp";
-    kernel.source = "#include \"runtime/kernel_abi.h\"\n" + before + "\nextern \"C\" void k(void* const* args, const kiln_task* task) {\n"
-                    "  const float* x = static_cast<const float*>(args[0]); float* y = static_cast<float*>(args[1]); (void)task; (void)x; (void)y;\n" +
+    kernel.source = "#include \"runtime/kernel_abi.h\"\n" + before +
+                    "\nextern \"C\" void k(void* const* args, const kiln_task* task) {\n"
+                    "  const float* x = static_cast<const float*>(args[0]); float* y = static_cast<float*>(args[1]); "
+                    "(void)task; (void)x; (void)y;\n" +
                     body + "\n}\n";
     return bench->build(std::vector<BuildRequest>{{kernel, 30'000'000'000}}).front();
   }

@@ -34,8 +34,9 @@ TEST_CASE("the worker's graph is the graph") {
   const worker::Imported got = worker::import_in_worker(job(model));
   const std::string bytes = read_file(model);
   const auto owner = std::make_shared<std::string>(bytes);
-  const graph::onnx::Result here = graph::onnx::import_model(owner, std::as_bytes(std::span(*owner)), {"the-model.onnx", {{"batch", 2}}},
-                                                             [](const std::string&) { return graph::onnx::ExternalData{}; });
+  const graph::onnx::Result here =
+      graph::onnx::import_model(owner, std::as_bytes(std::span(*owner)), {"the-model.onnx", {{"batch", 2}}},
+                                [](const std::string&) { return graph::onnx::ExternalData{}; });
   CHECK(got.graph == json::canonical(graph::to_json(here.graph)));
   CHECK(got.constants == graph::constant_blob(here.graph, graph::layout_constants(here.graph)));
   CHECK(got.rewrites == here.rewrites);
@@ -49,7 +50,8 @@ TEST_CASE("a broken model is an error that names the operator's file, and the da
     std::ofstream(folder.path / "m.onnx", std::ios::binary) << content;
     return worker::import_in_worker(job(folder.path / "m.onnx"));
   };
-  for (const std::string& content : {std::string(), std::string("not a model at all"), bytes.substr(0, bytes.size() / 2), bytes.substr(0, 3)}) {
+  for (const std::string& content :
+       {std::string(), std::string("not a model at all"), bytes.substr(0, bytes.size() / 2), bytes.substr(0, 3)}) {
     try {
       (void)import_bytes(content);
       FAIL("a broken model was imported");

@@ -80,7 +80,8 @@ TEST_CASE("what is not finite must be so in the same way") {
 TEST_CASE("one wrong element among many is seen") {
   std::vector<float> values(10'000, 1.0f);
   values[7777] = 1.5f;
-  const auto e = compare_output(f32(values).bytes, f32(std::vector<float>(10'000, 1.0f)), f64(std::vector<double>(10'000, 1.0)));
+  const auto e =
+      compare_output(f32(values).bytes, f32(std::vector<float>(10'000, 1.0f)), f64(std::vector<double>(10'000, 1.0)));
   CHECK(e.max_scaled == doctest::Approx(0.5));
   CHECK(e.worst_index == 7777);
   CHECK(e.normwise == doctest::Approx(0.005));
@@ -94,8 +95,8 @@ TEST_CASE("tiny references do not vanish when squared") {
 }
 
 TEST_CASE("integers are compared as numbers") {
-  const auto e = compare_output(tensor<std::int32_t>(DType::i32, {5, 7}).bytes, tensor<std::int32_t>(DType::i32, {5, 8}),
-                                tensor<std::int32_t>(DType::i32, {5, 8}));
+  const auto e = compare_output(tensor<std::int32_t>(DType::i32, {5, 7}).bytes,
+                                tensor<std::int32_t>(DType::i32, {5, 8}), tensor<std::int32_t>(DType::i32, {5, 8}));
   CHECK(e.worst_index == 1);
   CHECK(e.normwise > 0);
   CHECK(e.normwise_plain == 0);
@@ -120,7 +121,9 @@ TEST_CASE("families have the moments that they are named for") {
 
 TEST_CASE("values depend on seed and stream, and on nothing else") {
   const graph::TensorType type{DType::f32, {100}};
-  const auto bytes = [&](std::uint64_t seed, std::uint64_t stream) { return make_input(type, std::nullopt, "normal", seed, stream).bytes; };
+  const auto bytes = [&](std::uint64_t seed, std::uint64_t stream) {
+    return make_input(type, std::nullopt, "normal", seed, stream).bytes;
+  };
   CHECK(bytes(1, 0) == bytes(1, 0));
   CHECK(bytes(1, 0) != bytes(2, 0));
   CHECK(bytes(1, 0) != bytes(1, 1));
@@ -138,7 +141,8 @@ TEST_CASE("integers keep to their domain and reach both ends") {
 }
 
 TEST_CASE("an arena: aligned windows, guards all around, and each broken guard byte found") {
-  const ArenaLayout layout = layout_arena({{DType::f32, {3}}, {DType::i64, {}}}, {{DType::f64, {5}}, {DType::boolean, {7}}});
+  const ArenaLayout layout =
+      layout_arena({{DType::f32, {3}}, {DType::i64, {}}}, {{DType::f64, {5}}, {DType::boolean, {7}}});
   CHECK(layout.inputs[0].bytes == 12);
   CHECK(layout.inputs[1].bytes == 8);
   CHECK(layout.outputs[0].bytes == 40);
@@ -161,7 +165,9 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
   CHECK(arena_from_json(to_json(layout), arena.size()).outputs[1].offset == layout.outputs[1].offset);
   CHECK_THROWS_AS((void)arena_from_json(to_json(layout), layout.outputs[1].offset + 6), Error);
   CHECK_THROWS_AS((void)arena_from_json(json::parse("{\"inputs\":[[0,-1]],\"outputs\":[]}", "t"), 100), Error);
-  CHECK_THROWS_AS((void)arena_from_json(json::parse("{\"inputs\":[[9223372036854775807,9223372036854775807]],\"outputs\":[]}", "t"), 100), Error);
+  CHECK_THROWS_AS((void)arena_from_json(
+                      json::parse("{\"inputs\":[[9223372036854775807,9223372036854775807]],\"outputs\":[]}", "t"), 100),
+                  Error);
 }
 
 TEST_CASE("elements that still are poison") {

@@ -49,7 +49,9 @@ int inside(const SandboxRules& rules, const std::function<int(const std::vector<
 }
 
 bool readable(const std::filesystem::path& path) { return bool(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC))); }
-bool creatable(const std::filesystem::path& path) { return bool(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))); }
+bool creatable(const std::filesystem::path& path) {
+  return bool(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)));
+}
 
 bool has(const std::vector<std::string>& active, const std::string& prefix) {
   for (const std::string& item : active)
@@ -66,7 +68,8 @@ TEST_CASE("the self-test refuses to work where a mechanism that should be active
   CHECK_THROWS_AS(prove_sandbox({}, {"no_new_privs"}), Error);
   std::ifstream routes("/proc/self/net/route");
   const auto lines = std::count(std::istreambuf_iterator<char>(routes), {}, '\n');
-  if (lines > 1) CHECK_THROWS_AS(prove_sandbox({}, {"network_namespace"}), Error);  // where this node has a network at all
+  if (lines > 1)
+    CHECK_THROWS_AS(prove_sandbox({}, {"network_namespace"}), Error);  // where this node has a network at all
   try {
     prove_sandbox({}, {"seccomp"});
   } catch (const Error& error) {
@@ -144,7 +147,10 @@ TEST_CASE("the build role may start a program, which inherits the rest") {
   SandboxRules rules;
   rules.may_execute = true;
   CHECK(inside(rules, [](const auto&) {
-          return WEXITSTATUS(std::system("/bin/true")) == 0 && WEXITSTATUS(std::system("/bin/cat /etc/passwd >/dev/null 2>&1")) != 0 ? 0 : 1;
+          return WEXITSTATUS(std::system("/bin/true")) == 0 &&
+                         WEXITSTATUS(std::system("/bin/cat /etc/passwd >/dev/null 2>&1")) != 0
+                     ? 0
+                     : 1;
         }) == 0);
 }
 

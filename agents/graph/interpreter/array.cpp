@@ -65,7 +65,8 @@ Array from_bytes(const TensorType& type, const std::byte* bytes, Arithmetic arit
             out[i] = static_cast<T>(value);
           }
         } else {
-          for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<T>(load_double(type.dtype, bytes, static_cast<std::int64_t>(i)));
+          for (std::size_t i = 0; i < count; ++i)
+            out[i] = static_cast<T>(load_double(type.dtype, bytes, static_cast<std::int64_t>(i)));
         }
       },
       array.elements);
@@ -84,7 +85,8 @@ Tensor to_tensor(const Array& array) {
           return;
         }
         // Integers of narrower types are exact as doubles.
-        for (std::size_t i = 0; i < from.size(); ++i) store_double(type.dtype, out.bytes.data(), static_cast<std::int64_t>(i), static_cast<double>(from[i]));
+        for (std::size_t i = 0; i < from.size(); ++i)
+          store_double(type.dtype, out.bytes.data(), static_cast<std::int64_t>(i), static_cast<double>(from[i]));
       },
       array.elements);
   return out;
@@ -106,7 +108,8 @@ void round_to(DType type, Arithmetic, std::int64_t* values, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) values[i] = wrap(type, values[i]);
 }
 
-void parallel(const Context& context, std::int64_t count, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body) {
+void parallel(const Context& context, std::int64_t count, std::int64_t grain,
+              const std::function<void(std::int64_t, std::int64_t)>& body) {
   const std::int64_t pieces = (count + grain - 1) / grain;
   const auto workers = static_cast<int>(std::min<std::int64_t>(context.threads, pieces));
   if (workers <= 1) return body(0, count);
@@ -115,7 +118,8 @@ void parallel(const Context& context, std::int64_t count, std::int64_t grain, co
   std::mutex failure_lock;
   const auto work = [&] {
     try {
-      for (std::int64_t piece = next++; piece < pieces; piece = next++) body(piece * grain, std::min(count, (piece + 1) * grain));
+      for (std::int64_t piece = next++; piece < pieces; piece = next++)
+        body(piece * grain, std::min(count, (piece + 1) * grain));
     } catch (...) {
       const std::scoped_lock lock(failure_lock);
       if (!failure) failure = std::current_exception();

@@ -5,8 +5,8 @@
 //            -> {subjects: [{name, ns, launch_ns} | {name, refused or forbidden}], cycles_per_ns}
 // The progress file's first word is the index of the subject at work, so that the parent knows whom a crash belongs to.
 //
-// Every timed call gets other values at every place of its inputs, so that nothing remembered from a call before is of use. One
-// of them, drawn at random, gets the arena as the oracle filled it, and leaves it as it then was.
+// Every timed call gets other values at every place of its inputs, so that nothing remembered from a call before is of
+// use. One of them, drawn at random, gets the arena as the oracle filled it, and leaves it as it then was.
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -73,7 +73,8 @@ class Loaded {
 
   // Uses the windows of `arena` as the buffers of the calls that follow.
   void bind(std::span<std::byte> arena, const ArenaLayout& layout) {
-    if (static_cast<int>(layout.inputs.size()) != kiln_input_count(release_) || static_cast<int>(layout.outputs.size()) != kiln_output_count(release_))
+    if (static_cast<int>(layout.inputs.size()) != kiln_input_count(release_) ||
+        static_cast<int>(layout.outputs.size()) != kiln_output_count(release_))
       throw Refused{"the plan has other inputs or outputs than its graph"};
     inputs_.clear();
     outputs_.clear();
@@ -82,13 +83,15 @@ class Loaded {
     kiln_tensor_info info{};
     for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
       (void)kiln_input_info(release_, static_cast<int>(i), &info);
-      if (static_cast<std::size_t>(info.bytes) != layout.inputs[i].bytes) throw Refused{"input " + std::to_string(i) + " of the plan has another size than its graph's"};
+      if (static_cast<std::size_t>(info.bytes) != layout.inputs[i].bytes)
+        throw Refused{"input " + std::to_string(i) + " of the plan has another size than its graph's"};
       inputs_.push_back(arena.data() + layout.inputs[i].offset);
       windows_.push_back({arena.subspan(layout.inputs[i].offset, layout.inputs[i].bytes), element_bytes(info)});
     }
     for (std::size_t i = 0; i < layout.outputs.size(); ++i) {
       (void)kiln_output_info(release_, static_cast<int>(i), &info);
-      if (static_cast<std::size_t>(info.bytes) != layout.outputs[i].bytes) throw Refused{"output " + std::to_string(i) + " of the plan has another size than its graph's"};
+      if (static_cast<std::size_t>(info.bytes) != layout.outputs[i].bytes)
+        throw Refused{"output " + std::to_string(i) + " of the plan has another size than its graph's"};
       outputs_.push_back(arena.data() + layout.outputs[i].offset);
       results_.push_back(arena.subspan(layout.outputs[i].offset, layout.outputs[i].bytes));
     }
@@ -165,9 +168,12 @@ class Loaded {
     std::size_t turned = 0;  // elements, since it was filled
   };
   static void turn(const Input& input, std::size_t elements) {
-    std::rotate(input.bytes.begin(), input.bytes.begin() + static_cast<std::ptrdiff_t>(elements * input.element_bytes), input.bytes.end());
+    std::rotate(input.bytes.begin(), input.bytes.begin() + static_cast<std::ptrdiff_t>(elements * input.element_bytes),
+                input.bytes.end());
   }
-  static std::size_t element_bytes(const kiln_tensor_info& info) { return graph::size_of(static_cast<graph::DType>(info.dtype)); }
+  static std::size_t element_bytes(const kiln_tensor_info& info) {
+    return graph::size_of(static_cast<graph::DType>(info.dtype));
+  }
 
   kiln_release* release_ = nullptr;
   kiln_session* session_ = nullptr;
@@ -202,7 +208,8 @@ double cycles_per_ns() {
     asm volatile("" : "+r"(x));  // keeps each addition, and its dependence on the one before
   }
   ::clock_gettime(CLOCK_MONOTONIC, &end);
-  const double ns = 1e9 * static_cast<double>(end.tv_sec - begin.tv_sec) + static_cast<double>(end.tv_nsec - begin.tv_nsec);
+  const double ns =
+      1e9 * static_cast<double>(end.tv_sec - begin.tv_sec) + static_cast<double>(end.tv_nsec - begin.tv_nsec);
   return kSteps / std::max(ns, 1.0);
 }
 
@@ -230,7 +237,8 @@ class Runner {
       std::copy(before.begin(), before.end(), arena.writable().begin());
       loaded.run();
       loaded.require_no_more_threads();
-      if (!std::equal(first.begin(), first.end(), arena.bytes().begin())) reply.body = {{"unstable", "a second call over the same inputs gave other bits"}};
+      if (!std::equal(first.begin(), first.end(), arena.bytes().begin()))
+        reply.body = {{"unstable", "a second call over the same inputs gave other bits"}};
     } catch (const Refused& refused) {
       reply.body = {{refused.outcome, refused.why}};
     }
@@ -273,7 +281,8 @@ class Runner {
         entry.loaded = std::make_unique<Loaded>(json::get_string(subject, "directory", "a subject"));
         if (proves) {
           entry.arena.emplace(request.fds.at(entries.size()).get(), Mapped::Access::write);
-          const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), entry.arena->bytes().size());
+          const ArenaLayout layout =
+              arena_from_json(json::at(request.body, "layout", "a run request"), entry.arena->bytes().size());
           entry.loaded->bind(entry.arena->writable(), layout);
         } else {
           entry.loaded->make_buffers(seed);
@@ -346,7 +355,8 @@ class Runner {
   // Writes twice the last-level cache, capped where that would cost more than what is measured.
   void flush() {
     if (flush_.empty()) flush_.assign(std::size_t{256} << 20, std::byte{1});
-    for (std::size_t i = 0; i < flush_.size(); i += 64) flush_[i] = static_cast<std::byte>(static_cast<unsigned>(flush_[i]) + 1);
+    for (std::size_t i = 0; i < flush_.size(); i += 64)
+      flush_[i] = static_cast<std::byte>(static_cast<unsigned>(flush_[i]) + 1);
     asm volatile("" ::"r"(flush_.data()) : "memory");
   }
 

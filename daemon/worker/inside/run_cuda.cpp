@@ -196,10 +196,12 @@ class Runner {
     const ArenaLayout layout =
         arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
     const DeviceMemory memory = gpu.allocate(arena.bytes().size());
-    kiln::cuda::check(gpu.api(), gpu.api().cuMemcpyHtoD_v2(memory.address(), arena.bytes().data(), arena.bytes().size()),
+    kiln::cuda::check(gpu.api(),
+                      gpu.api().cuMemcpyHtoD_v2(memory.address(), arena.bytes().data(), arena.bytes().size()),
                       "copy the arena to the GPU");
     loaded.run_in(memory, layout);
-    kiln::cuda::check(gpu.api(), gpu.api().cuMemcpyDtoH_v2(arena.writable().data(), memory.address(), arena.bytes().size()),
+    kiln::cuda::check(gpu.api(),
+                      gpu.api().cuMemcpyDtoH_v2(arena.writable().data(), memory.address(), arena.bytes().size()),
                       "copy the arena from the GPU");
   }
 
@@ -255,7 +257,8 @@ class Runner {
     }
     for (std::size_t i = 0; i < entries.size() && request.fds.size() > 1; ++i) {
       at_work(i);
-      if (entries[i].loaded) attempt(entries[i], [&] { call_again(*entries[i].loaded, request, request.fds.at(1 + i).get()); });
+      if (entries[i].loaded)
+        attempt(entries[i], [&] { call_again(*entries[i].loaded, request, request.fds.at(1 + i).get()); });
     }
     Frame reply;
     json::array subjects;

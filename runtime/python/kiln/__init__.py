@@ -5,9 +5,9 @@
     (hidden,) = model(input_ids, attention_mask)
     outputs = model.run(input_ids=ids, attention_mask=mask)   # {"name": array}
 
-A loaded model runs one call at a time; load it again, or call session() on it, for another thread. Errors are KilnError,
-whose `status` is one of the names that kiln_status_name() gives: "argument", "io", "format", "digest", "target", "load",
-"memory", "device". "target" means: made for another CPU or GPU, use what you ran before.
+A loaded model runs one call at a time; load it again, or call session() on it, for another thread. Errors are
+KilnError, whose `status` is one of the names that kiln_status_name() gives: "argument", "io", "format", "digest",
+"target", "load", "memory", "device". "target" means: made for another CPU or GPU, use what you ran before.
 """
 
 import ctypes
@@ -20,7 +20,8 @@ import numpy
 __all__ = ["KilnError", "Model", "load", "version"]
 
 # In the order of kiln_dtype. NumPy has no bfloat16: such tensors are their 16-bit patterns.
-_DTYPES = ["float64", "float32", "float16", "uint16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"]
+_DTYPES = ["float64", "float32", "float16", "uint16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16",
+           "uint8", "bool"]
 
 
 class KilnError(RuntimeError):
@@ -163,7 +164,8 @@ class Model:
         return Model(self._release)
 
     def wake(self):
-        """Wakes this session's threads ahead of a call that is known to come: asleep, they make its first launches late."""
+        """Wakes this session's threads ahead of a call that is known to come: asleep, they make its first launches
+        late."""
         with self._busy:
             _check(self._library.kiln_session_wake(self._session))
 

@@ -21,8 +21,8 @@ struct Mutation {
 // operators, none before a template's arguments.
 [[nodiscard]] std::vector<Mutation> mutations_of(const std::string& source);
 
-// Of those, the ones whose place becomes code: `lines` have instructions (assembly.h). What is written outside of functions
-// has none of its own and stays.
+// Of those, the ones whose place becomes code: `lines` have instructions (assembly.h). What is written outside of
+// functions has none of its own and stays.
 [[nodiscard]] std::vector<Mutation> with_code(const std::string& source, std::vector<Mutation> all,
                                               const std::set<std::int64_t>& lines);
 

@@ -14,7 +14,8 @@
 
 namespace kiln::mutation {
 
-// For shapes that take a millisecond. One mutant in twenty hangs, so a mutant gets less time than what is taken to be right.
+// For shapes that take a millisecond. One mutant in twenty hangs, so a mutant gets less time than what is taken to be
+// right.
 inline constexpr std::int64_t kMutantsDeadlineNs = 1'000'000'000, kDeadlineNs = 10'000'000'000;
 
 // What a mutant that the check accepts is found to be by a wider look: further seeds, and values near the ends of the

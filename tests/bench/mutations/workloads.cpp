@@ -17,7 +17,8 @@ class Extents {
  public:
   explicit Extents(std::uint64_t round) : usual_(round == 0), random_(round) {}
   std::int64_t operator()(std::int64_t usual) {
-    return usual_ ? usual : 1 + static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(usual + usual / 4 + 2));
+    return usual_ ? usual
+                  : 1 + static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(usual + usual / 4 + 2));
   }
 
  private:
@@ -111,7 +112,8 @@ Graph layer_norm(Extents& extent) {
 
 Graph row_maximum(Extents& extent) {
   Graph g;
-  g.outputs = g.add_node(Reduce{Monoid::max, {1}, false}, {g.add_input("x", {f32, {extent(9), extent(71)}})}, "maximum");
+  g.outputs =
+      g.add_node(Reduce{Monoid::max, {1}, false}, {g.add_input("x", {f32, {extent(9), extent(71)}})}, "maximum");
   return g;
 }
 
@@ -151,7 +153,8 @@ Graph batched(Extents& extent) {
 
 Graph attention(Extents& extent, bool causal) {
   Graph g;
-  const std::int64_t heads = extent(2), rows = extent(45), keys = rows + extent(105), deep = extent(20), wide = extent(32);
+  const std::int64_t heads = extent(2), rows = extent(45), keys = rows + extent(105), deep = extent(20),
+                     wide = extent(32);
   const ValueId q = g.add_input("q", {f32, {heads, rows, deep}}), k = g.add_input("k", {f32, {heads, keys, deep}}),
                 v = g.add_input("v", {f32, {heads, keys, wide}});
   std::vector<ValueId> inputs = {q, k, v};

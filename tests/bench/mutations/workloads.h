@@ -16,8 +16,8 @@ struct Workload {
   std::string name;    // "softmax 5x37": what it computes, and the shapes of its inputs
   graph::Graph graph;
 };
-// Round 0 has extents such that every template has tails, several tiles and several tasks; each later round draws others,
-// down to 1.
+// Round 0 has extents such that every template has tails, several tiles and several tasks; each later round draws
+// others, down to 1.
 [[nodiscard]] std::vector<Workload> workloads(std::uint64_t round);
 
 // One workload as one region with all points of its templates' spaces.
