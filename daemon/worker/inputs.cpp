@@ -5,42 +5,32 @@
 #include <numbers>
 
 #include "runtime/base/error.h"
+#include "runtime/base/random.h"
 
 namespace kiln::worker {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere, which std::normal_distribution is not.
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  }
-  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // [0, 1)
+  using SplitMix64::SplitMix64;
   double normal() {  // Box and Muller
-    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-    return radius * std::cos(2 * std::numbers::pi * uniform());
+    const double radius = std::sqrt(-2 * std::log(1 - unit()));
+    return radius * std::cos(2 * std::numbers::pi * unit());
   }
   std::int64_t integer(std::int64_t low, std::int64_t high) {
     return low + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(high - low + 1));
   }
-
- private:
-  std::uint64_t state_;
 };
 
 double draw(Random& random, const std::string& family, double tiny) {
   if (family == "normal") return random.normal();
-  if (family == "uniform") return random.uniform();
+  if (family == "uniform") return random.unit();
   if (family == "shifted") return random.normal() + 4;
   if (family == "integers") return static_cast<double>(random.integer(-4, 4));
   if (family == "zeros") return random.integer(0, 63) == 0 ? random.normal() : 0.0;
   if (family == "denormals") return random.normal() * tiny;
   if (family == "heavy_tail") {
-    const double magnitude = std::min(1e4, std::pow(1 - random.uniform(), -1 / 1.5) - 1);
+    const double magnitude = std::min(1e4, std::pow(1 - random.unit(), -1 / 1.5) - 1);
     return random.integer(0, 1) == 0 ? magnitude : -magnitude;
   }
   throw Error(ErrorCode::invalid_input, "cannot make inputs of family '" + family + "': no such family");
