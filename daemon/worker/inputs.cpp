@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "runtime/base/error.h"
+#include "runtime/base/parallel.h"
 #include "runtime/base/random.h"
 
 namespace kiln::worker {
@@ -36,21 +37,25 @@ double draw(Random& random, const std::string& family, double tiny) {
   throw Error(ErrorCode::invalid_input, "cannot make inputs of family '" + family + "': no such family");
 }
 
+// Elements that one generator makes: the values do not depend on how many threads make them.
+constexpr std::int64_t kStretch = 65'536;
+
 }  // namespace
 
 graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain, const std::string& family,
-                         std::uint64_t seed, std::uint64_t stream) {
+                         std::uint64_t seed, std::uint64_t stream, int threads) {
   graph::Tensor tensor = graph::Tensor::zeros(type);
-  Random random(seed * 0x2545f4914f6cdd1dull + stream + 1);
-  const std::int64_t count = tensor.count();
-  if (!graph::is_float(type.dtype)) {
-    const graph::Domain range = domain.value_or(graph::Domain{0, 1});
-    for (std::int64_t i = 0; i < count; ++i)
-      graph::store_double(type.dtype, tensor.bytes.data(), i, static_cast<double>(random.integer(range.low, range.high)));
-    return tensor;
-  }
+  const graph::Domain range = domain.value_or(graph::Domain{0, 1});
+  const bool floating = graph::is_float(type.dtype);
   const double tiny = type.dtype == graph::DType::f64 ? 0x1p-1030 : 0x1p-130;
-  for (std::int64_t i = 0; i < count; ++i) graph::store_double(type.dtype, tensor.bytes.data(), i, draw(random, family, tiny));
+  parallel(threads, tensor.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
+    const auto stretch = static_cast<std::uint64_t>(begin / kStretch);
+    Random random(splitmix64(seed * 0x2545f4914f6cdd1dull + stream + 1) + splitmix64(stretch));
+    for (std::int64_t i = begin; i < end; ++i)
+      graph::store_double(type.dtype, tensor.bytes.data(), i,
+                          floating ? draw(random, family, tiny)
+                                   : static_cast<double>(random.integer(range.low, range.high)));
+  });
   return tensor;
 }
 
