@@ -42,14 +42,10 @@ void refuse_for_want_of_memory(Work work) {
 void call_over(Gpu& gpu, Candidate& candidate, std::span<const std::byte> arena, const ArenaLayout& layout,
                std::span<std::byte> out) {
   const DeviceMemory memory = gpu.allocate(arena.size());
-  const auto check = [&](kiln::cuda::Result result, const char* doing) {
-    kiln::cuda::check(gpu.api(), result, doing);
-  };
-  check(gpu.api().cuMemcpyHtoD_v2(memory.address(), arena.data(), arena.size()), "copy the arena to the GPU");
+  gpu.copy_in(memory.address(), arena);
   candidate.bind(static_cast<std::byte*>(memory.pointer()), layout);
   candidate.enqueue(gpu.stream());
-  gpu.synchronize();
-  check(gpu.api().cuMemcpyDtoH_v2(out.data(), memory.address(), arena.size()), "copy the arena from the GPU");
+  gpu.copy_out(out, memory.address());
 }
 
 // Buffers of a measurement on the device.
@@ -76,8 +72,7 @@ class Buffers {
     const std::size_t made = std::min(bytes, kMadeBytes);
     const graph::Tensor values = make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}},
                                             std::nullopt, "normal", seed, stream);
-    kiln::cuda::check(gpu_.api(), gpu_.api().cuMemcpyHtoD_v2(memory.address(), values.bytes.data(), made),
-                      "fill an input");
+    gpu_.copy_in(memory.address(), std::span(values.bytes).first(made));
     for (std::size_t at = made; at < bytes;) {
       const std::size_t part = std::min(at, bytes - at);
       kiln::cuda::check(gpu_.api(),
