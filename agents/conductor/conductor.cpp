@@ -141,9 +141,13 @@ Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& tra
 // The last word: the whole workload against the oracle, then against what runs today, here and in a fresh process.
 WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, const ProfileReport& profile) {
   const policies::Policy& policy = lab.input().policy;
-  double flops = 0;
-  for (const RegionProfile& region : profile.regions) flops += region.flops * region.occurrences;
-  const std::vector<std::string> families = flops > 1e9 ? std::vector<std::string>{"normal"} : check_families(flops);
+  double flops = 0, bytes = 0;
+  for (const RegionProfile& region : profile.regions) {
+    flops += region.flops * region.occurrences;
+    bytes += region.bytes * region.occurrences;
+  }
+  std::vector<std::string> families = check_families(flops, bytes);
+  if (flops > 1e9) families.resize(1);
   const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
   WholeOutcome out;
   out.incumbent_judgement = judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy);

@@ -97,7 +97,7 @@ Judgement judged(const Prepared& p, const RenderedKernel& kernel, const BuildFac
   CheckRequest request;
   request.graph = p.stored;
   request.subject = {to_string(kernel.variant), assemble(p.graph, p.partition, {{kernel, built.object}}, "", threads)};
-  request.families = check_families(0);
+  request.families = check_families(0, 0);
   request.seed = kSeed;
   request.timeout_ns = policy.run_timeout_seconds * 1'000'000'000;
   return judge(bench.check(request), policy);

@@ -24,7 +24,7 @@ class RegionSearch {
   RegionSearch(Lab& lab, const RegionTask& task)
       : lab_(lab), task_(task), whole_(whole_region(task)), kernel_(lowered(whole_.regions.front())),
         candidates_(candidates_for(lab, whole_.regions.front(), kernel_)), stored_(lab.store_graph(task.standalone)),
-        priors_(lab.priors(task.region->key)), families_(check_families(task.profile->flops)) {
+        priors_(lab.priors(task.region->key)), families_(check_families(task.profile->flops, task.profile->bytes)) {
     out_.region = task.region->key;
     out_.label = task.region->label;
     out_.incumbent_label = std::to_string(task.incumbent.plan.run.size()) + " launches, op by op";
@@ -76,10 +76,12 @@ class RegionSearch {
       out_.stopped_because = "the policy's number of candidates was reached";
     else if (best_ns_ > 0 && task_.profile->floor_ns / best_ns_ >= lab_.input().policy.stop_at_floor_fraction)
       out_.stopped_because = "the best is near its floor";
-    else if (!out_.candidates.empty() && lab_.now("round") >= task_.deadline_ns)
+    else if (!out_.candidates.empty() && out_of_time("round"))
       out_.stopped_because = "its share of the budget was spent";
     return out_.stopped_because;
   }
+
+  [[nodiscard]] bool out_of_time(std::string_view at) { return lab_.now(at) >= task_.deadline_ns; }
 
   std::vector<Proposal> next(std::int32_t round) {
     std::vector<Proposal> proposals = std::move(repaired_);
@@ -137,6 +139,10 @@ class RegionSearch {
                              outcomes[i].fact, std::nullopt));
         continue;
       }
+      if (!right.empty() && out_of_time("check")) {
+        forget(records, i);
+        break;
+      }
       Built built{records[i], {outcomes[i].kernel, outcomes[i].fact.object}, {}, {}};
       built.plan = assemble(task_.standalone, whole_, {built.kernel}, stored_.constants, lab_.threads());
       const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
@@ -149,6 +155,12 @@ class RegionSearch {
       right.push_back(std::move(built));
     }
     return right;
+  }
+
+  // Candidates that there was no time to check were not tried: nothing is known of them.
+  void forget(const std::vector<std::size_t>& records, std::size_t first) {
+    for (std::size_t i = records.size(); i-- > first;)
+      out_.candidates.erase(out_.candidates.begin() + static_cast<std::ptrdiff_t>(records[i]));
   }
 
   void measure(std::vector<Built>& right, std::int32_t round) {
@@ -238,8 +250,10 @@ class RegionSearch {
       return out_.candidates[a.record].median_ns < out_.candidates[b.record].median_ns;
     });
     std::vector<Built> chosen;
-    for (Built& built : good_)
-      if (chosen.size() < kFinalists && confirmed(built)) chosen.push_back(std::move(built));
+    for (Built& built : good_) {
+      if (chosen.size() == kFinalists || (!chosen.empty() && out_of_time("finalist"))) break;
+      if (confirmed(built)) chosen.push_back(std::move(built));
+    }
     good_ = std::move(chosen);
     diagnose_failures();
   }
@@ -289,15 +303,15 @@ class RegionSearch {
 
 }  // namespace
 
-std::vector<std::string> check_families(double flops) {
-  if (flops > 2e10) return {"normal", "integers"};
-  if (flops > 1e9) return {"normal", "shifted", "heavy_tail", "integers"};
+std::vector<std::string> check_families(double flops, double bytes) {
+  if (flops > 2e10 || bytes > 1e9) return {"normal", "integers"};
+  if (flops > 1e9 || bytes > 1e8) return {"normal", "shifted", "heavy_tail", "integers"};
   return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"};
 }
 
 std::int32_t confirming_rounds(double flops, double bytes) {
   // The oracle keeps inputs, expected and plain outputs of every family and round, half of them in double precision.
-  const double kept_bytes = 4 * bytes * static_cast<double>(check_families(flops).size());
+  const double kept_bytes = 4 * bytes * static_cast<double>(check_families(flops, bytes).size());
   const double rounds = std::min({8.0, double{512 << 20} / std::max(kept_bytes, 1.0), 2e9 / std::max(flops, 1.0)});
   return std::max(1, static_cast<std::int32_t>(rounds));
 }

@@ -20,7 +20,7 @@ enum class Form { vector, scalar };
                                     Form form);
 
 // `inline void expression(vf x0, vm x1, vf& y0)`, with the expression as a comment above it.
-[[nodiscard]] std::string expression_function(const graph::Expr& expr, int operands, Form form,
+[[nodiscard]] std::string expression_function(const graph::Expr& expr, Form form,
                                               const std::vector<graph::DType>& operand_types);
 
 // Result nodes that are nothing but operand 0: the expression is the identity.

@@ -69,7 +69,7 @@ Hooks gather_hooks(const GatherKernel& k) {
       "  auto index = static_cast<std::int64_t>({}[{}]);\n  if (index < 0) index += kAxis;\n"
       "  index = index < 0 ? 0 : index >= kAxis ? kAxis - 1 : index;\n  return {{{}}};\n}}\n\n",
       members, hooks.arguments.read(k.indices), offset_text(k.indices, {"i"}), values);
-  hooks.code += expression_function(k.epilogue, static_cast<int>(all.size()), hooks.form, types);
+  hooks.code += expression_function(k.epilogue, hooks.form, types);
   hooks.code += fmt::format(
       "\n// Elements j .. j + count of a row.\ntemplate <int count>\n"
       "inline void step(const Row& at, [[maybe_unused]] std::int64_t j) {{\n{}{}  expression({});\n{}}}\n",

@@ -123,8 +123,7 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
       members, at.statements, values);
   std::vector<DType> types = {DType::f32};
   for (const Access& read : k.reads) types.push_back(read.type);
-  hooks.code +=
-      expression_function(k.epilogue, static_cast<int>(types.size()), Form::vector, types) + finish_function(k);
+  hooks.code += expression_function(k.epilogue, Form::vector, types) + finish_function(k);
   return hooks;
 }
 

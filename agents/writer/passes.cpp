@@ -1,5 +1,7 @@
 #include "agents/writer/passes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace kiln::agents::writer {
@@ -12,8 +14,6 @@ namespace {
 
 // Kept rows beyond this push the row itself out of the first-level cache; template.toml's scratch_bytes counts on it.
 constexpr int kMostKept = 2;
-
-std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
 
 }  // namespace
 
@@ -52,6 +52,28 @@ std::vector<std::size_t> Passes::reductions(int p) const {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < k.expr.nodes.size(); ++i)
     if (graph::is_row_reduction(k.expr.nodes[i].op) && level[index(k.expr.nodes[i].args[0])] == p) out.push_back(i);
+  return out;
+}
+
+std::vector<std::size_t> Passes::row_values(int at) const {
+  std::vector<std::size_t> out;
+  for (std::size_t i = 0; i < k.expr.nodes.size(); ++i)
+    if (!varies[i] && level[i] == at && !graph::is_row_reduction(k.expr.nodes[i].op)) out.push_back(i);
+  return out;
+}
+
+std::string Passes::scalar_members(const std::function<std::string(graph::DType)>& type) const {
+  std::string out;
+  for (std::size_t i = 0; i < k.expr.nodes.size(); ++i)
+    if (!varies[i]) out += fmt::format("  {} s{};\n", type(k.expr.nodes[i].type), i);
+  return out.empty() ? "  int none;\n" : out;
+}
+
+std::string Passes::describe(int p) const {
+  std::string out;
+  for (const std::size_t i : reductions(p))
+    out += fmt::format("{}{}", out.empty() ? "" : ", ", graph::name(k.expr.nodes[i].op));
+  if (p == count - 1) out += out.empty() ? "writes the results" : ", writes the results";
   return out;
 }
 

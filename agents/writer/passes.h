@@ -3,11 +3,23 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "agents/region/kernel.h"
 
 namespace kiln::agents::writer {
+
+[[nodiscard]] inline std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
+
+// Names of the arguments of `node`, each given by `name`.
+template <class Name>
+[[nodiscard]] std::vector<std::string> argument_names(const graph::ExprNode& node, Name name) {
+  std::vector<std::string> out;
+  for (int a = 0; a < graph::arity(node.op); ++a) out.push_back(name(node.args[index(a)]));
+  return out;
+}
 
 struct Passes {
   // With `keep`, values that are dear to compute and needed by a later pass stay in at most two rows of scratch.
@@ -27,6 +39,12 @@ struct Passes {
   [[nodiscard]] std::vector<bool> needed(int p) const;
   // The reductions that pass `p` computes.
   [[nodiscard]] std::vector<std::size_t> reductions(int p) const;
+  // What is constant along the row and, once `level` passes are complete, can be computed; reductions excluded.
+  [[nodiscard]] std::vector<std::size_t> row_values(int level) const;
+  // "  f32 s3;\n" for every node that is constant along the row: the members of a row's struct Scalars.
+  [[nodiscard]] std::string scalar_members(const std::function<std::string(graph::DType)>& type) const;
+  // "writes the results": what pass `p` does.
+  [[nodiscard]] std::string describe(int p) const;
 
  private:
   void choose_kept();

@@ -140,7 +140,7 @@ Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& k,
       graph::to_string(k.space), members, at.statements, values);
   std::vector<DType> types;
   for (const Access& read : k.reads) types.push_back(read.type);
-  hooks.code += expression_function(k.expr, static_cast<int>(k.reads.size()), hooks.form, types);
+  hooks.code += expression_function(k.expr, hooks.form, types);
   std::string declare, call;
   for (std::size_t i = 0; i < k.reads.size(); ++i) call += fmt::format("{}x{}", call.empty() ? "" : ", ", i);
   for (std::size_t r = 0; r < k.writes.size(); ++r) {

@@ -16,8 +16,6 @@ using graph::ExprOp;
 
 namespace {
 
-std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
-
 const char* identity_of(ExprOp op) {
   switch (op) {
     case ExprOp::row_max: return "-__builtin_inff()";
@@ -45,28 +43,18 @@ class Writer {
  public:
   Writer(const RowKernel& kernel, const Passes& passes) : k_(kernel), p_(passes) {}
 
-  // Members of Scalars for every node that is constant along the row.
-  [[nodiscard]] std::string scalars() const {
-    std::string members;
-    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
-      if (!p_.varies[i]) members += fmt::format("  {} s{};\n", scalar_type(k_.expr.nodes[i].type), i);
-    return members.empty() ? "  int none;\n" : members;
-  }
-
   // Assignments of the per-row values that are known once pass `level - 1` is complete, reductions excluded.
   [[nodiscard]] std::string known(int level, const char* indent) const {
     std::string text;
-    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
+    for (const std::size_t i : p_.row_values(level)) {
       const ExprNode& node = k_.expr.nodes[i];
-      if (p_.varies[i] || p_.level[i] != level || graph::is_row_reduction(node.op)) continue;
       if (node.op == ExprOp::operand) {
         text +=
             fmt::format("{}s.s{} = {};\n", indent, i,
                         load_text(k_.reads[index(node.operand)], fmt::format("at.x{}", node.operand), 0, Form::scalar));
         continue;
       }
-      std::vector<std::string> args;
-      for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(fmt::format("s.s{}", node.args[index(a)]));
+      const auto args = argument_names(node, [](std::int32_t of) { return fmt::format("s.s{}", of); });
       text += fmt::format("{}s.s{} = {};\n", indent, i, node_text(k_.expr, i, args, Form::scalar));
     }
     return text;
@@ -74,10 +62,9 @@ class Writer {
 
   [[nodiscard]] std::string pass(int p) const {
     const bool last = p == p_.count - 1;
-    std::string members, update, merge, finish, what;
-    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
+    std::string members, update, merge, finish;
+    for (const std::size_t i : p_.reductions(p)) {
       const ExprNode& node = k_.expr.nodes[i];
-      if (!graph::is_row_reduction(node.op) || p_.level[index(node.args[0])] != p) continue;
       const std::string name = fmt::format("r{}", i), value = element(node.args[0], "s");
       members += fmt::format("  vf {} = splat({});\n", name, identity_of(node.op));
       update +=
@@ -85,7 +72,6 @@ class Writer {
                       combined(node.op, name, fmt::format("keep_first<count>({}, {})", value, identity_of(node.op))));
       merge += fmt::format("    {} = {};\n", name, combined(node.op, name, "other." + name));
       finish += fmt::format("    s.s{} = {};\n", i, across(node.op, name));
-      what += fmt::format("{}{}", what.empty() ? "" : ", ", graph::name(node.op));
     }
     if (!last) finish += known(p + 1, "    ");
     return fmt::format(
@@ -95,9 +81,8 @@ class Writer {
         "[[maybe_unused]] std::int64_t j) {{\n{}{}{}  }}\n"
         "  inline void merge([[maybe_unused]] const Pass{}& other) {{\n{}  }}\n"
         "  inline void finish([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) const {{\n{}{}  }}\n}};\n",
-        p + 1, p_.count,
-        last ? (what.empty() ? std::string("writes the results") : what + ", writes the results") : what, p, members,
-        elements(p), update, last ? stores() : "", p, merge, finish, last ? row_stores() : "");
+        p + 1, p_.count, p_.describe(p), p, members, elements(p), update, last ? stores() : "", p, merge, finish,
+        last ? row_stores() : "");
   }
 
  private:
@@ -124,8 +109,7 @@ class Writer {
         text += fmt::format("    const {} t{} = {};\n", type, i,
                             load_text(read, fmt::format("at.x{}", node.operand), read.strides.back(), Form::vector));
       } else {
-        std::vector<std::string> args;
-        for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(element(node.args[index(a)], "s"));
+        const auto args = argument_names(node, [&](std::int32_t of) { return element(of, "s"); });
         // Division takes as long as ten multiplications; a row's divisor is inverted once.
         const bool by_row = node.op == ExprOp::div && !p_.varies[index(node.args[1])];
         text += fmt::format("    const {} t{} = {};\n", type, i,
@@ -206,8 +190,8 @@ Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
           "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n\n"
           "// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
           "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
-          graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values, writer.scalars(),
-          writer.known(0, "  "));
+          graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values,
+          passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }), writer.known(0, "  "));
   std::string list;
   for (int p = 0; p < passes.count; ++p) {
     hooks.code += writer.pass(p);

@@ -5,64 +5,57 @@
 #include <numbers>
 
 #include "runtime/base/error.h"
+#include "runtime/base/parallel.h"
+#include "runtime/base/random.h"
 
 namespace kiln::worker {
 namespace {
 
-// SplitMix64 (Steele, Lea, Flood 2014): small, and the same everywhere, which std::normal_distribution is not.
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(std::uint64_t seed) : state_(seed) {}
-  std::uint64_t next() {
-    std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  }
-  double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // [0, 1)
+  using SplitMix64::SplitMix64;
   double normal() {  // Box and Muller
-    const double radius = std::sqrt(-2 * std::log(1 - uniform()));
-    return radius * std::cos(2 * std::numbers::pi * uniform());
+    const double radius = std::sqrt(-2 * std::log(1 - unit()));
+    return radius * std::cos(2 * std::numbers::pi * unit());
   }
   std::int64_t integer(std::int64_t low, std::int64_t high) {
     return low + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(high - low + 1));
   }
-
- private:
-  std::uint64_t state_;
 };
 
 double draw(Random& random, const std::string& family, double tiny) {
   if (family == "normal") return random.normal();
-  if (family == "uniform") return random.uniform();
+  if (family == "uniform") return random.unit();
   if (family == "shifted") return random.normal() + 4;
   if (family == "integers") return static_cast<double>(random.integer(-4, 4));
   if (family == "zeros") return random.integer(0, 63) == 0 ? random.normal() : 0.0;
   if (family == "denormals") return random.normal() * tiny;
   if (family == "heavy_tail") {
-    const double magnitude = std::min(1e4, std::pow(1 - random.uniform(), -1 / 1.5) - 1);
+    const double magnitude = std::min(1e4, std::pow(1 - random.unit(), -1 / 1.5) - 1);
     return random.integer(0, 1) == 0 ? magnitude : -magnitude;
   }
   throw Error(ErrorCode::invalid_input, "cannot make inputs of family '" + family + "': no such family");
 }
 
+// Elements that one generator makes: the values do not depend on how many threads make them.
+constexpr std::int64_t kStretch = 65'536;
+
 }  // namespace
 
 graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
-                         const std::string& family, std::uint64_t seed, std::uint64_t stream) {
+                         const std::string& family, std::uint64_t seed, std::uint64_t stream, int threads) {
   graph::Tensor tensor = graph::Tensor::zeros(type);
-  Random random(seed * 0x2545f4914f6cdd1dull + stream + 1);
-  const std::int64_t count = tensor.count();
-  if (!graph::is_float(type.dtype)) {
-    const graph::Domain range = domain.value_or(graph::Domain{0, 1});
-    for (std::int64_t i = 0; i < count; ++i)
-      graph::store_double(type.dtype, tensor.bytes.data(), i,
-                          static_cast<double>(random.integer(range.low, range.high)));
-    return tensor;
-  }
+  const graph::Domain range = domain.value_or(graph::Domain{0, 1});
+  const bool floating = graph::is_float(type.dtype);
   const double tiny = type.dtype == graph::DType::f64 ? 0x1p-1030 : 0x1p-130;
-  for (std::int64_t i = 0; i < count; ++i)
-    graph::store_double(type.dtype, tensor.bytes.data(), i, draw(random, family, tiny));
+  parallel(threads, tensor.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
+    const auto stretch = static_cast<std::uint64_t>(begin / kStretch);
+    Random random(splitmix64(seed * 0x2545f4914f6cdd1dull + stream + 1) + splitmix64(stretch));
+    for (std::int64_t i = begin; i < end; ++i)
+      graph::store_double(type.dtype, tensor.bytes.data(), i,
+                          floating ? draw(random, family, tiny)
+                                   : static_cast<double>(random.integer(range.low, range.high)));
+  });
   return tensor;
 }
 

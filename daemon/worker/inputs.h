@@ -15,6 +15,7 @@ namespace kiln::worker {
 // and boolean tensors: uniform over `domain`, the whole of it in every family. Throws Error(invalid_input) for another
 // name.
 [[nodiscard]] graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
-                                       const std::string& family, std::uint64_t seed, std::uint64_t stream);
+                                       const std::string& family, std::uint64_t seed, std::uint64_t stream,
+                                       int threads = 1);
 
 }  // namespace kiln::worker

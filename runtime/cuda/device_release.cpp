@@ -86,9 +86,13 @@ DeviceRelease::DeviceRelease(const Folder& folder) : plan_(folder.plan), id_(fol
     const InContext in(api_, context_);
     check_device();
     constants_ = Arena(api_, context_, plan_.constants_bytes);
-    if (const Mapping constants = folder.constants(); !constants.bytes().empty())
+    if (const Mapping constants = folder.constants(); !constants.bytes().empty()) {
       require(api_, api_.cuMemcpyHtoD_v2(constants_.address(), constants.data(), constants.bytes().size()),
               "copy the constants");
+      // From pageable memory the copy returns before its last part has arrived, and a caller's stream may not wait for
+      // it.
+      require(api_, api_.cuStreamSynchronize(nullptr), "copy the constants");
+    }
     load_modules(folder);
     prepare();
   } catch (...) {

@@ -160,10 +160,7 @@ int check(World& world, std::size_t variants, const std::string& words) {
         for (std::size_t i = 0; i < body.inputs.size(); ++i) {
           values.push_back(worker::make_input(body.type(body.inputs[i]), std::nullopt, family, 3, i));
           inputs.push_back(world.gpu.allocate(values.back().bytes.size()));
-          kiln::cuda::check(world.gpu.api(),
-                            world.gpu.api().cuMemcpyHtoD_v2(inputs.back().address(), values.back().bytes.data(),
-                                                            values.back().bytes.size()),
-                            "copy");
+          world.gpu.copy_in(inputs.back().address(), values.back().bytes);
         }
         for (const graph::ValueId id : body.outputs) {
           outputs.push_back(world.gpu.allocate(static_cast<std::size_t>(graph::element_count(body.type(id).shape)) *
@@ -180,8 +177,7 @@ int check(World& world, std::size_t variants, const std::string& words) {
         agents::CheckFact fact;
         for (std::size_t i = 0; i < outputs.size(); ++i) {
           std::vector<std::byte> got(outputs[i].bytes());
-          kiln::cuda::check(world.gpu.api(),
-                            world.gpu.api().cuMemcpyDtoH_v2(got.data(), outputs[i].address(), got.size()), "copy");
+          world.gpu.copy_out(got, outputs[i].address());
           fact.errors.push_back(worker::compare_output(got, plain[i], expected[i]));
           fact.errors.back().family = family;
         }
@@ -207,8 +203,7 @@ std::vector<DeviceMemory> filled(World& world, const graph::Graph& g, const std:
     const std::size_t made = std::min(bytes, std::size_t{16} << 20);
     const graph::Tensor part = worker::make_input(
         {type.dtype, {static_cast<std::int64_t>(made / graph::size_of(type.dtype))}}, std::nullopt, "normal", 5, i);
-    kiln::cuda::check(world.gpu.api(), world.gpu.api().cuMemcpyHtoD_v2(out.back().address(), part.bytes.data(), made),
-                      "copy");
+    world.gpu.copy_in(out.back().address(), part.bytes);
     for (std::size_t at = made; at < bytes; at += made)
       kiln::cuda::check(world.gpu.api(),
                         world.gpu.api().cuMemcpyDtoDAsync_v2(out.back().address() + at, out.back().address(),

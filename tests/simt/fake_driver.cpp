@@ -41,6 +41,7 @@ struct GraphExecTag {
 };
 struct StreamTag {
   bool capturing = false;
+  bool waits_for_default = true;
   GraphTag* graph = nullptr;
 };
 struct EventTag {
@@ -63,6 +64,25 @@ double now_ns() {
 
 void run(const Recorded& launch) {
   simt::run(launch.kernel, launch.arguments.data(), launch.grid, simt::Order::forward);
+}
+
+// A copy from pageable memory returns when its bytes are staged; the default stream brings them to the device, and a
+// stream that was made not to wait for that one (CUDA Driver API, "API synchronization behavior") meets what was there
+// before.
+struct Copy {
+  DevicePointer to = 0;
+  std::vector<std::byte> bytes;
+};
+Copy under_way;
+
+void land() {
+  if (under_way.to != 0)
+    std::memcpy(reinterpret_cast<void*>(under_way.to), under_way.bytes.data(), under_way.bytes.size());
+  under_way = {};
+}
+
+void wait_as(Stream stream) {
+  if (!stream || stream->waits_for_default) land();
 }
 
 // From the ELF header: the sections' table is the last thing in what the linker writes.
@@ -133,7 +153,7 @@ Result cuDevicePrimaryCtxRelease_v2(Device) { return 0; }
 Result cuCtxGetCurrent(Context* context) { return *context = current, 0; }
 Result cuCtxSetCurrent(Context context) { return current = context, 0; }
 Result cuCtxGetDevice(Device* device) { return *device = 0, current ? 0 : kInvalidContext; }
-Result cuCtxSynchronize() { return current ? 0 : kInvalidContext; }
+Result cuCtxSynchronize() { return land(), current ? 0 : kInvalidContext; }
 Result cuCtxResetPersistingL2Cache() { return 0; }
 Result cuMemGetInfo_v2(std::size_t* free, std::size_t* total) { return *free = *total = std::size_t{1} << 32, 0; }
 Result cuMemAlloc_v2(DevicePointer* address, std::size_t bytes) {
@@ -144,7 +164,7 @@ Result cuMemAlloc_v2(DevicePointer* address, std::size_t bytes) {
   *address = reinterpret_cast<DevicePointer>(memory);
   return memory ? 0 : kOutOfMemory;
 }
-Result cuMemFree_v2(DevicePointer address) { return std::free(reinterpret_cast<void*>(address)), 0; }
+Result cuMemFree_v2(DevicePointer address) { return land(), std::free(reinterpret_cast<void*>(address)), 0; }
 Result cuMemAllocHost_v2(void** memory, std::size_t bytes) {
   return *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64), 0;
 }
@@ -153,15 +173,20 @@ Result cuMemHostGetDevicePointer_v2(DevicePointer* address, void* host, unsigned
   return *address = reinterpret_cast<DevicePointer>(host), 0;
 }
 Result cuMemcpyHtoD_v2(DevicePointer to, const void* from, std::size_t bytes) {
-  return std::memcpy(reinterpret_cast<void*>(to), from, bytes), 0;
+  land();
+  under_way = {to, {static_cast<const std::byte*>(from), static_cast<const std::byte*>(from) + bytes}};
+  return 0;
 }
 Result cuMemcpyDtoH_v2(void* to, DevicePointer from, std::size_t bytes) {
+  land();
   return std::memcpy(to, reinterpret_cast<void*>(from), bytes), 0;
 }
-Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, std::size_t bytes, Stream) {
-  return cuMemcpyHtoD_v2(to, from, bytes);
+Result cuMemcpyHtoDAsync_v2(DevicePointer to, const void* from, std::size_t bytes, Stream stream) {
+  wait_as(stream);
+  return std::memcpy(reinterpret_cast<void*>(to), from, bytes), 0;
 }
-Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, std::size_t bytes, Stream) {
+Result cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, std::size_t bytes, Stream stream) {
+  wait_as(stream);
   return std::memmove(reinterpret_cast<void*>(to), reinterpret_cast<const void*>(from), bytes), 0;
 }
 Result cuMemcpyPeerAsync(DevicePointer to, Context, DevicePointer from, Context, std::size_t bytes, Stream stream) {
@@ -198,12 +223,17 @@ Result cuLaunchKernelEx(const LaunchConfig* config, Function function, void** pa
                         {config->grid_x, config->block_x, config->shared_bytes},
                         {pointers, pointers + function->arguments}};
   if (config->stream && config->stream->capturing) return config->stream->graph->launches.push_back(launch), 0;
+  wait_as(config->stream);
   if (function->arguments > 0) run(launch);  // a kernel without parameters reaches nothing that anybody could look at
   return 0;
 }
-Result cuStreamCreate(Stream* stream, unsigned) { return *stream = new StreamTag, 0; }
+Result cuStreamCreate(Stream* stream, unsigned flags) {
+  *stream = new StreamTag;
+  (*stream)->waits_for_default = (flags & kStreamNonBlocking) == 0;
+  return 0;
+}
 Result cuStreamDestroy_v2(Stream stream) { return delete stream, 0; }
-Result cuStreamSynchronize(Stream) { return 0; }
+Result cuStreamSynchronize(Stream stream) { return wait_as(stream), 0; }
 Result cuStreamWaitValue32_v2(Stream, DevicePointer, std::uint32_t, unsigned) { return kNotSupported; }
 Result cuStreamBeginCapture_v2(Stream stream, int) {
   stream->capturing = true;
@@ -219,7 +249,8 @@ Result cuStreamEndCapture(Stream stream, Graph* graph) {
 Result cuGraphInstantiateWithFlags(GraphExec* exec, Graph graph, unsigned long long) {
   return *exec = new GraphExecTag{graph->launches}, 0;
 }
-Result cuGraphLaunch(GraphExec exec, Stream) {
+Result cuGraphLaunch(GraphExec exec, Stream stream) {
+  wait_as(stream);
   for (const Recorded& launch : exec->launches) run(launch);
   return 0;
 }

@@ -129,6 +129,22 @@ TEST_CASE("values depend on seed and stream, and on nothing else") {
   CHECK(bytes(1, 0) != bytes(1, 1));
 }
 
+TEST_CASE("threads change neither the values nor what a comparison says of them") {
+  const graph::TensorType type{DType::f32, {700'001}};
+  const graph::Tensor one = make_input(type, std::nullopt, "heavy_tail", 3, 1),
+                      many = make_input(type, std::nullopt, "heavy_tail", 3, 1, 5);
+  CHECK(one.bytes == many.bytes);
+  const graph::Tensor other = make_input(type, std::nullopt, "heavy_tail", 4, 1);
+  std::vector<double> exact(700'001);
+  for (std::size_t i = 0; i < exact.size(); ++i) exact[i] = static_cast<double>(one.as<float>()[i]);
+  const auto alone = compare_output(other.bytes, one, f64(exact)),
+             together = compare_output(other.bytes, one, f64(exact), 5);
+  CHECK(alone.normwise == together.normwise);
+  CHECK(alone.max_scaled == together.max_scaled);
+  CHECK(alone.worst_index == together.worst_index);
+  CHECK(alone.normwise > 0.1);
+}
+
 TEST_CASE("integers keep to their domain and reach both ends") {
   const graph::Tensor t = make_input({DType::i64, {4000}}, graph::Domain{-3, 9}, "normal", 1, 0);
   std::int64_t least = 100, most = -100;

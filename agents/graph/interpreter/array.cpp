@@ -1,11 +1,9 @@
 #include "agents/graph/interpreter/array.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstring>
-#include <exception>
-#include <mutex>
-#include <thread>
+
+#include "runtime/base/parallel.h"
 
 namespace kiln::graph::interpreter {
 namespace {
@@ -110,26 +108,8 @@ void round_to(DType type, Arithmetic, std::int64_t* values, std::size_t count) {
 
 void parallel(const Context& context, std::int64_t count, std::int64_t grain,
               const std::function<void(std::int64_t, std::int64_t)>& body) {
-  const std::int64_t pieces = (count + grain - 1) / grain;
-  const auto workers = static_cast<int>(std::min<std::int64_t>(context.threads, pieces));
-  if (workers <= 1) return body(0, count);
-  std::atomic<std::int64_t> next{0};
-  std::exception_ptr failure;
-  std::mutex failure_lock;
-  const auto work = [&] {
-    try {
-      for (std::int64_t piece = next++; piece < pieces; piece = next++)
-        body(piece * grain, std::min(count, (piece + 1) * grain));
-    } catch (...) {
-      const std::scoped_lock lock(failure_lock);
-      if (!failure) failure = std::current_exception();
-    }
-  };
-  std::vector<std::jthread> threads;
-  for (int i = 1; i < workers; ++i) threads.emplace_back(work);
-  work();
-  threads.clear();
-  if (failure) std::rethrow_exception(failure);
+  if (context.threads <= 1) return body(0, count);
+  kiln::parallel(context.threads, count, grain, body);
 }
 
 std::vector<std::int64_t> offsets(const Shape& shape, const std::vector<std::int64_t>& strides, std::int64_t offset) {

@@ -15,8 +15,6 @@ using graph::ExprOp;
 
 namespace {
 
-std::size_t index(std::int32_t i) { return static_cast<std::size_t>(i); }
-
 const char* operation_of(ExprOp op) {
   switch (op) {
     case ExprOp::row_max:
@@ -70,14 +68,11 @@ class Writer {
 
   // What is constant along a row: struct Scalars and start().
   [[nodiscard]] std::string scalars() {
-    std::string members;
-    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
-      if (!p_.varies[i]) members += fmt::format("  {} s{};\n", value_type(k_.expr.nodes[i].type), i);
     return fmt::format(
         "\n// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
         "KILN_DEVICE void start([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s) {{\n{}}}\n",
-        members.empty() ? "  int none;\n" : members, known(0, "  "));
+        p_.scalar_members(value_type), known(0, "  "));
   }
 
   // load_all(): the operands that stay in registers when the row is resident.
@@ -93,7 +88,7 @@ class Writer {
   [[nodiscard]] std::string pass(int p) {
     const bool last = p == p_.count - 1;
     const std::vector<std::size_t> reductions = p_.reductions(p);
-    std::string members, update, warp, put, take, finish, what;
+    std::string members, update, warp, put, take, finish;
     std::size_t slot = 0;
     for (const std::size_t i : reductions) {
       const ExprNode& node = k_.expr.nodes[i];
@@ -105,13 +100,9 @@ class Writer {
       put += fmt::format("    put(slots + {}, r{});\n", slot, i);
       take += fmt::format("    r{} = combine_slots<{}, {}>(slots + {}, count, stride);\n", i, operation, type, slot);
       finish += fmt::format("    s.s{} = static_cast<{}>(r{});\n", i, value_type(node.type), i);
-      what += fmt::format("{}{}", what.empty() ? "" : ", ", graph::name(node.op));
       ++slot;
     }
-    if (last)
-      what += what.empty() ? "writes the results" : ", writes the results";
-    else
-      finish += known(p + 1, "    ");
+    if (!last) finish += known(p + 1, "    ");
     return fmt::format(
         "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n  static constexpr int reductions = {};\n{}\n{}{}"
         "  template <int lanes>\n  KILN_DEVICE void reduce_warp() {{\n{}  }}\n"
@@ -121,8 +112,8 @@ class Writer {
         "{{\n{}  }}\n"
         "  KILN_DEVICE void finish([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s, [[maybe_unused]] bool leader) const {{\n{}{}  }}\n}};\n",
-        p + 1, p_.count, what, p, reductions.size(), members, load_function(p), step_function(p, update, last), warp,
-        put, take, finish, last ? row_stores() : "");
+        p + 1, p_.count, p_.describe(p), p, reductions.size(), members, load_function(p),
+        step_function(p, update, last), warp, put, take, finish, last ? row_stores() : "");
   }
 
  private:
@@ -151,9 +142,8 @@ class Writer {
 
   [[nodiscard]] std::string known(int level, const char* indent) {
     std::string text;
-    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
+    for (const std::size_t i : p_.row_values(level)) {
       const ExprNode& node = k_.expr.nodes[i];
-      if (p_.varies[i] || p_.level[i] != level || graph::is_row_reduction(node.op)) continue;
       if (node.op == ExprOp::operand) {
         const Access& read = k_.reads[index(node.operand)];
         const std::string element = fmt::format("static_cast<const {}*>(arguments.at[{}])[at.x{}]",
@@ -162,8 +152,7 @@ class Writer {
                             read.type == DType::boolean ? element + " != 0" : fmt::format("value_of({})", element));
         continue;
       }
-      std::vector<std::string> args;
-      for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(fmt::format("s.s{}", node.args[index(a)]));
+      const auto args = argument_names(node, [](std::int32_t of) { return fmt::format("s.s{}", of); });
       text += fmt::format("{}s.s{} = static_cast<{}>({});\n", indent, i, value_type(node.type),
                           node_text(k_.expr, i, args));
     }
@@ -195,8 +184,7 @@ class Writer {
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
       if (!needed[i] || !p_.varies[i]) continue;
       const ExprNode& node = k_.expr.nodes[i];
-      std::vector<std::string> args;
-      for (int a = 0; a < graph::arity(node.op); ++a) args.push_back(element(node.args[index(a)]));
+      const auto args = argument_names(node, [&](std::int32_t of) { return element(of); });
       values += fmt::format(
           "      const {0} t{1} = static_cast<{0}>({2});\n", value_type(node.type), i,
           node.op == ExprOp::operand ? operand_value(accesses_, index(node.operand)) : node_text(k_.expr, i, args));

@@ -13,6 +13,38 @@ using kiln::cuda::Device;
 using kiln::cuda::DeviceAttribute;
 using kiln::cuda::DriverApi;
 
+// Which attribute of the driver's a figure of the description is.
+template <class Field>
+struct Attribute {
+  Field GpuDescription::*field;
+  DeviceAttribute which;
+};
+constexpr Attribute<std::int32_t> kCounts[] = {
+    {&GpuDescription::compute_major, DeviceAttribute::compute_major},
+    {&GpuDescription::compute_minor, DeviceAttribute::compute_minor},
+    {&GpuDescription::multiprocessors, DeviceAttribute::multiprocessors},
+    {&GpuDescription::threads_per_multiprocessor, DeviceAttribute::threads_per_multiprocessor},
+    {&GpuDescription::blocks_per_multiprocessor, DeviceAttribute::blocks_per_multiprocessor},
+    {&GpuDescription::registers_per_multiprocessor, DeviceAttribute::registers_per_multiprocessor},
+    {&GpuDescription::registers_per_block, DeviceAttribute::registers_per_block},
+    {&GpuDescription::clock_khz, DeviceAttribute::clock_khz},
+    {&GpuDescription::memory_clock_khz, DeviceAttribute::memory_clock_khz},
+    {&GpuDescription::memory_bus_bits, DeviceAttribute::memory_bus_bits},
+    {&GpuDescription::copy_engines, DeviceAttribute::copy_engines},
+};
+constexpr Attribute<std::int64_t> kSizes[] = {
+    {&GpuDescription::shared_per_multiprocessor_bytes, DeviceAttribute::shared_per_multiprocessor},
+    {&GpuDescription::shared_per_block_bytes, DeviceAttribute::shared_per_block_optin},
+    {&GpuDescription::l2_bytes, DeviceAttribute::l2_bytes},
+    {&GpuDescription::persisting_l2_bytes, DeviceAttribute::persisting_l2_bytes},
+};
+constexpr Attribute<bool> kAbilities[] = {
+    {&GpuDescription::ecc, DeviceAttribute::ecc},
+    {&GpuDescription::cluster_launch, DeviceAttribute::cluster_launch},
+    {&GpuDescription::cooperative_launch, DeviceAttribute::cooperative_launch},
+    {&GpuDescription::tensor_maps, DeviceAttribute::tensor_maps},
+};
+
 std::string uuid_text(const kiln::cuda::Uuid& uuid) {
   std::string out = "GPU-";
   for (int i = 0; i < 16; ++i) {
@@ -41,26 +73,10 @@ GpuDescription describe_gpu(const DriverApi& api, Device device, std::int32_t or
   std::size_t memory = 0;
   check(api, api.cuDeviceTotalMem_v2(&memory, device), "ask for a device's memory");
   gpu.memory_bytes = static_cast<std::int64_t>(memory);
-  gpu.compute_major = attribute(DeviceAttribute::compute_major);
-  gpu.compute_minor = attribute(DeviceAttribute::compute_minor);
+  for (const auto& [field, which] : kCounts) gpu.*field = attribute(which);
+  for (const auto& [field, which] : kSizes) gpu.*field = attribute(which);
+  for (const auto& [field, which] : kAbilities) gpu.*field = attribute(which) != 0;
   gpu.architecture = architecture_of(gpu.compute_major, gpu.compute_minor);
-  gpu.multiprocessors = attribute(DeviceAttribute::multiprocessors);
-  gpu.threads_per_multiprocessor = attribute(DeviceAttribute::threads_per_multiprocessor);
-  gpu.blocks_per_multiprocessor = attribute(DeviceAttribute::blocks_per_multiprocessor);
-  gpu.registers_per_multiprocessor = attribute(DeviceAttribute::registers_per_multiprocessor);
-  gpu.registers_per_block = attribute(DeviceAttribute::registers_per_block);
-  gpu.shared_per_multiprocessor_bytes = attribute(DeviceAttribute::shared_per_multiprocessor);
-  gpu.shared_per_block_bytes = attribute(DeviceAttribute::shared_per_block_optin);
-  gpu.l2_bytes = attribute(DeviceAttribute::l2_bytes);
-  gpu.persisting_l2_bytes = attribute(DeviceAttribute::persisting_l2_bytes);
-  gpu.clock_khz = attribute(DeviceAttribute::clock_khz);
-  gpu.memory_clock_khz = attribute(DeviceAttribute::memory_clock_khz);
-  gpu.memory_bus_bits = attribute(DeviceAttribute::memory_bus_bits);
-  gpu.copy_engines = attribute(DeviceAttribute::copy_engines);
-  gpu.ecc = attribute(DeviceAttribute::ecc) != 0;
-  gpu.cluster_launch = attribute(DeviceAttribute::cluster_launch) != 0;
-  gpu.cooperative_launch = attribute(DeviceAttribute::cooperative_launch) != 0;
-  gpu.tensor_maps = attribute(DeviceAttribute::tensor_maps) != 0;
   gpu.mig = gpu.name.find("MIG") != std::string::npos;  // a slice is named so; the whole GPU is asked through NVML
   return gpu;
 }

@@ -49,6 +49,16 @@ GpuReading Gpu::reading() const { return nvml_ ? nvml_->read(description_.pci) :
 
 DeviceMemory Gpu::allocate(std::size_t bytes) const { return {api_, bytes}; }
 
+void Gpu::copy_in(kiln::cuda::DevicePointer to, std::span<const std::byte> from) const {
+  check(api_, api_.cuMemcpyHtoDAsync_v2(to, from.data(), from.size(), stream_), "copy to the GPU");
+  synchronize();
+}
+
+void Gpu::copy_out(std::span<std::byte> to, kiln::cuda::DevicePointer from) const {
+  synchronize();
+  check(api_, api_.cuMemcpyDtoH_v2(to.data(), from, to.size()), "copy from the GPU");
+}
+
 void Gpu::synchronize() const { check(api_, api_.cuStreamSynchronize(stream_), "finish the work on the GPU"); }
 
 void Gpu::flush_l2() {

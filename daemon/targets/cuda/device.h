@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,11 @@ class Gpu {
 
   [[nodiscard]] DeviceMemory allocate(std::size_t bytes) const;
   void synchronize() const;
+
+  // Copies in order with the stream, and returns when the bytes are there. The synchronous copies of the driver are no
+  // match for a stream of its own: from pageable memory they return while their last part is under way.
+  void copy_in(kiln::cuda::DevicePointer to, std::span<const std::byte> from) const;
+  void copy_out(std::span<std::byte> to, kiln::cuda::DevicePointer from) const;
 
   // Overwrites more than twice the second-level cache and gives back what persists there.
   void flush_l2();

@@ -70,7 +70,7 @@ class Oracle {
     Case made;
     const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
     for (std::size_t i = 0; i < g.inputs.size(); ++i)
-      made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i));
+      made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i, threads_));
     made.expected = graph::evaluate(g, made.inputs, graph::Arithmetic::fp64, threads_);
     made.plain = graph::evaluate(g, made.inputs, graph::Arithmetic::model, threads_);
     return cases_.emplace(key, std::move(made)).first->second;
@@ -118,7 +118,7 @@ class Oracle {
       const auto output = arena.bytes().subspan(layout.outputs[i].offset, layout.outputs[i].bytes);
       digest.update(output);
       expected_digest.update(made.expected[i].bytes);
-      agents::ErrorFact fact = compare_output(output, made.plain[i], made.expected[i]);
+      agents::ErrorFact fact = compare_output(output, made.plain[i], made.expected[i], threads_);
       fact.family = family;
       fact.output = static_cast<std::int32_t>(i);
       agents::CheckFact one;

@@ -5,12 +5,14 @@
     (hidden,) = model(input_ids, attention_mask)
     outputs = model.run(input_ids=ids, attention_mask=mask)   # {"name": array}
 
-A loaded model runs one call at a time; load it again, or call session() on it, for another thread. Errors are
-KilnError, whose `status` is one of the names that kiln_status_name() gives: "argument", "io", "format", "digest",
-"target", "load", "memory", "device". "target" means: made for another CPU or GPU, use what you ran before.
+A release for a GPU is called with PyTorch's tensors instead (kiln.pytorch). A loaded model runs one call at a time;
+load it again, or call session() on it, for another thread. Errors are KilnError, whose `status` is one of the names
+that kiln_status_name() gives: "argument", "io", "format", "digest", "target", "load", "memory", "device". "target"
+means: made for another CPU or GPU, use what you ran before.
 """
 
 import ctypes
+import json
 import os
 import pathlib
 import threading
@@ -44,6 +46,7 @@ class _Options(ctypes.Structure):
 class _Tensor:
     def __init__(self, info):
         self.name = info.name.decode()
+        self.code = info.dtype
         self.dtype = numpy.dtype(_DTYPES[info.dtype])
         self.shape = tuple(info.shape[i] for i in range(info.rank))
 
@@ -57,6 +60,8 @@ def _declare(library):
         "kiln_open": (status, [ctypes.c_char_p, ctypes.POINTER(_Options), ctypes.POINTER(pointer)]),
         "kiln_close": (None, [pointer]),
         "kiln_release_id": (ctypes.c_char_p, [pointer]),
+        "kiln_target": (ctypes.c_char_p, [pointer]),
+        "kiln_enqueue": (status, [pointer, ctypes.POINTER(pointer), ctypes.POINTER(pointer), pointer]),
         "kiln_input_count": (i32, [pointer]),
         "kiln_output_count": (i32, [pointer]),
         "kiln_input_info": (status, [pointer, i32, ctypes.POINTER(_TensorInfo)]),
@@ -206,6 +211,20 @@ class Model:
         return tuple(self.run(*arrays, **named).values())
 
 
+def _target(path):
+    """What the plan in `path` runs on, before libkiln looks for that device."""
+    try:
+        plan = json.loads((pathlib.Path(path) / "plan.json").read_text())
+    except (OSError, ValueError):
+        return "cpu"  # libkiln says what is wrong with the folder
+    return plan.get("target", "cpu") if isinstance(plan, dict) else "cpu"
+
+
 def load(path, threads=0, verify=True):
-    """Opens the release directory `path`. threads=0: as many as it was tuned for. verify: hash every file first."""
-    return Model(_Release(path, threads, verify))
+    """Opens the release directory `path`: a Model, or for a GPU's release a kiln.pytorch.Operator, called with tensors.
+    threads=0: as many as it was tuned for. verify: hash every file first."""
+    if _target(path) == "cpu":
+        return Model(_Release(path, threads, verify))
+    from . import pytorch  # PyTorch is needed for GPUs alone
+    pytorch.prepare_device()
+    return pytorch.Operator(_Release(path, threads, verify))

@@ -60,7 +60,7 @@ std::vector<graph::Tensor> inputs_of(const graph::Graph& g, const std::string& f
   (void)::setrlimit(RLIMIT_CPU, &cpu);
   (void)::setrlimit(RLIMIT_CORE, &no_core);
   Library a(left), b(right);
-  std::vector<std::string> families = agents::check_families(0);
+  std::vector<std::string> families = agents::check_families(0, 0);
   families.emplace_back("special");
   for (const std::string& family : families)
     for (int s = 0; s < kWiderSeeds; ++s) {
@@ -127,7 +127,7 @@ agents::Judgement Laboratory::check(const Prepared& prepared, const Member& memb
   request.graph = graph_;
   request.constants = constants_;
   request.subject = {"mutant", plan_of(prepared, member)};
-  request.families = agents::check_families(0);
+  request.families = agents::check_families(0, 0);
   request.seed = seed;
   request.timeout_ns = deadline_ns;
   return agents::judge(bench_->check(request), policy_);

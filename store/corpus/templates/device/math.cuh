@@ -48,52 +48,39 @@ KILN_DEVICE To convert(From x) {
   return static_cast<To>(x);
 }
 
-KILN_DEVICE f32 op_sqrt(f32 x) { return sqrtf(x); }
-KILN_DEVICE f64 op_sqrt(f64 x) { return sqrt(x); }
-KILN_DEVICE f32 op_exp(f32 x) { return expf(x); }
-KILN_DEVICE f64 op_exp(f64 x) { return exp(x); }
-KILN_DEVICE f32 op_log(f32 x) { return logf(x); }
-KILN_DEVICE f64 op_log(f64 x) { return log(x); }
-KILN_DEVICE f32 op_tanh(f32 x) { return tanhf(x); }
-KILN_DEVICE f64 op_tanh(f64 x) { return tanh(x); }
-KILN_DEVICE f32 op_erf(f32 x) { return erff(x); }
-KILN_DEVICE f64 op_erf(f64 x) { return erf(x); }
-KILN_DEVICE f32 op_sin(f32 x) { return sinf(x); }
-KILN_DEVICE f64 op_sin(f64 x) { return sin(x); }
-KILN_DEVICE f32 op_cos(f32 x) { return cosf(x); }
-KILN_DEVICE f64 op_cos(f64 x) { return cos(x); }
-KILN_DEVICE f32 op_floor(f32 x) { return floorf(x); }
-KILN_DEVICE f64 op_floor(f64 x) { return floor(x); }
-KILN_DEVICE f32 op_ceil(f32 x) { return ceilf(x); }
-KILN_DEVICE f64 op_ceil(f64 x) { return ceil(x); }
-KILN_DEVICE f32 op_round(f32 x) { return rintf(x); }
-KILN_DEVICE f64 op_round(f64 x) { return rint(x); }
-KILN_DEVICE f32 op_pow(f32 x, f32 y) { return powf(x, y); }
-KILN_DEVICE f64 op_pow(f64 x, f64 y) { return pow(x, y); }
-KILN_DEVICE f32 op_tan(f32 x) { return tanf(x); }
-KILN_DEVICE f64 op_tan(f64 x) { return tan(x); }
-KILN_DEVICE f32 op_asin(f32 x) { return asinf(x); }
-KILN_DEVICE f64 op_asin(f64 x) { return asin(x); }
-KILN_DEVICE f32 op_acos(f32 x) { return acosf(x); }
-KILN_DEVICE f64 op_acos(f64 x) { return acos(x); }
-KILN_DEVICE f32 op_atan(f32 x) { return atanf(x); }
-KILN_DEVICE f64 op_atan(f64 x) { return atan(x); }
-KILN_DEVICE f32 op_sinh(f32 x) { return sinhf(x); }
-KILN_DEVICE f64 op_sinh(f64 x) { return sinh(x); }
-KILN_DEVICE f32 op_cosh(f32 x) { return coshf(x); }
-KILN_DEVICE f64 op_cosh(f64 x) { return cosh(x); }
-KILN_DEVICE f32 op_asinh(f32 x) { return asinhf(x); }
-KILN_DEVICE f64 op_asinh(f64 x) { return asinh(x); }
-KILN_DEVICE f32 op_acosh(f32 x) { return acoshf(x); }
-KILN_DEVICE f64 op_acosh(f64 x) { return acosh(x); }
-KILN_DEVICE f32 op_atanh(f32 x) { return atanhf(x); }
-KILN_DEVICE f64 op_atanh(f64 x) { return atanh(x); }
-KILN_DEVICE f32 op_expm1(f32 x) { return expm1f(x); }
-KILN_DEVICE f64 op_expm1(f64 x) { return expm1(x); }
-KILN_DEVICE f32 op_log1p(f32 x) { return log1pf(x); }
-KILN_DEVICE f64 op_log1p(f64 x) { return log1p(x); }
-KILN_DEVICE f32 op_fmod(f32 x, f32 y) { return fmodf(x, y); }
-KILN_DEVICE f64 op_fmod(f64 x, f64 y) { return fmod(x, y); }
+// A function of CUDA's, op_<name>, in both widths.
+#define KILN_FUNCTION(name, of_f32, of_f64)            \
+  KILN_DEVICE f32 op_##name(f32 x) { return of_f32(x); } \
+  KILN_DEVICE f64 op_##name(f64 x) { return of_f64(x); }
+#define KILN_BINARY_FUNCTION(name, of_f32, of_f64)                 \
+  KILN_DEVICE f32 op_##name(f32 x, f32 y) { return of_f32(x, y); } \
+  KILN_DEVICE f64 op_##name(f64 x, f64 y) { return of_f64(x, y); }
+KILN_FUNCTION(sqrt, sqrtf, sqrt)
+KILN_FUNCTION(exp, expf, exp)
+KILN_FUNCTION(log, logf, log)
+KILN_FUNCTION(tanh, tanhf, tanh)
+KILN_FUNCTION(erf, erff, erf)
+KILN_FUNCTION(sin, sinf, sin)
+KILN_FUNCTION(cos, cosf, cos)
+KILN_FUNCTION(floor, floorf, floor)
+KILN_FUNCTION(ceil, ceilf, ceil)
+KILN_FUNCTION(round, rintf, rint)
+KILN_FUNCTION(tan, tanf, tan)
+KILN_FUNCTION(asin, asinf, asin)
+KILN_FUNCTION(acos, acosf, acos)
+KILN_FUNCTION(atan, atanf, atan)
+KILN_FUNCTION(sinh, sinhf, sinh)
+KILN_FUNCTION(cosh, coshf, cosh)
+KILN_FUNCTION(asinh, asinhf, asinh)
+KILN_FUNCTION(acosh, acoshf, acosh)
+KILN_FUNCTION(atanh, atanhf, atanh)
+KILN_FUNCTION(expm1, expm1f, expm1)
+KILN_FUNCTION(log1p, log1pf, log1p)
+KILN_BINARY_FUNCTION(pow, powf, pow)
+KILN_BINARY_FUNCTION(fmod, fmodf, fmod)
+#undef KILN_FUNCTION
+#undef KILN_BINARY_FUNCTION
+
 template <class T>
 KILN_DEVICE T op_rsqrt(T x) {
   return T(1) / op_sqrt(x);

@@ -1,0 +1,68 @@
+#include "daemon/worker/inside/candidate.h"
+
+#include <fmt/format.h>
+
+namespace kiln::worker {
+namespace {
+
+template <class Ask>
+std::vector<kiln_tensor_info> infos(const kiln_release* release, int count, Ask ask) {
+  std::vector<kiln_tensor_info> out(static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) require_kiln(ask(release, i, &out[static_cast<std::size_t>(i)]));
+  return out;
+}
+
+void require_sizes(const char* what, const std::vector<kiln_tensor_info>& infos,
+                   const std::vector<ArenaLayout::Window>& windows) {
+  if (infos.size() != windows.size()) throw Refused{"the plan has other inputs or outputs than its graph"};
+  for (std::size_t i = 0; i < infos.size(); ++i)
+    if (static_cast<std::size_t>(infos[i].bytes) != windows[i].bytes)
+      throw Refused{fmt::format("{} {} of the plan has another size than its graph's", what, i)};
+}
+
+}  // namespace
+
+void require_kiln(kiln_status status) {
+  if (status == KILN_OK) return;
+  if (status == KILN_E_DEVICE) throw Faulted{kiln_last_error()};
+  throw Refused{kiln_last_error()};
+}
+
+Candidate::Candidate(const std::string& directory) {
+  require_kiln(kiln_open(directory.c_str(), nullptr, &release_));
+  const kiln_status status = kiln_session_create(release_, &session_);
+  if (status == KILN_OK) return;
+  const std::string why = kiln_last_error();
+  kiln_close(release_);
+  if (status == KILN_E_DEVICE) throw Faulted{why};
+  throw Refused{why};
+}
+
+Candidate::~Candidate() {
+  if (!unloads_) return;
+  kiln_session_destroy(session_);
+  kiln_close(release_);
+}
+
+void Candidate::bind(std::byte* base, const ArenaLayout& layout) {
+  require_sizes("input", inputs(), layout.inputs);
+  require_sizes("output", outputs(), layout.outputs);
+  inputs_.clear();
+  outputs_.clear();
+  for (const ArenaLayout::Window& window : layout.inputs) add_input(base + window.offset);
+  for (const ArenaLayout::Window& window : layout.outputs) add_output(base + window.offset);
+}
+
+std::vector<kiln_tensor_info> Candidate::inputs() const {
+  return infos(release_, kiln_input_count(release_), kiln_input_info);
+}
+
+std::vector<kiln_tensor_info> Candidate::outputs() const {
+  return infos(release_, kiln_output_count(release_), kiln_output_info);
+}
+
+graph::TensorType type_of(const kiln_tensor_info& info) {
+  return {static_cast<graph::DType>(info.dtype), {info.shape, info.shape + info.rank}};
+}
+
+}  // namespace kiln::worker

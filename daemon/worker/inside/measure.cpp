@@ -1,0 +1,121 @@
+#include "daemon/worker/inside/measure.h"
+
+#include <cstring>
+
+#include "daemon/worker/inside/candidate.h"
+
+namespace kiln::worker {
+namespace {
+
+struct Entry {
+  std::string name, refused;
+  const char* outcome = "refused";
+  std::unique_ptr<Subject> subject;
+  std::vector<double> ns;
+  json::array launch_ns;
+};
+
+class Measurement {
+ public:
+  Measurement(const Frame& request, Device& device)
+      : request_(request), device_(device), progress_(request.fds.at(0).get(), Mapped::Access::write) {
+    timing_.seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "a run request"));
+    timing_.warmup = json::get_int(request.body, "warmup", "a run request");
+    timing_.samples = json::get_int(request.body, "samples", "a run request");
+    timing_.cold = json::get_bool(request.body, "cold", "a run request");
+    timing_.per_launch = json::get_bool(request.body, "per_launch", "a run request");
+    timing_.poison = static_cast<std::byte>(json::get_int(request.body, "poison", "a run request"));
+  }
+
+  [[nodiscard]] Frame run() {
+    load();
+    json::array clock;
+    for (std::int64_t round = 0; round < timing_.samples; ++round) {
+      time_round(round);
+      clock.emplace_back(device_.cycles_per_ns());
+    }
+    for (std::size_t i = 0; i < entries_.size(); ++i) attempt(i, [](Entry& entry) { entry.subject->prove(); });
+    Frame reply;
+    reply.body = {{"subjects", answers()}, {"cycles_per_ns", clock}};
+    return reply;
+  }
+
+ private:
+  void load() {
+    const json::value& subjects = json::at(request_.body, "subjects", "a run request");
+    const bool proves = request_.fds.size() > 1;
+    for (const json::value& item : json::as_array(subjects, "subjects")) {
+      const json::object& subject = json::as_object(item, "a subject");
+      Entry& added = entries_.emplace_back();
+      added.name = json::get_string(subject, "name", "a subject");
+      const std::size_t index = entries_.size() - 1;
+      enter(index, [&](Entry& entry) {
+        entry.subject = device_.load(json::get_string(subject, "directory", "a subject"), timing_,
+                                     proves ? request_.fds.at(1 + index).get() : -1,
+                                     proves ? &json::at(request_.body, "layout", "a run request") : nullptr);
+        for (std::int64_t i = 0; i < timing_.warmup; ++i) entry.subject->warm_up();
+      });
+    }
+  }
+
+  void time_round(std::int64_t round) {
+    for (std::size_t i = 0; i < entries_.size(); ++i) {
+      // Rotating order: nobody is always the one after the slowest.
+      attempt((i + static_cast<std::size_t>(round)) % entries_.size(), [&](Entry& entry) {
+        entry.ns.push_back(entry.subject->sample(round));
+        const std::vector<double> launches = entry.subject->launch_ns();
+        if (!launches.empty()) entry.launch_ns.emplace_back(json::to_array(launches));
+      });
+    }
+  }
+
+  // Work of a subject that was not refused before.
+  template <class Work>
+  void attempt(std::size_t index, Work work) {
+    if (entries_[index].subject) enter(index, work);
+  }
+
+  template <class Work>
+  void enter(std::size_t index, Work work) {
+    const auto at_work = static_cast<std::uint32_t>(index);
+    std::memcpy(progress_.writable().data(), &at_work, sizeof at_work);
+    Entry& entry = entries_[index];
+    try {
+      work(entry);
+    } catch (const Refused& refused) {
+      entry.refused = refused.why;
+      entry.outcome = refused.outcome;
+      entry.subject.reset();
+    }
+  }
+
+  [[nodiscard]] json::array answers() const {
+    json::array out;
+    for (const Entry& entry : entries_) {
+      json::object answer{{"name", entry.name}};
+      if (!entry.subject) answer[entry.outcome] = entry.refused;
+      answer["ns"] = json::to_array(entry.ns);
+      if (!entry.launch_ns.empty()) answer["launch_ns"] = entry.launch_ns;
+      out.emplace_back(std::move(answer));
+    }
+    return out;
+  }
+
+  const Frame& request_;
+  Device& device_;
+  Mapped progress_;
+  Timing timing_;
+  std::vector<Entry> entries_;
+};
+
+}  // namespace
+
+Frame measure(const Frame& request, Device& device) { return Measurement(request, device).run(); }
+
+Frame answer(const char* outcome, const std::string& why) {
+  Frame reply;
+  reply.body = {{outcome, why}};
+  return reply;
+}
+
+}  // namespace kiln::worker

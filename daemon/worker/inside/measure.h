@@ -1,0 +1,56 @@
+// The measure request of the run roles: loading its subjects, timing them in turns, and the answer. What a device does
+// of its own is behind Subject and Device.
+//   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed, poison, layout} + progress file
+//            [+ an arena file per subject]
+//            -> {subjects: [{name, ns, launch_ns} | {name, refused or forbidden}], cycles_per_ns}
+// The progress file's first word is the index of the subject at work, so that the parent knows whom a crash belongs to.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/worker/arena.h"
+#include "daemon/worker/frame.h"
+#include "daemon/worker/memory.h"
+
+namespace kiln::worker {
+
+struct Timing {
+  std::uint64_t seed = 0;
+  std::int64_t warmup = 0, samples = 0;  // calls of each subject
+  bool cold = false;                     // caches are overwritten before each timed call
+  bool per_launch = false;               // with the time of each launch
+  std::byte poison{};                    // of outputs before a timed call
+};
+
+// A candidate that is measured. Each call throws Refused, and is then the last.
+class Subject {
+ public:
+  virtual ~Subject() = default;
+  virtual void warm_up() = 0;  // one call, not timed
+  // One timed call: its wall nanoseconds.
+  [[nodiscard]] virtual double sample(std::int64_t round) = 0;
+  // Of that call, one figure per launch; empty where launches are not timed.
+  [[nodiscard]] virtual std::vector<double> launch_ns() const { return {}; }
+  // After the last round: leaves in its arena what the oracle judges.
+  virtual void prove() {}
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  // `arena`: the memory file that the oracle filled and will judge; -1 when there is none.
+  [[nodiscard]] virtual std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
+                                                      const json::value* layout) = 0;
+  // The clock that its kernels run at, right after a round.
+  [[nodiscard]] virtual double cycles_per_ns() = 0;
+};
+
+[[nodiscard]] Frame measure(const Frame& request, Device& device);
+
+// {outcome: why}: "refused", "forbidden", "unstable" or "faulted".
+[[nodiscard]] Frame answer(const char* outcome, const std::string& why);
+
+}  // namespace kiln::worker

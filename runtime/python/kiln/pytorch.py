@@ -1,0 +1,130 @@
+"""Releases for a GPU as PyTorch operators: tensors in, tensors out, no copies, on the caller's stream.
+
+    import kiln
+    fast = kiln.load("/var/lib/kiln/releases/encoder/current")        # Operator, for a release whose target is cuda
+    y = fast(x)                                                        # tensors of the shapes it was tuned for
+
+    model.encoder = kiln.pytorch.DropIn(model.encoder, release)  # where other shapes occur too: falls back, once loudly
+
+Each operator is registered with torch.library, so torch.compile keeps it as one node of its graph. A call puts the plan's
+launches on the current stream and returns; it allocates only its outputs, so a CUDA graph may record it.
+"""
+
+import ctypes
+import itertools
+import threading
+import warnings
+
+import torch
+
+from . import KilnError, _check
+
+# In the order of kiln_dtype.
+_DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
+           getattr(torch, "uint64", None), getattr(torch, "uint32", None), getattr(torch, "uint16", None), torch.uint8, torch.bool]
+_ALIGNMENT = 16  # bytes, which kiln_enqueue() asks of every buffer
+_numbers = itertools.count()
+
+
+def prepare_device():
+    """Makes PyTorch's context of its current device current on this thread: libkiln loads into the caller's context."""
+    if not torch.cuda.is_available():
+        raise KilnError("device", "cannot load a release for a GPU: PyTorch finds no CUDA device")
+    torch.cuda.init()
+    torch.empty(1, device="cuda")
+
+
+class Operator:
+    """A release that can be called with CUDA tensors. `inputs` and `outputs` describe its tensors."""
+
+    def __init__(self, release):
+        self._release = release
+        self._library = release.library
+        self._session = ctypes.c_void_p()
+        self._busy = threading.Lock()
+        self.device = torch.device("cuda", torch.cuda.current_device())
+        self.inputs = release.tensors(self._library.kiln_input_count, self._library.kiln_input_info)
+        self.outputs = release.tensors(self._library.kiln_output_count, self._library.kiln_output_info)
+        for tensor in self.inputs + self.outputs:
+            if _DTYPES[tensor.code] is None:
+                raise KilnError("target", f"cannot run {tensor}: this PyTorch has no such type")
+        _check(self._library.kiln_session_create(release.handle, ctypes.byref(self._session)))
+        self._operation = self._register()
+
+    def __del__(self):
+        if getattr(self, "_session", None):
+            self._library.kiln_session_destroy(self._session)
+
+    @property
+    def id(self):
+        """SHA-256 of the release's manifest."""
+        return self._library.kiln_release_id(self._release.handle).decode()
+
+    def covers(self, *tensors):
+        """Whether the release was tuned for tensors like these."""
+        return len(tensors) == len(self.inputs) and all(
+            isinstance(t, torch.Tensor) and tuple(t.shape) == want.shape and t.dtype == _DTYPES[want.code] and t.device == self.device
+            for t, want in zip(tensors, self.inputs))
+
+    def __call__(self, *tensors):
+        """One tensor, or a tuple of tensors in the order of `outputs`. KilnError("argument") for other shapes or types."""
+        if not self.covers(*tensors):
+            given = ", ".join(f"{t.dtype}{list(t.shape)} on {t.device}" if isinstance(t, torch.Tensor) else type(t).__name__ for t in tensors)
+            raise KilnError("argument", f"cannot run ({given}): the release takes {self.inputs} on {self.device}")
+        # The dispatcher costs some 20 us a call; what it is for is torch.compile.
+        run = self._operation if torch.compiler.is_compiling() else self._enqueue
+        results = run(list(tensors))
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _empty_outputs(self):
+        return [torch.empty(t.shape, dtype=_DTYPES[t.code], device=self.device) for t in self.outputs]
+
+    def _register(self):
+        """As torch.ops.kiln.release_<n>: `Tensor[] -> Tensor[]`, with shapes that torch.compile can ask for without a GPU."""
+        @torch.library.custom_op(f"kiln::release_{next(_numbers)}", mutates_args=())
+        def run(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+            return self._enqueue(tensors)
+
+        run.register_fake(lambda tensors: self._empty_outputs())
+        return run
+
+    def _enqueue(self, tensors):
+        # A view is copied, since the plan reads dense memory; what was dense stays where it is.
+        dense = [t.contiguous() for t in tensors]
+        dense = [t if t.data_ptr() % _ALIGNMENT == 0 else t.clone() for t in dense]
+        outputs = self._empty_outputs()
+        pointers = [(ctypes.c_void_p * max(1, len(a)))(*(t.data_ptr() for t in a)) for a in (dense, outputs)]
+        stream = torch.cuda.current_stream(self.device)
+        with self._busy:
+            _check(self._library.kiln_enqueue(self._session, *pointers, ctypes.c_void_p(stream.cuda_stream)))
+        for t in dense:
+            t.record_stream(stream)
+        return outputs
+
+
+class DropIn(torch.nn.Module):
+    """`module`, run by `operator` wherever that covers the arguments and by itself elsewhere. Gradients are the module's own:
+    while autograd records, it runs too. `hits` and `misses` count; the first miss of each shape warns."""
+
+    def __init__(self, module, operator):
+        super().__init__()
+        self.module = module
+        self.operator = operator
+        self.hits = 0
+        self.misses = 0
+        self._warned = set()
+
+    def forward(self, *tensors):
+        if not torch.is_grad_enabled() and self.operator.covers(*tensors):
+            self.hits += 1
+            return self.operator(*tensors)
+        self.misses += 1
+        self._warn(tuple(tuple(t.shape) if isinstance(t, torch.Tensor) else type(t).__name__ for t in tensors))
+        return self.module(*tensors)
+
+    def _warn(self, shapes):
+        if shapes in self._warned:
+            return
+        self._warned.add(shapes)
+        why = "autograd is recording" if torch.is_grad_enabled() else f"the release takes {self.operator.inputs}"
+        warnings.warn(f"kiln: fell back to the original module for {shapes}: {why}", stacklevel=3)
