@@ -18,12 +18,13 @@ struct Summary {
 [[nodiscard]] Summary summarize(const std::vector<double>& ns, double confidence);
 [[nodiscard]] json::object to_json(const Summary& s);
 
-// Ratio incumbent / candidate of paired, interleaved samples with a bootstrap interval (seeded, deterministic).
+// Median over rounds of incumbent / candidate, and its distribution-free interval. The two samples of a round are
+// neighbours in time; the round's clock is common to both, so the ratio holds in time and in cycles.
 struct SpeedUp { double ratio = 1, low = 1, high = 1; Comparison comparison = Comparison::ambiguous; };
-// faster: the whole interval is above 1 + margin, in time and in cycles. same: the whole interval within +-margin.
+// faster: significantly more than half of the rounds have a ratio above 1 + margin. same: the interval is within
+// +-margin.
 [[nodiscard]] SpeedUp compare(const std::vector<double>& incumbent_ns, const std::vector<double>& candidate_ns,
-                              const std::vector<double>& cycles_per_ns, double margin, double confidence,
-                              std::uint64_t seed);
+                              const std::vector<double>& cycles_per_ns, double margin, double confidence);
 [[nodiscard]] json::object to_json(const SpeedUp& s);
 
 // Racing: after a few samples of everyone, the indices that deserve the rest; always those in `keep` (incumbent,

@@ -167,7 +167,7 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
     const Judgement timed = judge_timed(samples.subjects.at(1), policy);
     if (timed.verdict != Verdict::ok) out.judgement = timed;
     return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin,
-                   policy.confidence, lab.input().seed);
+                   policy.confidence);
   };
   const Proof proof{stored.graph, stored.constants, families.front(), lab.input().seed};
   out.search_process =

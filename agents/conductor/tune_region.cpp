@@ -277,8 +277,7 @@ class RegionSearch {
       out_.winner = good_[i].kernel;
       out_.winner_time = time;
       out_.judgement = good_[i].judgement;
-      out_.speed_up = compare(incumbent.ns, subject.ns, samples.cycles_per_ns, policy.margin, policy.confidence,
-                              seed_for(lab_.input(), out_.region, "compare"));
+      out_.speed_up = compare(incumbent.ns, subject.ns, samples.cycles_per_ns, policy.margin, policy.confidence);
       out_.bottleneck = bottleneck(*task_.profile, time.median_ns);
     }
   }

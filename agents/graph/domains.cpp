@@ -1,6 +1,7 @@
 // The ranges that generated integer inputs must keep to. A range flows backwards from the indices of Gather and Scatter
 // through views and integer pointwise expressions that leave the value as it is (casts, clamps by select); through
-// anything else it does not, and the default of {0, 1} is inside every axis of two elements or more.
+// anything else it does not, and the default of {0, 1} is inside every axis of two elements or more. An index of Gather
+// may count from the end, so its range begins below zero: a kernel that forgets this must be seen.
 #include <algorithm>
 
 #include "agents/graph/graph.h"
@@ -34,7 +35,8 @@ void pass_through(const Expr& expr, std::int32_t index, std::vector<std::int32_t
 void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
   if (const auto* gather = std::get_if<Gather>(&node.op)) {
     const std::int64_t extent = graph.type(node.inputs[0]).shape[static_cast<std::size_t>(gather->axis)];
-    narrow(domains[static_cast<std::size_t>(node.inputs[1])], {0, std::max<std::int64_t>(extent - 1, 0)});
+    narrow(domains[static_cast<std::size_t>(node.inputs[1])],
+           {std::min<std::int64_t>(-extent, 0), std::max<std::int64_t>(extent - 1, 0)});
   }
   if (std::holds_alternative<Scatter>(node.op))
     narrow(domains[static_cast<std::size_t>(node.inputs[1])],

@@ -1,4 +1,4 @@
-// self_test [--comparisons N] [--rounds N] [--work STEPS] [--neighbour] [--json FILE]
+// self_test [--comparisons N] [--rounds N] [--work STEPS] [--neighbour] [--json FILE] [--raw FILE]
 //
 // The instrument against itself, with the workers and the statistics of a job. Three subjects are measured interleaved:
 // two with the same object, and one that does 2 % more. How often are the equal ones called different, and how often is
@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <fstream>
 
 #include "agents/benchmark/benchmark.h"
 #include "agents/workbench.h"
@@ -35,7 +36,7 @@ struct Options {
   std::int32_t rounds = 128;
   std::int64_t work = 40'000;
   bool neighbour = false;
-  std::string worker = KILN_BINARY_DIR "/bin/kiln-worker", json;
+  std::string worker = KILN_BINARY_DIR "/bin/kiln-worker", json, raw;
 };
 
 // Bursts of 30 ms every 50 ms over more memory than any cache holds.
@@ -112,11 +113,11 @@ std::vector<double> prefix(const std::vector<double>& all, std::int32_t count) {
   return {all.begin(), all.begin() + std::min<std::ptrdiff_t>(count, static_cast<std::ptrdiff_t>(all.size()))};
 }
 
-void count(Rates& rates, const SampleFact& fact, const policies::Policy& policy, std::uint64_t seed) {
+void count(Rates& rates, const SampleFact& fact, const policies::Policy& policy) {
   const auto ns = [&](std::size_t i) { return prefix(fact.subjects.at(i).ns, rates.rounds); };
   const std::vector<double> clock = prefix(fact.cycles_per_ns, rates.rounds);
   const auto verdict = [&](std::size_t incumbent, std::size_t candidate) {
-    return compare(ns(incumbent), ns(candidate), clock, policy.margin, policy.confidence, seed).comparison;
+    return compare(ns(incumbent), ns(candidate), clock, policy.margin, policy.confidence).comparison;
   };
   const Comparison equal = verdict(0, 1), faster = verdict(2, 0);
   ++rates.comparisons;
@@ -139,6 +140,8 @@ std::vector<Rates> measure(const Options& options, const policies::Policy& polic
   std::vector<Rates> out;
   for (std::int32_t rounds = policy.confirm_samples; rounds <= options.rounds; rounds *= 2)
     out.push_back({rounds, 0, 0, 0, 0, 0});
+  std::ofstream raw;
+  if (!options.raw.empty()) raw.open(options.raw);
   const Neighbour neighbour(options.neighbour);
   for (int i = 0; i < options.comparisons; ++i) {
     request.seed = static_cast<std::uint64_t>(i);
@@ -146,7 +149,8 @@ std::vector<Rates> measure(const Options& options, const policies::Policy& polic
     for (const SampleFact::Subject& s : fact.subjects)
       if (s.verdict != Verdict::ok)
         throw Error(ErrorCode::unavailable, "cannot measure the instrument's own plan: " + s.evidence);
-    for (Rates& rates : out) count(rates, fact, policy, request.seed);
+    for (Rates& rates : out) count(rates, fact, policy);
+    if (raw.is_open()) raw << json::canonical(agents::to_json(fact)) << '\n';
     std::fprintf(stderr, "\r%d of %d", i + 1, options.comparisons);
   }
   std::fprintf(stderr, "\n");
@@ -188,6 +192,7 @@ int main(int argc, char** argv) try {
   app.add_option("--work", options.work, "dependent additions per call")->check(CLI::PositiveNumber);
   app.add_option("--worker", options.worker, "the kiln-worker that measures");
   app.add_option("--json", options.json, "file for the result");
+  app.add_option("--raw", options.raw, "file for all samples: one line of JSON for each comparison");
   app.add_flag("--neighbour", options.neighbour);
   CLI11_PARSE(app, argc, argv);
   const std::vector<Rates> rates = measure(options, {});
