@@ -42,6 +42,23 @@ void Lab::probe() {
   threads_ = input_.policy.threads > 0 ? std::min(input_.policy.threads, node_.cores) : node_.cores;
 }
 
+bool Lab::raise_ceilings() {
+  if (probes_ >= kMostProbes) return false;
+  const NodeFacts again = node_facts_from_json(
+      journal_.fact("node", json::object{{"probe", ++probes_}}, [&] { return json::value(to_json(bench_.probe())); }));
+  bool rose = false;
+  const auto raise = [&](std::map<std::string, double>& known, const std::map<std::string, double>& measured) {
+    for (const auto& [name, value] : measured) {
+      double& ceiling = known[name];
+      rose = rose || value > ceiling;
+      ceiling = std::max(ceiling, value);
+    }
+  };
+  raise(node_.bandwidth, again.bandwidth);
+  raise(node_.flops, again.flops);
+  return rose;
+}
+
 std::int64_t Lab::now(std::string_view at) {
   if (journal_.cancelled()) throw Error(ErrorCode::cancelled, "cannot go on with the job: the operator stopped it");
   const json::value fact = journal_.fact("clock", json::object{{"at", at}}, [&] {
@@ -111,8 +128,11 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
                         std::uint64_t seed, const std::optional<Proof>& proof) {
   json::array names;
   for (const Subject& subject : subjects) names.emplace_back(subject_request(subject));
-  json::object request{{"subjects", names}, {"samples", samples}, {"fresh_process", fresh_process},
-                       {"cold", cold(extent)}, {"seed", seed}};
+  json::object request{{"subjects", names},
+                       {"samples", samples},
+                       {"fresh_process", fresh_process},
+                       {"cold", cold(extent)},
+                       {"seed", seed}};
   if (proof) request["proof"] = json::object{{"graph", proof->graph}, {"family", proof->family}, {"seed", proof->seed}};
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live;

@@ -97,6 +97,31 @@ TEST_CASE("a replay touches no bench and reaches the same decisions bit for bit"
   CHECK(json::canonical(to_json(live.tuned)) == json::canonical(to_json(again.tuned)));
 }
 
+TEST_CASE("ceilings that were measured beside other load are measured again before a kernel is called implausible") {
+  const auto verdicts = [](const std::vector<double>& load, int& probes) {
+    MemoryBlobs blobs;
+    const JobInput input = classifier_input(blobs);
+    FakeBench bench;
+    bench.load = load;
+    MemoryJournal journal;
+    const std::string trace = json::canonical(run(input, bench, blobs, journal).trace);
+    probes = bench.probes;
+    journal.rewind();
+    journal.replay = true;
+    CHECK(json::canonical(run(input, bench, blobs, journal).trace) == trace);
+    return trace;
+  };
+  // A node of a millionth of its speed would need longer than any kernel of this bench takes.
+  int probes = 0;
+  CHECK(verdicts({1e-6, 1}, probes).find("implausible") == std::string::npos);
+  CHECK(probes == 2);
+  CHECK(verdicts({1e-6, 2e-6, 1}, probes).find("implausible") == std::string::npos);
+  CHECK(probes == 3);
+  // What stays faster than the node is found to be, whenever it is measured, is implausible, and costs no more probes.
+  CHECK(verdicts({1e-6, 1e-6, 1e-6, 1e-6, 1e-6}, probes).find("implausible") != std::string::npos);
+  CHECK(probes <= 4);
+}
+
 TEST_CASE("a job that dies at any recorded step resumes, keeps what was recorded, and replays") {
   MemoryBlobs blobs;
   const JobInput input = classifier_input(blobs);

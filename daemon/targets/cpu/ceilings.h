@@ -16,8 +16,9 @@ struct Ceilings {
                                             // there is a tile unit: float32 products as six of bfloat16 parts
 };
 
-// About 2 s. Each figure is the best of several passes: a ceiling, not an average. A level that does not exist has
-// none.
+// About 3 s. Each figure is the best of several passes in sweeps spread over that time: a ceiling, not an average. What
+// threads do not share (the first two levels, arithmetic) is the sum of each thread's own best. A level that does not
+// exist has none.
 [[nodiscard]] Ceilings measure_ceilings(const CpuDescription& caches, int threads);
 
 }  // namespace kiln::targets::cpu
