@@ -9,20 +9,36 @@ namespace {
 // Another byte at every place, so that guard bytes which a kernel moved onto guards show as well.
 std::byte guard_at(std::size_t offset) { return static_cast<std::byte>((offset * 0x9e3779b97f4a7c15ull) >> 56); }
 
-std::size_t round_up(std::size_t n) { return (n + 63) / 64 * 64; }
+std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
-// Calls visit(offset, bytes) for each stretch that belongs to no tensor.
-template <class Visit>
-void for_each_gap(const ArenaLayout& layout, Visit visit) {
+std::vector<ArenaLayout::Window> windows_of(const ArenaLayout& layout) {
   std::vector<ArenaLayout::Window> windows = layout.inputs;
   windows.insert(windows.end(), layout.outputs.begin(), layout.outputs.end());
-  std::sort(windows.begin(), windows.end(), [](const auto& a, const auto& b) { return a.offset < b.offset; });
+  return windows;
+}
+
+// The pages that a window touches; one at least, since the guards beside an empty window are two.
+ArenaLayout::Window pages_of(const ArenaLayout::Window& window) {
+  const std::size_t begin = window.offset / kGuardBytes * kGuardBytes;
+  const std::size_t end = round_up(window.offset + std::max<std::size_t>(window.bytes, 1), kGuardBytes);
+  return {begin, end - begin};
+}
+
+// Calls visit(offset, bytes, is_last_line) for each stretch that belongs to no tensor; is_last_line for what is left of an
+// input's last line.
+template <class Visit>
+void for_each_gap(const ArenaLayout& layout, Visit visit) {
+  const std::vector<ArenaLayout::Window> windows = windows_of(layout);
   std::size_t at = 0;
-  for (const ArenaLayout::Window& window : windows) {
-    visit(at, window.offset - at);
-    at = window.offset + window.bytes;
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    visit(at, windows[i].offset - at, false);
+    at = windows[i].offset + windows[i].bytes;
+    if (i >= layout.inputs.size()) continue;
+    const std::size_t line_end = round_up(at, kLineBytes);
+    visit(at, line_end - at, true);
+    at = line_end;
   }
-  visit(at, layout.total_bytes - at);
+  visit(at, layout.total_bytes - at, false);
 }
 
 json::array windows_json(const std::vector<ArenaLayout::Window>& windows) {
@@ -34,13 +50,16 @@ json::array windows_json(const std::vector<ArenaLayout::Window>& windows) {
 
 }  // namespace
 
-ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs, const std::vector<graph::TensorType>& outputs) {
+ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs, const std::vector<graph::TensorType>& outputs,
+                         Edge edge) {
   ArenaLayout out;
   out.total_bytes = kGuardBytes;
   const auto place = [&](const graph::TensorType& type) {
-    const ArenaLayout::Window window{
-        out.total_bytes, static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype)};
-    out.total_bytes = round_up(window.offset + window.bytes) + kGuardBytes;
+    const std::size_t bytes = static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype);
+    const std::size_t pages = round_up(std::max<std::size_t>(bytes, 1), kGuardBytes);
+    const std::size_t begin = edge == Edge::begin ? 0 : pages - round_up(std::max<std::size_t>(bytes, 1), kLineBytes);
+    const ArenaLayout::Window window{out.total_bytes + begin, bytes};
+    out.total_bytes += pages + kGuardBytes;
     return window;
   };
   for (const graph::TensorType& type : inputs) out.inputs.push_back(place(type));
@@ -77,8 +96,8 @@ ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes) {
 }
 
 void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byte poison) {
-  for_each_gap(layout, [&](std::size_t offset, std::size_t bytes) {
-    for (std::size_t i = offset; i < offset + bytes; ++i) arena[i] = guard_at(i);
+  for_each_gap(layout, [&](std::size_t offset, std::size_t bytes, bool is_last_line) {
+    for (std::size_t i = offset; i < offset + bytes; ++i) arena[i] = is_last_line ? poison : guard_at(i);
   });
   for (const ArenaLayout::Window& window : layout.outputs)
     std::fill_n(arena.begin() + static_cast<std::ptrdiff_t>(window.offset), window.bytes, poison);
@@ -98,17 +117,48 @@ Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& la
   return {};
 }
 
-std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout) {
+std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout, std::byte poison) {
   std::int64_t first = -1;
-  for_each_gap(layout, [&](std::size_t offset, std::size_t bytes) {
+  for_each_gap(layout, [&](std::size_t offset, std::size_t bytes, bool is_last_line) {
     if (first >= 0) return;
     for (std::size_t i = offset; i < offset + bytes; ++i)
-      if (arena[i] != guard_at(i)) {
+      if (arena[i] != (is_last_line ? poison : guard_at(i))) {
         first = static_cast<std::int64_t>(i);
         return;
       }
   });
   return first;
+}
+
+std::vector<GuardPage> guard_pages(const ArenaLayout& layout) {
+  std::vector<GuardPage> out;
+  const std::vector<ArenaLayout::Window> windows = windows_of(layout);
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    const ArenaLayout::Window pages = pages_of(windows[i]);
+    out.push_back({pages.offset - kGuardBytes, i, Edge::begin});
+    out.push_back({pages.offset + pages.bytes, i, Edge::end});
+  }
+  return out;
+}
+
+std::vector<std::byte> copy_of(std::span<const std::byte> arena, const ArenaLayout& layout) {
+  std::vector<std::byte> out;
+  for (const ArenaLayout::Window& window : windows_of(layout)) {
+    const ArenaLayout::Window pages = pages_of(window);
+    const auto bytes = arena.subspan(pages.offset, pages.bytes);
+    out.insert(out.end(), bytes.begin(), bytes.end());
+  }
+  return out;
+}
+
+void copy_back(const std::vector<std::byte>& copy, std::span<std::byte> arena, const ArenaLayout& layout) {
+  auto from = copy.begin();
+  for (const ArenaLayout::Window& window : windows_of(layout)) {
+    const ArenaLayout::Window pages = pages_of(window);
+    const auto end = from + static_cast<std::ptrdiff_t>(pages.bytes);
+    std::copy(from, end, arena.begin() + static_cast<std::ptrdiff_t>(pages.offset));
+    from = end;
+  }
 }
 
 }  // namespace kiln::worker

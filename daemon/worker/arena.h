@@ -1,6 +1,6 @@
-// One memory file that holds all tensors of one call: [guard][input 0][guard]...[output 0][guard]. The oracle fills and
-// judges it, the run worker hands its addresses to the candidate. Guards are a page of a pattern; inputs are compared
-// afterwards.
+// One memory file that holds all tensors of one call: [guard page][input 0][guard page]...[output 0][guard page]. The oracle
+// fills and judges it, the run worker hands its addresses to the candidate. What lies between a tensor and its guard pages
+// is filled too, and inputs are compared afterwards; where the processor allows it, guard pages cannot be touched at all.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,11 @@
 
 namespace kiln::worker {
 
-inline constexpr std::size_t kGuardBytes = 4096;
+inline constexpr std::size_t kGuardBytes = 4096;  // a page
+inline constexpr std::size_t kLineBytes = 64;     // alignment of every window; a kernel may read, not write, to its end
+
+// Which guard page a window touches: the one before it, or, but for the rest of its last line, the one behind.
+enum class Edge : std::uint8_t { begin, end };
 
 struct ArenaLayout {
   struct Window { std::size_t offset = 0, bytes = 0; };
@@ -21,18 +25,31 @@ struct ArenaLayout {
 };
 
 [[nodiscard]] ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs,
-                                       const std::vector<graph::TensorType>& outputs);
+                                       const std::vector<graph::TensorType>& outputs, Edge edge);
 [[nodiscard]] json::object to_json(const ArenaLayout& layout);
 // Throws Error(corrupt) when a window is outside `arena_bytes`.
 [[nodiscard]] ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes);
 
-// Fills everything but the windows with the guard pattern, and the output windows with `poison`.
+// Fills the output windows with `poison`, the rest of each input's last line too (its values must not matter), and
+// everything else but the inputs with a pattern.
 void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byte poison);
 // An element of an output that still is poison through and through, in a run whose poison was `poison`.
 struct Unwritten { std::int64_t output = -1, element = 0; };  // output -1: every element was written
 [[nodiscard]] Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
                                        const std::vector<std::size_t>& element_bytes, std::byte poison);
-// The offset of the first guard byte that changed, or -1.
-[[nodiscard]] std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout);
+// The offset of the first byte outside of the windows that changed, or -1.
+[[nodiscard]] std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout, std::byte poison);
+
+// A page that belongs to no window, and the window beside it: of all inputs and then all outputs.
+struct GuardPage {
+  std::size_t offset = 0;
+  std::size_t window = 0;
+  Edge side = Edge::begin;  // of the window
+};
+[[nodiscard]] std::vector<GuardPage> guard_pages(const ArenaLayout& layout);
+
+// The bytes of all pages but guard pages, one window's after another's, and back.
+[[nodiscard]] std::vector<std::byte> copy_of(std::span<const std::byte> arena, const ArenaLayout& layout);
+void copy_back(const std::vector<std::byte>& copy, std::span<std::byte> arena, const ArenaLayout& layout);
 
 }  // namespace kiln::worker

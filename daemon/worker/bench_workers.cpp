@@ -1,5 +1,7 @@
 #include "daemon/worker/bench_workers.h"
 
+#include "daemon/worker/guard_exit.h"
+
 namespace kiln::worker {
 
 using agents::Verdict;
@@ -23,6 +25,8 @@ WorkerProcess& BenchWorkers::run_worker() {
 
 std::optional<RunFailure> run_failure_of(const Answer& answer) {
   if (answer.kind == Answer::Kind::hung) return RunFailure{Verdict::hung, answer.evidence, false};
+  if (const auto touch = answer.kind == Answer::Kind::crashed ? guard_touch_of(answer.status) : std::nullopt)
+    return RunFailure{Verdict::out_of_bounds, describe(*touch), false};
   if (answer.kind == Answer::Kind::crashed)
     return RunFailure{answer.forbidden ? Verdict::forbidden : Verdict::crashed, answer.evidence, false};
   struct Outcome {

@@ -64,14 +64,17 @@ agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequ
   workers.oracle().give_graph(request.graph, request.constants);
   agents::CheckFact fact;
   std::vector<Judgement> judgements;
-  for (const std::string& family : request.families) {
-    const auto run = [&](int poison) {
-      return run_once(workers, directory, {request.graph, family, request.seed, poison}, request.timeout_ns,
-                      fact);
+  for (std::size_t i = 0; i < request.families.size(); ++i) {
+    const std::string& family = request.families[i];
+    // Alternately against the guard page behind and the one before, over one poison and the other.
+    const auto run = [&](std::size_t turn) {
+      const ArenaKey key{request.graph, family, request.seed, kPoisons[turn % 2],
+                         turn % 2 == 0 ? Edge::end : Edge::begin};
+      return run_once(workers, directory, key, request.timeout_ns, fact);
     };
-    std::optional<Judgement> judgement = run(kPoisons[0]);
-    if (judgement && judgements.empty())
-      if (const auto second = run(kPoisons[1])) compare_runs(*judgement, *second, fact);
+    std::optional<Judgement> judgement = run(i);
+    if (judgement && i == 0)
+      if (const auto second = run(1)) compare_runs(*judgement, *second, fact);
     if (judgement) fact.errors.insert(fact.errors.end(), judgement->errors.begin(), judgement->errors.end());
     if (fact.verdict != Verdict::ok) {
       fact.evidence += " in family '" + family + "'";

@@ -127,7 +127,7 @@ class Measurement {
   }
 
   ArenaKey proof_key() const {
-    return {request_.proof->graph, request_.proof->family, request_.proof->seed, kPoisons[0]};
+    return {request_.proof->graph, request_.proof->family, request_.proof->seed, kPoisons[0], Edge::end};
   }
 
   // The worker keeps the index of the subject that it is at in the progress file, since who dies cannot

@@ -11,8 +11,8 @@ namespace {
 constexpr std::int64_t kOracleNs = 900 * kSecond;  // our own code: long, but not for ever
 
 json::object to_json(const ArenaKey& key, const char* op) {
-  return {
-      {"op", op}, {"graph", key.graph}, {"family", key.family}, {"seed", key.seed}, {"poison", key.poison}};
+  return {{"op", op},         {"graph", key.graph},   {"family", key.family},
+          {"seed", key.seed}, {"poison", key.poison}, {"at_end", key.edge == Edge::end}};
 }
 
 std::string overwritten(const json::object& judged) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "agents/artifacts/facts.h"
+#include "daemon/worker/arena.h"
 #include "daemon/worker/object_source.h"
 #include "daemon/worker/process.h"
 
@@ -17,12 +18,13 @@ namespace kiln::worker {
 // What outputs hold before a run: a NaN in every float type, and something that is none.
 inline constexpr int kPoisons[] = {0xFF, 0x7B};
 
-// Names one set of inputs of a graph, and the poison of the outputs beside them.
+// Names one set of inputs of a graph, the poison of the outputs beside them, and where their guard pages are.
 struct ArenaKey {
   std::string graph;  // blob digest
   std::string family;
   std::uint64_t seed = 0;
   int poison = kPoisons[0];
+  Edge edge = Edge::end;
 };
 
 // An output element that still had its poison after a run; output -1: there is none.

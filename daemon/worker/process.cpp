@@ -166,6 +166,7 @@ void WorkerProcess::reap(Answer& answer) {
   (void)::kill(-pid_, SIGKILL);  // what it may have started; already gone is fine
   pid_ = -1;
   if (!WIFSIGNALED(status)) {
+    answer.status = WEXITSTATUS(status);
     answer.evidence = "left with status " + std::to_string(WEXITSTATUS(status)) + " and no answer";
     return;
   }

@@ -157,8 +157,11 @@ TEST_CASE("integers keep to their domain and reach both ends") {
 }
 
 TEST_CASE("an arena: aligned windows, guards all around, and each broken guard byte found") {
+  Edge edge{};
+  SUBCASE("at the guard page before") { edge = Edge::begin; }
+  SUBCASE("at the guard page behind") { edge = Edge::end; }
   const ArenaLayout layout =
-      layout_arena({{DType::f32, {3}}, {DType::i64, {}}}, {{DType::f64, {5}}, {DType::boolean, {7}}});
+      layout_arena({{DType::f32, {3}}, {DType::i64, {}}}, {{DType::f64, {5}}, {DType::boolean, {7}}}, edge);
   CHECK(layout.inputs[0].bytes == 12);
   CHECK(layout.inputs[1].bytes == 8);
   CHECK(layout.outputs[0].bytes == 40);
@@ -170,14 +173,28 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
     for (const auto& w : *windows) {
       CHECK(w.offset % 64 == 0);
       CHECK(w.offset >= kGuardBytes);
+      const std::size_t line_end = (w.offset + w.bytes + 63) / 64 * 64;  // where a kernel may read
+      CHECK((edge == Edge::begin ? w.offset : line_end) % kGuardBytes == 0);
       for (std::size_t i = 0; i < w.bytes; ++i) inside[w.offset + i] = true;
     }
-  CHECK(broken_guard(arena, layout) == -1);
+  CHECK(broken_guard(arena, layout, std::byte{0xff}) == -1);
   for (std::size_t i = 0; i < arena.size(); i += 13) {
     arena[i] ^= std::byte{1};
-    CHECK(broken_guard(arena, layout) == (inside[i] ? -1 : static_cast<std::int64_t>(i)));
+    CHECK(broken_guard(arena, layout, std::byte{0xff}) == (inside[i] ? -1 : static_cast<std::int64_t>(i)));
     arena[i] ^= std::byte{1};
   }
+  const std::vector<std::byte> painted = arena;
+  for (const GuardPage& page : guard_pages(layout)) {
+    CHECK(page.offset % kGuardBytes == 0);
+    for (std::size_t i = 0; i < kGuardBytes; ++i) CHECK_FALSE(inside.at(page.offset + i));
+    std::fill_n(arena.begin() + static_cast<std::ptrdiff_t>(page.offset), kGuardBytes, std::byte{});
+  }
+  CHECK(guard_pages(layout).size() == 8);
+  const std::vector<std::byte> open = copy_of(painted, layout);
+  CHECK(open.size() == 4 * kGuardBytes);
+  std::vector<std::byte> other(arena.size());
+  copy_back(open, other, layout);
+  CHECK(other == arena);  // all but the guard pages
   CHECK(arena_from_json(to_json(layout), arena.size()).outputs[1].offset == layout.outputs[1].offset);
   CHECK_THROWS_AS((void)arena_from_json(to_json(layout), layout.outputs[1].offset + 6), Error);
   CHECK_THROWS_AS((void)arena_from_json(json::parse("{\"inputs\":[[0,-1]],\"outputs\":[]}", "t"), 100), Error);
@@ -187,7 +204,7 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
 }
 
 TEST_CASE("elements that still are poison") {
-  const ArenaLayout layout = layout_arena({}, {{DType::f32, {4}}, {DType::f32, {4}}});
+  const ArenaLayout layout = layout_arena({}, {{DType::f32, {4}}, {DType::f32, {4}}}, Edge::end);
   std::vector<std::byte> arena(layout.total_bytes);
   paint_arena(arena, layout, std::byte{0xff});
   const auto write = [&](std::size_t output, std::size_t element, std::uint32_t bits) {

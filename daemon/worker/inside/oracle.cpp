@@ -1,7 +1,7 @@
 // oracle: holds no generated code. Three requests:
 //   graph   {graph: digest} + graph JSON and constants            -> {}                       keeps the graph
-//   arena   {graph, family, seed, poison}                         -> {layout} + arena file    inputs made, outputs
-//   poisoned judge   {graph, family, seed, poison} + arena file            -> {guard, input, unwritten, digest,
+//   arena   {graph, family, seed, poison, at_end}                        -> {layout} + arena file    inputs made, outputs
+//   poisoned judge   {graph, family, seed, poison, at_end}+ arena file            -> {guard, input, unwritten, digest,
 //   expected_digest, errors}
 // Expected outputs are computed once per (graph, family, seed) and never leave this process.
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include "agents/graph/serialize.h"
 #include "daemon/worker/arena.h"
 #include "daemon/worker/compare.h"
+#include "daemon/worker/conditioning.h"
 #include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
@@ -24,6 +25,7 @@ namespace {
 // What one family of inputs gives.
 struct Case {
   std::vector<graph::Tensor> inputs, expected, plain;
+  std::vector<Conditioning> conditioning;  // of each output
 };
 
 class Oracle {
@@ -73,19 +75,21 @@ class Oracle {
       made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i, threads_));
     made.expected = graph::evaluate(g, made.inputs, graph::Arithmetic::fp64, threads_);
     made.plain = graph::evaluate(g, made.inputs, graph::Arithmetic::model, threads_);
+    made.conditioning = conditioning_of(g, made.inputs, made.expected, seed, threads_);
     return cases_.emplace(key, std::move(made)).first->second;
   }
 
-  static ArenaLayout layout_of(const graph::Graph& g) {
+  static ArenaLayout layout_of(const graph::Graph& g, const Frame& request) {
     std::vector<graph::TensorType> inputs, outputs;
     for (const graph::ValueId id : g.inputs) inputs.push_back(g.type(id));
     for (const graph::ValueId id : g.outputs) outputs.push_back(g.type(id));
-    return layout_arena(inputs, outputs);
+    const bool at_end = json::get_bool(request.body, "at_end", "an oracle request");
+    return layout_arena(inputs, outputs, at_end ? Edge::end : Edge::begin);
   }
 
   Frame make_arena(const Frame& request) {
     const Case& made = case_of(request);
-    const ArenaLayout layout = layout_of(graph_of(request));
+    const ArenaLayout layout = layout_of(graph_of(request), request);
     UniqueFd fd = memory_file("arena", layout.total_bytes);
     Mapped arena(fd.get(), Mapped::Access::write);
     paint_arena(arena.writable(), layout,
@@ -101,7 +105,7 @@ class Oracle {
 
   Frame judge(const Frame& request) {
     const Case& made = case_of(request);
-    const ArenaLayout layout = layout_of(graph_of(request));
+    const ArenaLayout layout = layout_of(graph_of(request), request);
     const Mapped arena(request.fds.at(0).get(), Mapped::Access::read);
     if (arena.bytes().size() != layout.total_bytes)
       throw Error(ErrorCode::corrupt, "cannot judge an arena: its size is not what it was");
@@ -119,6 +123,8 @@ class Oracle {
       digest.update(output);
       expected_digest.update(made.expected[i].bytes);
       agents::ErrorFact fact = compare_output(output, made.plain[i], made.expected[i], threads_);
+      fact.normwise_plain = std::max(fact.normwise_plain, made.conditioning[i].normwise);
+      fact.max_scaled_plain = std::max(fact.max_scaled_plain, made.conditioning[i].max_scaled);
       fact.family = family;
       fact.output = static_cast<std::int32_t>(i);
       agents::CheckFact one;
@@ -128,11 +134,10 @@ class Oracle {
     Frame reply;
     std::vector<std::size_t> element_bytes;
     for (const graph::Tensor& plain : made.plain) element_bytes.push_back(graph::size_of(plain.type.dtype));
-    const Unwritten unwritten =
-        find_unwritten(arena.bytes(), layout, element_bytes,
-                       static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
+    const auto poison = static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request"));
+    const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison);
     reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}},
-                  {"guard", broken_guard(arena.bytes(), layout)},
+                  {"guard", broken_guard(arena.bytes(), layout, poison)},
                   {"input", changed_input},
                   {"digest", digest.finish_hex()},
                   {"expected_digest", expected_digest.finish_hex()},

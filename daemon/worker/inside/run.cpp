@@ -15,6 +15,7 @@
 
 #include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/candidate.h"
+#include "daemon/worker/inside/guards.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
 #include "runtime/base/random.h"
@@ -169,7 +170,9 @@ class CpuSubject final : public Subject {
       buffers_.make(timing.seed, candidate());
     } else {
       arena_.emplace(arena, Mapped::Access::write);
-      buffers_.use_arena(arena_->writable(), arena_from_json(*layout, arena_->bytes().size()), candidate());
+      layout_ = arena_from_json(*layout, arena_->bytes().size());
+      close_guard_pages(arena_->writable(), layout_);
+      buffers_.use_arena(arena_->writable(), layout_, candidate());
       if (timing.samples > 0) proof_round_ = drawn_round(timing.samples);
     }
     if (timing.per_launch) launch_ns_.resize(static_cast<std::size_t>(candidate().launches()));
@@ -194,13 +197,13 @@ class CpuSubject final : public Subject {
     if (timing_.cold) flush_();
     const double ns = call(timing_.per_launch);
     loaded_.require_no_more_threads();
-    if (round == proof_round_) proof_.assign(arena_->bytes().begin(), arena_->bytes().end());
+    if (round == proof_round_) proof_ = copy_of(arena_->bytes(), layout_);
     return ns;
   }
 
   [[nodiscard]] std::vector<double> launch_ns() const override { return launch_ns_; }
   void prove() override {
-    if (arena_) std::copy(proof_.begin(), proof_.end(), arena_->writable().begin());
+    if (arena_ && !proof_.empty()) copy_back(proof_, arena_->writable(), layout_);
   }
 
  private:
@@ -228,7 +231,8 @@ class CpuSubject final : public Subject {
   const Timing timing_;
   Flush& flush_;
   std::optional<Mapped> arena_;   // what the oracle judges
-  std::vector<std::byte> proof_;  // the arena as the call drawn for it left it
+  ArenaLayout layout_;
+  std::vector<std::byte> proof_;  // its pages as the call drawn for it left it
   std::int64_t proof_round_ = -1;
   Buffers buffers_;
   Loaded loaded_;
@@ -275,14 +279,15 @@ class Runner {
     try {
       Loaded loaded(json::get_string(request.body, "directory", "a run request"));
       // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.
-      const std::vector<std::byte> before(arena.bytes().begin(), arena.bytes().end());
+      close_guard_pages(arena.writable(), layout);
+      const std::vector<std::byte> before = copy_of(arena.bytes(), layout);
       loaded.candidate().bind(arena.writable().data(), layout);
       loaded.candidate().run();
-      const std::vector<std::byte> first(arena.bytes().begin(), arena.bytes().end());
-      std::copy(before.begin(), before.end(), arena.writable().begin());
+      const std::vector<std::byte> first = copy_of(arena.bytes(), layout);
+      copy_back(before, arena.writable(), layout);
       loaded.candidate().run();
       loaded.require_no_more_threads();
-      if (!std::equal(first.begin(), first.end(), arena.bytes().begin()))
+      if (copy_of(arena.bytes(), layout) != first)
         reply = answer("unstable", "a second call over the same inputs gave other bits");
     } catch (const Refused& refused) {
       reply = answer(refused.outcome, refused.why);

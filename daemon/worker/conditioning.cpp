@@ -1,0 +1,101 @@
+#include "daemon/worker/conditioning.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "agents/graph/interpreter.h"
+#include "runtime/base/random.h"
+
+namespace kiln::worker {
+namespace {
+
+constexpr int kDraws = 4;
+constexpr double kMany = 64;  // effective elements
+
+double effective_count(const graph::Tensor& t) {
+  long double squares = 0, fourths = 0;
+  for (std::int64_t i = 0; i < t.count(); ++i) {
+    const long double x = graph::load_double(t.type.dtype, t.bytes.data(), i);
+    if (!std::isfinite(x)) continue;
+    squares += x * x;
+    fourths += x * x * x * x;
+  }
+  return fourths > 0 ? static_cast<double>(squares * squares / fourths) : 1;
+}
+
+// The next value of the type away from zero or towards it: IEEE formats count up as integers do.
+template <class Bits>
+void step(std::byte* at, bool away) {
+  Bits bits;
+  std::memcpy(&bits, at, sizeof bits);
+  constexpr Bits kSign = Bits(1) << (8 * sizeof(Bits) - 1);
+  const Bits magnitude = bits & static_cast<Bits>(~kSign);
+  if (magnitude == 0) return;  // zero is exact
+  bits = static_cast<Bits>(away ? bits + 1 : bits - 1);
+  std::memcpy(at, &bits, sizeof bits);
+}
+
+graph::Tensor moved(const graph::Tensor& input, std::uint64_t seed) {
+  graph::Tensor out = input;
+  if (!graph::is_float(input.type.dtype)) return out;
+  const std::size_t size = graph::size_of(input.type.dtype);
+  for (std::int64_t i = 0; i < out.count(); ++i) {
+    if (!std::isfinite(graph::load_double(input.type.dtype, input.bytes.data(), i))) continue;
+    std::byte* const at = out.bytes.data() + static_cast<std::size_t>(i) * size;
+    const bool away = (splitmix64(seed + static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull) & 1) != 0;
+    if (size == 2) step<std::uint16_t>(at, away);
+    if (size == 4) step<std::uint32_t>(at, away);
+    if (size == 8) step<std::uint64_t>(at, away);
+  }
+  return out;
+}
+
+// Half of the difference, since a step is a whole unit in the last place.
+Conditioning difference(const graph::Tensor& got, const graph::Tensor& expected) {
+  long double squares = 0, norm = 0;
+  double worst = 0;
+  std::int64_t finite = 0;
+  for (std::int64_t i = 0; i < expected.count(); ++i) {
+    const double want = graph::load_double(expected.type.dtype, expected.bytes.data(), i);
+    const double now = graph::load_double(got.type.dtype, got.bytes.data(), i);
+    if (!std::isfinite(want) || !std::isfinite(now)) continue;
+    const double error = std::abs(now - want) / 2;
+    squares += static_cast<long double>(error) * error;
+    norm += static_cast<long double>(want) * want;
+    worst = std::max(worst, error);
+    ++finite;
+  }
+  if (!(norm > 0)) return {};
+  return {static_cast<double>(std::sqrt(squares / norm)),
+          worst / static_cast<double>(std::sqrt(norm / static_cast<long double>(finite)))};
+}
+
+}  // namespace
+
+std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,
+                                          const std::vector<graph::Tensor>& expected, std::uint64_t seed, int threads) {
+  std::vector<Conditioning> out(expected.size());
+  std::vector<double> effective;
+  for (const graph::Tensor& t : expected)
+    effective.push_back(graph::is_float(t.type.dtype) ? effective_count(t) : kMany);
+  if (std::all_of(effective.begin(), effective.end(), [](double n) { return n >= kMany; })) return out;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    std::vector<graph::Tensor> near;
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      near.push_back(moved(inputs[i], splitmix64(seed + 1000003 * static_cast<std::uint64_t>(draw) + i)));
+    const std::vector<graph::Tensor> got = graph::evaluate(graph, near, graph::Arithmetic::fp64, threads);
+    for (std::size_t o = 0; o < out.size(); ++o) {
+      const Conditioning one = difference(got[o], expected[o]);
+      out[o].normwise += one.normwise * one.normwise / kDraws;
+      out[o].max_scaled = std::max(out[o].max_scaled, one.max_scaled);
+    }
+  }
+  for (std::size_t o = 0; o < out.size(); ++o) {
+    const double widened = effective[o] >= kMany ? 0 : 1 + 2 / std::sqrt(effective[o]);
+    out[o] = {std::sqrt(out[o].normwise) * widened, out[o].max_scaled * widened};
+  }
+  return out;
+}
+
+}  // namespace kiln::worker
