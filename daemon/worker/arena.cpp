@@ -24,8 +24,8 @@ ArenaLayout::Window pages_of(const ArenaLayout::Window& window) {
   return {begin, end - begin};
 }
 
-// Calls visit(offset, bytes, is_last_line) for each stretch that belongs to no tensor; is_last_line for what is left of an
-// input's last line.
+// Calls visit(offset, bytes, is_last_line) for each stretch that belongs to no tensor; is_last_line for what is left of
+// an input's last line.
 template <class Visit>
 void for_each_gap(const ArenaLayout& layout, Visit visit) {
   const std::vector<ArenaLayout::Window> windows = windows_of(layout);

@@ -1,6 +1,6 @@
-// One memory file that holds all tensors of one call: [guard page][input 0][guard page]...[output 0][guard page]. The oracle
-// fills and judges it, the run worker hands its addresses to the candidate. What lies between a tensor and its guard pages
-// is filled too, and inputs are compared afterwards; where the processor allows it, guard pages cannot be touched at all.
+// One memory file that holds all tensors of one call: [guard page][input 0][guard page]...[output 0][guard page]. The
+// oracle fills and judges it, the run worker hands its addresses to the candidate. What lies between a tensor and its
+// guard pages is filled too, and inputs are compared afterwards; on a CPU guard pages cannot be touched at all.
 #pragma once
 
 #include <cstddef>

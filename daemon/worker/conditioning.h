@@ -1,6 +1,6 @@
-// How far the right answer itself moves when inputs move by a rounding: no evaluation in the model's types can be asked for
-// less error than that (Higham, Accuracy and Stability of Numerical Algorithms, 1.6: the forward error of a backward
-// stable algorithm is about the condition number times one rounding).
+// How far the right answer itself moves when inputs move by a rounding: no evaluation in the model's types can be
+// asked for less error than that (Higham, Accuracy and Stability of Numerical Algorithms, 1.6: the forward error of a
+// backward stable algorithm is about the condition number times one rounding).
 #pragma once
 
 #include <cstdint>
@@ -14,8 +14,9 @@ struct Conditioning {
   double normwise = 0, max_scaled = 0;  // as in agents/artifacts/facts.h
 };
 
-// One for each output: the difference to `expected` after every floating-point input was moved by half a unit in its last
-// place, in directions that `seed` draws; over four draws the root mean square (normwise) and the largest (max_scaled).
+// One for each output: the difference to `expected` after every floating-point input was moved by half a unit in its
+// last place, in directions that `seed` draws; over four draws the root mean square (normwise) and the largest
+// (max_scaled).
 //
 // A plain evaluation may be right by luck, and where few elements make up the norm its luck decides: the difference of
 // three standard deviations from the typical error is then a matter of one draw. So both figures are widened by

@@ -1,8 +1,8 @@
 // oracle: holds no generated code. Three requests:
-//   graph   {graph: digest} + graph JSON and constants            -> {}                       keeps the graph
-//   arena   {graph, family, seed, poison, at_end}                        -> {layout} + arena file    inputs made, outputs
-//   poisoned judge   {graph, family, seed, poison, at_end}+ arena file            -> {guard, input, unwritten, digest,
-//   expected_digest, errors}
+//   graph   {graph: digest} + graph JSON and constants       -> {}               keeps the graph
+//   arena   {graph, family, seed, poison, at_end}            -> {layout} + arena file; inputs made, outputs poisoned
+//   judge   {graph, family, seed, poison, at_end} + arena file
+//           -> {guard, input, unwritten, digest, expected_digest, errors}
 // Expected outputs are computed once per (graph, family, seed) and never leave this process.
 #include <algorithm>
 #include <cstdlib>

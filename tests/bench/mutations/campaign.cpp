@@ -138,7 +138,7 @@ void Campaign::run() {
                     right_in(w.family) >= options_.right;
            });
   };
-  for (round_ = 0; !done() && !out_of_time(); ++round_) {
+  for (round_ = options_.first_round; !done() && !out_of_time(); ++round_) {
     random_.seed(options_.seed + round_);
     laboratory_ = std::make_unique<Laboratory>(options_.worker, options_.seed, kThreads);
     run_round();

@@ -18,6 +18,7 @@ struct CampaignOptions {
   std::size_t right = 40;        // right variants to try in each family
   std::uint64_t seed = 1;        // of the choice of mutants and of all inputs
   double minutes = 0;            // stops after the batch that is under way by then; 0: no limit
+  std::uint64_t first_round = 0;
   std::string family;            // only this one; empty: all
   std::filesystem::path worker;  // kiln-worker
 };

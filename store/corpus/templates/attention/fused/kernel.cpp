@@ -69,12 +69,12 @@ __attribute__((noinline)) void multiply(const float* a, std::int64_t a_stride, c
 constexpr bool kQueriesInPlace = kQColumn == 1;
 
 inline void pack_queries(const Head& at, std::int64_t first, std::int64_t begin, std::int64_t count, float* to) {
-  for (std::int64_t i = begin; i < kMostQueries; ++i) {
-    if (i < count)
-      for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = at.q[(first + i) * kQRow + p * kQColumn];
-    else
-      for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = 0.0f;
-  }
+  // Copies and padding in loops of their own: GCC 12 makes wrong masks for a condition within a loop over lanes, and
+  // reads past the last row.
+  for (std::int64_t i = begin; i < count; ++i)
+    for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = at.q[(first + i) * kQRow + p * kQColumn];
+  for (std::int64_t i = begin > count ? begin : count; i < kMostQueries; ++i)
+    for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = 0.0f;
 }
 
 // Key j of a panel becomes column j. Columns past the last key are zero.
@@ -97,9 +97,12 @@ inline void pack_keys(const Head& at, std::int64_t first, std::int64_t count, fl
           }
         }
       }
-      for (; p < kD; ++p)
-        for (std::int64_t j = 0; j < kLanes; ++j)
-          column[p * kNr + j] = key + j < count ? at.k[(first + key + j) * kKRow + p * kKColumn] : 0.0f;
+      const std::int64_t keys = count < key ? 0 : count - key < kLanes ? count - key : kLanes;
+      for (; p < kD; ++p) {
+        for (std::int64_t j = 0; j < keys; ++j)
+          column[p * kNr + j] = at.k[(first + key + j) * kKRow + p * kKColumn];
+        for (std::int64_t j = keys; j < kLanes; ++j) column[p * kNr + j] = 0.0f;
+      }
     }
 }
 
@@ -109,10 +112,11 @@ constexpr bool kValuesInPlace = kInPlace == 1 && kVColumn == 1 && kE % kNr == 0;
 inline void pack_values(const Head& at, std::int64_t first, std::int64_t count, float* to) {
   for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
     const std::int64_t width = kE - panel * kNr < kNr ? kE - panel * kNr : kNr;
-    for (std::int64_t p = 0; p < count; ++p)
-      for (std::int64_t j = 0; j < kNr; ++j)
-        to[(panel * kMostKeys + p) * kNr + j] =
-            j < width ? at.v[(first + p) * kVRow + (panel * kNr + j) * kVColumn] : 0.0f;
+    for (std::int64_t p = 0; p < count; ++p) {
+      float* row = to + (panel * kMostKeys + p) * kNr;
+      for (std::int64_t j = 0; j < width; ++j) row[j] = at.v[(first + p) * kVRow + (panel * kNr + j) * kVColumn];
+      for (std::int64_t j = width; j < kNr; ++j) row[j] = 0.0f;
+    }
   }
 }
 

@@ -130,12 +130,17 @@ extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
   for (std::int64_t matrix = 0; matrix < kPackedMatrices; ++matrix) {
     const float* from = unpacked_b(args, matrix) + column * kBColumn;
     float* to = packed_b(args, matrix) + panel * kK * kNr;
+    // Copies and padding in loops of their own, as GCC 12 makes wrong masks for conditions in loops over lanes.
     if constexpr (kBColumn == 1) {
-      for (std::int64_t p = 0; p < kK; ++p)
-        for (std::int64_t j = 0; j < kNr; ++j) to[p * kNr + j] = j < width ? from[p * kBRow + j] : 0.0f;
+      for (std::int64_t p = 0; p < kK; ++p) {
+        for (std::int64_t j = 0; j < width; ++j) to[p * kNr + j] = from[p * kBRow + j];
+        for (std::int64_t j = width; j < kNr; ++j) to[p * kNr + j] = 0.0f;
+      }
     } else {
-      for (std::int64_t j = 0; j < kNr; ++j)
-        for (std::int64_t p = 0; p < kK; ++p) to[p * kNr + j] = j < width ? from[p * kBRow + j * kBColumn] : 0.0f;
+      for (std::int64_t j = 0; j < width; ++j)
+        for (std::int64_t p = 0; p < kK; ++p) to[p * kNr + j] = from[p * kBRow + j * kBColumn];
+      for (std::int64_t j = width; j < kNr; ++j)
+        for (std::int64_t p = 0; p < kK; ++p) to[p * kNr + j] = 0.0f;
     }
   }
 }
