@@ -5,8 +5,10 @@
 #include <cstring>
 #include <limits>
 
+#include "agents/graph/interpreter.h"
 #include "daemon/worker/arena.h"
 #include "daemon/worker/compare.h"
+#include "daemon/worker/conditioning.h"
 #include "daemon/worker/inputs.h"
 
 using namespace kiln;
@@ -201,6 +203,30 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
   CHECK_THROWS_AS((void)arena_from_json(
                       json::parse("{\"inputs\":[[9223372036854775807,9223372036854775807]],\"outputs\":[]}", "t"), 100),
                   Error);
+}
+
+TEST_CASE("what a rounding of the inputs does to the answer: much where it cancels, nothing for many elements") {
+  using namespace graph;
+  const auto sums = [](std::int64_t rows, float left, float right) {
+    Graph g;
+    const ValueId x = g.add_input("x", {DType::f32, {rows, 2}});
+    g.outputs = g.add_node(Reduce{Monoid::sum, {1}, false}, {x}, "sum");
+    Tensor input = Tensor::zeros({DType::f32, {rows, 2}});
+    for (std::int64_t i = 0; i < rows; ++i) {
+      input.as<float>()[static_cast<std::size_t>(2 * i)] = left;
+      input.as<float>()[static_cast<std::size_t>(2 * i + 1)] = right;
+    }
+    return conditioning_of(g, {input}, evaluate(g, {input}, Arithmetic::fp64), 5, 1).at(0);
+  };
+  // Half a unit in the last place is 2^-24 of 1 (half as much below it) and 2^-25 of 0.999: both ways, over the sum of
+  // 0.001, and three times that for one element.
+  const Conditioning cancelled = sums(1, 1.0f, -0.999f);
+  CHECK(cancelled.normwise <= 3 * (0x1p-24 + 0x1p-25) / 0.00099);
+  CHECK(cancelled.normwise > 0x1p-26 / 0.001);
+  const Conditioning plain = sums(1, 1.0f, 1.0f);
+  CHECK(plain.normwise <= 3 * 0x1p-24);
+  CHECK(sums(64, 1.0f, -0.999f).normwise == 0);
+  CHECK(sums(60, 1.0f, -0.999f).normwise > 0);
 }
 
 TEST_CASE("elements that still are poison") {
