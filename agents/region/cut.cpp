@@ -30,10 +30,11 @@ void require_convex(const graph::Graph& workload, const std::set<std::int32_t>& 
   }
 }
 
-// A scalar becomes part of the expression; these read memory.
+// A scalar becomes part of an expression; every other kind reads memory.
 bool reads_memory(const graph::Op& op) {
-  return std::holds_alternative<graph::MatMul>(op) || std::holds_alternative<graph::Attention>(op) ||
-         std::holds_alternative<graph::Gather>(op) || std::holds_alternative<graph::Concat>(op);
+  return !std::holds_alternative<graph::Pointwise>(op) && !std::holds_alternative<graph::Reduce>(op) &&
+         !std::holds_alternative<graph::Softmax>(op) && !std::holds_alternative<graph::LayerNorm>(op) &&
+         !graph::is_view(op);
 }
 
 std::set<ValueId> scalars_of(const graph::Graph& workload, const std::set<std::int32_t>& inside) {
