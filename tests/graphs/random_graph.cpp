@@ -89,6 +89,22 @@ class Writer : public agents::bodies::Builder {
     }
   }
 
+  // Row reductions that are not one kernel's work: of any dimensions, and norms with a parameter per channel.
+  ValueId apart(ValueId v) {
+    const std::size_t rank = shape(v).size();
+    if (rank > 1 && chance(40)) {
+      Shape parameter(2, 1);
+      parameter[0] = shape(v)[rank - 2];
+      return add(LayerNorm{static_cast<std::int32_t>(rank) - 2, 1e-5, chance(70)}, {v, weight(parameter), scalar(0.5)});
+    }
+    std::vector<std::int32_t> axes;
+    for (std::size_t d = 0; d < rank; ++d)
+      if (chance(60)) axes.push_back(static_cast<std::int32_t>(d));
+    if (axes.empty()) return v;
+    const Monoid monoids[] = {Monoid::sum, Monoid::mean, Monoid::max, Monoid::min, Monoid::log_sum_exp};
+    return settled(add(Reduce{monoids[below(5)], axes, chance(50)}, {v}));
+  }
+
   Steps steps(std::size_t rank) {
     Steps s;
     for (std::size_t d = 0; d < rank; ++d) {
@@ -189,7 +205,7 @@ class Writer : public agents::bodies::Builder {
     switch (below(12)) {
       case 0: y = random_view(v, false); break;
       case 1: y = views(v, 3, true); break;
-      case 2: y = row(v); break;
+      case 2: y = chance(75) ? row(v) : apart(v); break;
       case 3: y = pattern(v); break;
       case 4: y = window(v); break;
       case 5: y = convolution(v); break;
