@@ -131,7 +131,7 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
     call += fmt::format(", y{}", r);
   }
   const std::size_t inner = kFixed + k.out.size() - 1;
-  hooks.code += expression_function(k.epilogue, static_cast<int>(types.size()), Form::vector, types);
+  hooks.code += expression_function(k.epilogue, Form::vector, types);
   hooks.code += fmt::format(
       "\n// The epilogue of results j .. j + count of a row, from their sums.\ntemplate <int count>\n"
       "inline void finish(const Output& at, [[maybe_unused]] std::int64_t j, vf x0) {{\n{}{}  expression({});\n{}}}\n",

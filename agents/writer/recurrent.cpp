@@ -31,7 +31,7 @@ Hooks recurrent_hooks(const RecurrentKernel& k) {
     const std::vector<graph::ExprOp> needed = operations(k.op.activations[a]);
     hooks.functions.insert(hooks.functions.end(), needed.begin(), needed.end());
     hooks.code += fmt::format("namespace activation_{} {{\n{}}}\n", a,
-                              expression_function(k.op.activations[a], 1, Form::vector, {DType::f32}));
+                              expression_function(k.op.activations[a], Form::vector, {DType::f32}));
   }
   hooks.code += "template <int which>\ninline vf activation(vf x) {\n  vf y;\n";
   for (std::size_t a = 0; a < k.op.activations.size(); ++a)
