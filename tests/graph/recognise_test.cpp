@@ -259,7 +259,9 @@ TEST_CASE("repeated heads of k and v are not copied") {
   }
 }
 
-TEST_CASE("norm_parameters, reduce_runs: what is not one kernel's work is taken apart, with the same result") {
+TEST_CASE(
+    "norm_parameters, reduce_runs: what is not one kernel's work is taken apart, with the same "
+    "result") {
   const auto separated = [](const Graph& g) {
     Proof proof{g, g, {}};
     rewrite::separate(proof.after, proof.log);

@@ -1,8 +1,9 @@
 // Whether a model can be tuned on this CPU, and what its plan would hold: imports each model, holds the oracle to the
 // output that networks.py stored beside it, partitions it op by op and fused, and renders a kernel for every region.
 //
-//   plan_report MODEL.onnx... [--build]
+//   plan_report MODEL.onnx... [--build | --templates]
 //
+// --templates only says which operators have no template on this CPU, for models without stored outputs.
 // --build also compiles every kernel of the fused plan, runs the whole plan region by region and compares each region's
 // outputs with the oracle's of the same inputs. Exit status 1 when any model misses anything.
 #include <chrono>
@@ -130,12 +131,22 @@ double run_regions(const graph::Graph& g, const agents::Partition& partition, co
   return worst;
 }
 
-bool report(const std::string& file, const Corpus& corpus, bool build) {
+graph::Graph imported(const std::string& file) {
   auto text = std::make_shared<const std::string>(read_file(file));
   const auto bytes = std::as_bytes(std::span(text->data(), text->size()));
   graph::onnx::Options options;
   options.file_name = file;
-  const graph::Graph g = graph::onnx::import_model(text, bytes, options, {}).graph;
+  return graph::onnx::import_model(text, bytes, options, {}).graph;
+}
+
+bool report_templates(const std::string& file, const Corpus& corpus) {
+  const std::vector<std::string> missing = agents::uncomputed(imported(file), corpus.buildable());
+  for (const std::string& name : missing) std::printf("%s: %s\n", file.c_str(), name.c_str());
+  return missing.empty();
+}
+
+bool report(const std::string& file, const Corpus& corpus, bool build) {
+  const graph::Graph g = imported(file);
   const std::string name = std::filesystem::path(file).stem();
   const std::string beside = file.substr(0, file.rfind(".onnx"));
   graph::Tensor input{g.type(g.inputs[0]), {}}, output{g.type(g.outputs[0]), {}};
@@ -189,18 +200,19 @@ bool report(const std::string& file, const Corpus& corpus, bool build) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool build = false;
+  bool build = false, templates = false;
   std::vector<std::string> files;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--build") == 0) build = true;
+    else if (std::strcmp(argv[i], "--templates") == 0) templates = true;
     else files.emplace_back(argv[i]);
   }
-  if (files.empty()) return std::fprintf(stderr, "usage: plan_report MODEL.onnx... [--build]\n"), 2;
+  if (files.empty()) return std::fprintf(stderr, "usage: plan_report MODEL.onnx... [--build | --templates]\n"), 2;
   const Corpus corpus;
   int failed = 0;
   for (const std::string& file : files) {
     try {
-      failed += report(file, corpus, build) ? 0 : 1;
+      failed += (templates ? report_templates(file, corpus) : report(file, corpus, build)) ? 0 : 1;
     } catch (const Error& error) {
       std::printf("%-32s %s; %s\n", std::filesystem::path(file).stem().c_str(), error.what(), error.remedy().c_str());
       ++failed;
