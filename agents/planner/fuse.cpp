@@ -50,13 +50,15 @@ void merge_all(Grouping& groups, Allowed allowed) {
 }
 
 // The bias that a framework hands to the same library call as the product: a one-dimensional constant added to nothing
-// but the product with a constant.
+// but the product with a constant, or a constant per channel added to a convolution by one.
 bool is_bias(const graph::Graph& g, const Grouping::Nodes& from, const Grouping::Nodes& to) {
   if (from.size() != 1 || to.size() != 1) return false;
   const graph::Node& product = g.nodes[static_cast<std::size_t>(*from.begin())];
   const graph::Node& sum = g.nodes[static_cast<std::size_t>(*to.begin())];
   const auto* expr = std::get_if<graph::Pointwise>(&sum.op);
-  if (!std::holds_alternative<graph::MatMul>(product.op) || !g.is_constant(product.inputs[1]) || !expr) return false;
+  const bool convolves = std::holds_alternative<graph::Convolution>(product.op);
+  if (!convolves && !std::holds_alternative<graph::MatMul>(product.op)) return false;
+  if (!g.is_constant(product.inputs[1]) || !expr) return false;
   if (sum.inputs.size() != 2 || expr->expr.results.size() != 1 || expr->expr.nodes.size() != 3) return false;
   if (expr->expr.nodes[static_cast<std::size_t>(expr->expr.results[0])].op != graph::ExprOp::add) return false;
   const ValueId other = sum.inputs[sum.inputs[0] == product.outputs[0] ? 1 : 0];
@@ -64,7 +66,12 @@ bool is_bias(const graph::Graph& g, const Grouping::Nodes& from, const Grouping:
   std::size_t users = 0;
   for (const graph::Node& node : g.nodes)
     users += static_cast<std::size_t>(std::count(node.inputs.begin(), node.inputs.end(), product.outputs[0]));
-  return direct && users == 1 && g.is_constant(other) && g.type(other).shape.size() == 1;
+  if (!direct || users != 1 || !g.is_constant(other)) return false;
+  const graph::Shape& shape = g.type(other).shape;  // of a product's columns, or of a convolution's channels
+  const graph::Shape& result = g.type(product.outputs[0]).shape;
+  if (!convolves) return shape.size() == 1;
+  return shape.size() + 1 >= result.size() && graph::element_count(shape) == result[1] &&
+         shape[shape.size() + 1 - result.size()] == result[1];
 }
 
 }  // namespace

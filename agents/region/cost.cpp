@@ -30,6 +30,21 @@ double flops_of(const graph::Graph& g, const graph::Node& node) {
     if (a.size() < 2) return 2 * out * in;
     return 2 * out * static_cast<double>(a[a.size() - (op->transpose_a ? 2 : 1)]);
   }
+  if (const auto* op = std::get_if<graph::Convolution>(&node.op)) {
+    const graph::Shape& w = g.type(node.inputs[1]).shape;
+    const double taps = elements(g, node.inputs[1]) / static_cast<double>(w[0]);  // per channel of w's first dimension
+    return 2 * taps * (op->transposed ? in : out);
+  }
+  if (const auto* op = std::get_if<graph::Window>(&node.op))
+    return out * static_cast<double>(graph::element_count(op->kernel));
+  if (const auto* op = std::get_if<graph::Recurrent>(&node.op)) {
+    const double gates = op->cell == graph::Cell::rnn ? 1 : op->cell == graph::Cell::gru ? 3 : 4;
+    return out * gates * (2 * static_cast<double>(g.type(node.inputs[1]).shape[1]) + 3);
+  }
+  if (std::holds_alternative<graph::Scan>(node.op) || std::holds_alternative<graph::Arg>(node.op) ||
+      std::holds_alternative<graph::TopK>(node.op))
+    return in;
+  if (std::holds_alternative<graph::Scatter>(node.op)) return elements(g, node.inputs[2]);
   if (std::holds_alternative<graph::Attention>(node.op)) {
     const graph::Shape& q = g.type(node.inputs[0]).shape;
     const graph::Shape& k = g.type(node.inputs[1]).shape;

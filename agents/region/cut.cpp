@@ -9,9 +9,11 @@ namespace {
 
 using graph::ValueId;
 
-// Nothing that leaves the set may come back into it through a node outside: the region could not run at one time.
-void require_convex(const graph::Graph& workload, const std::set<std::int32_t>& inside) {
-  std::vector<bool> made_inside(workload.values.size(), false), after(workload.values.size(), false);
+// Nothing that the region gives may come back into it through a node outside: it could not run at one time. A view
+// inside whose value is no output is the region's own copy: others that read it have theirs.
+void require_convex(const graph::Graph& workload, const std::set<std::int32_t>& inside,
+                    const std::set<ValueId>& outputs) {
+  std::vector<bool> given(workload.values.size(), false), after(workload.values.size(), false);
   for (std::size_t n = 0; n < workload.nodes.size(); ++n) {
     const graph::Node& node = workload.nodes[n];
     const bool member = inside.contains(static_cast<std::int32_t>(n));
@@ -21,19 +23,20 @@ void require_convex(const graph::Graph& workload, const std::set<std::int32_t>& 
       if (member && after[i])
         throw Error(ErrorCode::internal,
                     "cannot cut a region around '" + node.origin + "': it needs a result of the region");
-      depends = depends || after[i] || made_inside[i];
+      depends = depends || after[i] || given[i];
     }
     for (const ValueId v : node.outputs) {
-      made_inside[static_cast<std::size_t>(v)] = member;
+      given[static_cast<std::size_t>(v)] = member && (depends || outputs.contains(v));
       after[static_cast<std::size_t>(v)] = !member && depends;
     }
   }
 }
 
-// A scalar becomes part of the expression; these read memory.
+// A scalar becomes part of an expression; every other kind reads memory.
 bool reads_memory(const graph::Op& op) {
-  return std::holds_alternative<graph::MatMul>(op) || std::holds_alternative<graph::Attention>(op) ||
-         std::holds_alternative<graph::Gather>(op) || std::holds_alternative<graph::Concat>(op);
+  return !std::holds_alternative<graph::Pointwise>(op) && !std::holds_alternative<graph::Reduce>(op) &&
+         !std::holds_alternative<graph::Softmax>(op) && !std::holds_alternative<graph::LayerNorm>(op) &&
+         !graph::is_view(op);
 }
 
 std::set<ValueId> scalars_of(const graph::Graph& workload, const std::set<std::int32_t>& inside) {
@@ -54,7 +57,7 @@ std::set<ValueId> scalars_of(const graph::Graph& workload, const std::set<std::i
 RegionCut cut_region(const graph::Graph& workload, const std::vector<std::int32_t>& nodes,
                      const std::vector<ValueId>& outputs) {
   const std::set<std::int32_t> inside(nodes.begin(), nodes.end());
-  require_convex(workload, inside);
+  require_convex(workload, inside, {outputs.begin(), outputs.end()});
   const std::set<ValueId> scalars = scalars_of(workload, inside);
   RegionCut cut;
   graph::Graph& body = cut.region.body;

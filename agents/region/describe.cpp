@@ -73,12 +73,39 @@ struct Describe {
   std::string operator()(const ConcatKernel& k) const {
     return "concat " + std::to_string(k.sources.size()) + " into " + sizes(k.space);
   }
+  std::string operator()(const ConvolutionKernel& k) const {
+    const std::string grouped = k.groups == 1 ? "" : " in " + std::to_string(k.groups) + " groups";
+    return (k.transposed ? "transposed convolution " : "convolution ") + std::to_string(k.n) + " x " +
+           sizes({k.groups * k.c}) + "x" + sizes(k.in) + " by " + sizes({k.groups * k.m}) + "x" + sizes(k.window) +
+           grouped + tail(k.epilogue, k.reads);
+  }
+  std::string operator()(const WindowKernel& k) const {
+    constexpr std::string_view names[] = {"sum", "mean", "max", "min", "prod", "log-sum-exp"};
+    return std::string(names[static_cast<std::size_t>(k.op.monoid)]) + " of windows " + sizes(k.op.kernel) + " over " +
+           std::to_string(k.outer) + " x " + sizes(k.in);
+  }
+  std::string operator()(const PadKernel& k) const { return "pad " + sizes(k.in) + " to " + sizes(k.out); }
+  std::string operator()(const LineKernel& k) const {
+    constexpr std::string_view names[] = {"scan", "arg", "top-k"};
+    return std::string(names[k.op.index()]) + " " + sizes({k.before, k.after}) + " lines of " +
+           std::to_string(k.length);
+  }
+  std::string operator()(const ScatterKernel& k) const {
+    return "scatter " + std::to_string(k.count) + " of " + std::to_string(k.rows) + " rows of " +
+           std::to_string(k.inner);
+  }
+  std::string operator()(const RecurrentKernel& k) const {
+    constexpr std::string_view names[] = {"rnn", "gru", "lstm"};
+    return std::string(names[static_cast<std::size_t>(k.op.cell)]) + " " + std::to_string(k.steps) + " steps, " +
+           sizes({k.batch, k.hidden});
+  }
 };
 
 }  // namespace
 
 std::string_view anchor(const Kernel& kernel) {
-  constexpr std::string_view names[] = {"pointwise", "row", "matmul", "attention", "gather", "concat"};
+  constexpr std::string_view names[] = {"pointwise", "row",    "matmul", "attention", "gather",  "concat",
+                                       "convolution", "window", "pad",    "line",      "scatter", "recurrent"};
   return names[kernel.index()];
 }
 

@@ -62,6 +62,12 @@ class Picker {
 // Throws Unfoldable unless the walk wrote its computed value and nothing else: for families without an epilogue.
 void require_no_epilogue(const Walk& walk);
 
+// The dense write of a node's result behind nothing but reshapes; absent when no region output is that result. Throws
+// Unfoldable when some region output is none of the node's results.
+[[nodiscard]] std::vector<std::optional<Access>> dense_writes(const Region& region, const graph::Node& anchor);
+// The read of an input whose elements follow each other; throws Unfoldable when a view before it moves them apart.
+[[nodiscard]] Access dense_read(const Region& region, graph::ValueId value);
+
 // How one family sees a region: the dimensions of its iteration space, and the kernel over a space that may have been
 // split since. `kernel` throws Split and Unfoldable; it is empty when the family does not compute the region.
 struct Family {
@@ -74,5 +80,11 @@ struct Family {
 [[nodiscard]] Family attention_family(const Region& region, const graph::Node& anchor);
 [[nodiscard]] Family gather_family(const Region& region, const graph::Node& anchor);
 [[nodiscard]] Family concat_family(const Region& region, const graph::Node& anchor);
+[[nodiscard]] Family convolution_family(const Region& region, const graph::Node& anchor);
+[[nodiscard]] Family window_family(const Region& region, const graph::Node& anchor);
+[[nodiscard]] Family pad_family(const Region& region, const graph::Node& anchor);
+[[nodiscard]] Family line_family(const Region& region, const graph::Node& anchor);
+[[nodiscard]] Family scatter_family(const Region& region, const graph::Node& anchor);
+[[nodiscard]] Family recurrent_family(const Region& region, const graph::Node& anchor);
 
 }  // namespace kiln::agents

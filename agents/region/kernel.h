@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "agents/graph/expr.h"
-#include "agents/graph/types.h"
+#include "agents/graph/graph.h"
 #include "agents/region/region.h"
 
 namespace kiln::agents {
@@ -90,9 +90,69 @@ struct ConcatKernel {
   Access write;
 };
 
-using Kernel = std::variant<PointwiseKernel, RowKernel, MatmulKernel, AttentionKernel, GatherKernel, ConcatKernel>;
+// Cross-correlation over the spatial extents: out[n, g, m, o] = sum over c and k of x[n, g, c, o * stride + k *
+// dilation - before] * w[g, m, c, k], zero in the padding. Transposed: x[n, g, c, i] adds w[g, m, c, k] times itself to
+// out[n, g, m, i * stride + k * dilation - before]. `m` and `c` are channels of one group. The epilogue's operand 0 is
+// the sum, operand 1 + i is reads[i] over [n, g, m, out...].
+struct ConvolutionKernel {
+  std::int64_t n = 1, groups = 1, m = 1, c = 1;
+  graph::Shape in, window, out;  // spatial extents of x, w and the result
+  graph::Steps steps;
+  bool transposed = false;
+  Access x;  // strides: n, groups, c, in...
+  Access w;  // strides: groups, m, c, window...
+  bool w_is_weight = false;
+  std::vector<Access> reads;
+  graph::Expr epilogue;
+  std::vector<Access> writes;  // strides: n, groups, m, out...; parallel to epilogue.results
+};
 
-// The family that a template.toml's `anchor` names: "pointwise", "row", "matmul", "attention", "gather", "concat".
+// The monoid over windows of the last dimensions (graph::Window), or a copy with padding around it (graph::Pad). The
+// result is dense; absent when nobody reads it.
+struct WindowKernel {
+  graph::Window op;
+  std::int64_t outer = 1;
+  graph::Shape in;  // extents that the window moves over
+  Access x;         // strides: outer, in...
+  std::optional<Access> values, positions;
+};
+struct PadKernel {
+  graph::Pad op;
+  graph::Shape in, out;
+  Access x;      // strides: in...
+  Access value;  // one element
+  Access write;
+};
+
+// Lines of `length` elements along one dimension: a scan (as long), the place of an extremum (one element), or the k
+// first of an order with their places. Results are dense over [before, extent along the line, after].
+struct LineKernel {
+  std::variant<graph::Scan, graph::Arg, graph::TopK> op;
+  std::int64_t before = 1, length = 1, after = 1;
+  Access x;  // strides: before, length, after
+  std::optional<Access> values, places;
+};
+
+// data [rows, inner] whose rows indices[k] are combined with updates[k, inner], in order of k; all dense.
+struct ScatterKernel {
+  graph::Combine combine = graph::Combine::replace;
+  std::int64_t rows = 1, inner = 1, count = 1;
+  Access data, indices, updates, write;
+};
+
+// graph::Recurrent over dense inputs, in its order, and dense outputs; an output that nobody reads is absent.
+struct RecurrentKernel {
+  graph::Recurrent op;
+  std::int64_t steps = 1, batch = 1, hidden = 1;
+  std::vector<Access> inputs;
+  std::vector<std::optional<Access>> outputs;
+};
+
+using Kernel = std::variant<PointwiseKernel, RowKernel, MatmulKernel, AttentionKernel, GatherKernel, ConcatKernel,
+                            ConvolutionKernel, WindowKernel, PadKernel, LineKernel, ScatterKernel, RecurrentKernel>;
+
+// The family that a template.toml's `anchor` names: "pointwise", "row", "matmul", "attention", "gather", "concat",
+// "convolution", "window", "pad", "line", "scatter", "recurrent".
 [[nodiscard]] std::string_view anchor(const Kernel& kernel);
 
 // nullopt when the body is not one kernel of any family (the planner then cuts it smaller). Never throws for a valid

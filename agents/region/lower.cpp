@@ -28,7 +28,12 @@ std::optional<Family> family_of(const Region& region) {
   if (std::holds_alternative<graph::Attention>(anchor->op)) return attention_family(region, *anchor);
   if (std::holds_alternative<graph::Gather>(anchor->op)) return gather_family(region, *anchor);
   if (std::holds_alternative<graph::Concat>(anchor->op)) return concat_family(region, *anchor);
-  return std::nullopt;  // no family of kernels computes it
+  if (std::holds_alternative<graph::Convolution>(anchor->op)) return convolution_family(region, *anchor);
+  if (std::holds_alternative<graph::Window>(anchor->op)) return window_family(region, *anchor);
+  if (std::holds_alternative<graph::Pad>(anchor->op)) return pad_family(region, *anchor);
+  if (std::holds_alternative<graph::Scatter>(anchor->op)) return scatter_family(region, *anchor);
+  if (std::holds_alternative<graph::Recurrent>(anchor->op)) return recurrent_family(region, *anchor);
+  return line_family(region, *anchor);  // scans, places of extrema, top-k
 }
 
 }  // namespace

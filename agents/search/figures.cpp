@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "agents/region/padded_layout.h"
 #include "agents/search/search.h"
 
 namespace kiln::agents {
@@ -132,6 +133,79 @@ struct OfKernel {
     f["elements"] = product(k.space);
     f["flops"] = 0;
     f["bytes"] = 2 * bytes_of(k.write, k.space);
+  }
+  void operator()(const ConvolutionKernel& k) const {
+    f["images"] = static_cast<double>(k.n);
+    f["groups"] = static_cast<double>(k.groups);
+    f["m"] = static_cast<double>(k.m);
+    f["c"] = static_cast<double>(k.c);
+    f["taps"] = product(k.window);
+    f["rank"] = static_cast<double>(k.out.size());
+    f["transposed"] = k.transposed ? 1 : 0;
+    const PaddedLayout layout(k);
+    f["positions"] = static_cast<double>(layout.positions);
+    f["padded"] = static_cast<double>(layout.channel);
+    f["elements"] = f["images"] * f["groups"] * f["m"] * product(k.out);
+    // A transposed convolution multiplies once per input element and tap.
+    f["flops"] = 2 * f["images"] * f["groups"] * f["m"] * f["c"] * f["taps"] * product(k.transposed ? k.in : k.out) +
+                 operations(k.epilogue) * f["elements"];
+    graph::Shape out = {k.n, k.groups, k.m}, x = {k.n, k.groups, k.c}, w = {k.groups, k.m, k.c};
+    out.insert(out.end(), k.out.begin(), k.out.end());
+    x.insert(x.end(), k.in.begin(), k.in.end());
+    w.insert(w.end(), k.window.begin(), k.window.end());
+    f["bytes"] = bytes_of(k.x, x) + bytes_of(k.w, w) + bytes_of(k.reads, out) + bytes_of(k.writes, out);
+  }
+  void operator()(const WindowKernel& k) const {
+    const double results = static_cast<double>(k.outer) * product(k.op.extents);
+    f["outer"] = static_cast<double>(k.outer);
+    f["elements"] = results;
+    f["inner"] = static_cast<double>(k.op.extents.back());
+    f["taps"] = product(k.op.kernel);
+    f["flops"] = results * f["taps"];
+    graph::Shape x = {k.outer};
+    x.insert(x.end(), k.in.begin(), k.in.end());
+    f["bytes"] = bytes_of(k.x, x) + (k.values ? results * static_cast<double>(graph::size_of(k.values->type)) : 0) +
+                 (k.positions ? results * 8 : 0);
+  }
+  void operator()(const PadKernel& k) const {
+    f["elements"] = product(k.out);
+    f["inner"] = k.out.empty() ? 1 : static_cast<double>(k.out.back());
+    f["flops"] = 0;
+    f["bytes"] = (product(k.in) + product(k.out)) * static_cast<double>(graph::size_of(k.x.type));
+  }
+  void operator()(const LineKernel& k) const {
+    const double lines = static_cast<double>(k.before) * static_cast<double>(k.after);
+    f["before"] = static_cast<double>(k.before);
+    f["length"] = static_cast<double>(k.length);
+    f["after"] = static_cast<double>(k.after);
+    f["elements"] = lines * f["length"];
+    f["flops"] = f["elements"];
+    const auto* top = std::get_if<graph::TopK>(&k.op);
+    f["kept"] = top ? static_cast<double>(top->k) : std::holds_alternative<graph::Arg>(k.op) ? 1 : f["length"];
+    f["bytes"] = bytes_of(k.x, {k.before, k.length, k.after});
+    f["sorts"] = top ? 1 : 0;
+    if (k.values) f["bytes"] += lines * f["kept"] * static_cast<double>(graph::size_of(k.values->type));
+    if (k.places) f["bytes"] += lines * f["kept"] * 8;
+  }
+  void operator()(const ScatterKernel& k) const {
+    f["rows"] = static_cast<double>(k.rows);
+    f["inner"] = static_cast<double>(k.inner);
+    f["index_count"] = static_cast<double>(k.count);
+    f["elements"] = f["rows"] * f["inner"];
+    f["flops"] = k.combine == graph::Combine::replace ? 0 : f["index_count"] * f["inner"];
+    f["bytes"] =
+        (2 * f["elements"] + f["index_count"] * f["inner"]) * static_cast<double>(graph::size_of(k.data.type)) +
+        f["index_count"] * static_cast<double>(graph::size_of(k.indices.type));
+  }
+  void operator()(const RecurrentKernel& k) const {
+    const double gates = k.op.cell == graph::Cell::rnn ? 1 : k.op.cell == graph::Cell::gru ? 3 : 4;
+    f["steps"] = static_cast<double>(k.steps);
+    f["batch"] = static_cast<double>(k.batch);
+    f["hidden"] = static_cast<double>(k.hidden);
+    f["gates"] = gates;
+    f["elements"] = f["steps"] * f["batch"] * f["hidden"];
+    f["flops"] = f["elements"] * gates * (2 * f["hidden"] + 3);
+    f["bytes"] = 4 * (f["elements"] * (gates + 1) + gates * f["hidden"] * f["hidden"]);
   }
 };
 

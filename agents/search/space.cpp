@@ -37,6 +37,14 @@ struct FloatTypes {
     return accepted(k.write) && std::all_of(k.sources.begin(), k.sources.end(),
                                             [this](const auto& source) { return accepted(source.access); });
   }
+  bool operator()(const ConvolutionKernel& k) const {
+    return accepted(k.x) && accepted(k.w) && accepted(k.reads) && accepted(k.writes);
+  }
+  bool operator()(const WindowKernel& k) const { return accepted(k.x); }
+  bool operator()(const PadKernel& k) const { return accepted(k.x); }
+  bool operator()(const LineKernel& k) const { return accepted(k.x); }
+  bool operator()(const ScatterKernel& k) const { return accepted(k.data); }
+  bool operator()(const RecurrentKernel& k) const { return accepted(k.inputs[0]); }
 };
 
 bool applies(const store::TemplateSpec& spec, const Kernel& kernel, const NodeFacts& node) {

@@ -32,6 +32,12 @@ using Tunables = std::map<std::string, std::int64_t>;
 [[nodiscard]] bool accepts_attention(const store::TemplateSpec& spec, const AttentionKernel& kernel);
 [[nodiscard]] bool accepts_gather(const store::TemplateSpec& spec, const GatherKernel& kernel);
 [[nodiscard]] bool accepts_concat(const store::TemplateSpec& spec, const ConcatKernel& kernel);
+[[nodiscard]] bool accepts_convolution(const store::TemplateSpec& spec, const ConvolutionKernel& kernel);
+[[nodiscard]] bool accepts_window(const store::TemplateSpec& spec, const WindowKernel& kernel);
+[[nodiscard]] bool accepts_pad(const store::TemplateSpec& spec, const PadKernel& kernel);
+[[nodiscard]] bool accepts_line(const store::TemplateSpec& spec, const LineKernel& kernel);
+[[nodiscard]] bool accepts_scatter(const store::TemplateSpec& spec, const ScatterKernel& kernel);
+[[nodiscard]] bool accepts_recurrent(const store::TemplateSpec& spec, const RecurrentKernel& kernel);
 
 [[nodiscard]] Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& kernel,
                                     const Tunables& tunables);
@@ -40,6 +46,12 @@ using Tunables = std::map<std::string, std::int64_t>;
 [[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
 [[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
 [[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);
+[[nodiscard]] Hooks convolution_hooks(const ConvolutionKernel& kernel);
+[[nodiscard]] Hooks window_hooks(const WindowKernel& kernel);
+[[nodiscard]] Hooks pad_hooks(const PadKernel& kernel);
+[[nodiscard]] Hooks line_hooks(const LineKernel& kernel);
+[[nodiscard]] Hooks scatter_hooks(const ScatterKernel& kernel);
+[[nodiscard]] Hooks recurrent_hooks(const RecurrentKernel& kernel);
 
 // Loads of operands x0, x1, ... for one vector (or one element) at position `j` of the innermost dimension, from
 // pointers `at.x0`, ...; `inner` is the index of that dimension in the strides. And the stores of y0, y1, ...

@@ -113,7 +113,8 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
         "inline float* packed_b(void* const* args, std::int64_t batch) {{\n  return static_cast<float*>(args[{}]) + "
         "batch * kPackedStride;\n}}\n\n",
         // bfloat16 parts of tiles of 32 products, and an exponent for each column
-        spec.name == "amx" ? "kPanels * ((kK + 31) / 32 * 1536 + kNr)" : "kPanels * kK * kNr", at.statements,
+        spec.name == "amx" ? "kPanels * ((kK + 31) / 32 * 1536 + kNr)" : "kPanels * kK * kNr",
+        decompose("batch", k.batch, "i", "  [[maybe_unused]] ").statements,
         hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
         hooks.prepare_arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0));
   hooks.code += fmt::format(

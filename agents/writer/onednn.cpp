@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "agents/writer/evaluate.h"
-#include "agents/writer/family.h"
+#include "agents/writer/onednn.h"
 #include "runtime/base/error.h"
 
 namespace kiln::agents::writer {
@@ -15,28 +15,9 @@ using graph::ExprOp;
 
 namespace {
 
-constexpr std::size_t kMostDimensions = 12;  // DNNL_MAX_NDIMS
 constexpr std::size_t kLongestRow =
     1 << 16;  // rows longer than this are not matched: evaluating them costs more than it tells
 
-// Extents and strides as oneDNN wants them: a dimension that broadcasts has extent 1.
-std::string tensor_text(const Access& access, const graph::Shape& space, int arg) {
-  std::string dims, strides;
-  std::int64_t dense = 1;
-  for (std::size_t d = 0; d < space.size(); ++d) dense = std::max(dense, access.strides[d] * space[d]);
-  for (std::size_t d = 0; d < space.size(); ++d) {
-    const bool one = access.strides[d] == 0 || space[d] == 1;
-    dims += fmt::format("{}{}", d == 0 ? "" : ", ", access.strides[d] == 0 ? 1 : space[d]);
-    strides += fmt::format("{}{}", d == 0 ? "" : ", ", one ? dense : access.strides[d]);
-  }
-  if (space.empty()) dims = strides = "1";
-  return fmt::format("{{{}, {}, {{{}}}, {{{}}}}}", arg, access.offset, dims, strides);
-}
-
-bool is_plain(const Access& a, std::size_t rank) {
-  return a.type == DType::f32 && a.strides.size() == rank && rank <= kMostDimensions &&
-         std::all_of(a.strides.begin(), a.strides.end(), [](std::int64_t s) { return s >= 0; });
-}
 bool all_plain(const std::vector<Access>& list, std::size_t rank) {
   return std::all_of(list.begin(), list.end(), [&](const Access& a) { return is_plain(a, rank); });
 }
@@ -45,15 +26,6 @@ bool covers(const Access& a, const graph::Shape& space) {
     if (a.strides[d] == 0 && space[d] > 1) return false;
   return true;
 }
-bool dense(const Access& a, const graph::Shape& space) {
-  std::int64_t expected = 1;
-  for (std::size_t d = space.size(); d-- > 0;) {
-    if (space[d] > 1 && a.strides[d] != expected) return false;
-    expected *= space[d];
-  }
-  return true;
-}
-
 graph::Shape joined(graph::Shape batch, std::initializer_list<std::int64_t> extents) {
   batch.insert(batch.end(), extents);
   return batch;
@@ -75,21 +47,6 @@ std::optional<std::vector<Step>> matmul_steps(const MatmulKernel& k) {
 bool is_bias(const Access& a) {
   return a.strides.back() == 1 &&
          std::all_of(a.strides.begin(), a.strides.end() - 1, [](std::int64_t s) { return s == 0; });
-}
-
-// Post-operations in order; binary ones name their operand's position in kOperands.
-std::string steps_text(const std::vector<Step>& steps, std::size_t first) {
-  std::string text =
-      "inline void append_steps([[maybe_unused]] post_ops& steps, [[maybe_unused]] const std::vector<Tensor>& "
-      "operands) {\n";
-  int operand = 0;
-  for (std::size_t i = first; i < steps.size(); ++i)
-    text += steps[i].operand < 0
-                ? fmt::format("  steps.append_eltwise(1.0f, algorithm::{}, {}, {});\n", steps[i].algorithm,
-                              float_literal(steps[i].alpha, DType::f32), float_literal(steps[i].beta, DType::f32))
-                : fmt::format("  steps.append_binary(algorithm::{}, description(operands[{}]));\n", steps[i].algorithm,
-                              operand++);
-  return text + "}\n";
 }
 
 Hooks matmul_tensors(const MatmulKernel& k) {
@@ -360,6 +317,7 @@ bool accepts_onednn(const store::TemplateSpec&, const Kernel& kernel) {
   if (const auto* k = std::get_if<MatmulKernel>(&kernel)) return matmul_steps(*k).has_value();
   if (const auto* k = std::get_if<RowKernel>(&kernel)) return row_operation(*k).has_value();
   if (const auto* k = std::get_if<PointwiseKernel>(&kernel)) return pointwise_operation(*k).has_value();
+  if (const auto* k = std::get_if<ConvolutionKernel>(&kernel)) return convolution_steps(*k).has_value();
   return false;
 }
 
@@ -367,6 +325,7 @@ Hooks onednn_hooks(const store::TemplateSpec& spec, const Kernel& kernel) {
   if (const auto* k = std::get_if<MatmulKernel>(&kernel)) return matmul_tensors(*k);
   if (const auto* k = std::get_if<RowKernel>(&kernel)) return row_tensors(*k);
   if (const auto* k = std::get_if<PointwiseKernel>(&kernel)) return pointwise_tensors(*k);
+  if (const auto* k = std::get_if<ConvolutionKernel>(&kernel)) return convolution_tensors(*k);
   throw Error(ErrorCode::unsupported,
               fmt::format("cannot render {}/{}: oneDNN has no such operation", spec.family, spec.name));
 }

@@ -40,6 +40,12 @@ struct HooksOf {
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
+  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(k); }
+  Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
+  Hooks operator()(const PadKernel& k) const { return pad_hooks(k); }
+  Hooks operator()(const LineKernel& k) const { return line_hooks(k); }
+  Hooks operator()(const ScatterKernel& k) const { return scatter_hooks(k); }
+  Hooks operator()(const RecurrentKernel& k) const { return recurrent_hooks(k); }
 };
 
 struct Accepts {
@@ -50,6 +56,12 @@ struct Accepts {
   bool operator()(const AttentionKernel& k) const { return accepts_attention(spec, k); }
   bool operator()(const GatherKernel& k) const { return accepts_gather(spec, k); }
   bool operator()(const ConcatKernel& k) const { return accepts_concat(spec, k); }
+  bool operator()(const ConvolutionKernel& k) const { return accepts_convolution(spec, k); }
+  bool operator()(const WindowKernel& k) const { return accepts_window(spec, k); }
+  bool operator()(const PadKernel& k) const { return accepts_pad(spec, k); }
+  bool operator()(const LineKernel& k) const { return accepts_line(spec, k); }
+  bool operator()(const ScatterKernel& k) const { return accepts_scatter(spec, k); }
+  bool operator()(const RecurrentKernel& k) const { return accepts_recurrent(spec, k); }
 };
 
 // Beyond what `isa` says: what a template needs of the processor and how the compiler is told.

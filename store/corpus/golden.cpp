@@ -35,8 +35,9 @@ GoldenCase case_from(const std::string& family, const std::string& name, const t
     } else if (node.is_table() && node.as_table()->contains("shape") && node.as_table()->contains("values")) {
       const std::string tensor(key.str());
       std::int64_t count = 1;
+      auto& shape = out.shapes[tensor];  // there even when it is that of a scalar
       for (const double extent : numbers(family, *node.as_table()->get("shape"))) {
-        out.shapes[tensor].push_back(static_cast<std::int64_t>(extent));
+        shape.push_back(static_cast<std::int64_t>(extent));
         count *= static_cast<std::int64_t>(extent);
       }
       out.values[tensor] = numbers(family, *node.as_table()->get("values"));

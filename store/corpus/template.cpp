@@ -127,7 +127,9 @@ TemplateSpec parse_template(const std::string& family, const std::string& name,
   out.target = file.get<std::string>(top, "target");
   out.summary = file.get<std::string>(top, "summary");
   out.anchor = file.get<std::string>(top, "anchor");
-  static const std::set<std::string_view> anchors = {"pointwise", "row", "matmul", "attention", "gather", "concat"};
+  static const std::set<std::string_view> anchors = {"pointwise", "row",    "matmul", "attention",
+                                                     "gather",    "concat", "convolution", "window",
+                                                     "pad",       "line",   "scatter",     "recurrent"};
   if (!anchors.contains(out.anchor)) file.fail(top.get("anchor")->source(), "unknown anchor '" + out.anchor + "'");
   out.dtypes = file.list<std::string>(top, "dtypes");
   out.libraries = file.list<std::string>(top, "libraries");

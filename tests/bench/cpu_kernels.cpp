@@ -1,6 +1,7 @@
-// cpu_kernels [--threads N] [--rounds N] [--most N] [--all] [--json FILE] SHAPE...
-// SHAPE: matmul:MxNxK[:epilogue]   epilogue none | bias | gelu
-//        softmax:ROWSxLENGTH   layernorm:ROWSxLENGTH   attention:HEADSxSxTxD   gelu:COUNT
+// cpu_kernels [--threads N] [--rounds N] [--most N] [--all] [--bars] [--json FILE] SHAPE...
+// SHAPE: see tests/bench/kernel_shapes.h. --bars: a list of shapes with what each must reach, and exit status 1 when
+// one does not: products and 3x3 convolutions 90 % of oneDNN's speed, depthwise and transposed ones 1.5 times it, fused
+// regions that memory limits 85 % of the bandwidth that was measured.
 //
 // Renders, builds and times variants of every template that accepts the kernel: the defaults and vendor kernels always,
 // up to --most others spread over the space (--all: every one). Kernels are timed in turns, so that what disturbs the
@@ -18,137 +19,56 @@
 #include "daemon/targets/cpu/ceilings.h"
 #include "runtime/base/json.h"
 #include "runtime/thread_pool.h"
+#include "tests/bench/kernel_shapes.h"
 #include "tests/writer/built_kernel.h"
 
 using namespace kiln;
-using graph::DType;
-using graph::ExprOp;
+using bench::Workload;
+using bench::workload_of;
 
 namespace {
 
 constexpr std::pair<const char*, const char*> kTemplates[] = {
     {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
     {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
-    {"pointwise", "onednn"}, {"attention", "fused"}};
+    {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "onednn"}};
 
 struct Options {
   std::int32_t threads = 1;
   int rounds = 15;
   std::size_t most = 12;
-  bool all = false;
+  bool all = false, bars = false;
   std::string json;
   std::vector<std::string> shapes;
 };
 
-struct Workload {
-  agents::Kernel kernel;
-  std::vector<std::int64_t> inputs, outputs;  // elements
+// What a shape is held to: a share of oneDNN's speed, or of the copy bandwidth of memory.
+struct Bar {
+  const char* shape;
+  double of_vendor = 0, of_bandwidth = 0;
 };
-
-std::vector<std::int64_t> numbers(const std::string& text) {
-  std::vector<std::int64_t> out;
-  for (std::size_t at = 0; at < text.size();) {
-    out.push_back(std::strtoll(text.c_str() + at, nullptr, 10));
-    at = text.find('x', at);
-    if (at == std::string::npos) break;
-    ++at;
-  }
-  return out;
-}
-
-std::int32_t gelu(graph::Expr& e, std::int32_t x) {
-  const auto erf = e.apply(ExprOp::erf, e.apply(ExprOp::mul, x, e.constant(0.70710678118654752, DType::f32)));
-  return e.apply(ExprOp::mul, e.apply(ExprOp::mul, x, e.constant(0.5, DType::f32)),
-                 e.apply(ExprOp::add, erf, e.constant(1, DType::f32)));
-}
-
-Workload matmul(const std::vector<std::int64_t>& s, const std::string& epilogue) {
-  agents::MatmulKernel k;
-  k.m = s[0];
-  k.n = s[1];
-  k.k = s[2];
-  k.a = {0, DType::f32, 0, {k.k, 1}};
-  k.b = {1, DType::f32, 0, {k.n, 1}};
-  k.b_is_weight = true;
-  auto result = k.epilogue.operand(0, DType::f32);
-  if (epilogue == "bias" || epilogue == "gelu") {
-    k.reads = {{2, DType::f32, 0, {0, 1}}};
-    result = k.epilogue.apply(ExprOp::add, result, k.epilogue.operand(1, DType::f32));
-  }
-  if (epilogue == "gelu") result = gelu(k.epilogue, result);
-  k.epilogue.results = {result};
-  k.writes = {{0, DType::f32, 0, {k.n, 1}}};
-  return {k, {k.m * k.k, k.k * k.n, k.n}, {k.m * k.n}};
-}
-
-Workload rows(const std::vector<std::int64_t>& s, bool softmax) {
-  agents::RowKernel k;
-  k.outer = {s[0]};
-  k.length = s[1];
-  k.reads = {{0, DType::f32, 0, {s[1], 1}}};
-  auto& e = k.expr;
-  const auto x = e.operand(0, DType::f32);
-  if (softmax) {
-    const auto weight = e.apply(ExprOp::exp, e.apply(ExprOp::sub, x, e.apply(ExprOp::row_max, x)));
-    e.results = {e.apply(ExprOp::div, weight, e.apply(ExprOp::row_sum, weight))};
-  } else {
-    k.reads.push_back({1, DType::f32, 0, {0, 1}});
-    k.reads.push_back({2, DType::f32, 0, {0, 1}});
-    const auto n = e.constant(1.0 / static_cast<double>(s[1]), DType::f32);
-    const auto centred = e.apply(ExprOp::sub, x, e.apply(ExprOp::mul, e.apply(ExprOp::row_sum, x), n));
-    const auto variance = e.apply(ExprOp::mul, e.apply(ExprOp::row_sum, e.apply(ExprOp::mul, centred, centred)), n);
-    const auto inverse = e.apply(ExprOp::rsqrt, e.apply(ExprOp::add, variance, e.constant(1e-12, DType::f32)));
-    e.results = {e.apply(ExprOp::add,
-                         e.apply(ExprOp::mul, e.apply(ExprOp::mul, centred, inverse), e.operand(1, DType::f32)),
-                         e.operand(2, DType::f32))};
-  }
-  k.writes = {{0, DType::f32, 0, {s[1], 1}}};
-  k.write_per_row = {false};
-  return {k, {s[0] * s[1], s[1], s[1]}, {s[0] * s[1]}};
-}
-
-Workload attention(const std::vector<std::int64_t>& s) {
-  agents::AttentionKernel k;
-  k.batch = {s[0]};
-  k.s = s[1];
-  k.t = s[2];
-  k.d = k.e = s[3];
-  k.scale = 0.125;
-  const std::int64_t row = s[0] * s[3];
-  k.q = {0, DType::f32, 0, {s[3], row, 1}};
-  k.k = {1, DType::f32, 0, {s[3], row, 1}};
-  k.v = {2, DType::f32, 0, {s[3], row, 1}};
-  k.mask = agents::Access{3, DType::f32, 0, {0, 0, 1}};
-  k.out = {0, DType::f32, 0, {s[3], row, 1}};
-  return {k, {s[1] * row, s[2] * row, s[2] * row, s[2]}, {s[1] * row}};
-}
-
-Workload pointwise_gelu(std::int64_t count) {
-  agents::PointwiseKernel k;
-  k.space = {count};
-  k.reads = {{0, DType::f32, 0, {1}}};
-  k.expr.results = {gelu(k.expr, k.expr.operand(0, DType::f32))};
-  k.writes = {{0, DType::f32, 0, {1}}};
-  return {k, {count}, {count}};
-}
-
-Workload workload_of(const std::string& shape) {
-  const std::size_t colon = shape.find(':'), second = shape.find(':', colon + 1);
-  const std::string kind = shape.substr(0, colon);
-  const std::vector<std::int64_t> size =
-      numbers(shape.substr(colon + 1, second == std::string::npos ? second : second - colon - 1));
-  if (kind == "matmul" && size.size() == 3)
-    return matmul(size, second == std::string::npos ? "none" : shape.substr(second + 1));
-  if ((kind == "softmax" || kind == "layernorm") && size.size() == 2) return rows(size, kind == "softmax");
-  if (kind == "attention" && size.size() == 4) return attention(size);
-  if (kind == "gelu" && size.size() == 1) return pointwise_gelu(size[0]);
-  std::fprintf(stderr, "cannot read shape '%s': see the first lines of tests/bench/cpu_kernels.cpp\n", shape.c_str());
-  std::exit(2);
-}
+constexpr Bar kBars[] = {{"matmul:256x256x256", 0.9, 0},
+                         {"matmul:512x512x512", 0.9, 0},
+                         {"matmul:1024x1024x1024", 0.9, 0},
+                         {"matmul:2048x2048x2048", 0.9, 0},
+                         {"conv:1x64x56x56:64x3x1", 0.9, 0},
+                         {"conv:1x128x28x28:128x3x1", 0.9, 0},
+                         {"conv:1x256x14x14:256x3x1", 0.9, 0},
+                         {"conv:1x512x7x7:512x3x1", 0.9, 0},
+                         {"conv:8x64x56x56:64x3x1", 0.9, 0},
+                         {"conv:1x96x56x56:96x3x1x96", 1.5, 0},
+                         {"conv:1x384x14x14:384x3x1x384", 1.5, 0},
+                         {"conv:8x144x28x28:144x5x2x144", 1.5, 0},
+                         {"deconv:1x128x14x14:64x4x2", 1.5, 0},
+                         {"deconv:1x64x32x32:32x2x2", 1.5, 0},
+                         {"gelu:33554432", 0, 0.85},
+                         {"softmax:32768x1024", 0, 0.85},
+                         {"layernorm:32768x1024", 0, 0.85}};
 
 struct Contender {
   std::string name;
   bool standard = false;  // a template's default
+  bool vendor = false;
   std::unique_ptr<testing::BuiltKernel> built;
   std::vector<testing::BoundLaunch> launches;
   std::int64_t scratch_bytes = 0;
@@ -201,6 +121,7 @@ std::vector<Contender> contenders_for(const Workload& w, const Options& o, Buffe
       Contender c;
       c.name = agents::to_string(variant);
       c.standard = std::exchange(standard, false);
+      c.vendor = spec.vendor;
       const agents::RenderedKernel kernel = agents::render(spec, region, w.kernel, variant, figures, node);
       c.built = std::make_unique<testing::BuiltKernel>(kernel, o.threads);
       c.built->prepare(buffers.in);
@@ -254,12 +175,43 @@ json::object measure(const std::string& shape, const Options& o, double peak) {
                 flops / least, 100 * flops / least * 1e9 / peak, c.name.c_str(), c.standard ? " (default)" : "");
     rows.push_back(json::object{{"variant", c.name},
                                 {"default", c.standard},
+                                {"vendor", c.vendor},
                                 {"min_ns", least},
                                 {"median_ns", median},
                                 {"peak_share", flops / least * 1e9 / peak}});
   }
   std::fflush(stdout);
-  return {{"shape", shape}, {"threads", o.threads}, {"flops", flops}, {"variants", std::move(rows)}};
+  const double bytes = agents::figures_of(w.kernel, testing::this_node(), o.threads).at("bytes");
+  return {{"shape", shape}, {"threads", o.threads}, {"flops", flops}, {"bytes", bytes}, {"variants", std::move(rows)}};
+}
+
+// The fastest variant of ours, or of the vendor's; infinite when there is none.
+double least_ns(const json::object& result, bool vendor) {
+  double least = std::numeric_limits<double>::infinity();
+  for (const json::value& row : result.at("variants").as_array())
+    if (row.at("vendor").as_bool() == vendor) least = std::min(least, row.at("min_ns").as_double());
+  return least;
+}
+
+// Prints each shape with its figure and its bar; returns how many are missed.
+int compare_with_bars(json::array& results, double copy_bandwidth) {
+  int missed = 0;
+  std::printf("\n%-32s %12s %12s %10s %6s\n", "shape", "ours us", "oneDNN us", "figure", "bar");
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    json::object& result = results[i].as_object();
+    const Bar& bar = kBars[i];
+    const double ours = least_ns(result, false), vendor = least_ns(result, true);
+    const double figure =
+        bar.of_vendor > 0 ? vendor / ours : result.at("bytes").as_double() / ours * 1e9 / copy_bandwidth;
+    const double wanted = bar.of_vendor + bar.of_bandwidth;
+    std::printf("%-32s %12.1f %12.1f %9.2f%s %6.2f%s\n", bar.shape, ours / 1e3, vendor / 1e3, figure,
+                bar.of_vendor > 0 ? "x" : " ", wanted, figure < wanted ? "  missed" : "");
+    missed += figure < wanted ? 1 : 0;
+    result["figure"] = figure;
+    result["bar"] = wanted;
+  }
+  std::printf("%d of %zu bars are missed\n", missed, results.size());
+  return missed;
 }
 
 Options options_of(int argc, char** argv) {
@@ -271,6 +223,7 @@ Options options_of(int argc, char** argv) {
     else if (word == "--rounds") o.rounds = std::atoi(next());
     else if (word == "--most") o.most = static_cast<std::size_t>(std::atoi(next()));
     else if (word == "--all") o.all = true;
+    else if (word == "--bars") o.bars = true;
     else if (word == "--json") o.json = next();
     else o.shapes.push_back(word);
   }
@@ -281,12 +234,22 @@ Options options_of(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Options o = options_of(argc, argv);
+  Options o = options_of(argc, argv);
   const targets::cpu::CpuDescription caches = targets::cpu::detect();
-  const double peak = targets::cpu::measure_ceilings(caches, o.threads).flops["f32"];
-  std::printf("peak %.1f GFLOP/s on %d thread%s\n", peak / 1e9, o.threads, o.threads == 1 ? "" : "s");
+  const targets::cpu::Ceilings ceilings = targets::cpu::measure_ceilings(caches, o.threads);
+  const double peak = ceilings.flops.at("f32"), copy = ceilings.bandwidth.at("memory_copy");
+  std::printf("peak %.1f GFLOP/s, copies %.1f GB/s on %d thread%s\n", peak / 1e9, copy / 1e9, o.threads,
+              o.threads == 1 ? "" : "s");
+  if (o.bars) {
+    o.shapes.clear();
+    for (const Bar& bar : kBars) o.shapes.emplace_back(bar.shape);
+  }
   json::array results;
   for (const std::string& shape : o.shapes) results.push_back(measure(shape, o, peak));
+  const int missed = o.bars ? compare_with_bars(results, copy) : 0;
   if (!o.json.empty())
-    std::ofstream(o.json) << json::pretty(json::object{{"peak_flops", peak}, {"results", std::move(results)}}) << "\n";
+    std::ofstream(o.json) << json::pretty(json::object{
+                                 {"peak_flops", peak}, {"copy_bandwidth", copy}, {"results", std::move(results)}})
+                          << "\n";
+  return missed == 0 ? 0 : 1;
 }

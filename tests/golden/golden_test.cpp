@@ -55,9 +55,23 @@ TEST_CASE("the oracle agrees with every golden value, and a template with the or
   }
 }
 
+TEST_CASE("convolutions, windows, padding, scans and scatter pass their golden values") {
+  for (const auto& [family, name] : {std::pair{"convolution", "direct"}, {"window", "plain"}, {"pad", "copy"},
+                                     {"line", "plain"}, {"scatter", "rows"}}) {
+    Golden golden;
+    golden.templates = {testing::template_of(family, name)};
+    for (const GoldenResult& result : golden.run(Golden::cases(family))) {
+      INFO(family << "/" << result.name << ": oracle error " << result.oracle_error);
+      CHECK(result.oracle_agrees);
+      CHECK(result.passed());
+    }
+  }
+}
+
 TEST_CASE("without templates the other families still hold the oracle, and no case passes") {
   Golden golden;
-  for (const char* family : {"matmul", "pointwise", "attention", "gather", "concat"})
+  for (const char* family : {"matmul", "pointwise", "attention", "gather", "concat", "convolution", "window", "pad",
+                             "line", "scatter"})
     for (const GoldenResult& result : golden.run(Golden::cases(family))) {
       INFO(family << "/" << result.name << ": oracle error " << result.oracle_error);
       CHECK(result.oracle_agrees);

@@ -227,6 +227,95 @@ def transposed(name, down, across):
     return Case(name, PYTHON, g, [out], {"x": ([across, down], x), "y": ([down, across], y)})
 
 
+def steps(strides, dilations, before, after):
+    return {"strides": strides, "dilations": dilations, "before": before, "after": after}
+
+
+def places(extents):
+    return itertools.product(*(range(extent) for extent in extents))
+
+
+def flat(index, shape):
+    at = 0
+    for i, extent in zip(index, shape):
+        at = at * extent + i
+    return at
+
+
+def convolution(name, x_shape, w_shape, s, groups, out, is_transposed=False):
+    """Every product of an element of x with one of w, added where it falls; integers, so that sums are exact."""
+    draw, g = Draw(name), Graph()
+    x, w = draw.integers(x_shape), draw.integers(w_shape)
+    inputs = [g.input("x", x_shape), g.input("w", w_shape)]
+    y_shape = [x_shape[0], out[0], *out[1:]]
+    y = [0.0] * product(y_shape)
+    c, m = x_shape[1] // groups, out[0] // groups
+    moved, kernel = (x_shape if is_transposed else y_shape)[2:], w_shape[2:]
+    for n, group, i, o in places([x_shape[0], groups, c, m]):
+        for at, tap in itertools.product(places(moved), places(kernel)):
+            there = [a * s["strides"][d] + t * s["dilations"][d] - s["before"][d]
+                     for d, (a, t) in enumerate(zip(at, tap))]
+            target = y_shape[2:] if is_transposed else x_shape[2:]
+            if any(p < 0 or p >= extent for p, extent in zip(there, target)):
+                continue
+            of_x, of_y = (at, there) if is_transposed else (there, at)
+            weight = [group * c + i, o] if is_transposed else [group * m + o, i]
+            y[flat([n, group * m + o, *of_y], y_shape)] += (x[flat([n, group * c + i, *of_x], x_shape)] *
+                                                            w[flat([*weight, *tap], w_shape)])
+    node = g.node("convolution", inputs, "y", y_shape, steps=s, groups=groups, transposed=is_transposed,
+                  extra=[0] * len(kernel))
+    return Case(name, PYTHON, g, [node], {"x": (x_shape, x), "w": (w_shape, w), "y": (y_shape, y)})
+
+
+def maximum_of_windows(name, shape, kernel, s, extents):
+    g, x = Graph(), Draw(name).integers(shape)
+    y = []
+    for row, *at in places([shape[0], *extents]):
+        inside = []
+        for tap in places(kernel):
+            there = [a * s["strides"][d] + t * s["dilations"][d] - s["before"][d]
+                     for d, (a, t) in enumerate(zip(at, tap))]
+            if all(0 <= p < extent for p, extent in zip(there, shape[1:])):
+                inside.append(x[flat([row, *there], shape)])
+        y.append(max(inside))
+    out = g.node("window", [g.input("x", shape)], "y", [shape[0], *extents], monoid="max", kernel=kernel, steps=s,
+                 extents=extents, counts_padding=False, positions=False)
+    return Case(name, PYTHON, g, [out], {"x": (shape, x), "y": ([shape[0], *extents], y)})
+
+
+def padded(name, shape, before, after):
+    draw, g = Draw(name), Graph()
+    x, value = draw.normal(shape), draw.normal([])
+    out = [b + extent + a for b, extent, a in zip(before, shape, after)]
+    y = []
+    for at in places(out):
+        there = [p - b for p, b in zip(at, before)]
+        y.append(x[flat(there, shape)] if all(0 <= p < e for p, e in zip(there, shape)) else value[0])
+    node = g.node("pad", [g.input("x", shape), g.input("value", [])], "y", out, before=before, after=after)
+    return Case(name, PYTHON, g, [node], {"x": (shape, x), "value": ([], value), "y": (out, y)})
+
+
+def running_sum(name, rows, length):
+    g, x = Graph(), Draw(name).integers([rows, length])
+    y = [v for r in range(rows) for v in itertools.accumulate(x[r * length:][:length])]
+    out = g.node("scan", [g.input("x", [rows, length])], "y", [rows, length], monoid="sum", axis=1, exclusive=False,
+                 reverse=False)
+    return Case(name, PYTHON, g, [out], {"x": ([rows, length], x), "y": ([rows, length], y)})
+
+
+def added_rows(name, rows, inner, at):
+    draw, g = Draw(name), Graph()
+    data, updates = draw.integers([rows, inner]), draw.integers([len(at), inner])
+    y = list(data)
+    for k, row in enumerate(at):
+        for j in range(inner):
+            y[row % rows * inner + j] += updates[k * inner + j]
+    inputs = [g.input("data", [rows, inner]), g.input("at", [len(at)], "i64"), g.input("updates", [len(at), inner])]
+    out = g.node("scatter", inputs, "y", [rows, inner], combine="add")
+    return Case(name, PYTHON, g, [out], {"data": ([rows, inner], data), "at": ([len(at)], at),
+                                         "updates": ([len(at), inner], updates), "y": ([rows, inner], y)})
+
+
 def sets():
     return {
         "matmul": [
@@ -263,6 +352,18 @@ def sets():
         ],
         "gather": [gather("rows", 7, 11, [6, 0, 3, 3, -1, -7])],
         "concat": [concat("two_parts", [3, 4], 9)],
+        "convolution": [
+            convolution("padded", [1, 3, 5, 18], [4, 3, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1, [4, 5, 18]),
+            convolution("strided_grouped", [2, 4, 9, 8], [6, 2, 3, 2], steps([2, 3], [1, 2], [1, 0], [1, 1]), 2,
+                        [6, 5, 3]),
+            convolution("of_one_dimension", [1, 5, 40], [2, 5, 4], steps([1], [3], [4], [4]), 1, [2, 39]),
+            convolution("transposed", [1, 4, 5, 6], [4, 3, 3, 3], steps([2, 2], [1, 1], [1, 1], [0, 1]), 1, [3, 10, 11],
+                        True),
+        ],
+        "window": [maximum_of_windows("maximum", [3, 9, 21], [3, 2], steps([2, 1], [1, 2], [1, 1], [1, 1]), [5, 21])],
+        "pad": [padded("both_sides", [3, 4, 5], [1, 0, 2], [0, 2, 1])],
+        "line": [running_sum("running_sum", 5, 23)],
+        "scatter": [added_rows("added_rows", 7, 6, [3, -1, 3, 0, 3])],
     }
 
 

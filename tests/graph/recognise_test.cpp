@@ -258,3 +258,44 @@ TEST_CASE("repeated heads of k and v are not copied") {
     }
   }
 }
+
+TEST_CASE(
+    "norm_parameters, reduce_runs: what is not one kernel's work is taken apart, with the same "
+    "result") {
+  const auto separated = [](const Graph& g) {
+    Proof proof{g, g, {}};
+    rewrite::separate(proof.after, proof.log);
+    validate(proof.after);
+    return proof;
+  };
+  Graph norm;
+  const ValueId x = norm.add_input("x", {DType::f32, {3, 2, 4, 5}});
+  const ValueId scale = norm.add_constant("s", random_floats({4, 1}, 5)),
+                bias = norm.add_constant("b", random_floats({4, 1}, 6));
+  norm.outputs = norm.add_node(LayerNorm{2, 1e-5, true}, {x, scale, bias}, "group norm");
+  const Proof parameters = separated(norm);
+  CHECK(logged(parameters.log, "norm_parameters: group norm"));
+  CHECK(count<Pointwise>(parameters.after) == 2);
+  CHECK(disagreement(parameters, awkward({3, 2, 4, 5})) <= 1e-12);
+
+  for (const Monoid monoid : {Monoid::sum, Monoid::mean, Monoid::max, Monoid::prod, Monoid::log_sum_exp})
+    for (const bool keep : {false, true}) {
+      Graph g;
+      const ValueId y = g.add_input("x", {DType::f32, {3, 2, 4, 5}});
+      g.outputs = g.add_node(Reduce{monoid, {0, 2, 3}, keep}, {y}, "statistics");
+      const Proof p = separated(g);
+      CHECK(logged(p.log, "reduce_runs: statistics"));
+      CHECK(count<Reduce>(p.after) == 2);
+      CHECK(p.after.type(p.after.outputs[0]) == g.type(g.outputs[0]));
+      for (const Tensor& value : awkward({3, 2, 4, 5})) {
+        const std::vector<double> before = run64(p.before, {value});
+        double largest = 1e-300;
+        for (const double v : before) largest = std::isfinite(v) ? std::max(largest, std::fabs(v)) : largest;
+        CHECK(difference(before, run64(p.after, {value})) <= 1e-12 * largest);
+      }
+    }
+  Graph neighbours;  // one run, with a dimension of extent 1 between
+  const ValueId z = neighbours.add_input("x", {DType::f32, {3, 4, 1, 5}});
+  neighbours.outputs = neighbours.add_node(Reduce{Monoid::sum, {1, 3}, false}, {z}, "sum");
+  CHECK(separated(neighbours).log.empty());
+}

@@ -77,6 +77,28 @@ Memory memory_of(std::int64_t bytes) {
 
 }  // namespace
 
+// A shared object and the folder that it was compiled in.
+struct BuiltKernel::Object {
+  test::TemporaryFolder folder;
+  void* handle = nullptr;
+
+  // `kernel` gives the file's name, the flags and the libraries. The object stays mapped: a sanitizer's report at exit
+  // names its functions, and vendor libraries do not unload well.
+  Object(const agents::RenderedKernel& kernel, const std::string& source) {
+    const std::filesystem::path& path = folder.path;
+    folder.put(kernel.file_name, source);
+    std::string command =
+        "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-aggressive-loop-optimizations "
+        "-Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
+    for (const std::string& flag : kernel.compile_flags) command += " " + flag;
+    command += " " + (path / kernel.file_name).string() + " -o " + (path / "kernel.so").string();
+    for (const std::string& library : kernel.libraries) command += " -l" + library;
+    if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile:\n" + source);
+    handle = dlopen((path / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (!handle) throw std::runtime_error(dlerror());
+  }
+};
+
 struct BuiltKernel::Loaded {
   struct Launch {
     const RenderedLaunch* description;
@@ -86,15 +108,14 @@ struct BuiltKernel::Loaded {
   };
   agents::RenderedKernel kernel;
   std::int32_t threads;
-  test::TemporaryFolder folder;
-  void* object = nullptr;
+  std::shared_ptr<Object> object;
   std::vector<Launch> prepare, run;
   std::vector<Memory> prepared, temporary;
 
   Launch load(const RenderedLaunch& launch) const {
     Launch out{&launch};
     const auto symbol = [&](const std::string& name) {
-      void* address = dlsym(object, name.c_str());
+      void* address = dlsym(object->handle, name.c_str());
       if (!address) throw std::runtime_error("no symbol " + name);
       return address;
     };
@@ -139,21 +160,14 @@ struct BuiltKernel::Loaded {
 };
 
 BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads)
+    : BuiltKernel(kernel, threads, std::make_shared<Object>(kernel, kernel.source)) {}
+
+BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads, std::shared_ptr<Object> object)
     : loaded_(std::make_unique<Loaded>()) {
   Loaded& l = *loaded_;
   l.kernel = kernel;
   l.threads = threads;
-  const std::filesystem::path& folder = l.folder.path;
-  l.folder.put(kernel.file_name, kernel.source);
-  std::string command =
-      "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-aggressive-loop-optimizations "
-      "-Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
-  for (const std::string& flag : kernel.compile_flags) command += " " + flag;
-  command += " " + (folder / kernel.file_name).string() + " -o " + (folder / "kernel.so").string();
-  for (const std::string& library : kernel.libraries) command += " -l" + library;
-  if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile:\n" + kernel.source);
-  l.object = dlopen((folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (!l.object) throw std::runtime_error(dlerror());
+  l.object = std::move(object);
   const bool tiles =
       std::find(kernel.cpu_features.begin(), kernel.cpu_features.end(), "amx_tile") != kernel.cpu_features.end();
   if (tiles && !use_tiles()) throw std::runtime_error("no tile registers are granted");
@@ -166,7 +180,22 @@ BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t thre
 BuiltKernel::~BuiltKernel() {
   for (const Loaded::Launch& launch : loaded_->run)
     if (launch.destroy) launch.destroy(launch.state);
-  // The object stays mapped: a sanitizer's report at exit names its functions, and vendor libraries do not unload well.
+}
+
+std::vector<std::unique_ptr<BuiltKernel>> BuiltKernel::together(const std::vector<agents::RenderedKernel>& kernels,
+                                                                std::int32_t threads) {
+  std::vector<std::unique_ptr<BuiltKernel>> built;
+  if (kernels.empty()) return built;
+  std::string source =
+      "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n#include <utility>\n"
+      "#include \"runtime/kernel_abi.h\"\n";
+  for (std::size_t i = 0; i < kernels.size(); ++i)
+    source += "#undef KILN_KERNEL\n#undef KILN_PACK\nnamespace kernel_" + std::to_string(i) + " {\n" +
+              kernels[i].source + "}\n";
+  const auto object = std::make_shared<Object>(kernels.front(), source);
+  for (const agents::RenderedKernel& kernel : kernels)
+    built.push_back(std::unique_ptr<BuiltKernel>(new BuiltKernel(kernel, threads, object)));
+  return built;
 }
 
 void BuiltKernel::prepare(const std::vector<const void*>& inputs) {

@@ -51,6 +51,7 @@ class Importer {
       result.rewrites.push_back("fold_constants: " + std::to_string(state_.folded) +
                                 " operations on constants and shapes");
     rewrite::simplify(result.graph, result.rewrites);
+    rewrite::separate(result.graph, result.rewrites);
     rewrite::name_outputs(result.graph, names);
     validate(result.graph);
     return result;

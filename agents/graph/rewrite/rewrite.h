@@ -12,6 +12,10 @@ namespace kiln::graph::rewrite {
 // Runs every rewrite until nothing changes; appends one line for each recognised pattern and one for each cleaning.
 void simplify(Graph& graph, std::vector<std::string>& log);
 
+// Takes apart what is not one kernel's work, after simplify(): norms whose parameters move along a part of what is
+// normalised, reductions over dimensions that are no neighbours. Appends one line for each.
+void separate(Graph& graph, std::vector<std::string>& log);
+
 // Names the outputs, which become values of their own where they are an input, a constant, or one value twice.
 void name_outputs(Graph& graph, const std::vector<std::string>& names);
 

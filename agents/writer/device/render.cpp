@@ -22,6 +22,7 @@ struct Accepts {
   bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
   bool operator()(const GatherKernel& k) const { return accepts_gather(k); }
   bool operator()(const ConcatKernel& k) const { return accepts_concat(k); }
+  bool operator()(const auto&) const { return false; }  // no device template has that anchor
 };
 
 struct HooksOf {
@@ -35,6 +36,9 @@ struct HooksOf {
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
+  Hooks operator()(const auto&) const {
+    throw Error(ErrorCode::unsupported, "cannot render " + title(spec) + ": no device template has that anchor");
+  }
 };
 
 std::string headers(const store::TemplateSpec& spec) {

@@ -1,0 +1,95 @@
+// What is not one kernel's work is taken apart: a row kernel goes along one stretch of memory, and whatever it reads on
+// the way lies at one distance or stands still.
+#include <algorithm>
+
+#include "agents/graph/rewrite/rewrite.h"
+#include "agents/graph/rewrite/rules.h"
+#include "agents/graph/rewrite/sweep.h"
+
+namespace kiln::graph::rewrite {
+namespace {
+
+// Whether a parameter that broadcasts to x's dimensions from `axis` on moves along all of them, or none. Dimensions of
+// extent 1 do not count.
+bool moves_evenly(const Shape& parameter, const Shape& x, std::size_t axis) {
+  bool moves = false, stands = false;
+  for (std::size_t d = axis; d < x.size(); ++d) {
+    if (x[d] == 1) continue;
+    const std::size_t from_end = x.size() - d;
+    const bool varies = parameter.size() >= from_end && parameter[parameter.size() - from_end] > 1;
+    (varies ? moves : stands) = true;
+  }
+  return !(moves && stands);
+}
+
+ValueId binary(Sweep& pass, ExprOp op, ValueId a, ValueId b, const std::string& origin) {
+  Pointwise p;
+  const DType type = pass.graph.type(a).dtype;
+  const std::int32_t x = p.expr.operand(0, type), y = p.expr.operand(1, type);
+  p.expr.results = {p.expr.apply(op, x, y)};
+  return pass.add(std::move(p), {a, b}, origin);
+}
+
+// A norm over several dimensions whose scale or bias moves along some of them: a group norm's, per channel.
+std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, Log& log) {
+  const auto* found = std::get_if<LayerNorm>(&node.op);
+  if (found == nullptr) return std::nullopt;
+  const LayerNorm norm = *found;
+  const std::vector<ValueId> inputs = node.inputs;
+  const std::string origin = node.origin;
+  const Shape x = pass.graph.type(inputs[0]).shape;
+  const auto axis = static_cast<std::size_t>(norm.axis);
+  const bool even = std::all_of(inputs.begin() + 1, inputs.end(), [&](ValueId p) {
+    return moves_evenly(pass.graph.type(p).shape, x, axis);
+  });
+  if (even) return std::nullopt;
+  log.push_back("norm_parameters: " + origin);
+  const ValueId one = pass.add_scalar(1, pass.graph.type(inputs[0]).dtype);
+  ValueId out = binary(pass, ExprOp::mul, pass.add(norm, {inputs[0], one}, origin), inputs[1], origin + " scale");
+  if (inputs.size() > 2) out = binary(pass, ExprOp::add, out, inputs[2], origin + " bias");
+  return out;
+}
+
+// Runs of neighbouring dimensions, the last one first. Dimensions of extent 1 belong to any run.
+std::vector<std::vector<std::int32_t>> runs_of(std::vector<std::int32_t> axes, const Shape& shape) {
+  std::sort(axes.begin(), axes.end());
+  std::vector<std::vector<std::int32_t>> runs;
+  for (const std::int32_t axis : axes) {
+    bool joins = !runs.empty();
+    for (std::int32_t d = joins ? runs.back().back() + 1 : axis; d < axis; ++d)
+      joins = joins && shape[static_cast<std::size_t>(d)] == 1;
+    if (!joins) runs.emplace_back();
+    runs.back().push_back(axis);
+  }
+  std::reverse(runs.begin(), runs.end());
+  return runs;
+}
+
+// A reduction over dimensions with others between them, such as a batch norm's statistics: one run after the other.
+// Every monoid allows it, the mean because all runs are of equal length.
+std::optional<ValueId> runs_apart(Sweep& pass, const Node& node, Log& log) {
+  const auto* found = std::get_if<Reduce>(&node.op);
+  if (found == nullptr) return std::nullopt;
+  const Reduce reduce = *found;
+  const std::string origin = node.origin;
+  const Shape result = pass.graph.type(node.outputs[0]).shape;
+  ValueId value = node.inputs[0];
+  const auto runs = runs_of(reduce.axes, pass.graph.type(value).shape);
+  if (runs.size() < 2 || is_integer(pass.graph.type(value).dtype)) return std::nullopt;
+  log.push_back("reduce_runs: " + origin);
+  for (const std::vector<std::int32_t>& run : runs)
+    value = pass.add(Reduce{reduce.monoid, run, true}, {value}, origin);
+  return pass.graph.type(value).shape == result ? value : pass.add(Reshape{result}, {value}, origin);
+}
+
+}  // namespace
+
+void separate(Graph& graph, std::vector<std::string>& log) {
+  const int replaced = sweep(graph, [&](Sweep& pass, const Node& node) {
+    if (const auto out = parameters_apart(pass, node, log)) return out;
+    return runs_apart(pass, node, log);
+  });
+  if (replaced > 0) (void)remove_dead(graph);
+}
+
+}  // namespace kiln::graph::rewrite

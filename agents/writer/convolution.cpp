@@ -1,0 +1,143 @@
+// Hooks of the convolution family: where the taps of a window lie in the padded copy of x and in w, how a channel of x
+// is copied, and finish(): one vector of the epilogue.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/region/padded_layout.h"
+#include "agents/writer/family.h"
+
+namespace kiln::agents::writer {
+
+using graph::DType;
+
+namespace {
+
+// What precedes the spatial strides of x and of a result: image, group, channel; of w: group, channel out, channel in.
+constexpr std::size_t kFixed = 3;
+
+bool usable(const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; }
+
+std::string list(const graph::Shape& values) {
+  std::string text;
+  for (const std::int64_t v : values) text += (text.empty() ? "" : ", ") + std::to_string(v);
+  return text;
+}
+
+std::string table(std::string_view name, const graph::Shape& values, std::string_view meaning) {
+  return fmt::format("constexpr std::int64_t {}[] = {{{}}};  // {}\n", name, list(values), meaning);
+}
+
+graph::Shape spatial(const Access& a) {
+  return {a.strides.begin() + static_cast<std::ptrdiff_t>(kFixed), a.strides.end()};
+}
+
+// The offset of each tap in w, row-major over the window; the window of a transposed convolution is turned round.
+graph::Shape weight_taps(const ConvolutionKernel& k) {
+  graph::Shape out;
+  for (std::int64_t t = 0; t < graph::element_count(k.window); ++t) {
+    std::int64_t rest = t, at = 0;
+    for (std::size_t d = k.window.size(); d-- > 0;) {
+      const std::int64_t tap = rest % k.window[d];
+      rest /= k.window[d];
+      at += (k.transposed ? k.window[d] - 1 - tap : tap) * k.w.strides[kFixed + d];
+    }
+    out.push_back(at);
+  }
+  return out;
+}
+
+// struct Output and output_at(): pointers to the row of results at (image, group, m) and `row` of the outer dimensions.
+std::string output_functions(const ConvolutionKernel& k, const PaddedLayout& layout, Hooks& hooks) {
+  std::string members, values;
+  graph::Shape rows(layout.pitches.begin(), layout.pitches.end() - 1);
+  if (!rows.empty()) rows[0] = k.out[0];
+  const Decomposed at = decompose("row", rows, "o", "  [[maybe_unused]] ");
+  std::vector<std::string> indices = {"image", "group", "m"};
+  indices.insert(indices.end(), at.indices.begin(), at.indices.end());
+  std::string inside;
+  for (std::size_t d = 1; d < rows.size(); ++d)
+    if (rows[d] != k.out[d])
+      inside += fmt::format("{}{} < {}", inside.empty() ? "" : " && ", at.indices[d], k.out[d]);
+  const auto add = [&](const char* type, const std::string& name, const std::string& base, const Access& a) {
+    members += fmt::format("  {}{}* {};\n", type, memory_type(a.type), name);
+    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n         ", base, offset_text(a, indices));
+  };
+  for (std::size_t i = 0; i < k.reads.size(); ++i)
+    add("const ", fmt::format("x{}", i + 1), hooks.arguments.read(k.reads[i]), k.reads[i]);
+  for (std::size_t r = 0; r < k.writes.size(); ++r)
+    add("", fmt::format("y{}", r), hooks.arguments.write(k.writes[r]), k.writes[r]);
+  return fmt::format(
+      "// Where a row of results begins, and whether it is one: the padding has rows too.\nstruct Output {{\n{}}};\n\n"
+      "inline Output output_at(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] std::int64_t "
+      "group,\n                        [[maybe_unused]] std::int64_t m, [[maybe_unused]] std::int64_t row) {{\n{}  "
+      "return {{{}}};\n}}\n\ninline bool is_row([[maybe_unused]] std::int64_t row) {{\n{}  return {};\n}}\n\n",
+      members, at.statements, values, inside.empty() ? "" : at.statements, inside.empty() ? "true" : inside);
+}
+
+}  // namespace
+
+bool accepts_convolution(const store::TemplateSpec&, const ConvolutionKernel& k) {
+  return k.x.type == DType::f32 && k.w.type == DType::f32 && !k.out.empty() && k.m > 0 && k.c > 0 &&
+         std::all_of(k.reads.begin(), k.reads.end(), usable) && std::all_of(k.writes.begin(), k.writes.end(), usable) &&
+         vectorizable(k.epilogue) && std::none_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(), [](const auto& n) {
+           return graph::is_row_reduction(n.op);
+         });
+}
+
+Hooks convolution_hooks(const ConvolutionKernel& k) {
+  Hooks hooks;
+  const PaddedLayout layout(k);
+  hooks.functions = operations(k.epilogue);
+  hooks.figures = constant("kImages", k.n) + constant("kGroups", k.groups) +
+                  constant("kM", k.m, "results of a group, each a channel") +
+                  constant("kC", k.c, "channels of x in a group") +
+                  constant("kRank", static_cast<std::int64_t>(k.out.size()), "spatial dimensions") +
+                  constant("kTaps", graph::element_count(k.window), "elements of a window") +
+                  table("kIn", k.in, "extents of x") + table("kOut", k.out, "extents of the result") +
+                  table("kXStrides", spatial(k.x), "of x") +
+                  table("kStrides", layout.strides, "of the window over the padded input") +
+                  table("kInserted", layout.inserted, "distance of the elements of x in it") +
+                  table("kBefore", layout.before, "zeros before the first of them; less than 0: cut off") +
+                  table("kPhases", layout.phases, "per dimension") + table("kPitches", layout.pitches, "of a phase") +
+                  constant("kPlane", layout.plane, "elements of a phase") +
+                  constant("kChannel", layout.channel, "elements of all phases") +
+                  constant("kPositions", layout.positions, "from the first element of the result to the last") +
+                  table("kTapInput", layout.taps, "offsets of the taps in a padded channel") +
+                  table("kTapWeight", weight_taps(k), "and in w") + constant("kWM", k.w.strides[1], "strides of w") +
+                  constant("kWC", k.w.strides[2]);
+  hooks.code = fmt::format(
+      "inline const float* channel_of_x(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] "
+      "std::int64_t group,\n                                 [[maybe_unused]] std::int64_t c) {{\n  return {} + "
+      "({});\n}}\n",
+      hooks.prepare_arguments.read(k.x), offset_text(k.x, {"image", "group", "c"}));
+  hooks.code += fmt::format(
+      "inline float* padded_to(void* const* args) {{ return static_cast<float*>(args[{}]); }}\n"
+      "inline const float* padded(void* const* args) {{ return static_cast<const float*>(args[{}]); }}\n",
+      hooks.prepare_arguments.of(RenderedArg::Kind::temporary, 0), hooks.arguments.of(RenderedArg::Kind::temporary, 0));
+  hooks.code += fmt::format(
+      "inline const float* weights(void* const* args, [[maybe_unused]] std::int64_t group) {{\n  return {} + "
+      "({});\n}}\n\n",
+      hooks.arguments.read(k.w), offset_text(k.w, {"group"}));
+  hooks.code += output_functions(k, layout, hooks);
+  std::vector<DType> types = {DType::f32};
+  std::string declare, call = "x0";
+  for (std::size_t i = 0; i < k.reads.size(); ++i) {
+    types.push_back(k.reads[i].type);
+    call += fmt::format(", x{}", i + 1);
+  }
+  for (std::size_t r = 0; r < k.writes.size(); ++r) {
+    declare += fmt::format("  {} y{};\n", value_type(k.writes[r].type, Form::vector), r);
+    call += fmt::format(", y{}", r);
+  }
+  const std::size_t inner = kFixed + k.out.size() - 1;
+  hooks.code += expression_function(k.epilogue, Form::vector, types);
+  hooks.code += fmt::format(
+      "\n// The epilogue of results j .. j + count of a row, from their sums.\ntemplate <int count>\n"
+      "inline void finish(const Output& at, [[maybe_unused]] std::int64_t j, vf x0) {{\n{}{}  expression({});\n{}}}\n",
+      load_statements(k.reads, inner, Form::vector, 1, "  "), declare, call,
+      store_statements(k.writes, inner, Form::vector, "  "));
+  return hooks;
+}
+
+}  // namespace kiln::agents::writer

@@ -1,0 +1,52 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "agents/writer/onednn.h"
+
+namespace kiln::agents::writer {
+
+using graph::DType;
+
+std::string tensor_text(const Access& access, const graph::Shape& space, int arg) {
+  std::string dims, strides;
+  std::int64_t dense = 1;
+  for (std::size_t d = 0; d < space.size(); ++d) dense = std::max(dense, access.strides[d] * space[d]);
+  for (std::size_t d = 0; d < space.size(); ++d) {
+    const bool one = access.strides[d] == 0 || space[d] == 1;
+    dims += fmt::format("{}{}", d == 0 ? "" : ", ", access.strides[d] == 0 ? 1 : space[d]);
+    strides += fmt::format("{}{}", d == 0 ? "" : ", ", one ? dense : access.strides[d]);
+  }
+  if (space.empty()) dims = strides = "1";
+  return fmt::format("{{{}, {}, {{{}}}, {{{}}}}}", arg, access.offset, dims, strides);
+}
+
+bool is_plain(const Access& a, std::size_t rank) {
+  return a.type == DType::f32 && a.strides.size() == rank && rank <= kMostDimensions &&
+         std::all_of(a.strides.begin(), a.strides.end(), [](std::int64_t s) { return s >= 0; });
+}
+
+bool dense(const Access& a, const graph::Shape& space) {
+  std::int64_t expected = 1;
+  for (std::size_t d = space.size(); d-- > 0;) {
+    if (space[d] > 1 && a.strides[d] != expected) return false;
+    expected *= space[d];
+  }
+  return true;
+}
+
+std::string steps_text(const std::vector<Step>& steps, std::size_t first) {
+  std::string text =
+      "inline void append_steps([[maybe_unused]] post_ops& steps, [[maybe_unused]] const std::vector<Tensor>& "
+      "operands) {\n";
+  int operand = 0;
+  for (std::size_t i = first; i < steps.size(); ++i)
+    text += steps[i].operand < 0
+                ? fmt::format("  steps.append_eltwise(1.0f, algorithm::{}, {}, {});\n", steps[i].algorithm,
+                              float_literal(steps[i].alpha, DType::f32), float_literal(steps[i].beta, DType::f32))
+                : fmt::format("  steps.append_binary(algorithm::{}, description(operands[{}]));\n", steps[i].algorithm,
+                              operand++);
+  return text + "}\n";
+}
+
+}  // namespace kiln::agents::writer

@@ -1,0 +1,133 @@
+// Data movement: x is copied once into a padded form in which every tap of the window is one offset and neighbours
+// along the innermost dimension lie side by side (the launch before this one); then vectors of neighbouring results are
+// sums over channels and taps, kept in registers for kMr channels of the result, so that each vector of x is used kMr
+// times and each weight kNv times. w is read in place. The floor is 2 m c taps results / peak; results at the end of a
+// padded row are computed and thrown away, and few channels of the result reuse little of x. Depthwise (one channel per
+// group) is limited by loads from the first level of cache.
+
+constexpr std::int64_t kNr = kNv * kLanes;
+constexpr std::int64_t kPitch = kPitches[kRank - 1], kWidth = kOut[kRank - 1];
+constexpr std::int64_t kTiles = (kPositions + kNr - 1) / kNr;
+constexpr std::int64_t kTileBlocks = (kTiles + kTilesPerTask - 1) / kTilesPerTask;
+constexpr std::int64_t kRowTiles = (kM + kMr - 1) / kMr;
+constexpr std::int64_t kBlocks = (kM + kMc - 1) / kMc;
+constexpr int kTall = static_cast<int>((kM + kRowTiles - 1) / kRowTiles);
+constexpr int kShort = static_cast<int>(kM / kRowTiles);
+
+// One line of the padded form: element q is position q * stride + phase of the padded input.
+inline void pad_line(const float* x, float* to, std::int64_t phase) {
+  constexpr std::size_t last = kRank - 1;
+  for (std::int64_t q = 0; q < kPitch; ++q) {
+    const std::int64_t place = q * kStrides[last] + phase - kBefore[last];
+    const bool inside = place >= 0 && place % kInserted[last] == 0 && place / kInserted[last] < kIn[last];
+    to[q] = inside ? x[place / kInserted[last] * kXStrides[last]] : 0.0f;
+  }
+}
+
+inline void pad_channel(const float* x, float* to) {
+  std::int64_t phases = 1;
+  for (int d = 0; d < kRank; ++d) phases *= kPhases[d];
+  for (std::int64_t phase = 0; phase < phases; ++phase)
+    for (std::int64_t row = 0; row < kPlane / kPitch; ++row) {
+      std::int64_t of_phase = phase / kPhases[kRank - 1], of_row = row, offset = 0;
+      bool inside = true;
+      for (int d = kRank - 2; d >= 0; --d) {
+        const std::int64_t place = of_row % kPitches[d] * kStrides[d] + of_phase % kPhases[d] - kBefore[d];
+        of_row /= kPitches[d];
+        of_phase /= kPhases[d];
+        inside = inside && place >= 0 && place % kInserted[d] == 0 && place / kInserted[d] < kIn[d];
+        offset += place / kInserted[d] * kXStrides[d];
+      }
+      float* line = to + phase * kPlane + row * kPitch;
+      if (inside) pad_line(x + offset, line, phase % kPhases[kRank - 1]);
+      else
+        for (std::int64_t q = 0; q < kPitch; ++q) line[q] = 0.0f;
+    }
+}
+
+// tile[i][v] = sum over channels and taps of w[i, c, tap] * x[c, tap, v].
+template <int rows>
+__attribute__((noinline)) void multiply(const float* w, const float* x, float* tile) {
+  vf sum[rows][kNv];
+#pragma GCC unroll 32
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < kNv; ++v) sum[i][v] = vf{};
+  for (std::int64_t c = 0; c < kC; ++c)
+    for (std::int64_t tap = 0; tap < kTaps; ++tap) {
+      const float* from = x + c * kChannel + kTapInput[tap];
+      const float* weight = w + c * kWC + kTapWeight[tap];
+      vf column[kNv];
+#pragma GCC unroll 8
+      for (int v = 0; v < kNv; ++v) column[v] = load<kLanes>(from + v * kLanes);
+#pragma GCC unroll 32
+      for (int i = 0; i < rows; ++i) {
+        const vf each = splat(weight[i * kWM]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kNv; ++v) sum[i][v] += each * column[v];
+      }
+    }
+#pragma GCC unroll 32
+  for (int i = 0; i < rows; ++i)
+#pragma GCC unroll 8
+    for (int v = 0; v < kNv; ++v) store<kLanes>(tile + i * kNr + v * kLanes, sum[i][v]);
+}
+
+// What is left of a row, in vectors of half the size each.
+template <int count>
+inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, const float* sums) {
+  if constexpr (count > 0) {
+    if (left >= count) {
+      finish<count>(at, j, load<count>(sums));
+      finish_rest<count / 2>(at, j + count, left - count, sums + count);
+    } else {
+      finish_rest<count / 2>(at, j, left, sums);
+    }
+  }
+}
+
+// The results among the positions [first, first + kNr) of one channel.
+inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
+                             std::int64_t first, const float* sums) {
+  const std::int64_t end = first + kNr < kPositions ? first + kNr : kPositions;
+  for (std::int64_t at = first; at < end;) {
+    const std::int64_t row = at / kPitch, column = at % kPitch;
+    const std::int64_t last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
+    const std::int64_t stop = row * kPitch + kWidth < last ? row * kPitch + kWidth : last;
+    if (column < kWidth && is_row(row)) {
+      const Output out = output_at(args, image, group, m, row);
+      std::int64_t p = at;
+      for (; p + kLanes <= stop; p += kLanes) finish<kLanes>(out, p - row * kPitch, load<kLanes>(sums + (p - first)));
+      finish_rest<kLanes / 2>(out, p - row * kPitch, stop - p, sums + (p - first));
+    }
+    at = last;
+  }
+}
+
+}  // namespace
+
+extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
+  const std::int64_t c = task->index % kC, group = task->index / kC % kGroups, image = task->index / (kC * kGroups);
+  pad_channel(channel_of_x(args, image, group, c), padded_to(args) + task->index * kChannel);
+}
+
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
+  std::int64_t rest = task->index;
+  const std::int64_t block = rest % kBlocks;
+  rest /= kBlocks;
+  const std::int64_t tiles = rest % kTileBlocks;
+  rest /= kTileBlocks;
+  const std::int64_t group = rest % kGroups, image = rest / kGroups;
+  const float* w = weights(args, group);
+  const float* x = padded(args) + (image * kGroups + group) * kC * kChannel;
+  float* sums = static_cast<float*>(task->scratch);
+  const std::int64_t last_tile = (tiles + 1) * kTilesPerTask < kTiles ? (tiles + 1) * kTilesPerTask : kTiles;
+  for (std::int64_t tile = tiles * kTilesPerTask; tile < last_tile; ++tile)
+    for (std::int64_t t = kRowTiles * block / kBlocks; t < kRowTiles * (block + 1) / kBlocks; ++t) {
+      const std::int64_t m = kM * t / kRowTiles;
+      const int rows = static_cast<int>(kM * (t + 1) / kRowTiles - m);
+      if (rows == kTall) multiply<kTall>(w + m * kWM, x + tile * kNr, sums);
+      else multiply<kShort>(w + m * kWM, x + tile * kNr, sums);
+      for (int i = 0; i < rows; ++i) finish_positions(args, image, group, m + i, tile * kNr, sums + i * kNr);
+    }
+}
