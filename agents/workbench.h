@@ -38,7 +38,8 @@ struct CheckRequest {
   std::int64_t timeout_ns = 60'000'000'000;
 };
 
-// Inputs whose right outputs the oracle knows: one timed call, at a place that the candidate cannot foresee, is given these.
+// Inputs whose right outputs the oracle knows: one timed call, at a place that the candidate cannot foresee, is given
+// these.
 struct Proof {
   std::string graph, constants;  // as in CheckRequest
   std::string family;
@@ -50,7 +51,7 @@ struct MeasureRequest {
   std::optional<Proof> proof;     // nothing: the outputs of timed calls are not looked at
   std::int32_t warmup = 3;
   std::int32_t samples = 5;       // per subject
-  bool cold = true;               // flush at least twice the last-level cache, or rotate buffers past it, before each sample
+  bool cold = true;  // flush at least twice the last-level cache, or rotate buffers past it, before each sample
   bool fresh_process = false;
   bool per_launch = false;
   std::int64_t timeout_ns = 60'000'000'000;

@@ -9,7 +9,8 @@ import sys
 
 import numpy
 
-DTYPES = ["float64", "float32", "float16", None, "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"]
+DTYPES = ["float64", "float32", "float16", None, "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16",
+          "uint8", "bool"]
 
 
 class TensorInfo(ctypes.Structure):
@@ -41,7 +42,8 @@ def arrays(library, release, side, rng):
     out = []
     for index in range(getattr(library, f"kiln_{side}_count")(release)):
         info = TensorInfo()
-        check(library, getattr(library, f"kiln_{side}_info")(release, index, ctypes.byref(info)), f"describe {side} {index}")
+        check(library, getattr(library, f"kiln_{side}_info")(release, index, ctypes.byref(info)),
+              f"describe {side} {index}")
         shape = tuple(info.shape[i] for i in range(info.rank))
         dtype = DTYPES[info.dtype]
         if dtype is None:
@@ -53,7 +55,8 @@ def arrays(library, release, side, rng):
         else:
             array = numpy.full(shape, numpy.nan, dtype)
         if array.nbytes != info.bytes:
-            sys.exit(f"cannot use {side} '{info.name.decode()}': {array.nbytes} bytes by its shape, {info.bytes} by the release")
+            sys.exit(f"cannot use {side} '{info.name.decode()}': {array.nbytes} bytes by its shape, "
+                     f"{info.bytes} by the release")
         print(f"{side} {info.name.decode()} {dtype} {list(shape)}")
         out.append(array)
     return out
@@ -66,7 +69,8 @@ def pointers(tensors):
 def main(directory):
     library = load()
     release, session = ctypes.c_void_p(), ctypes.c_void_p()
-    check(library, library.kiln_open(os.fsencode(directory), None, ctypes.byref(release)), f"open release '{directory}'")
+    check(library, library.kiln_open(os.fsencode(directory), None, ctypes.byref(release)),
+          f"open release '{directory}'")
     rng = numpy.random.default_rng(1)
     inputs = arrays(library, release, "input", rng)
     outputs = arrays(library, release, "output", rng)

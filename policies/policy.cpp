@@ -12,7 +12,8 @@ constexpr std::size_t kLimitBytes = 1u << 20;
 // What single keys cannot say: settings that exclude each other.
 void check_contradictions(const Policy& p, const Reader& reader) {
   if (p.automatic && p.confidence < 0.9)
-    reader.fail("promotion.automatic", "automatic promotion needs a confidence of at least 0.9, not " + std::to_string(p.confidence));
+    reader.fail("promotion.automatic",
+                "automatic promotion needs a confidence of at least 0.9, not " + std::to_string(p.confidence));
   if (p.seconds < p.build_timeout_seconds)
     reader.fail("budget.seconds", "the whole budget is shorter than one build may take (budget.build_timeout_seconds)");
   if (!p.vendor && !p.families.empty()) {
@@ -20,7 +21,9 @@ void check_contradictions(const Policy& p, const Reader& reader) {
     for (const std::string& family : p.families) own |= family != "onednn";
     if (!own) reader.fail("search.vendor", "vendor libraries are forbidden, and search.families allows nothing else");
   }
-  if (p.margin > 0.5) reader.fail("promotion.margin", "a margin above 0.5 rejects everything but a doubling; it is a fraction, not per cent");
+  if (p.margin > 0.5)
+    reader.fail("promotion.margin",
+                "a margin above 0.5 rejects everything but a doubling; it is a fraction, not per cent");
 }
 
 }  // namespace
@@ -38,11 +41,12 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   p.automatic = reader.boolean("promotion.automatic", p.automatic);
   p.margin = reader.number("promotion.margin", p.margin, 0.0, 0.99);
   p.confidence = reader.number("promotion.confidence", p.confidence, 0.5, 0.9999);
-  p.confirm_samples = static_cast<std::int32_t>(reader.integer("promotion.confirm_samples", p.confirm_samples, 8, 10'000));
+  p.confirm_samples =
+      static_cast<std::int32_t>(reader.integer("promotion.confirm_samples", p.confirm_samples, 8, 10'000));
   p.families = reader.texts("search.families");
   p.vendor = reader.boolean("search.vendor", p.vendor);
-  p.max_candidates_per_region =
-      static_cast<std::int32_t>(reader.integer("search.max_candidates_per_region", p.max_candidates_per_region, 1, 100'000));
+  p.max_candidates_per_region = static_cast<std::int32_t>(
+      reader.integer("search.max_candidates_per_region", p.max_candidates_per_region, 1, 100'000));
   p.stop_at_floor_fraction = reader.number("search.stop_at_floor_fraction", p.stop_at_floor_fraction, 0.1, 1.0);
   p.cold_cache = reader.choice("measuring.cache", "warm", {"warm", "cold"}) == "cold";
   p.algebraic = reader.boolean("rewrites.algebraic", p.algebraic);
@@ -58,7 +62,9 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   return p;
 }
 
-Policy load_policy(const std::filesystem::path& file) { return parse_policy(read_file(file, kLimitBytes), file.string()); }
+Policy load_policy(const std::filesystem::path& file) {
+  return parse_policy(read_file(file, kLimitBytes), file.string());
+}
 
 json::object to_json(const Policy& p) {
   return {{"version", p.version},
@@ -89,7 +95,8 @@ json::array diff(const Policy& from, const Policy& to) {
     if (key == "digest") continue;
     if (const json::object* members = section.value().if_object()) {
       for (const auto& member : *members)
-        compare(key + "." + std::string(member.key()), member.value(), b.at(section.key()).as_object().at(member.key()));
+        compare(key + "." + std::string(member.key()), member.value(),
+                b.at(section.key()).as_object().at(member.key()));
     } else {
       compare(key, section.value(), b.at(section.key()));
     }

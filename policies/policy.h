@@ -1,4 +1,5 @@
-// What is allowed: one TOML file, validated whole; a policy that contradicts itself is refused. Its digest is in every job.
+// What is allowed: one TOML file, validated whole; a policy that contradicts itself is refused. Its digest is in every
+// job.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,8 @@ struct Policy {
   std::string objective = "latency";  // the one that exists today; others are refused by name
 
   // [precision]
-  std::string precision = "preserve";  // error at most `error_factor` times that of a plain evaluation in the model's type
+  std::string precision =
+      "preserve";  // error at most `error_factor` times that of a plain evaluation in the model's type
   double error_factor = 2.0;
 
   // [promotion]
@@ -35,8 +37,8 @@ struct Policy {
   double stop_at_floor_fraction = 0.95;      // region is done when floor / measured reaches this
 
   // [measuring] cache = "warm" | "cold"
-  // warm: a launch finds its activations where the launch before left them, as in a serving loop; cold: at least twice the
-  // last-level cache is flushed before each sample.
+  // warm: a launch finds its activations where the launch before left them, as in a serving loop; cold: at least twice
+  // the last-level cache is flushed before each sample.
   bool cold_cache = false;
 
   // [rewrites]

@@ -33,12 +33,13 @@ struct Reader::Parsed {
   toml::table table;
 };
 
-Reader::Reader(std::string_view toml, std::string_view file_name) : parsed_(std::make_unique<Parsed>()), file_name_(file_name) {
+Reader::Reader(std::string_view toml, std::string_view file_name)
+    : parsed_(std::make_unique<Parsed>()), file_name_(file_name) {
   try {
     parsed_->table = toml::parse(toml, file_name_);
   } catch (const toml::parse_error& error) {
-    throw Error(ErrorCode::invalid_input,
-                "cannot load policy '" + file_name_ + "': " + place(error.source()) + ": " + std::string(error.description()));
+    throw Error(ErrorCode::invalid_input, "cannot load policy '" + file_name_ + "': " + place(error.source()) + ": " +
+                                              std::string(error.description()));
   }
 }
 
@@ -47,7 +48,8 @@ Reader::~Reader() = default;
 void Reader::fail(std::string_view key, const std::string& cause) const {
   const auto node = parsed_->table.at_path(key);
   const std::string where = node ? place(node.node()->source()) + ": " : std::string();
-  throw Error(ErrorCode::invalid_input, "cannot load policy '" + file_name_ + "': " + where + "'" + std::string(key) + "': " + cause,
+  throw Error(ErrorCode::invalid_input,
+              "cannot load policy '" + file_name_ + "': " + where + "'" + std::string(key) + "': " + cause,
               "kctl policy check " + file_name_);
 }
 
@@ -68,7 +70,8 @@ double Reader::number(std::string_view key, double fallback, double low, double 
   if (!node) return fallback;
   if (!node.is_number()) fail(key, "a number is needed");
   const double value = *node.value<double>();
-  if (!(value >= low && value <= high)) fail(key, std::to_string(value) + " is outside " + std::to_string(low) + " to " + std::to_string(high));
+  if (!(value >= low && value <= high))
+    fail(key, std::to_string(value) + " is outside " + std::to_string(low) + " to " + std::to_string(high));
   return value;
 }
 
@@ -88,7 +91,8 @@ std::string Reader::text(std::string_view key, std::string_view fallback) {
   return node.as_string()->get();
 }
 
-std::string Reader::choice(std::string_view key, std::string_view fallback, const std::vector<std::string_view>& allowed) {
+std::string Reader::choice(std::string_view key, std::string_view fallback,
+                           const std::vector<std::string_view>& allowed) {
   const std::string value = text(key, fallback);
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
   std::string list;
@@ -111,10 +115,12 @@ std::vector<std::string> Reader::texts(std::string_view key) {
 
 void Reader::refuse_unknown_keys() const {
   const auto refuse = [&](const std::string& key, const toml::node& node) {
-    const auto nearest = std::min_element(known_.begin(), known_.end(),
-                                          [&](const std::string& a, const std::string& b) { return distance(a, key) < distance(b, key); });
-    throw Error(ErrorCode::invalid_input, "cannot load policy '" + file_name_ + "': " + place(node.source()) + ": unknown key '" + key +
-                                              "'; did you mean '" + *nearest + "'?",
+    const auto nearest = std::min_element(
+        known_.begin(), known_.end(),
+        [&](const std::string& a, const std::string& b) { return distance(a, key) < distance(b, key); });
+    throw Error(ErrorCode::invalid_input,
+                "cannot load policy '" + file_name_ + "': " + place(node.source()) + ": unknown key '" + key +
+                    "'; did you mean '" + *nearest + "'?",
                 "kctl policy check " + file_name_);
   };
   for (const auto& [section, node] : parsed_->table) {

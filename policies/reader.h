@@ -17,7 +17,8 @@ class Reader {
   Reader(std::string_view toml, std::string_view file_name);
   ~Reader();
 
-  // `key` is "section.key"; absent gives the fallback. Wrong type or out of [low, high]: Error(invalid_input) with the place.
+  // `key` is "section.key"; absent gives the fallback. Wrong type or out of [low, high]: Error(invalid_input) with the
+  // place.
   std::int64_t integer(std::string_view key, std::int64_t fallback, std::int64_t low, std::int64_t high);
   double number(std::string_view key, double fallback, double low, double high);
   bool boolean(std::string_view key, bool fallback);

@@ -1,8 +1,8 @@
 /* What a CPU code object exports, and all that a kernel may know of its caller. C, so that any compiler can target it.
  *
  * A kernel is   void symbol(void* const* args, const struct kiln_task* task)
- * `args` are the launch's buffers in the order of the plan. libkiln calls it once per task index, from several threads at
- * once, in any order; a launch ends before the next begins. Buffers are 64-byte aligned. A kernel allocates nothing,
+ * `args` are the launch's buffers in the order of the plan. libkiln calls it once per task index, from several threads
+ * at once, in any order; a launch ends before the next begins. Buffers are 64-byte aligned. A kernel allocates nothing,
  * starts no thread, and touches nothing but its args and its scratch.
  */
 #ifndef KILN_KERNEL_ABI_H
@@ -20,8 +20,8 @@ struct kiln_task {
 };
 
 typedef void (*kiln_kernel_fn)(void* const* args, const struct kiln_task* task);
-/* Optional, for vendor libraries that keep primitives: called once per session, kernel and set of constant buffers among the
- * args, so that a state may keep what it made of a weight; null means failure. */
+/* Optional, for vendor libraries that keep primitives: called once per session, kernel and set of constant buffers
+ * among the args, so that a state may keep what it made of a weight; null means failure. */
 typedef void* (*kiln_create_fn)(int32_t threads);
 typedef void (*kiln_destroy_fn)(void* state);
 

@@ -1,10 +1,11 @@
-/* libkiln: loads a release directory and runs its plan. C ABI; no dependency but the C++ runtime. A plan for a GPU needs
- * its driver, which is found when the release is opened.
+/* libkiln: loads a release directory and runs its plan. C ABI; no dependency but the C++ runtime. A plan for a GPU
+ * needs its driver, which is found when the release is opened.
  *
  * Threads: a kiln_release is immutable and may be shared; a kiln_session runs one call at a time. kiln_last_error() is
  * per thread. No call aborts, throws or prints. After kiln_session_create() nothing is allocated by kiln_run().
  *
- * A session's threads watch for the next launch for some 30 us and then sleep. kiln_session_wake() wakes them ahead of a call.
+ * A session's threads watch for the next launch for some 30 us and then sleep. kiln_session_wake() wakes them ahead of
+ * a call.
  */
 #ifndef KILN_H
 #define KILN_H
@@ -64,18 +65,19 @@ KILN_API kiln_status kiln_output_info(const kiln_release* release, int32_t index
 
 KILN_API kiln_status kiln_session_create(kiln_release* release, kiln_session** out);
 KILN_API void kiln_session_destroy(kiln_session* session);
-/* Wakes the session's threads and returns when all run, for a caller who knows that a call is coming: the wake-up, some 50 us
- * each, is otherwise part of the first launches. */
+/* Wakes the session's threads and returns when all run, for a caller who knows that a call is coming: the wake-up, some
+ * 50 us each, is otherwise part of the first launches. */
 KILN_API kiln_status kiln_session_wake(kiln_session* session);
-/* Dense row-major buffers in the order of the plan; at least as many bytes as the infos say. Any alignment: buffers that
- * are not 64-byte aligned are copied. */
+/* Dense row-major buffers in the order of the plan; at least as many bytes as the infos say. Any alignment: buffers
+ * that are not 64-byte aligned are copied. */
 KILN_API kiln_status kiln_run(kiln_session* session, const void* const* inputs, void* const* outputs);
 /* The same, and writes the wall time of each run launch in nanoseconds to launch_ns[0..kiln_launch_count). */
-KILN_API kiln_status kiln_run_timed(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns);
+KILN_API kiln_status kiln_run_timed(kiln_session* session, const void* const* inputs, void* const* outputs,
+                                    double* launch_ns);
 /* For a plan for a GPU: the buffers are its device's memory, 16-byte aligned, and the call returns when the work is on
- * `stream`, a CUstream of the context that was current when the release was opened (null: the default stream). Allocates
- * nothing, so that the stream may be capturing a graph. The buffers stay in use until the stream has done the work, and so do
- * the session's own: a session's calls go to one stream, or wait for each other. */
+ * `stream`, a CUstream of the context that was current when the release was opened (null: the default stream).
+ * Allocates nothing, so that the stream may be capturing a graph. The buffers stay in use until the stream has done the
+ * work, and so do the session's own: a session's calls go to one stream, or wait for each other. */
 KILN_API kiln_status kiln_enqueue(kiln_session* session, const void* const* inputs, void* const* outputs, void* stream);
 KILN_API int32_t kiln_launch_count(const kiln_release* release);
 KILN_API const char* kiln_launch_label(const kiln_release* release, int32_t index);

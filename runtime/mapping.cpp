@@ -13,7 +13,8 @@
 namespace kiln::runtime {
 namespace {
 
-// Arenas from this size on ask for huge pages: a matrix product walks them with strides that small pages miss the TLB on.
+// Arenas from this size on ask for huge pages: a matrix product walks them with strides that small pages miss the TLB
+// on.
 constexpr std::size_t huge_page = 2u << 20;
 
 std::string cause() { return std::generic_category().message(errno); }

@@ -17,7 +17,8 @@ class Mapping {
   // `path` below the folder `directory`: a regular file of exactly `bytes` bytes, no symbolic link. Failure(KILN_E_IO).
   static Mapping file(int directory, const std::string& path, std::int64_t bytes);
 
-  Mapping(Mapping&& other) noexcept : base_(std::exchange(other.base_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping(Mapping&& other) noexcept
+      : base_(std::exchange(other.base_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Mapping& operator=(Mapping&& other) noexcept {
     std::swap(base_, other.base_);
     std::swap(size_, other.size_);

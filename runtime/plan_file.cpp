@@ -172,7 +172,8 @@ Target read_target(const json::object& o, const std::string& what) {
   const std::string target = json::get_string(o, "target", what);
   if (target == "cpu") return Target::cpu;
   if (target == "cuda") return Target::cuda;
-  throw Failure(KILN_E_TARGET, "cannot use the plan: its target is '" + target.substr(0, 80) + "', not 'cpu' or 'cuda'");
+  throw Failure(KILN_E_TARGET,
+                "cannot use the plan: its target is '" + target.substr(0, 80) + "', not 'cpu' or 'cuda'");
 }
 
 Launch read_launch(const json::value& v, const Plan& plan, bool preparing, const std::string& what) {
@@ -205,7 +206,8 @@ std::vector<Tensor> read_tensors(const json::object& o, std::string_view key, co
                                      " of the plan"));
   std::set<std::string> names;
   for (const Tensor& t : out)
-    if (!names.insert(t.name).second) refuse(what, "the name '" + t.name + "' stands twice in '" + std::string(key) + "'");
+    if (!names.insert(t.name).second)
+      refuse(what, "the name '" + t.name + "' stands twice in '" + std::string(key) + "'");
   return out;
 }
 

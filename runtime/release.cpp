@@ -16,9 +16,11 @@ void check_cpu(const Plan& plan) {
   for (const std::string& feature : plan.cpu_features)
     if (!has_cpu_feature(feature))
       throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan.name + "': this CPU has no " + feature);
-  const bool tiles = std::find(plan.cpu_features.begin(), plan.cpu_features.end(), "amx_tile") != plan.cpu_features.end();
+  const bool tiles =
+      std::find(plan.cpu_features.begin(), plan.cpu_features.end(), "amx_tile") != plan.cpu_features.end();
   if (tiles && !use_tiles())
-    throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan.name + "': the system does not grant this process the tile registers");
+    throw Failure(KILN_E_TARGET,
+                  "cannot run the plan '" + plan.name + "': the system does not grant this process the tile registers");
 }
 
 template <class Function>
@@ -54,7 +56,8 @@ void CloseObject::operator()(void* handle) const { (void)::dlclose(handle); }
 
 Release::Release(const Folder& folder, const kiln_options& options) : plan_(folder.plan), id_(folder.id) {
   if (options.threads < 0 || options.threads > 4096)
-    throw Failure(KILN_E_ARGUMENT, "cannot open the release: " + std::to_string(options.threads) + " threads asked for");
+    throw Failure(KILN_E_ARGUMENT,
+                  "cannot open the release: " + std::to_string(options.threads) + " threads asked for");
   threads_ = options.threads != 0 ? options.threads : plan_.threads;
   check_cpu(plan_);
   constants_ = folder.constants();
@@ -112,7 +115,8 @@ Launcher::Launcher(const Release& release, const std::vector<Launch>& launches, 
 
 namespace {
 
-// The buffers of a launch that never change: a state may keep what it made of them, so launches with others have another.
+// The buffers of a launch that never change: a state may keep what it made of them, so launches with others have
+// another.
 std::vector<std::int32_t> constant_arguments(const Plan& plan, const Launch& launch) {
   std::vector<std::int32_t> out;
   for (const std::int32_t a : launch.args) {

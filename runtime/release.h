@@ -1,5 +1,5 @@
-// A loaded release for a CPU: checked files, open code objects, mapped constants, and what the prepare launches made of them.
-// Immutable once opened; sessions share it.
+// A loaded release for a CPU: checked files, open code objects, mapped constants, and what the prepare launches made of
+// them. Immutable once opened; sessions share it.
 #pragma once
 
 #include <memory>

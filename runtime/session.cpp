@@ -44,12 +44,14 @@ void Session::run(const void* const* inputs, void* const* outputs, double* launc
   for (const std::size_t id : callers_buffers_) {
     const Buffer& b = plan.buffers[id];
     const auto index = static_cast<std::size_t>(b.index);
-    address_[id] = b.kind == BufferKind::input ? place(inputs[index], index) : place(outputs[index], input_count + index);
+    address_[id] =
+        b.kind == BufferKind::input ? place(inputs[index], index) : place(outputs[index], input_count + index);
   }
   launcher_.run(address_, launch_ns);
   for (std::size_t i = 0; i < plan.outputs.size(); ++i)
     if (!aligned(outputs[i]))
-      std::memcpy(outputs[i], bounce_.data() + bounce_offset_[input_count + i], static_cast<std::size_t>(plan.outputs[i].bytes));
+      std::memcpy(outputs[i], bounce_.data() + bounce_offset_[input_count + i],
+                  static_cast<std::size_t>(plan.outputs[i].bytes));
 }
 
 }  // namespace kiln::runtime

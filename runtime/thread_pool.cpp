@@ -31,8 +31,9 @@ void relax() {
 #endif
 }
 
-// The scheduler may wake a thread on the core of the one that woke it, and leaves it there for milliseconds while another
-// core is idle: launches are over by then. Moves the calling thread elsewhere if it is there and may be elsewhere.
+// The scheduler may wake a thread on the core of the one that woke it, and leaves it there for milliseconds while
+// another core is idle: launches are over by then. Moves the calling thread elsewhere if it is there and may be
+// elsewhere.
 void leave(int cpu) {
   if (cpu < 0 || ::sched_getcpu() != cpu) return;
   cpu_set_t allowed, others;
@@ -93,7 +94,8 @@ void ThreadPool::run(const Work& work) {
   work_ = work;
   unfinished_.store(work.tasks, std::memory_order_relaxed);
   for (std::int64_t i = 0; i < threads_; ++i)
-    shares_[static_cast<std::size_t>(i)].left.store(range(work.tasks * i / threads_, work.tasks * (i + 1) / threads_), std::memory_order_release);
+    shares_[static_cast<std::size_t>(i)].left.store(range(work.tasks * i / threads_, work.tasks * (i + 1) / threads_),
+                                                    std::memory_order_release);
   // A worker counts itself as asleep before it looks at the epoch a last time: one of the two sees the other.
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (sleepers_.load(std::memory_order_seq_cst) != 0) {
@@ -123,8 +125,8 @@ void ThreadPool::help(std::size_t thread) {
     while (help_with((thread + i) % shares_.size(), thread)) {}
 }
 
-// Half of what a share has left at a time, so that few claims are made and all threads end together: its own thread takes
-// from the front, others from the end. False: it was empty.
+// Half of what a share has left at a time, so that few claims are made and all threads end together: its own thread
+// takes from the front, others from the end. False: it was empty.
 bool ThreadPool::help_with(std::size_t share, std::size_t thread) {
   std::atomic<std::uint64_t>& left = shares_[share].left;
   std::uint64_t seen = left.load(std::memory_order_acquire);
@@ -133,9 +135,10 @@ bool ThreadPool::help_with(std::size_t share, std::size_t thread) {
     if (first == end) return false;
     const std::int64_t count = (end - first + 1) / 2;
     const bool own = share == thread;
-    // A value of an earlier launch that happens to be this one's too is as good: the exchange acquires what belongs to it.
-    if (!left.compare_exchange_weak(seen, own ? range(first + count, end) : range(first, end - count), std::memory_order_acq_rel,
-                                    std::memory_order_acquire))
+    // A value of an earlier launch that happens to be this one's too is as good: the exchange acquires what belongs to
+    // it.
+    if (!left.compare_exchange_weak(seen, own ? range(first + count, end) : range(first, end - count),
+                                    std::memory_order_acq_rel, std::memory_order_acquire))
       continue;
     run_tasks(own ? first : end - count, count, thread);
     unfinished_.fetch_sub(count, std::memory_order_acq_rel);

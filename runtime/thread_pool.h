@@ -3,12 +3,13 @@
 // A launch ends when its tasks are done, not when every worker has shown up: a worker that the operating system woke
 // late costs nothing, and a machine with fewer free cores than threads still makes progress.
 //
-// Each thread has its own share of the tasks, the same one in each launch with as many: rows that one kernel wrote lie in the
-// cache of the core whose thread reads them next. A thread that is done takes from the far end of another's share.
+// Each thread has its own share of the tasks, the same one in each launch with as many: rows that one kernel wrote lie
+// in the cache of the core whose thread reads them next. A thread that is done takes from the far end of another's
+// share.
 //
-// A share is one atomic word. Who takes tasks from it holds the launch open until it counts them as done, so the launch's
-// fields are stable whenever they are read. Workers watch `epoch` for a short while after a launch and then sleep on a
-// futex: launches that follow closely cost no system call, an idle session no CPU.
+// A share is one atomic word. Who takes tasks from it holds the launch open until it counts them as done, so the
+// launch's fields are stable whenever they are read. Workers watch `epoch` for a short while after a launch and then
+// sleep on a futex: launches that follow closely cost no system call, an idle session no CPU.
 #pragma once
 
 #include <atomic>

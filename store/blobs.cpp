@@ -16,7 +16,8 @@ namespace {
 
 Error write_error(const std::filesystem::path& root, int error_number) {
   if (error_number == ENOSPC || error_number == EDQUOT)
-    return Error(ErrorCode::limit, "cannot store a blob in '" + root.string() + "': no space left", "free space on its file system");
+    return Error(ErrorCode::limit, "cannot store a blob in '" + root.string() + "': no space left",
+                 "free space on its file system");
   return system_error("cannot store a blob in '" + root.string() + "'", error_number);
 }
 
@@ -36,7 +37,8 @@ class Pending : public Store::Upload {
 
   void write(std::span<const std::byte> bytes) override {
     size_ += static_cast<std::int64_t>(bytes.size());
-    if (size_ > limit_) throw Error(ErrorCode::limit, "cannot store an upload: it is larger than " + std::to_string(limit_) + " bytes");
+    if (size_ > limit_)
+      throw Error(ErrorCode::limit, "cannot store an upload: it is larger than " + std::to_string(limit_) + " bytes");
     hash_.update(bytes);
     while (!bytes.empty()) {
       const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
@@ -50,7 +52,8 @@ class Pending : public Store::Upload {
     const std::string digest = hash_.finish_hex();
     const std::filesystem::path folder = root_ / digest.substr(0, 2);
     if (std::filesystem::create_directories(folder)) fsync_directory(root_);
-    if (::fchmod(fd_.get(), 0444) != 0 || ::fsync(fd_.get()) != 0 || ::rename(name_.c_str(), (folder / digest).c_str()) != 0)
+    if (::fchmod(fd_.get(), 0444) != 0 || ::fsync(fd_.get()) != 0 ||
+        ::rename(name_.c_str(), (folder / digest).c_str()) != 0)
       throw write_error(root_, errno);
     name_.clear();
     fsync_directory(folder);
@@ -67,7 +70,8 @@ class Pending : public Store::Upload {
 };
 
 bool is_digest(const std::string& text) {
-  return text.size() == 64 && std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return text.size() == 64 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 }  // namespace
@@ -80,7 +84,9 @@ Blobs::Blobs(std::filesystem::path root, bool read_only) : root_(std::move(root)
 }
 
 std::filesystem::path Blobs::place(const std::string& digest) const {
-  if (!is_digest(digest)) throw Error(ErrorCode::invalid_input, "cannot look up blob '" + digest.substr(0, 80) + "': that is not a SHA-256 in hex");
+  if (!is_digest(digest))
+    throw Error(ErrorCode::invalid_input,
+                "cannot look up blob '" + digest.substr(0, 80) + "': that is not a SHA-256 in hex");
   return root_ / digest.substr(0, 2) / digest;
 }
 
@@ -105,10 +111,13 @@ std::string Blobs::put(std::span<const std::byte> bytes) const {
 std::string Blobs::get(const std::string& digest) const {
   std::string content = read_file(path(digest), std::size_t{1} << 36);
   if (sha256_hex(content) != digest)
-    throw Error(ErrorCode::corrupt, "cannot use blob " + digest + ": its content has another digest", "restore the state folder from a backup");
+    throw Error(ErrorCode::corrupt, "cannot use blob " + digest + ": its content has another digest",
+                "restore the state folder from a backup");
   return content;
 }
 
-std::unique_ptr<Store::Upload> Blobs::upload(std::int64_t limit_bytes) const { return std::make_unique<Pending>(root_, limit_bytes); }
+std::unique_ptr<Store::Upload> Blobs::upload(std::int64_t limit_bytes) const {
+  return std::make_unique<Pending>(root_, limit_bytes);
+}
 
 }  // namespace kiln::store

@@ -1,5 +1,6 @@
-// Content-addressed files below one folder: blobs/ab/<sha256>. A blob is written beside, synced, and linked into place, so
-// that a name that exists is whole. Thread-safe: distinct temporaries, and a rename over an equal file changes nothing.
+// Content-addressed files below one folder: blobs/ab/<sha256>. A blob is written beside, synced, and linked into place,
+// so that a name that exists is whole. Thread-safe: distinct temporaries, and a rename over an equal file changes
+// nothing.
 #pragma once
 
 #include <filesystem>

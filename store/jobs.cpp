@@ -10,7 +10,8 @@ namespace kiln::store {
 namespace {
 
 constexpr std::array<std::string_view, 6> kStates = {"queued", "running", "paused", "done", "failed", "cancelled"};
-constexpr const char* kJobColumns = "SELECT number, workload, spec, state, error, progress, result, created_ns, started_ns, finished_ns FROM jobs";
+constexpr const char* kJobColumns =
+    "SELECT number, workload, spec, state, error, progress, result, created_ns, started_ns, finished_ns FROM jobs";
 
 JobState state_from(const std::string& text) {
   for (std::size_t i = 0; i < kStates.size(); ++i)
@@ -19,7 +20,8 @@ JobState state_from(const std::string& text) {
 }
 
 std::int64_t number_of(const std::string& id) {
-  if (id.size() < 3 || !id.starts_with("j-") || id.find_first_not_of("0123456789", 2) != std::string::npos || id.size() > 18)
+  if (id.size() < 3 || !id.starts_with("j-") || id.find_first_not_of("0123456789", 2) != std::string::npos ||
+      id.size() > 18)
     throw Error(ErrorCode::not_found, "cannot find job '" + id.substr(0, 40) + "': no such job", "kctl jobs");
   return std::atoll(id.c_str() + 2);
 }
@@ -46,7 +48,9 @@ std::string_view name(JobState s) { return kStates.at(static_cast<std::size_t>(s
 Job LocalStore::add_job(const std::string& workload_id, const json::object& spec) {
   std::int64_t number = 0;
   write([&](Database& db) {
-    Statement(db, "INSERT INTO jobs(workload, spec, state, created_ns) VALUES (?, ?, 'queued', ?)").bind(workload_id, column(spec), wall_ns()).run();
+    Statement(db, "INSERT INTO jobs(workload, spec, state, created_ns) VALUES (?, ?, 'queued', ?)")
+        .bind(workload_id, column(spec), wall_ns())
+        .run();
     number = db.query_int("SELECT max(number) FROM jobs");
     (void)ledger::append(db, "job", "j-" + std::to_string(number), column(spec), wall_ns());
   });
@@ -69,16 +73,21 @@ Job LocalStore::job(const std::string& id) const {
   return job_from(row);
 }
 
-void LocalStore::set_job_state(const std::string& id, JobState state, const std::string& error, const json::object& result) {
+void LocalStore::set_job_state(const std::string& id, JobState state, const std::string& error,
+                               const json::object& result) {
   const std::int64_t number = number_of(id);
   write([&](Database& db) {
     const std::int64_t now = wall_ns();
     const bool ended = state == JobState::done || state == JobState::failed || state == JobState::cancelled;
-    Statement(db, "UPDATE jobs SET state = ?, error = ?, result = ?, started_ns = CASE WHEN ? AND started_ns = 0 THEN ? ELSE started_ns END, "
-                  "finished_ns = CASE WHEN ? THEN ? ELSE 0 END WHERE number = ?")
-        .bind(name(state), error, column(result), std::int64_t{state == JobState::running}, now, std::int64_t{ended}, now, number)
+    Statement(db,
+              "UPDATE jobs SET state = ?, error = ?, result = ?, started_ns = CASE WHEN ? AND started_ns = 0 THEN ? "
+              "ELSE started_ns END, "
+              "finished_ns = CASE WHEN ? THEN ? ELSE 0 END WHERE number = ?")
+        .bind(name(state), error, column(result), std::int64_t{state == JobState::running}, now, std::int64_t{ended},
+              now, number)
         .run();
-    (void)ledger::append(db, "job.state", id, column(json::object{{"state", name(state)}, {"error", error}, {"result", result}}), now);
+    (void)ledger::append(db, "job.state", id,
+                         column(json::object{{"state", name(state)}, {"error", error}, {"result", result}}), now);
   });
 }
 
@@ -92,19 +101,25 @@ void LocalStore::set_job_progress(const std::string& id, const json::object& pro
 JobEntry LocalStore::append_entry(const std::string& id, const JobEntry& given) {
   JobEntry entry = given;
   const std::int64_t number = number_of(id);
-  if (!has_blob(entry.content)) throw Error(ErrorCode::not_found, "cannot record an entry of job " + id + ": its content is not stored");
+  if (!has_blob(entry.content))
+    throw Error(ErrorCode::not_found, "cannot record an entry of job " + id + ": its content is not stored");
   write([&](Database& db) {
     Statement count(db, "SELECT count(*) FROM entries WHERE job = ?");
     count.bind(number);
     (void)count.step();
     if (count.integer(0) != entry.sequence)
-      throw Error(ErrorCode::conflict, "cannot record entry " + std::to_string(entry.sequence) + " of job " + id + ": it has " +
-                                           std::to_string(count.integer(0)) + " entries");
+      throw Error(ErrorCode::conflict, "cannot record entry " + std::to_string(entry.sequence) + " of job " + id +
+                                           ": it has " + std::to_string(count.integer(0)) + " entries");
     entry.recorded_ns = wall_ns();
-    entry.ledger = ledger::append(db, entry.decision ? "decision" : "fact", id,
-                                  std::to_string(entry.sequence) + " " + entry.kind + " " + entry.request_digest + " " + entry.content, entry.recorded_ns);
-    Statement(db, "INSERT INTO entries(job, sequence, decision, kind, request_digest, content, ledger, recorded_ns) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(number, entry.sequence, std::int64_t{entry.decision}, entry.kind, entry.request_digest, entry.content, entry.ledger, entry.recorded_ns)
+    entry.ledger = ledger::append(
+        db, entry.decision ? "decision" : "fact", id,
+        std::to_string(entry.sequence) + " " + entry.kind + " " + entry.request_digest + " " + entry.content,
+        entry.recorded_ns);
+    Statement(db,
+              "INSERT INTO entries(job, sequence, decision, kind, request_digest, content, ledger, recorded_ns) VALUES "
+              "(?, ?, ?, ?, ?, ?, ?, ?)")
+        .bind(number, entry.sequence, std::int64_t{entry.decision}, entry.kind, entry.request_digest, entry.content,
+              entry.ledger, entry.recorded_ns)
         .run();
   });
   return entry;
@@ -113,10 +128,13 @@ JobEntry LocalStore::append_entry(const std::string& id, const JobEntry& given) 
 std::vector<JobEntry> LocalStore::entries(const std::string& id) const {
   const auto lease = read();
   std::vector<JobEntry> out;
-  Statement rows(lease.db(), "SELECT sequence, decision, kind, request_digest, content, ledger, recorded_ns FROM entries WHERE job = ? ORDER BY sequence");
+  Statement rows(lease.db(),
+                 "SELECT sequence, decision, kind, request_digest, content, ledger, recorded_ns FROM entries WHERE job "
+                 "= ? ORDER BY sequence");
   rows.bind(number_of(id));
   while (rows.step())
-    out.push_back({rows.integer(0), rows.integer(1) != 0, rows.text(2), rows.text(3), rows.text(4), rows.integer(5), rows.integer(6)});
+    out.push_back({rows.integer(0), rows.integer(1) != 0, rows.text(2), rows.text(3), rows.text(4), rows.integer(5),
+                   rows.integer(6)});
   return out;
 }
 

@@ -19,14 +19,17 @@ std::unique_ptr<Database> open_database(const Options& options) {
     check_schema(*db, backups);
     return db;
   }
-  db->exec("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA journal_size_limit=67108864");
+  db->exec(
+      "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA "
+      "journal_size_limit=67108864");
   migrate(*db, backups);
   return db;
 }
 
 std::filesystem::path prepared(const Options& options) {
   if (!options.read_only)
-    for (const char* folder : {"", "releases", "staging", "backups", "keys"}) std::filesystem::create_directories(options.directory / folder);
+    for (const char* folder : {"", "releases", "staging", "backups", "keys"})
+      std::filesystem::create_directories(options.directory / folder);
   return options.directory / "blobs";
 }
 
@@ -42,7 +45,8 @@ void keep_ballast(const Options& options) {
 }  // namespace
 
 std::int64_t wall_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 ReadPool::Lease::~Lease() {
@@ -65,29 +69,39 @@ ReadPool::Lease ReadPool::lease() {
 std::unique_ptr<Store> Store::open(const Options& options) { return std::make_unique<LocalStore>(options); }
 
 LocalStore::LocalStore(const Options& options)
-    : options_(options), blobs_(prepared(options), options.read_only), db_(open_database(options)), pool_(options.directory / "kiln.db"), read_only_(options.read_only) {
+    : options_(options),
+      blobs_(prepared(options), options.read_only),
+      db_(open_database(options)),
+      pool_(options.directory / "kiln.db"),
+      read_only_(options.read_only) {
   keep_ballast(options);
-  // A full disk or a failed sync ends writing: what was acknowledged stays, and nothing is tried again in the hope that it works.
+  // A full disk or a failed sync ends writing: what was acknowledged stays, and nothing is tried again in the hope that
+  // it works.
   writer_ = std::make_unique<Writer>(*db_, [this](const std::exception_ptr& failure) {
     try {
       std::rethrow_exception(failure);
     } catch (const Error& error) {
-      if (error.code() == ErrorCode::limit || error.code() == ErrorCode::io || error.code() == ErrorCode::corrupt) read_only_ = true;
+      if (error.code() == ErrorCode::limit || error.code() == ErrorCode::io || error.code() == ErrorCode::corrupt)
+        read_only_ = true;
     } catch (...) {  // the caller hears of it; the store itself is well
     }
   });
   if (!options.read_only) {
-    for (const auto& entry : std::filesystem::directory_iterator(options.directory / "staging")) std::filesystem::remove_all(entry.path());
+    for (const auto& entry : std::filesystem::directory_iterator(options.directory / "staging"))
+      std::filesystem::remove_all(entry.path());
     reconcile_releases();
   }
 }
 
 void LocalStore::require_writable() const {
   if (options_.read_only)
-    throw Error(ErrorCode::conflict, "cannot write to the store in '" + options_.directory.string() + "': it was opened for reading");
+    throw Error(ErrorCode::conflict,
+                "cannot write to the store in '" + options_.directory.string() + "': it was opened for reading");
   if (read_only_)
-    throw Error(ErrorCode::limit, "cannot write to the store in '" + options_.directory.string() + "': it is read-only since a write failed",
-                "free space, delete '" + (options_.directory / "ballast").string() + "' if you must, and restart kilnd");
+    throw Error(
+        ErrorCode::limit,
+        "cannot write to the store in '" + options_.directory.string() + "': it is read-only since a write failed",
+        "free space, delete '" + (options_.directory / "ballast").string() + "' if you must, and restart kilnd");
 }
 
 void LocalStore::write(std::function<void(Database&)> work) {

@@ -45,7 +45,9 @@ class LocalStore : public Store {
   using Store::put_blob;
   std::string put_blob(std::span<const std::byte> bytes) override;
   [[nodiscard]] std::string blob(const std::string& digest) const override { return blobs_.get(digest); }
-  [[nodiscard]] std::filesystem::path blob_path(const std::string& digest) const override { return blobs_.path(digest); }
+  [[nodiscard]] std::filesystem::path blob_path(const std::string& digest) const override {
+    return blobs_.path(digest);
+  }
   [[nodiscard]] bool has_blob(const std::string& digest) const override { return blobs_.has(digest); }
   [[nodiscard]] std::unique_ptr<Upload> upload(std::int64_t limit_bytes) override;
 
@@ -56,7 +58,8 @@ class LocalStore : public Store {
   Job add_job(const std::string& workload, const json::object& spec) override;
   [[nodiscard]] std::vector<Job> jobs() const override;
   [[nodiscard]] Job job(const std::string& id) const override;
-  void set_job_state(const std::string& id, JobState state, const std::string& error, const json::object& result) override;
+  void set_job_state(const std::string& id, JobState state, const std::string& error,
+                     const json::object& result) override;
   void set_job_progress(const std::string& id, const json::object& progress) override;
   JobEntry append_entry(const std::string& job, const JobEntry& entry) override;
   [[nodiscard]] std::vector<JobEntry> entries(const std::string& job) const override;

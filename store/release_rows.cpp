@@ -15,7 +15,8 @@ namespace {
 
 constexpr const char* kColumns =
     "SELECT r.id, r.workload, r.version, r.job, r.kind, r.summary, r.created_ns, w.name, "
-    "coalesce((SELECT release FROM current_stack c WHERE c.workload = r.workload ORDER BY depth DESC LIMIT 1) = r.id, 0) "
+    "coalesce((SELECT release FROM current_stack c WHERE c.workload = r.workload ORDER BY depth DESC LIMIT 1) = r.id, "
+    "0) "
     "FROM releases r JOIN workloads w ON w.id = r.workload";
 
 // The release on top of a workload's stack; empty when none was ever current.
@@ -27,7 +28,8 @@ std::string top_of(Database& db, const std::string& workload) {
 
 void push(Database& db, const std::string& workload, const std::string& release) {
   if (top_of(db, workload) == release) return;
-  Statement(db, "INSERT INTO current_stack SELECT ?, coalesce(max(depth), 0) + 1, ? FROM current_stack WHERE workload = ?")
+  Statement(db,
+            "INSERT INTO current_stack SELECT ?, coalesce(max(depth), 0) + 1, ? FROM current_stack WHERE workload = ?")
       .bind(workload, release, workload)
       .run();
   (void)ledger::append(db, "release.current", release, workload, wall_ns());
@@ -42,7 +44,9 @@ std::string below_top(Database& db, const std::string& workload) {
 
 void pop(Database& db, const std::string& workload) {
   const std::string to = below_top(db, workload);
-  Statement(db, "DELETE FROM current_stack WHERE workload = ? AND depth = (SELECT max(depth) FROM current_stack WHERE workload = ?)")
+  Statement(db,
+            "DELETE FROM current_stack WHERE workload = ? AND depth = (SELECT max(depth) FROM current_stack WHERE "
+            "workload = ?)")
       .bind(workload, workload)
       .run();
   (void)ledger::append(db, "release.rollback", to, workload, wall_ns());
@@ -57,19 +61,23 @@ void open_to_group(const std::filesystem::path& folder) {
 
 }  // namespace
 
-std::filesystem::path LocalStore::release_folder(const std::string& workload_name) const { return options_.directory / "releases" / workload_name; }
+std::filesystem::path LocalStore::release_folder(const std::string& workload_name) const {
+  return options_.directory / "releases" / workload_name;
+}
 
 ReleaseRow LocalStore::add_release(const ReleaseRow& given, const std::filesystem::path& staged) {
   const std::lock_guard lock(releases_mutex_);
   require_writable();
   const Workload w = workload(given.workload);
   if (!std::filesystem::is_directory(staged))
-    throw Error(ErrorCode::not_found, "cannot add a release of workload '" + w.name + "': '" + staged.string() + "' is not there");
+    throw Error(ErrorCode::not_found,
+                "cannot add a release of workload '" + w.name + "': '" + staged.string() + "' is not there");
   write([&](Database& db) {
     Statement known(db, "SELECT version FROM releases WHERE id = ?");
     known.bind(given.id);
     if (known.step())  // before anything is moved
-      throw Error(ErrorCode::conflict, "cannot add release " + given.id + ": it is there as version " + std::to_string(known.integer(0)));
+      throw Error(ErrorCode::conflict,
+                  "cannot add release " + given.id + ": it is there as version " + std::to_string(known.integer(0)));
     Statement next(db, "SELECT coalesce(max(version), 0) + 1 FROM releases WHERE workload = ?");
     next.bind(w.id);
     (void)next.step();
@@ -84,8 +92,11 @@ ReleaseRow LocalStore::add_release(const ReleaseRow& given, const std::filesyste
     std::filesystem::rename(staged, target);
     fsync_directory(target.parent_path());
     const std::int64_t now = wall_ns();
-    const std::int64_t sequence = ledger::append(db, "release", given.id, w.id + " " + std::to_string(version) + " " + given.job + " " + given.kind, now);
-    Statement(db, "INSERT INTO releases(id, workload, version, job, kind, summary, created_ns, ledger) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    const std::int64_t sequence = ledger::append(
+        db, "release", given.id, w.id + " " + std::to_string(version) + " " + given.job + " " + given.kind, now);
+    Statement(db,
+              "INSERT INTO releases(id, workload, version, job, kind, summary, created_ns, ledger) VALUES (?, ?, ?, ?, "
+              "?, ?, ?, ?)")
         .bind(given.id, w.id, version, given.job, given.kind, column(given.summary), now, sequence)
         .run();
   });
@@ -95,11 +106,19 @@ ReleaseRow LocalStore::add_release(const ReleaseRow& given, const std::filesyste
 std::vector<ReleaseRow> LocalStore::releases(const std::string& workload_id) const {
   const auto lease = read();
   std::vector<ReleaseRow> out;
-  Statement rows(lease.db(), std::string(kColumns) + (workload_id.empty() ? " WHERE ? = ''" : " WHERE r.workload = ?") + " ORDER BY r.workload, r.version");
+  Statement rows(lease.db(), std::string(kColumns) + (workload_id.empty() ? " WHERE ? = ''" : " WHERE r.workload = ?") +
+                                 " ORDER BY r.workload, r.version");
   rows.bind(workload_id);
   while (rows.step()) {
-    ReleaseRow row{rows.text(0), rows.text(1), static_cast<std::int32_t>(rows.integer(2)), rows.text(3), rows.text(4), rows.integer(8) != 0,
-                   parse_column(rows.text(5)), rows.integer(6), {}};
+    ReleaseRow row{rows.text(0),
+                   rows.text(1),
+                   static_cast<std::int32_t>(rows.integer(2)),
+                   rows.text(3),
+                   rows.text(4),
+                   rows.integer(8) != 0,
+                   parse_column(rows.text(5)),
+                   rows.integer(6),
+                   {}};
     row.directory = release_folder(rows.text(7)) / std::to_string(row.version);
     out.push_back(std::move(row));
   }
@@ -111,14 +130,20 @@ ReleaseRow LocalStore::release(const std::string& id_or_prefix) const {
   if (id_or_prefix.size() >= 4)
     for (ReleaseRow& row : releases({}))
       if (row.id.starts_with(id_or_prefix)) found.push_back(std::move(row));
-  if (found.empty()) throw Error(ErrorCode::not_found, "cannot find release '" + id_or_prefix.substr(0, 80) + "': no such release", "kctl releases");
-  if (found.size() > 1) throw Error(ErrorCode::conflict, "cannot choose release '" + id_or_prefix + "': " + std::to_string(found.size()) + " begin so", "give more digits");
+  if (found.empty())
+    throw Error(ErrorCode::not_found, "cannot find release '" + id_or_prefix.substr(0, 80) + "': no such release",
+                "kctl releases");
+  if (found.size() > 1)
+    throw Error(ErrorCode::conflict,
+                "cannot choose release '" + id_or_prefix + "': " + std::to_string(found.size()) + " begin so",
+                "give more digits");
   return std::move(found.front());
 }
 
 // The one step that inference processes see: a link made beside and renamed over `current`.
 void LocalStore::switch_link(const std::string& workload_name, std::int32_t version) const {
-  const std::filesystem::path folder = release_folder(workload_name), fresh = folder / ".current.new", link = folder / "current";
+  const std::filesystem::path folder = release_folder(workload_name), fresh = folder / ".current.new",
+                              link = folder / "current";
   std::error_code ignored;  // it is there only after a crash
   std::filesystem::remove(fresh, ignored);
   if (::symlink(std::to_string(version).c_str(), fresh.c_str()) != 0 || ::rename(fresh.c_str(), link.c_str()) != 0)
@@ -159,14 +184,17 @@ ReleaseRow LocalStore::rollback(const std::string& id_or_name) {
     const auto lease = read();
     before = below_top(lease.db(), w.id);
   }
-  if (before.empty()) throw Error(ErrorCode::conflict, "cannot roll back workload '" + w.name + "': no release was current before", "kctl releases " + w.name);
+  if (before.empty())
+    throw Error(ErrorCode::conflict, "cannot roll back workload '" + w.name + "': no release was current before",
+                "kctl releases " + w.name);
   const ReleaseRow target = release(before);
   change_current(w, target, [&](Database& db) { pop(db, w.id); });
   return release(before);
 }
 
-// After a crash the link may be one step ahead of the table: it was switched first, and it is what processes load, so it is
-// right. A link to the release below the top was a rollback. A link that is missing or leads nowhere follows the table.
+// After a crash the link may be one step ahead of the table: it was switched first, and it is what processes load, so
+// it is right. A link to the release below the top was a rollback. A link that is missing or leads nowhere follows the
+// table.
 void LocalStore::reconcile_releases() {
   for (const Workload& w : workloads()) {
     std::error_code failed;

@@ -21,15 +21,18 @@ struct FileEntry {
 };
 using FileList = std::map<std::string, FileEntry>;  // sorted by path, so that equal releases have equal manifests
 
-// A blob is immutable and its name is its digest, so a link is as good as a copy and costs nothing for 300 MB of weights.
+// A blob is immutable and its name is its digest, so a link is as good as a copy and costs nothing for 300 MB of
+// weights.
 void link_blob(const Store& store, const std::string& digest, const std::filesystem::path& target) {
   const std::filesystem::path blob = store.blob_path(digest);
   if (::link(blob.c_str(), target.c_str()) == 0) return;
-  if (errno != EXDEV && errno != EPERM && errno != EMLINK) throw system_error("cannot link blob " + digest + " to '" + target.string() + "'", errno);
+  if (errno != EXDEV && errno != EPERM && errno != EMLINK)
+    throw system_error("cannot link blob " + digest + " to '" + target.string() + "'", errno);
   std::filesystem::copy_file(blob, target);
 }
 
-void add_blob(const Store& store, const std::filesystem::path& root, const std::string& path, const std::string& digest, FileList& files) {
+void add_blob(const Store& store, const std::filesystem::path& root, const std::string& path, const std::string& digest,
+              FileList& files) {
   link_blob(store, digest, root / path);
   files[path] = {static_cast<std::int64_t>(std::filesystem::file_size(root / path)), digest};
 }
@@ -74,9 +77,10 @@ std::string write_release(const Store& store, const ReleaseContent& content, con
   for (const auto& [name, text] : content.sources) add_text(target, "sources/" + name, text, files);
 
   json::array list;
-  for (const auto& [path, file] : files) list.emplace_back(json::object{{"path", path}, {"bytes", file.bytes}, {"sha256", file.sha256}});
-  const std::string manifest =
-      json::pretty(json::object{{"format", "kiln-release/1"}, {"plan", "plan.json"}, {"files", list}, {"about", content.about}});
+  for (const auto& [path, file] : files)
+    list.emplace_back(json::object{{"path", path}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  const std::string manifest = json::pretty(
+      json::object{{"format", "kiln-release/1"}, {"plan", "plan.json"}, {"files", list}, {"about", content.about}});
   write_file_atomic(target / "manifest.json", manifest);
   fsync_directory(target / "objects");
   fsync_directory(target.parent_path());
@@ -89,7 +93,8 @@ json::object diff_releases(const std::filesystem::path& from, const std::filesys
   json::array removed, added, changed;
   for (const auto& [label, count] : old_counts)
     if (!new_counts.contains(label)) removed.emplace_back(json::object{{"label", label}, {"launches", count}});
-    else if (new_counts.at(label) != count) changed.emplace_back(json::object{{"label", label}, {"from", count}, {"to", new_counts.at(label)}});
+    else if (new_counts.at(label) != count)
+      changed.emplace_back(json::object{{"label", label}, {"from", count}, {"to", new_counts.at(label)}});
   for (const auto& [label, count] : new_counts)
     if (!old_counts.contains(label)) added.emplace_back(json::object{{"label", label}, {"launches", count}});
 
@@ -110,7 +115,11 @@ json::object diff_releases(const std::filesystem::path& from, const std::filesys
     if (!new_objects.contains(digest)) objects_removed.emplace_back(digest);
   for (const std::string& digest : new_objects)
     if (!old_objects.contains(digest)) objects_added.emplace_back(digest);
-  return {{"launches", json::object{{"from", launches(before)}, {"to", launches(after)}, {"removed", removed}, {"added", added}, {"changed", changed}}},
+  return {{"launches", json::object{{"from", launches(before)},
+                                    {"to", launches(after)},
+                                    {"removed", removed},
+                                    {"added", added},
+                                    {"changed", changed}}},
           {"objects", json::object{{"removed", objects_removed}, {"added", objects_added}}},
           {"figures", figures}};
 }

@@ -2,8 +2,8 @@
 //
 // Thread rule: every method may be called from any thread. Writes go through one writer thread, which also checkpoints,
 // and return when they are durable (synchronous=FULL); reads use their own connections.
-// Invariants: (1) what a method acknowledged survives kill -9 and power loss; (2) a row names a blob only if the blob is
-// in place; (3) the ledger is a gapless hash chain, and every job entry, release change and audit record is in it.
+// Invariants: (1) what a method acknowledged survives kill -9 and power loss; (2) a row names a blob only if the blob
+// is in place; (3) the ledger is a gapless hash chain, and every job entry, release change and audit record is in it.
 // Failure: Error(io | corrupt | conflict | not_found | limit). A full disk puts the store into read-only mode: reads go
 // on, writes throw Error(limit) that says what to free.
 #pragma once
@@ -143,7 +143,8 @@ class Store {
   virtual Job add_job(const std::string& workload, const json::object& spec) = 0;
   [[nodiscard]] virtual std::vector<Job> jobs() const = 0;
   [[nodiscard]] virtual Job job(const std::string& id) const = 0;
-  virtual void set_job_state(const std::string& id, JobState state, const std::string& error, const json::object& result) = 0;
+  virtual void set_job_state(const std::string& id, JobState state, const std::string& error,
+                             const json::object& result) = 0;
   virtual void set_job_progress(const std::string& id, const json::object& progress) = 0;  // not durable at once
   virtual JobEntry append_entry(const std::string& job, const JobEntry& entry) = 0;  // Error(conflict): wrong sequence
   [[nodiscard]] virtual std::vector<JobEntry> entries(const std::string& job) const = 0;
@@ -152,7 +153,8 @@ class Store {
   virtual ReleaseRow add_release(const ReleaseRow& row, const std::filesystem::path& staged) = 0;
   [[nodiscard]] virtual std::vector<ReleaseRow> releases(const std::string& workload) const = 0;  // empty: all
   [[nodiscard]] virtual ReleaseRow release(const std::string& id_or_prefix) const = 0;
-  // Switches <directory>/releases/<workload>/current by one rename, then records it; a crash in between is mended at open.
+  // Switches <directory>/releases/<workload>/current by one rename, then records it; a crash in between is mended at
+  // open.
   virtual void set_current(const std::string& release_id) = 0;
   // The release that was current before; Error(conflict) when there is none.
   virtual ReleaseRow rollback(const std::string& workload) = 0;

@@ -16,20 +16,26 @@ Workload workload_from(const Statement& row) {
 
 void LocalStore::add_workload(const Workload& w) {
   for (const std::string* digest : {&w.model, &w.graph})
-    if (!has_blob(*digest)) throw Error(ErrorCode::not_found, "cannot add workload '" + w.name + "': blob " + *digest + " is not stored");
+    if (!has_blob(*digest))
+      throw Error(ErrorCode::not_found, "cannot add workload '" + w.name + "': blob " + *digest + " is not stored");
   write([&](Database& db) {
     Statement existing(db, "SELECT id, name FROM workloads WHERE id = ? OR name = ?");
     existing.bind(w.id, w.name);
     while (existing.step()) {
       if (existing.text(0) == w.id && existing.text(1) == w.name) return;  // imported before: nothing to do
       if (existing.text(0) == w.id)
-        throw Error(ErrorCode::conflict, "cannot add workload '" + w.name + "': the same model is there as '" + existing.text(1) + "'",
+        throw Error(ErrorCode::conflict,
+                    "cannot add workload '" + w.name + "': the same model is there as '" + existing.text(1) + "'",
                     "use that name");
-      throw Error(ErrorCode::conflict, "cannot add workload '" + w.name + "': the name is taken by another model", "choose another with --name");
+      throw Error(ErrorCode::conflict, "cannot add workload '" + w.name + "': the name is taken by another model",
+                  "choose another with --name");
     }
     const std::int64_t now = wall_ns();
-    const std::int64_t sequence = ledger::append(db, "workload", w.id, w.name + " " + w.model + " " + w.graph + " " + w.constants, now);
-    Statement(db, "INSERT INTO workloads(id, name, model, graph, constants, import, created_ns, ledger) VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+    const std::int64_t sequence =
+        ledger::append(db, "workload", w.id, w.name + " " + w.model + " " + w.graph + " " + w.constants, now);
+    Statement(db,
+              "INSERT INTO workloads(id, name, model, graph, constants, import, created_ns, ledger) VALUES (?, ?, ?, "
+              "?, ?, ?, ?, ?)")
         .bind(w.id, w.name, w.model, w.graph, w.constants, column(w.import), now, sequence)
         .run();
   });
@@ -47,7 +53,9 @@ Workload LocalStore::workload(const std::string& id_or_name) const {
   const auto lease = read();
   Statement row(lease.db(), std::string(kColumns) + " WHERE id = ? OR name = ?");
   row.bind(id_or_name, id_or_name);
-  if (!row.step()) throw Error(ErrorCode::not_found, "cannot find workload '" + id_or_name.substr(0, 80) + "': no such workload", "kctl show");
+  if (!row.step())
+    throw Error(ErrorCode::not_found, "cannot find workload '" + id_or_name.substr(0, 80) + "': no such workload",
+                "kctl show");
   return workload_from(row);
 }
 

@@ -1,6 +1,6 @@
 // The one thread that writes and checkpoints. A closure runs in a savepoint of a transaction; several that wait at once
-// share one commit, so that they share its fsync. write() returns when the commit is durable. An idle writer sleeps on a
-// condition variable; it wakes once, a while after the last write, to fold the log into the database.
+// share one commit, so that they share its fsync. write() returns when the commit is durable. An idle writer sleeps on
+// a condition variable; it wakes once, a while after the last write, to fold the log into the database.
 #pragma once
 
 #include <condition_variable>

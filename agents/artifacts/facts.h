@@ -27,8 +27,8 @@ struct GpuFacts {
   std::string driver;  // "13.0 (580.159.04)"
 };
 
-// What the node says of itself, and what was measured on it (ceilings). On a job for a GPU the bandwidths, FLOP/s and the
-// launch time are the GPU's.
+// What the node says of itself, and what was measured on it (ceilings). On a job for a GPU the bandwidths, FLOP/s and
+// the launch time are the GPU's.
 struct NodeFacts {
   std::string cpu_model;
   std::vector<std::string> features;  // "avx2", "fma", "avx512f", "avx512vl", ...
@@ -38,12 +38,13 @@ struct NodeFacts {
   std::int64_t memory_bytes = 0;
   std::string compiler;  // "c++ (Debian 12.2.0-14) 12.2.0"
   std::string os_kernel;
-  std::map<std::string, double> bandwidth;  // bytes/s: "l1_read", "l2_read", "l3_read", "memory_read", "memory_copy", all cores
+  std::map<std::string, double>
+      bandwidth;  // bytes/s: "l1_read", "l2_read", "l3_read", "memory_read", "memory_copy", all cores
   std::map<std::string, double> flops;      // FLOP/s: "f32", "f64", "f32_by_tiles", all cores
   double launch_ns = 0;                     // one empty launch of a plan, all threads
   double false_difference_rate = 0;         // A/A self-test of the instrument, 0..1
   std::optional<GpuFacts> gpu;              // that the job is for
-  std::vector<std::string> sandbox;         // mechanisms active in workers: "seccomp", "landlock:7", "no_new_privs", ...
+  std::vector<std::string> sandbox;  // mechanisms active in workers: "seccomp", "landlock:7", "no_new_privs", ...
 };
 [[nodiscard]] json::object to_json(const NodeFacts& f);
 [[nodiscard]] NodeFacts node_facts_from_json(const json::value& v);
@@ -72,8 +73,8 @@ struct BuildFact {
 [[nodiscard]] json::object to_json(const BuildFact& f);
 [[nodiscard]] BuildFact build_fact_from_json(const json::value& v);
 
-// Errors of one output over one input family, against the FP64 oracle. Norm-wise relative: |x - ref|_2 / |ref|_2; max is
-// over elements, absolute, and scaled by the RMS of ref.
+// Errors of one output over one input family, against the FP64 oracle. Norm-wise relative: |x - ref|_2 / |ref|_2; max
+// is over elements, absolute, and scaled by the RMS of ref.
 struct ErrorFact {
   std::string family;  // "normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"
   std::int32_t output = 0;
@@ -85,7 +86,8 @@ struct ErrorFact {
 };
 
 struct CheckFact {
-  Verdict verdict = Verdict::ok;  // what happened before any comparison: ok, launch_failed, crashed, hung, out_of_bounds, nondeterministic, forbidden
+  Verdict verdict = Verdict::ok;  // what happened before any comparison: ok, launch_failed, crashed, hung,
+                                  // out_of_bounds, nondeterministic, forbidden
   std::string evidence;           // "signal 11 in family 'normal'", "guard after output 0 overwritten at byte 12"
   std::vector<ErrorFact> errors;
   bool input_sensitive = true;    // outputs changed when inputs did, as the oracle's did
@@ -100,7 +102,7 @@ struct SampleFact {
     Verdict verdict = Verdict::ok;  // ok, launch_failed, crashed, hung, out_of_bounds, wrong, forbidden
     std::string evidence;
     std::vector<double> ns;                          // per sample, in order
-    std::vector<ErrorFact> errors;                   // of the outputs of one timed call; empty when no proof was asked for
+    std::vector<ErrorFact> errors;  // of the outputs of one timed call; empty when no proof was asked for
     std::vector<std::vector<double>> launch_ns;      // per launch, medians only when asked for; may be empty
   };
   std::vector<Subject> subjects;

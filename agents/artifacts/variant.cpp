@@ -1,32 +1,27 @@
 #include "agents/artifacts/variant.h"
 
+#include "agents/artifacts/members.h"
 #include "runtime/base/digest.h"
 
 namespace kiln::agents {
+namespace fields {
 
-json::object to_json(const Variant& v) {
-  json::object tunables;
-  for (const auto& [tunable, value] : v.tunables) tunables[tunable] = value;
-  return {{"region", v.region},
-          {"family", v.family},
-          {"template", v.template_name},
-          {"template_digest", v.template_digest},
-          {"tunables", std::move(tunables)}};
-}
+template <>
+struct Members<Variant> {
+  static constexpr std::string_view what = "variant";
+  static void visit(auto& io, auto& v) {
+    io("region", v.region);
+    io("family", v.family);
+    io("template", v.template_name);
+    io("template_digest", v.template_digest);
+    io("tunables", v.tunables);
+  }
+};
 
-Variant variant_from_json(const json::value& v) {
-  constexpr std::string_view what = "variant";
-  const json::object& o = json::as_object(v, what);
-  Variant out;
-  out.region = json::get_string(o, "region", what);
-  out.family = json::get_string(o, "family", what);
-  out.template_name = json::get_string(o, "template", what);
-  out.template_digest = json::get_string(o, "template_digest", what);
-  const json::object& tunables = json::as_object(json::at(o, "tunables", what), "tunables of a variant");
-  for (const auto& member : tunables)
-    out.tunables[std::string(member.key())] = json::get_int(tunables, member.key(), "tunables of a variant");
-  return out;
-}
+}  // namespace fields
+
+json::object to_json(const Variant& v) { return fields::write(v); }
+Variant variant_from_json(const json::value& v) { return fields::read<Variant>(v); }
 
 std::string digest_of(const Variant& v) { return sha256_hex(json::canonical(to_json(v))); }
 

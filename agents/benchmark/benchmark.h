@@ -22,10 +22,12 @@ struct Summary {
 struct SpeedUp { double ratio = 1, low = 1, high = 1; Comparison comparison = Comparison::ambiguous; };
 // faster: the whole interval is above 1 + margin, in time and in cycles. same: the whole interval within +-margin.
 [[nodiscard]] SpeedUp compare(const std::vector<double>& incumbent_ns, const std::vector<double>& candidate_ns,
-                              const std::vector<double>& cycles_per_ns, double margin, double confidence, std::uint64_t seed);
+                              const std::vector<double>& cycles_per_ns, double margin, double confidence,
+                              std::uint64_t seed);
 [[nodiscard]] json::object to_json(const SpeedUp& s);
 
-// Racing: after a few samples of everyone, the indices that deserve the rest; always those in `keep` (incumbent, default).
+// Racing: after a few samples of everyone, the indices that deserve the rest; always those in `keep` (incumbent,
+// default).
 [[nodiscard]] std::vector<std::size_t> finalists(const std::vector<SampleFact::Subject>& subjects,
                                                  const std::vector<std::size_t>& keep, std::size_t count);
 

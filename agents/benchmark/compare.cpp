@@ -21,7 +21,8 @@ struct Rounds {
   std::vector<double> incumbent, candidate, clock;  // ns, ns, cycles per ns
 };
 
-Rounds usable(const std::vector<double>& incumbent, const std::vector<double>& candidate, const std::vector<double>& clock) {
+Rounds usable(const std::vector<double>& incumbent, const std::vector<double>& candidate,
+              const std::vector<double>& clock) {
   const std::size_t count = std::min(incumbent.size(), candidate.size());
   const bool clocked = clock.size() >= count && count > 0;
   double typical = 1;
@@ -118,7 +119,8 @@ SpeedUp compare(const std::vector<double>& incumbent_ns, const std::vector<doubl
     s.comparison = Comparison::faster;
   } else if (high < 1 / (1 + margin) && wins_rounds(rounds.candidate, rounds.incumbent, margin, level)) {
     s.comparison = Comparison::slower;
-  } else if (low >= 1 - margin && high <= 1 + margin && sign_tail(rounds.incumbent.size(), rounds.incumbent.size()) <= level) {
+  } else if (low >= 1 - margin && high <= 1 + margin &&
+             sign_tail(rounds.incumbent.size(), rounds.incumbent.size()) <= level) {
     s.comparison = Comparison::same;  // and only with enough rounds that a difference could have shown
   }
   return s;

@@ -45,9 +45,9 @@ bool implausible(double median_ns, double floor_ns) { return median_ns < kCeilin
 std::string to_csv(const std::vector<ResultRow>& rows) {
   std::string out = "region,variant,verdict,samples,median_ns,min_ns,q1_ns,q3_ns,low_ns,high_ns,floor_fraction\r\n";
   for (const ResultRow& row : rows)
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\r\n", quoted(row.region), quoted(row.variant), quoted(row.verdict),
-                       row.time.samples, row.time.median_ns, row.time.min_ns, row.time.q1_ns, row.time.q3_ns,
-                       row.time.low_ns, row.time.high_ns, row.floor_fraction);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{}\r\n", quoted(row.region), quoted(row.variant),
+                       quoted(row.verdict), row.time.samples, row.time.median_ns, row.time.min_ns, row.time.q1_ns,
+                       row.time.q3_ns, row.time.low_ns, row.time.high_ns, row.floor_fraction);
   return out;
 }
 

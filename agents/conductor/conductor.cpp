@@ -43,10 +43,13 @@ Prepared measure_incumbents(Lab& lab, Partition partition) {
   for (const Region& region : out.partition.regions) {
     out.standalone.push_back(standalone(region, lab.input().seed));
     out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
-    const SampleFact samples = lab.measure({{region.key, out.incumbents.back().plan}}, Lab::Extent::region, 9, false, lab.input().seed);
+    const SampleFact samples =
+        lab.measure({{region.key, out.incumbents.back().plan}}, Lab::Extent::region, 9, false, lab.input().seed);
     const SampleFact::Subject& subject = samples.subjects.at(0);
     if (subject.verdict != Verdict::ok)
-      throw Error(ErrorCode::unavailable, "cannot run the incumbent of '" + region.label + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence,
+      throw Error(ErrorCode::unavailable,
+                  "cannot run the incumbent of '" + region.label + "': " + std::string(name(subject.verdict)) + ": " +
+                      subject.evidence,
                   "kctl doctor");
     out.incumbent_ns[region.key] = summarize(subject.ns, 0.95).median_ns;
   }
@@ -54,8 +57,10 @@ Prepared measure_incumbents(Lab& lab, Partition partition) {
 }
 
 std::size_t region_index(const Partition& partition, const std::string& key) {
-  const auto found = std::find_if(partition.regions.begin(), partition.regions.end(), [&](const Region& r) { return r.key == key; });
-  if (found == partition.regions.end()) throw Error(ErrorCode::internal, "cannot find region " + key + " in its partition");
+  const auto found =
+      std::find_if(partition.regions.begin(), partition.regions.end(), [&](const Region& r) { return r.key == key; });
+  if (found == partition.regions.end())
+    throw Error(ErrorCode::internal, "cannot find region " + key + " in its partition");
   return static_cast<std::size_t>(found - partition.regions.begin());
 }
 
@@ -66,8 +71,8 @@ json::object region_progress(const RegionOutcome& region, std::size_t index, std
     if (record.verdict != Verdict::ok && record.verdict != Verdict::slower) ++failed;
     if (record.median_ns > 0 && (best_ns == 0 || record.median_ns < best_ns)) best_ns = record.median_ns;
   }
-  return {{"region", region.label}, {"index", index}, {"regions", count}, {"tried", region.candidates.size()}, {"failed", failed},
-          {"best_ns", best_ns}};
+  return {{"region", region.label}, {"index", index},    {"regions", count}, {"tried", region.candidates.size()},
+          {"failed", failed},       {"best_ns", best_ns}};
 }
 
 // Most head-room first; what a region leaves of its share goes to those after it.
@@ -89,20 +94,24 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.region = &region;
     const auto profile = std::find_if(trace.profile.regions.begin(), trace.profile.regions.end(),
                                       [&](const RegionProfile& p) { return p.region == region.key; });
-    if (profile == trace.profile.regions.end()) throw Error(ErrorCode::internal, "cannot tune region " + region.key + ": it has no profile");
+    if (profile == trace.profile.regions.end())
+      throw Error(ErrorCode::internal, "cannot tune region " + region.key + ": it has no profile");
     task.profile = &*profile;
     task.standalone = prepared.standalone[index];
     task.incumbent = prepared.incumbents[index];
-    task.deadline_ns = now + static_cast<std::int64_t>(share * static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now)));
+    task.deadline_ns =
+        now + static_cast<std::int64_t>(share * static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now)));
     RegionOutcome outcome = tune_region(lab, task, [&](const RegionOutcome& so_far) {
       lab.journal().progress({"search/" + region.key, fraction, region_progress(so_far, i, count)});
     });
     json::array tried;
     for (const CandidateRecord& record : outcome.candidates)
       tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
-    lab.journal().decision("region/" + region.key,
-                           json::object{{"candidates", tried}, {"speed_up", to_json(outcome.speed_up)},
-                                        {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"}});
+    lab.journal().decision(
+        "region/" + region.key,
+        json::object{{"candidates", tried},
+                     {"speed_up", to_json(outcome.speed_up)},
+                     {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"}});
     trace.regions.push_back(std::move(outcome));
   }
 }
@@ -117,13 +126,15 @@ const RegionOutcome* without_winner(const Trace& trace) {
 // A region without a right kernel leaves nothing to release; what was learned about the others is still reported.
 Decision keep_incumbent(const RegionOutcome& region) {
   Decision d;
-  d.reason = "kept the incumbent: none of the " + std::to_string(region.candidates.size()) + " candidates of region '" + region.label + "' was right";
+  d.reason = "kept the incumbent: none of the " + std::to_string(region.candidates.size()) + " candidates of region '" +
+             region.label + "' was right";
   return d;
 }
 
 Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& trace) {
   std::vector<BuiltKernel> winners(prepared.partition.regions.size());
-  for (const RegionOutcome& region : trace.regions) winners[region_index(prepared.partition, region.region)] = *region.winner;
+  for (const RegionOutcome& region : trace.regions)
+    winners[region_index(prepared.partition, region.region)] = *region.winner;
   return assemble(lab.input().workload, prepared.partition, winners, lab.input().constants_blob, lab.threads());
 }
 
@@ -140,23 +151,29 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
   WholeOutcome out;
   out.incumbent_judgement = judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy);
-  // A release that was right under the policy of its day may miss today's; the baseline of a first job has no such excuse.
+  // A release that was right under the policy of its day may miss today's; the baseline of a first job has no such
+  // excuse.
   if (!lab.input().incumbent && out.incumbent_judgement.verdict != Verdict::ok)
-    throw Error(ErrorCode::internal, "cannot compare with the baseline: it is " + std::string(name(out.incumbent_judgement.verdict)) + ": " +
-                out.incumbent_judgement.reason);
+    throw Error(ErrorCode::internal, "cannot compare with the baseline: it is " +
+                                         std::string(name(out.incumbent_judgement.verdict)) + ": " +
+                                         out.incumbent_judgement.reason);
   out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), policy);
   const std::vector<Subject> both = {{"incumbent", incumbent}, {"tuned", tuned}};
   const auto compared = [&](const SampleFact& samples) {
     for (const SampleFact::Subject& subject : samples.subjects)
       if (subject.verdict != Verdict::ok)
-        throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name + "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
+        throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name +
+                                                "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
     const Judgement timed = judge_timed(samples.subjects.at(1), policy);
     if (timed.verdict != Verdict::ok) out.judgement = timed;
-    return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin, policy.confidence, lab.input().seed);
+    return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin,
+                   policy.confidence, lab.input().seed);
   };
   const Proof proof{stored.graph, stored.constants, families.front(), lab.input().seed};
-  out.search_process = compared(lab.measure(both, Lab::Extent::workload, policy.confirm_samples, false, lab.input().seed, proof));
-  const SampleFact fresh = lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1, proof);
+  out.search_process =
+      compared(lab.measure(both, Lab::Extent::workload, policy.confirm_samples, false, lab.input().seed, proof));
+  const SampleFact fresh =
+      lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1, proof);
   out.fresh_process = compared(fresh);
   out.incumbent = summarize(fresh.subjects.at(0).ns, policy.confidence);
   out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);
@@ -212,7 +229,8 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
 
   const std::int64_t now = trace.timeline.back().begin_ns;
   const std::int64_t left_ns = std::max<std::int64_t>(0, begin_ns + input.policy.seconds * 1'000'000'000 - now);
-  search_regions(lab, phases, prepared, trace, now + static_cast<std::int64_t>(kSearchShare * static_cast<double>(left_ns)));
+  search_regions(lab, phases, prepared, trace,
+                 now + static_cast<std::int64_t>(kSearchShare * static_cast<double>(left_ns)));
 
   phases.begin("decide", 0.9, "whole workload against the oracle and what runs today");
   JobOutcome out;
@@ -228,7 +246,8 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   phases.end();
 
   for (const RegionOutcome& region : trace.regions)
-    if (region.winner) out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
+    if (region.winner)
+      out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
   out.promote = trace.whole.decision.promote && input.policy.automatic;
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);

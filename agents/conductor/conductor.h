@@ -31,7 +31,8 @@ struct JobInput {
   std::optional<Plan> incumbent;
 };
 
-// What the conductor needs of the store beside the journal: blobs by digest. Content-addressed, so replay may repeat it.
+// What the conductor needs of the store beside the journal: blobs by digest. Content-addressed, so replay may repeat
+// it.
 class BlobStore {
  public:
   virtual ~BlobStore() = default;
@@ -53,8 +54,8 @@ struct JobOutcome {
   json::array priors;      // [{region, variant, verdict, median_ns}]
 };
 
-// Runs a job from the start over `journal` (see there): live, resumed and replayed alike. `priors` is recorded as a fact.
-// `clock_ns` (monotonic) is read through the journal only. Throws Error; a cancelled job throws Error(cancelled).
+// Runs a job from the start over `journal` (see there): live, resumed and replayed alike. `priors` is recorded as a
+// fact. `clock_ns` (monotonic) is read through the journal only. Throws Error; a cancelled job throws Error(cancelled).
 [[nodiscard]] JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
                                  const std::function<json::array(const std::string& region)>& priors,
                                  const std::function<std::int64_t()>& clock_ns);

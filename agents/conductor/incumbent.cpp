@@ -30,7 +30,8 @@ RenderedKernel reference_kernel(const Lab& lab, const Region& region) {
 
 Buildable buildable(const Lab& lab) {
   return [&corpus = lab.input().corpus, target = lab.target()](const Kernel& kernel) {
-    return std::any_of(corpus.begin(), corpus.end(), [&](const store::TemplateSpec& spec) { return spec.target == target && accepts(spec, kernel); });
+    return std::any_of(corpus.begin(), corpus.end(),
+                       [&](const store::TemplateSpec& spec) { return spec.target == target && accepts(spec, kernel); });
   };
 }
 
@@ -54,9 +55,10 @@ Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
   Assembled out;
   for (BuildOutcome& built : lab.build(rendered)) {
     if (!built.ok()) {
-      const std::string why = built.fact.diagnostics.empty() ? std::string(name(built.fact.verdict)) : built.fact.diagnostics.front().message;
-      throw Error(ErrorCode::unavailable, "cannot build the incumbent kernel " + to_string(built.kernel.variant) + ": " + why,
-                  "kctl doctor");
+      const std::string why = built.fact.diagnostics.empty() ? std::string(name(built.fact.verdict))
+                                                             : built.fact.diagnostics.front().message;
+      throw Error(ErrorCode::unavailable,
+                  "cannot build the incumbent kernel " + to_string(built.kernel.variant) + ": " + why, "kctl doctor");
     }
     out.kernels.push_back({std::move(built.kernel), built.fact.object});
   }

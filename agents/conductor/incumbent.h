@@ -1,5 +1,5 @@
-// What a region or a workload runs on today: op by op, each with the vendor's kernel where the corpus has one, else with
-// the default variant of the first template that accepts it.
+// What a region or a workload runs on today: op by op, each with the vendor's kernel where the corpus has one, else
+// with the default variant of the first template that accepts it.
 #pragma once
 
 #include <map>
@@ -17,7 +17,8 @@ struct Assembled {
   std::vector<BuiltKernel> kernels;
 };
 
-// Chooses, renders and builds the incumbent of `g`. Throws Error(unsupported) naming the region that no template computes.
+// Chooses, renders and builds the incumbent of `g`. Throws Error(unsupported) naming the region that no template
+// computes.
 [[nodiscard]] Assembled incumbent_of(Lab& lab, const graph::Graph& g);
 
 // Every template of the corpus that accepts the region's kernel, with its enumerated space; empty spaces are left out.

@@ -1,6 +1,6 @@
-// The record of one job: the facts it took from outside and the decisions it reached, in order. Resume, replay and audit
-// are one mechanism: the conductor always runs from the start; a fact that is on record is returned instead of taken, a
-// decision that is on record must come out the same.
+// The record of one job: the facts it took from outside and the decisions it reached, in order. Resume, replay and
+// audit are one mechanism: the conductor always runs from the start; a fact that is on record is returned instead of
+// taken, a decision that is on record must come out the same.
 #pragma once
 
 #include <functional>

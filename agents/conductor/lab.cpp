@@ -27,17 +27,26 @@ std::int64_t cache_bytes(const NodeFacts& node) { return node.gpu ? node.gpu->l2
 
 Lab::Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
          std::function<json::array(const std::string&)> priors, std::function<std::int64_t()> clock_ns)
-    : input_(input), bench_(bench), blobs_(blobs), journal_(journal), priors_(std::move(priors)), clock_ns_(std::move(clock_ns)) {}
+    : input_(input),
+      bench_(bench),
+      blobs_(blobs),
+      journal_(journal),
+      priors_(std::move(priors)),
+      clock_ns_(std::move(clock_ns)),
+      weight_bytes_(graph::layout_constants(input.workload).total_bytes) {}
 
 void Lab::probe() {
-  node_ = node_facts_from_json(journal_.fact("node", json::object{}, [&] { return json::value(to_json(bench_.probe())); }));
+  node_ =
+      node_facts_from_json(journal_.fact("node", json::object{}, [&] { return json::value(to_json(bench_.probe())); }));
   if (node_.gpu) return;  // a plan for a GPU has one thread, which launches
   threads_ = input_.policy.threads > 0 ? std::min(input_.policy.threads, node_.cores) : node_.cores;
 }
 
 std::int64_t Lab::now(std::string_view at) {
   if (journal_.cancelled()) throw Error(ErrorCode::cancelled, "cannot go on with the job: the operator stopped it");
-  const json::value fact = journal_.fact("clock", json::object{{"at", at}}, [&] { return json::value(json::object{{"ns", clock_ns_()}}); });
+  const json::value fact = journal_.fact("clock", json::object{{"at", at}}, [&] {
+    return json::value(json::object{{"ns", clock_ns_()}});
+  });
   return json::get_int(json::as_object(fact, "clock fact"), "ns", "clock fact");
 }
 
@@ -92,10 +101,10 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
   }));
 }
 
-// In a serving loop a workload's weights stay where they fit. One region alone would always find its own in cache, so where
-// all of them together do not fit the last level, it is measured as it will be met: with cold caches.
+// In a serving loop a workload's weights stay where they fit. One region alone would always find its own in cache, so
+// where all of them together do not fit the last level, it is measured as it will be met: with cold caches.
 bool Lab::cold(Extent extent) const {
-  return input_.policy.cold_cache || (extent == Extent::region && graph::layout_constants(input_.workload).total_bytes > cache_bytes(node_));
+  return input_.policy.cold_cache || (extent == Extent::region && weight_bytes_ > cache_bytes(node_));
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
@@ -119,12 +128,14 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
 }
 
 std::vector<Trial> Lab::priors(const std::string& region) {
-  const json::value fact = journal_.fact("priors", json::object{{"region", region}}, [&] { return json::value(priors_(region)); });
+  const json::value fact =
+      journal_.fact("priors", json::object{{"region", region}}, [&] { return json::value(priors_(region)); });
   std::vector<Trial> trials;
   for (const json::value& item : json::as_array(fact, "priors")) {
     const json::object& prior = json::as_object(item, "prior");
     trials.push_back({variant_from_json(json::at(prior, "variant", "prior")),
-                      verdict_from_name(json::get_string(prior, "verdict", "prior")), json::get_double(prior, "median_ns", "prior")});
+                      verdict_from_name(json::get_string(prior, "verdict", "prior")),
+                      json::get_double(prior, "median_ns", "prior")});
   }
   return trials;
 }

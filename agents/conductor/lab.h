@@ -1,5 +1,5 @@
-// The bench as the conductor sees it: every call goes through the journal, so that it happens once and is replayed after.
-// Not thread-safe; one per job run.
+// The bench as the conductor sees it: every call goes through the journal, so that it happens once and is replayed
+// after. Not thread-safe; one per job run.
 #pragma once
 
 #include <cstdint>
@@ -46,12 +46,13 @@ class Lab {
   struct StoredGraph { std::string graph; std::string constants; };
   [[nodiscard]] StoredGraph store_graph(const graph::Graph& g);
 
-  [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject, const std::vector<std::string>& families,
-                                std::uint64_t seed);
+  [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject,
+                                const std::vector<std::string>& families, std::uint64_t seed);
   // What the subjects compute: it decides whether they are measured with cold caches.
   enum class Extent : std::uint8_t { region, workload };
-  [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
-                                   std::uint64_t seed, const std::optional<Proof>& proof = std::nullopt);
+  [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
+                                   bool fresh_process, std::uint64_t seed,
+                                   const std::optional<Proof>& proof = std::nullopt);
   [[nodiscard]] std::vector<Trial> priors(const std::string& region);
 
  private:
@@ -65,6 +66,7 @@ class Lab {
   std::function<std::int64_t()> clock_ns_;
   NodeFacts node_;
   std::int32_t threads_ = 1;
+  std::int64_t weight_bytes_ = 0;           // of the workload's distinct constants
   std::map<std::string, BuildFact> built_;  // by digest of source, flags and libraries
 };
 

@@ -12,13 +12,16 @@ const RegionProfile& profile_of(const Trace& trace, const std::string& region) {
 }
 
 json::object candidate_json(const CandidateRecord& record, std::size_t order) {
-  return {{"variant", to_json(record.variant)}, {"why", record.why}, {"verdict", name(record.verdict)}, {"reason", record.reason},
-          {"median_ns", record.median_ns}, {"order", order}, {"build_ns", record.build_ns}, {"source", record.source}};
+  return {{"variant", to_json(record.variant)}, {"why", record.why},
+          {"verdict", name(record.verdict)},    {"reason", record.reason},
+          {"median_ns", record.median_ns},      {"order", order},
+          {"build_ns", record.build_ns},        {"source", record.source}};
 }
 
 json::object region_json(const RegionOutcome& region, const RegionProfile& profile) {
   json::array candidates;
-  for (std::size_t i = 0; i < region.candidates.size(); ++i) candidates.emplace_back(candidate_json(region.candidates[i], i));
+  for (std::size_t i = 0; i < region.candidates.size(); ++i)
+    candidates.emplace_back(candidate_json(region.candidates[i], i));
   json::array diagnoses;
   for (const Diagnosis& diagnosis : region.diagnoses) diagnoses.emplace_back(to_json(diagnosis));
   json::object winner{{"variant", nullptr}};
@@ -32,32 +35,46 @@ json::object region_json(const RegionOutcome& region, const RegionProfile& profi
   winner["judgement"] = to_json(region.judgement);
   winner["floor_fraction"] = region.bottleneck.floor_fraction;
   winner["bottleneck"] = region.bottleneck.text;
-  return {{"key", region.region}, {"label", region.label}, {"occurrences", profile.occurrences}, {"floor_ns", profile.floor_ns},
-          {"flops", profile.flops}, {"bytes", profile.bytes},
+  return {{"key", region.region},
+          {"label", region.label},
+          {"occurrences", profile.occurrences},
+          {"floor_ns", profile.floor_ns},
+          {"flops", profile.flops},
+          {"bytes", profile.bytes},
           {"incumbent", json::object{{"label", region.incumbent_label}, {"summary", to_json(region.incumbent)}}},
-          {"candidates", candidates}, {"winner", winner}, {"diagnoses", diagnoses}, {"stopped_because", region.stopped_because}};
+          {"candidates", candidates},
+          {"winner", winner},
+          {"diagnoses", diagnoses},
+          {"stopped_because", region.stopped_because}};
 }
 
 }  // namespace
 
 json::object to_json(const Trace& trace, const JobInput& input) {
   json::array regions;
-  for (const RegionOutcome& region : trace.regions) regions.emplace_back(region_json(region, profile_of(trace, region.region)));
+  for (const RegionOutcome& region : trace.regions)
+    regions.emplace_back(region_json(region, profile_of(trace, region.region)));
   json::array timeline;
   for (const PhaseSpan& span : trace.timeline)
-    timeline.emplace_back(json::object{{"phase", span.phase}, {"begin_ns", span.begin_ns}, {"end_ns", span.end_ns}, {"detail", span.detail}});
+    timeline.emplace_back(json::object{
+        {"phase", span.phase}, {"begin_ns", span.begin_ns}, {"end_ns", span.end_ns}, {"detail", span.detail}});
   const auto tensors = [&](const std::vector<graph::ValueId>& ids) {
     json::array out;
     for (const graph::ValueId id : ids) {
       const graph::Value& value = input.workload.values[static_cast<std::size_t>(id)];
-      out.emplace_back(json::object{{"name", value.name}, {"dtype", graph::name(value.type.dtype)}, {"shape", json::to_array(value.type.shape)}});
+      out.emplace_back(json::object{
+          {"name", value.name}, {"dtype", graph::name(value.type.dtype)}, {"shape", json::to_array(value.type.shape)}});
     }
     return out;
   };
   const WholeOutcome& whole = trace.whole;
-  return {{"workload", json::object{{"name", input.workload_name}, {"id", input.workload_id}, {"graph", input.graph_blob},
-                                    {"constants", input.constants_blob}, {"nodes", input.workload.nodes.size()},
-                                    {"inputs", tensors(input.workload.inputs)}, {"outputs", tensors(input.workload.outputs)}}},
+  return {{"workload", json::object{{"name", input.workload_name},
+                                    {"id", input.workload_id},
+                                    {"graph", input.graph_blob},
+                                    {"constants", input.constants_blob},
+                                    {"nodes", input.workload.nodes.size()},
+                                    {"inputs", tensors(input.workload.inputs)},
+                                    {"outputs", tensors(input.workload.outputs)}}},
           {"job", input.job},
           {"policy", policies::to_json(input.policy)},
           {"corpus", input.corpus_digest},
@@ -66,9 +83,12 @@ json::object to_json(const Trace& trace, const JobInput& input) {
           {"profile", to_json(trace.profile)},
           {"plan", to_json(trace.plan)},
           {"regions", regions},
-          {"whole", json::object{{"incumbent_judgement", to_json(whole.incumbent_judgement)}, {"judgement", to_json(whole.judgement)},
-                                 {"incumbent", to_json(whole.incumbent)}, {"tuned", to_json(whole.tuned)},
-                                 {"search_process", to_json(whole.search_process)}, {"fresh_process", to_json(whole.fresh_process)}}},
+          {"whole", json::object{{"incumbent_judgement", to_json(whole.incumbent_judgement)},
+                                 {"judgement", to_json(whole.judgement)},
+                                 {"incumbent", to_json(whole.incumbent)},
+                                 {"tuned", to_json(whole.tuned)},
+                                 {"search_process", to_json(whole.search_process)},
+                                 {"fresh_process", to_json(whole.fresh_process)}}},
           {"decision", to_json(whole.decision)},
           {"releases", json::array{}},
           {"timeline", timeline},
@@ -81,10 +101,16 @@ json::array summary_rows(const Trace& trace) {
   json::array rows;
   for (const RegionOutcome& region : trace.regions) {
     const RegionProfile& profile = profile_of(trace, region.region);
-    rows.emplace_back(json::object{{"region", region.region}, {"label", region.label}, {"occurrences", profile.occurrences},
-                                   {"incumbent_ns", region.incumbent.median_ns}, {"winner_ns", region.winner_time.median_ns},
-                                   {"floor_ns", profile.floor_ns}, {"speed_up", region.speed_up.ratio}, {"low", region.speed_up.low},
-                                   {"high", region.speed_up.high}, {"error", region.judgement.normwise_error},
+    rows.emplace_back(json::object{{"region", region.region},
+                                   {"label", region.label},
+                                   {"occurrences", profile.occurrences},
+                                   {"incumbent_ns", region.incumbent.median_ns},
+                                   {"winner_ns", region.winner_time.median_ns},
+                                   {"floor_ns", profile.floor_ns},
+                                   {"speed_up", region.speed_up.ratio},
+                                   {"low", region.speed_up.low},
+                                   {"high", region.speed_up.high},
+                                   {"error", region.judgement.normwise_error},
                                    {"verdict", name(region.speed_up.comparison)},
                                    {"variant", region.winner ? to_string(region.winner->kernel.variant) : "none"},
                                    {"candidates", region.candidates.size()}});
@@ -110,7 +136,8 @@ std::vector<std::pair<std::string, std::string>> artifacts(const Trace& trace) {
       if (record.median_ns > 0) row.floor_fraction = floor_ns / record.median_ns;
       rows.push_back(std::move(row));
     }
-    if (region.winner) out.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
+    if (region.winner)
+      out.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
   }
   out.emplace_back("candidate_variants.json", json::pretty(candidates));
   out.emplace_back("bench_results.csv", to_csv(rows));

@@ -29,7 +29,8 @@ struct Trace {
 
 [[nodiscard]] json::object to_json(const Trace& trace, const JobInput& input);
 
-// One row per region, for tables: {region, label, occurrences, incumbent_ns, winner_ns, speed_up, low, high, error, verdict, variant}.
+// One row per region, for tables: {region, label, occurrences, incumbent_ns, winner_ns, speed_up, low, high, error,
+// verdict, variant}.
 [[nodiscard]] json::array summary_rows(const Trace& trace);
 
 // Export name -> text.

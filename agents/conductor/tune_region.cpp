@@ -89,7 +89,8 @@ class RegionSearch {
     const std::int32_t batch = std::max(4, 4 * lab_.node().cores) - static_cast<std::int32_t>(proposals.size());
     const std::uint64_t seed = seed_for(lab_.input(), out_.region, "round " + std::to_string(round));
     for (Proposal& p : propose(candidates_.spaces, trials_, priors_, out_.learned, seed, std::max(1, batch))) {
-      const bool waiting = std::any_of(proposals.begin(), proposals.end(), [&](const Proposal& q) { return q.variant == p.variant; });
+      const bool waiting =
+          std::any_of(proposals.begin(), proposals.end(), [&](const Proposal& q) { return q.variant == p.variant; });
       if (!waiting) proposals.push_back(std::move(p));
     }
     return proposals;
@@ -125,7 +126,8 @@ class RegionSearch {
     diagnose_failures();
   }
 
-  std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered, const std::vector<std::size_t>& records) {
+  std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered,
+                                     const std::vector<std::size_t>& records) {
     std::vector<Built> right;
     const std::vector<BuildOutcome> outcomes = lab_.build(rendered);
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
@@ -165,9 +167,11 @@ class RegionSearch {
     for (std::size_t begin = 0; begin < right.size(); begin += kSubjectsAtOnce - 1) {
       const std::size_t end = std::min(right.size(), begin + kSubjectsAtOnce - 1);
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
-      for (std::size_t i = begin; i < end; ++i) subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
-      const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
-                                              seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
+      for (std::size_t i = begin; i < end; ++i)
+        subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
+      const SampleFact samples =
+          lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
+                       seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
       const double incumbent_ns = summarize(samples.subjects.at(0).ns, 0.95).median_ns;
       if (first_incumbent_ns_ == 0) first_incumbent_ns_ = incumbent_ns;
       for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent_ns);

@@ -1,5 +1,5 @@
-// The search for the best kernel of one region: propose, render, build, check, judge, measure, diagnose, until the budget
-// is spent, the floor is near, or the space is exhausted; then a race of the best.
+// The search for the best kernel of one region: propose, render, build, check, judge, measure, diagnose, until the
+// budget is spent, the floor is near, or the space is exhausted; then a race of the best.
 #pragma once
 
 #include <optional>

@@ -65,11 +65,13 @@ constexpr Pattern kBuildPatterns[] = {
 Symptom from_build(const BuildFact& build) {
   for (const Diagnostic& d : build.diagnostics) {
     const std::string severity = lower_case(d.severity);
-    if (severity != "error" && severity != "fatal error" && severity != "internal compiler error" && !severity.empty()) continue;
+    if (severity != "error" && severity != "fatal error" && severity != "internal compiler error" && !severity.empty())
+      continue;
     const std::string message = lower_case(d.message);
     const std::string proof = fmt::format("{}:{}: {}: {}", d.file, d.line, d.severity, d.message);
     for (const Pattern& p : kBuildPatterns)
-      if ((severity + ": " + message).find(p.words) != std::string::npos) return {p.cause, proof, p.remedy, p.whole_template};
+      if ((severity + ": " + message).find(p.words) != std::string::npos)
+        return {p.cause, proof, p.remedy, p.whole_template};
     return {"compiler error", proof};
   }
   return {"build failed without a diagnostic", "the compiler gave no error text"};
@@ -128,7 +130,8 @@ Symptom from_launch(const std::string& evidence) {
   const auto has = [&](const char* words) { return text.find(words) != std::string::npos; };
   if (has("symbol") || has("dlsym")) return {"missing symbol", evidence};
   if (has("feature") || has("avx") || has("instruction")) return {"processor feature missing", evidence};
-  if (has("workspace") || has("scratch") || has("memory") || has("arena")) return {"workspace too large", evidence, Remedy::smaller};
+  if (has("workspace") || has("scratch") || has("memory") || has("arena"))
+    return {"workspace too large", evidence, Remedy::smaller};
   return {"refused to start", evidence};
 }
 
@@ -138,12 +141,13 @@ bool is_wrong(const ErrorFact& e, double factor) {
 }
 
 std::string element(const ErrorFact& e) {
-  return fmt::format("family '{}', output {}: norm-wise error {:.3g} (plain {:.3g}), element {}: {:.9g} instead of {:.9g}",
-                     e.family, e.output, e.normwise, e.normwise_plain, e.worst_index, e.worst_value, e.worst_expected);
+  return fmt::format(
+      "family '{}', output {}: norm-wise error {:.3g} (plain {:.3g}), element {}: {:.9g} instead of {:.9g}", e.family,
+      e.output, e.normwise, e.normwise_plain, e.worst_index, e.worst_value, e.worst_expected);
 }
 
-// Errors of this size come from arithmetic in fewer bits, not from wrong elements: bf16 has 2^-9, tf32 and f16 2^-11 per
-// rounding; a wrong element moves the norm by far more.
+// Errors of this size come from arithmetic in fewer bits, not from wrong elements: bf16 has 2^-9, tf32 and f16 2^-11
+// per rounding; a wrong element moves the norm by far more.
 constexpr double kPrecisionSized = 4e-3;
 
 Symptom from_errors(const CheckFact& check, const std::string& evidence) {
@@ -160,11 +164,17 @@ Symptom from_errors(const CheckFact& check, const std::string& evidence) {
   }
   if (!check.input_sensitive) return {"ignores its inputs", evidence};
   if (wrong.empty()) return {"unknown", evidence};
-  const ErrorFact& worst = **std::max_element(wrong.begin(), wrong.end(), [](auto* a, auto* b) { return a->normwise < b->normwise; });
-  const bool only_nonfinite = std::all_of(wrong.begin(), wrong.end(), [](auto* e) { return e->mismatched_nonfinite > 0; });
-  if (only_nonfinite && wrong_families.size() < families.size()) return {"non-finite values handled differently", element(worst)};
-  const bool small = std::all_of(wrong.begin(), wrong.end(), [](auto* e) { return e->normwise <= kPrecisionSized && e->mismatched_nonfinite == 0; });
-  const bool few_elements = std::all_of(wrong.begin(), wrong.end(), [](auto* e) { return e->max_scaled > 64 * e->normwise; });
+  const ErrorFact& worst =
+      **std::max_element(wrong.begin(), wrong.end(), [](auto* a, auto* b) { return a->normwise < b->normwise; });
+  const bool only_nonfinite =
+      std::all_of(wrong.begin(), wrong.end(), [](auto* e) { return e->mismatched_nonfinite > 0; });
+  if (only_nonfinite && wrong_families.size() < families.size())
+    return {"non-finite values handled differently", element(worst)};
+  const bool small = std::all_of(wrong.begin(), wrong.end(), [](auto* e) {
+    return e->normwise <= kPrecisionSized && e->mismatched_nonfinite == 0;
+  });
+  const bool few_elements =
+      std::all_of(wrong.begin(), wrong.end(), [](auto* e) { return e->max_scaled > 64 * e->normwise; });
   // One wrong element of n has max_scaled = sqrt(n) * normwise: when the largest is far above the norm, few are wrong.
   if (few_elements && !small) return {"few elements wrong, as at a tail", element(worst)};
   if (small) return {"precision below that of the model's type", element(worst)};
@@ -192,7 +202,8 @@ Symptom symptom_of(const Failure& f) {
     case Verdict::build_failed:
       return f.build ? from_build(*f.build) : Symptom{"unknown", evidence};
     case Verdict::build_timeout:
-      return {"build too slow", evidence.empty() ? "the compiler did not end before its deadline" : evidence, Remedy::smaller};
+      return {"build too slow", evidence.empty() ? "the compiler did not end before its deadline" : evidence,
+              Remedy::smaller};
     case Verdict::launch_failed: return from_launch(evidence);
     case Verdict::crashed:
       return from_signal(evidence, f.source);
@@ -204,7 +215,8 @@ Symptom symptom_of(const Failure& f) {
       return from_bounds(evidence);
     case Verdict::implausible: return {"faster than the hardware allows: skips work, or the clock is wrong", evidence};
     case Verdict::forbidden:
-      return {"does what a kernel may not do", f.build && !f.build->diagnostics.empty() ? f.build->diagnostics.front().message : evidence};
+      return {"does what a kernel may not do",
+              f.build && !f.build->diagnostics.empty() ? f.build->diagnostics.front().message : evidence};
     case Verdict::invalid: return {"breaks a constraint of its template", evidence};
     case Verdict::slower: return {"right, but slower than the incumbent", evidence};
     case Verdict::ok: return {"nothing failed", evidence};

@@ -35,9 +35,11 @@ struct Diagnosis {
 // the nearest working variant, then several at once (Zeller and Hildebrandt, Simplifying and Isolating Failure-Inducing
 // Input, 2002). While nothing works yet and the cause is one of size, the next smaller blocking is tried. Each call
 // sees what earlier repairs came to, so that repeated failures walk to the smallest change that flips the verdict.
-[[nodiscard]] Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, const std::vector<Trial>& trials);
+[[nodiscard]] Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces,
+                                 const std::vector<Trial>& trials);
 
 // Constraints that `trials` contradict are dropped.
-[[nodiscard]] std::vector<LearnedConstraint> uncontradicted(std::vector<LearnedConstraint> learned, const std::vector<Trial>& trials);
+[[nodiscard]] std::vector<LearnedConstraint> uncontradicted(std::vector<LearnedConstraint> learned,
+                                                            const std::vector<Trial>& trials);
 
 }  // namespace kiln::agents

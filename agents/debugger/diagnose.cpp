@@ -93,7 +93,8 @@ struct Suspect {
 std::vector<Suspect> suspects(const Failure& failure, const Difference& differs, const std::vector<Trial>& trials) {
   std::vector<Suspect> out;
   for (const std::string& name : differs)
-    if (const auto count = concordant(failure, name, failure.variant.tunables.at(name), trials)) out.push_back({name, *count});
+    if (const auto count = concordant(failure, name, failure.variant.tunables.at(name), trials))
+      out.push_back({name, *count});
   std::stable_sort(out.begin(), out.end(), [](const Suspect& a, const Suspect& b) { return a.failures > b.failures; });
   return out;
 }
@@ -114,12 +115,14 @@ std::optional<Variant> reduced(const Failure& failure, const Space& space, const
     const auto found = failure.variant.tunables.find(space.names[i]);
     if (found == failure.variant.tunables.end() || space.values[i].size() < 2) continue;
     const std::int64_t least = *std::min_element(space.values[i].begin(), space.values[i].end());
-    if (found->second > least) order.emplace_back(static_cast<double>(found->second) / static_cast<double>(std::max<std::int64_t>(least, 1)), i);
+    if (found->second > least)
+      order.emplace_back(static_cast<double>(found->second) / static_cast<double>(std::max<std::int64_t>(least, 1)), i);
   }
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
   for (const auto& [unused, i] : order) {
     std::vector<std::int64_t> smaller = space.values[i];
-    std::erase_if(smaller, [&, index = i](std::int64_t v) { return v >= failure.variant.tunables.at(space.names[index]); });
+    std::erase_if(smaller,
+                  [&, index = i](std::int64_t v) { return v >= failure.variant.tunables.at(space.names[index]); });
     std::sort(smaller.rbegin(), smaller.rend());
     for (const std::int64_t value : smaller)
       if (auto v = moved(failure, space.names[i], value, space, trials)) return v;
@@ -201,7 +204,8 @@ std::map<std::string, std::int64_t> failing_pair(const Failure& f, const std::ve
   return best;
 }
 
-void learn(Diagnosis& d, const Symptom& symptom, const std::vector<Suspect>& suspicious, const std::vector<Trial>& trials) {
+void learn(Diagnosis& d, const Symptom& symptom, const std::vector<Suspect>& suspicious,
+           const std::vector<Trial>& trials) {
   const Failure& f = d.failure;
   LearnedConstraint c{f.variant.family, f.variant.template_name, {}, ""};
   const auto works_here = [&](const Trial& t) { return works(t) && same_template(t.variant, f.variant); };
@@ -223,7 +227,9 @@ void learn(Diagnosis& d, const Symptom& symptom, const std::vector<Suspect>& sus
       c.when = failing_pair(f, trials);
       if (c.when.empty()) return;
     }
-    const auto agrees = [&](const Trial& t) { return t.verdict == f.verdict && !(t.variant == f.variant) && excludes(c, t.variant); };
+    const auto agrees = [&](const Trial& t) {
+      return t.verdict == f.verdict && !(t.variant == f.variant) && excludes(c, t.variant);
+    };
     const auto failures = 1 + std::count_if(trials.begin(), trials.end(), agrees);
     if (failures < 2) return;
     std::string text;
@@ -240,7 +246,8 @@ Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, con
   const Symptom symptom = symptom_of(failure);
   Diagnosis d{failure, symptom.cause, symptom.proof, "none", std::nullopt, std::nullopt};
   // Slower is a result, not a defect; an invalid variant never ran, so it says nothing about others.
-  if (failure.verdict == Verdict::ok || failure.verdict == Verdict::slower || failure.verdict == Verdict::invalid) return d;
+  if (failure.verdict == Verdict::ok || failure.verdict == Verdict::slower || failure.verdict == Verdict::invalid)
+    return d;
   const Nearest near = nearest_working(failure.variant, trials);
   const std::vector<Suspect> suspicious = near.trial ? suspects(failure, near.differs, trials) : std::vector<Suspect>{};
   if (near.trial && !near.differs.empty()) {
@@ -262,9 +269,11 @@ Diagnosis diagnose(const Failure& failure, const std::vector<Space>& spaces, con
   return d;
 }
 
-std::vector<LearnedConstraint> uncontradicted(std::vector<LearnedConstraint> learned, const std::vector<Trial>& trials) {
+std::vector<LearnedConstraint> uncontradicted(std::vector<LearnedConstraint> learned,
+                                              const std::vector<Trial>& trials) {
   std::erase_if(learned, [&](const LearnedConstraint& c) {
-    return std::any_of(trials.begin(), trials.end(), [&](const Trial& t) { return works(t) && excludes(c, t.variant); });
+    return std::any_of(trials.begin(), trials.end(),
+                       [&](const Trial& t) { return works(t) && excludes(c, t.variant); });
   });
   return learned;
 }

@@ -22,9 +22,10 @@ Decision decide(const Judgement& check, const SpeedUp& search_process, const Spe
     return d;
   }
   if (search_process.comparison != fresh_process.comparison) {
-    d.reason = fmt::format("kept the incumbent: the two processes disagree: {} ({}) while searching, {} ({}) in a fresh process",
-                           name(search_process.comparison), text(search_process, policy.confidence),
-                           name(fresh_process.comparison), text(fresh_process, policy.confidence));
+    d.reason = fmt::format(
+        "kept the incumbent: the two processes disagree: {} ({}) while searching, {} ({}) in a fresh process",
+        name(search_process.comparison), text(search_process, policy.confidence), name(fresh_process.comparison),
+        text(fresh_process, policy.confidence));
     return d;
   }
   d.comparison = fresh_process.comparison;
@@ -40,7 +41,10 @@ Decision decide(const Judgement& check, const SpeedUp& search_process, const Spe
 }
 
 json::object to_json(const Decision& d) {
-  return {{"comparison", name(d.comparison)}, {"promote", d.promote}, {"speed_up", to_json(d.speed_up)}, {"reason", d.reason}};
+  return {{"comparison", name(d.comparison)},
+          {"promote", d.promote},
+          {"speed_up", to_json(d.speed_up)},
+          {"reason", d.reason}};
 }
 
 }  // namespace kiln::agents

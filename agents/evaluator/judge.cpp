@@ -1,5 +1,5 @@
-// Is it right? Precision `preserve`: the candidate may err at most `error_factor` times as much as a plain evaluation in
-// the model's own types, against the same FP64 oracle, in norm and in the worst element, for every family.
+// Is it right? Precision `preserve`: the candidate may err at most `error_factor` times as much as a plain evaluation
+// in the model's own types, against the same FP64 oracle, in norm and in the worst element, for every family.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,8 +21,9 @@ constexpr double kLeastRoundings = 4;
 // more. Sixteen covers the largest element of a normal output with 10^12 elements (8 RMS), twice.
 constexpr double kLargestOverRms = 16;
 
-// The largest of many rounding errors is an extreme value: two evaluations that are equally right differ in it by more than
-// in their norm. It gets twice the allowance of the norm, so that a candidate is not refused for one element's luck.
+// The largest of many rounding errors is an extreme value: two evaluations that are equally right differ in it by more
+// than in their norm. It gets twice the allowance of the norm, so that a candidate is not refused for one element's
+// luck.
 constexpr double kExtremeValue = 2;
 
 struct Measure {
@@ -38,10 +39,11 @@ double ratio_of(const Measure& m, double factor) {
 }
 
 std::string describe(const ErrorFact& e, const Measure& m, double ratio, double factor) {
-  return fmt::format("output {} on family '{}': {} error {:.3g} is {:.3g} times what is allowed ({} x {:.3g} of the plain "
-                     "evaluation); worst at element {}: {:.9g} instead of {:.9g}",
-                     e.output, e.family, m.what, m.error, ratio, factor * m.allowance, std::max(m.plain, m.floor), e.worst_index,
-                     e.worst_value, e.worst_expected);
+  return fmt::format(
+      "output {} on family '{}': {} error {:.3g} is {:.3g} times what is allowed ({} x {:.3g} of the plain "
+      "evaluation); worst at element {}: {:.9g} instead of {:.9g}",
+      e.output, e.family, m.what, m.error, ratio, factor * m.allowance, std::max(m.plain, m.floor), e.worst_index,
+      e.worst_value, e.worst_expected);
 }
 
 Judgement judge_errors(const CheckFact& check, double factor) {
@@ -51,9 +53,10 @@ Judgement judge_errors(const CheckFact& check, double factor) {
     if (std::isfinite(e.normwise)) j.normwise_error = std::max(j.normwise_error, e.normwise);
     if (e.mismatched_nonfinite > 0) {
       if (mismatched == 0)
-        j.reason = fmt::format("output {} on family '{}': {} elements are Inf or NaN where the oracle's are not, or the "
-                               "reverse; element {}: {} instead of {}",
-                               e.output, e.family, e.mismatched_nonfinite, e.worst_index, e.worst_value, e.worst_expected);
+        j.reason = fmt::format(
+            "output {} on family '{}': {} elements are Inf or NaN where the oracle's are not, or the "
+            "reverse; element {}: {} instead of {}",
+            e.output, e.family, e.mismatched_nonfinite, e.worst_index, e.worst_value, e.worst_expected);
       mismatched += e.mismatched_nonfinite;
       j.verdict = Verdict::wrong;
     }
@@ -62,7 +65,8 @@ Judgement judge_errors(const CheckFact& check, double factor) {
           Measure{"largest", e.max_scaled, e.max_scaled_plain, kOneRounding * kLargestOverRms, kExtremeValue}}) {
       const double ratio = ratio_of(m, factor);
       if (ratio > 1) {
-        if (j.verdict == Verdict::ok || (mismatched == 0 && ratio > j.worst_ratio)) j.reason = describe(e, m, ratio, factor);
+        if (j.verdict == Verdict::ok || (mismatched == 0 && ratio > j.worst_ratio))
+          j.reason = describe(e, m, ratio, factor);
         j.verdict = Verdict::wrong;
       }
       j.worst_ratio = std::max(j.worst_ratio, ratio);

@@ -44,7 +44,8 @@ void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
       const auto& wanted = domains[static_cast<std::size_t>(node.outputs[r])];
       std::vector<std::int32_t> operands;
       if (wanted) pass_through(pointwise->expr, pointwise->expr.results[r], operands, 0);
-      for (const std::int32_t operand : operands) narrow(domains[static_cast<std::size_t>(node.inputs[static_cast<std::size_t>(operand)])], *wanted);
+      for (const std::int32_t operand : operands)
+        narrow(domains[static_cast<std::size_t>(node.inputs[static_cast<std::size_t>(operand)])], *wanted);
     }
     return;
   }

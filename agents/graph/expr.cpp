@@ -121,13 +121,15 @@ void check_types(const Expr& expr, std::size_t index) {
     if (argument(1) != argument(2) || node.type != argument(1)) fail(index, "the branches of a select differ in type");
     return;
   }
-  const bool logic = node.op == ExprOp::logical_not || (node.op >= ExprOp::logical_and && node.op <= ExprOp::logical_xor);
+  const bool logic =
+      node.op == ExprOp::logical_not || (node.op >= ExprOp::logical_and && node.op <= ExprOp::logical_xor);
   if (logic && argument(0) != DType::boolean) fail(index, "logic needs boolean arguments");
   if (is_bitwise(node.op) && !is_integer(argument(0))) fail(index, "bit operations need integer arguments");
   const bool shifts = node.op == ExprOp::shift_left || node.op == ExprOp::shift_right;
   if (shifts && name(argument(0))[0] != 'u') fail(index, "a shift needs unsigned arguments");
   if (arity(node.op) == 2 && argument(0) != argument(1)) fail(index, "the arguments differ in type");
-  if (node.type != (gives_boolean(node.op) ? DType::boolean : argument(0))) fail(index, "the type is not that of its operation");
+  if (node.type != (gives_boolean(node.op) ? DType::boolean : argument(0)))
+    fail(index, "the type is not that of its operation");
 }
 
 }  // namespace
@@ -139,7 +141,8 @@ bool is_row_reduction(ExprOp op) { return op >= ExprOp::row_sum; }
 ExprOp expr_op_from_name(std::string_view text) {
   for (std::size_t i = 0; i <= kOps.size(); ++i)
     if (name(static_cast<ExprOp>(i)) == text) return static_cast<ExprOp>(i);
-  throw Error(ErrorCode::invalid_input, "cannot read the operation '" + std::string(text) + "': there is none of that name");
+  throw Error(ErrorCode::invalid_input,
+              "cannot read the operation '" + std::string(text) + "': there is none of that name");
 }
 
 std::int32_t Expr::operand(std::int32_t index, DType type) {
@@ -230,7 +233,8 @@ void validate(const Expr& expr, bool row_reductions) {
     check_types(expr, i);
   }
   for (const std::int32_t result : expr.results)
-    if (result < 0 || static_cast<std::size_t>(result) >= expr.nodes.size()) fail(expr.nodes.size(), "a result names no node");
+    if (result < 0 || static_cast<std::size_t>(result) >= expr.nodes.size())
+      fail(expr.nodes.size(), "a result names no node");
 }
 
 }  // namespace kiln::graph

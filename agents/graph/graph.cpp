@@ -28,7 +28,8 @@ std::vector<TensorType> infer_named(const Op& op, const std::vector<TensorType>&
   try {
     return infer_types(op, inputs);
   } catch (const Error& error) {
-    throw Error(error.code(), "cannot add the " + std::string(kind_name(op)) + " node " + origin + ": " + error.what(), error.remedy());
+    throw Error(error.code(), "cannot add the " + std::string(kind_name(op)) + " node " + origin + ": " + error.what(),
+                error.remedy());
   }
 }
 
@@ -47,18 +48,22 @@ void check_constant(const Graph& graph, std::size_t id) {
   const TensorType& type = graph.values[id].type;
   const auto bytes = static_cast<std::size_t>(element_count(type.shape)) * size_of(type.dtype);
   if (graph.constants[id]->bytes.size() != bytes)
-    fail(graph, "the constant '" + graph.values[id].name + "' has " + std::to_string(graph.constants[id]->bytes.size()) +
-                    " bytes where its type has " + std::to_string(bytes));
+    fail(graph, "the constant '" + graph.values[id].name + "' has " +
+                    std::to_string(graph.constants[id]->bytes.size()) + " bytes where its type has " +
+                    std::to_string(bytes));
 }
 
 void check_node(const Graph& graph, const Node& node, std::vector<bool>& defined) {
   for (const ValueId id : node.inputs)
-    if (!known(graph, id) || !defined[static_cast<std::size_t>(id)]) fail(graph, "node " + node.origin + " reads a value before it is made");
+    if (!known(graph, id) || !defined[static_cast<std::size_t>(id)])
+      fail(graph, "node " + node.origin + " reads a value before it is made");
   const std::vector<TensorType> types = infer_named(node.op, types_of(graph, node.inputs), node.origin);
-  if (types.size() != node.outputs.size()) fail(graph, "node " + node.origin + " has another number of outputs than its kind");
+  if (types.size() != node.outputs.size())
+    fail(graph, "node " + node.origin + " has another number of outputs than its kind");
   for (std::size_t i = 0; i < types.size(); ++i) {
     const ValueId id = node.outputs[i];
-    if (!known(graph, id) || defined[static_cast<std::size_t>(id)]) fail(graph, "node " + node.origin + " makes a value that has another source");
+    if (!known(graph, id) || defined[static_cast<std::size_t>(id)])
+      fail(graph, "node " + node.origin + " makes a value that has another source");
     if (graph.type(id) != types[i]) fail(graph, "node " + node.origin + " declares another type than it makes");
     defined[static_cast<std::size_t>(id)] = true;
   }
@@ -69,8 +74,8 @@ void check_node(const Graph& graph, const Node& node, std::vector<bool>& defined
 std::string_view kind_name(const Op& op) { return kKinds[op.index()]; }
 
 bool is_view(const Op& op) {
-  return std::holds_alternative<Reshape>(op) || std::holds_alternative<Transpose>(op) || std::holds_alternative<Slice>(op) ||
-         std::holds_alternative<Expand>(op);
+  return std::holds_alternative<Reshape>(op) || std::holds_alternative<Transpose>(op) ||
+         std::holds_alternative<Slice>(op) || std::holds_alternative<Expand>(op);
 }
 
 ValueId Graph::add_value(std::string value_name, TensorType type) {
@@ -94,7 +99,8 @@ ValueId Graph::add_constant(std::string value_name, Tensor tensor) {
 std::vector<ValueId> Graph::add_node(Op op, std::vector<ValueId> node_inputs, std::string origin) {
   std::vector<TensorType> types = infer_named(op, types_of(*this, node_inputs), origin);
   std::vector<ValueId> outputs_made;
-  for (TensorType& type : types) outputs_made.push_back(add_value("v" + std::to_string(values.size()), std::move(type)));
+  for (TensorType& type : types)
+    outputs_made.push_back(add_value("v" + std::to_string(values.size()), std::move(type)));
   nodes.push_back({std::move(op), std::move(node_inputs), outputs_made, std::move(origin)});
   return outputs_made;
 }
@@ -116,7 +122,8 @@ void validate(const Graph& graph) {
   }
   for (const Node& node : graph.nodes) check_node(graph, node, defined);
   for (const ValueId id : graph.outputs)
-    if (!defined[static_cast<std::size_t>(id)]) fail(graph, "the output '" + graph.values[static_cast<std::size_t>(id)].name + "' is never made");
+    if (!defined[static_cast<std::size_t>(id)])
+      fail(graph, "the output '" + graph.values[static_cast<std::size_t>(id)].name + "' is never made");
 }
 
 }  // namespace kiln::graph

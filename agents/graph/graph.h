@@ -30,7 +30,8 @@ struct Softmax { std::int32_t axis; bool log; };
 // the root of the biased variance plus epsilon; not centred: of the mean square plus epsilon (RMSNorm), with no mean
 // taken off.
 struct LayerNorm { std::int32_t axis; double epsilon; bool centred = true; };
-// NumPy matmul over the last two dimensions, leading dimensions broadcast. transpose_x swaps the last two of that input.
+// NumPy matmul over the last two dimensions, leading dimensions broadcast. transpose_x swaps the last two of that
+// input.
 struct MatMul { bool transpose_a; bool transpose_b; };
 // Inputs: q [..., S, D], k [..., T, D], v [..., T, E], optional mask broadcast to [..., S, T] and added to the scaled
 // scores. Output [..., S, E] = softmax(q k^T * scale + mask) v. causal: position j > i + (T - S) is excluded.
@@ -123,7 +124,8 @@ struct Graph {
   ValueId add_value(std::string value_name, TensorType type);
   ValueId add_input(std::string value_name, TensorType type);
   ValueId add_constant(std::string value_name, Tensor tensor);
-  // Infers the output types, appends the node and its new values, and returns them. Error(invalid_input) names `origin`.
+  // Infers the output types, appends the node and its new values, and returns them. Error(invalid_input) names
+  // `origin`.
   std::vector<ValueId> add_node(Op op, std::vector<ValueId> node_inputs, std::string origin);
 
   [[nodiscard]] const TensorType& type(ValueId id) const { return values[static_cast<std::size_t>(id)].type; }

@@ -35,10 +35,12 @@ Types infer(const Pointwise& op, const Types& inputs) {
   for (const ExprNode& node : op.expr.nodes) {
     if (node.op != ExprOp::operand) continue;
     need(static_cast<std::size_t>(node.operand) < inputs.size(), "the expression names an operand that is no input");
-    need(inputs[static_cast<std::size_t>(node.operand)].dtype == node.type, "an operand's type is not that of its input");
+    need(inputs[static_cast<std::size_t>(node.operand)].dtype == node.type,
+         "an operand's type is not that of its input");
   }
   Types out;
-  for (const std::int32_t result : op.expr.results) out.push_back({op.expr.nodes[static_cast<std::size_t>(result)].type, shape});
+  for (const std::int32_t result : op.expr.results)
+    out.push_back({op.expr.nodes[static_cast<std::size_t>(result)].type, shape});
   return out;
 }
 
@@ -87,7 +89,8 @@ Types infer(const MatMul& op, const Types& inputs) {
   const std::int64_t k = a.shape[rank(a) - (op.transpose_a ? 2 : 1)];
   const std::int64_t k2 = b.shape[rank(b) - (op.transpose_b ? 1 : 2)];
   const std::int64_t n = b.shape[rank(b) - (op.transpose_b ? 2 : 1)];
-  if (k != k2) fail("inner extents " + std::to_string(k) + " and " + std::to_string(k2) + " of a matrix product differ");
+  if (k != k2)
+    fail("inner extents " + std::to_string(k) + " and " + std::to_string(k2) + " of a matrix product differ");
   Shape shape = broadcast(leading(a.shape), leading(b.shape));
   shape.push_back(m);
   shape.push_back(n);
@@ -96,7 +99,8 @@ Types infer(const MatMul& op, const Types& inputs) {
 
 Types infer(const Attention&, const Types& inputs) {
   need(inputs.size() == 3 || inputs.size() == 4, "attention takes q, k, v and optionally a mask");
-  for (const TensorType& input : inputs) need(input.dtype == inputs[0].dtype && is_float(input.dtype), "attention needs one floating-point type");
+  for (const TensorType& input : inputs)
+    need(input.dtype == inputs[0].dtype && is_float(input.dtype), "attention needs one floating-point type");
   for (std::size_t i = 0; i < 3; ++i) need(rank(inputs[i]) >= 2, "attention needs at least two dimensions");
   const Shape& q = inputs[0].shape;
   const Shape& k = inputs[1].shape;
@@ -107,7 +111,8 @@ Types infer(const Attention&, const Types& inputs) {
   shape.push_back(q[q.size() - 2]);
   Shape scores = shape;
   scores.push_back(k[k.size() - 2]);
-  if (inputs.size() == 4) need(broadcast(scores, inputs[3].shape) == scores, "the mask does not broadcast to the scores");
+  if (inputs.size() == 4)
+    need(broadcast(scores, inputs[3].shape) == scores, "the mask does not broadcast to the scores");
   shape.push_back(v.back());
   return {{inputs[0].dtype, shape}};
 }
@@ -124,7 +129,8 @@ Types infer(const Gather& op, const Types& inputs) {
 Types infer(const Reshape& op, const Types& inputs) {
   need(inputs.size() == 1, "a reshape takes one input");
   if (element_count(op.shape) != element_count(inputs[0].shape))
-    fail("a reshape from " + to_string(inputs[0].shape) + " to " + to_string(op.shape) + " changes the number of elements");
+    fail("a reshape from " + to_string(inputs[0].shape) + " to " + to_string(op.shape) +
+         " changes the number of elements");
   return {{inputs[0].dtype, op.shape}};
 }
 
@@ -163,8 +169,10 @@ Types infer(const Concat& op, const Types& inputs) {
   const std::size_t axis = checked_axis(op.axis, inputs[0]);
   Shape shape = inputs[0].shape;
   for (std::size_t i = 1; i < inputs.size(); ++i) {
-    need(inputs[i].dtype == inputs[0].dtype && rank(inputs[i]) == shape.size(), "the inputs of a concatenation differ in type or rank");
-    for (std::size_t d = 0; d < shape.size(); ++d) need(d == axis || inputs[i].shape[d] == shape[d], "the inputs of a concatenation differ beside its axis");
+    need(inputs[i].dtype == inputs[0].dtype && rank(inputs[i]) == shape.size(),
+         "the inputs of a concatenation differ in type or rank");
+    for (std::size_t d = 0; d < shape.size(); ++d)
+      need(d == axis || inputs[i].shape[d] == shape[d], "the inputs of a concatenation differ beside its axis");
     shape[axis] += inputs[i].shape[axis];
   }
   return {{inputs[0].dtype, shape}};
@@ -172,7 +180,8 @@ Types infer(const Concat& op, const Types& inputs) {
 
 Types infer(const Expand& op, const Types& inputs) {
   need(inputs.size() == 1, "an expand takes one input");
-  if (broadcast(op.shape, inputs[0].shape) != op.shape) fail("the shape " + to_string(inputs[0].shape) + " does not expand to " + to_string(op.shape));
+  if (broadcast(op.shape, inputs[0].shape) != op.shape)
+    fail("the shape " + to_string(inputs[0].shape) + " does not expand to " + to_string(op.shape));
   return {{inputs[0].dtype, op.shape}};
 }
 

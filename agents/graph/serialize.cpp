@@ -16,17 +16,21 @@ constexpr std::string_view kFormat = "kiln-graph/1";
 
 std::int64_t aligned(std::int64_t offset) { return (offset + kAlignment - 1) / kAlignment * kAlignment; }
 
-void read_value(Graph& graph, const json::object& o, const std::shared_ptr<const void>& owner, std::span<const std::byte> blob) {
+void read_value(Graph& graph, const json::object& o, const std::shared_ptr<const void>& owner,
+                std::span<const std::byte> blob) {
   const DType dtype = dtype_from_name(json::get_string(o, "dtype", "a value"));
-  const ValueId id = graph.add_value(json::get_string(o, "name", "a value"), {dtype, json::get_ints(o, "shape", "a value")});
+  const ValueId id =
+      graph.add_value(json::get_string(o, "name", "a value"), {dtype, json::get_ints(o, "shape", "a value")});
   const std::int64_t elements = element_count(graph.type(id).shape);
   const auto offset = json::find_int(o, "constant", "a value");
   if (!offset) return;
   const std::int64_t bytes = elements * static_cast<std::int64_t>(size_of(dtype));
   const auto size = static_cast<std::int64_t>(blob.size());
   if (*offset < 0 || *offset % kAlignment != 0 || *offset > size || bytes > size - *offset)
-    fail("the constant '" + graph.values.back().name + "' lies outside the " + std::to_string(size) + " bytes of constants");
-  graph.constants.back() = Constant{owner, blob.subspan(static_cast<std::size_t>(*offset), static_cast<std::size_t>(bytes))};
+    fail("the constant '" + graph.values.back().name + "' lies outside the " + std::to_string(size) +
+         " bytes of constants");
+  graph.constants.back() =
+      Constant{owner, blob.subspan(static_cast<std::size_t>(*offset), static_cast<std::size_t>(bytes))};
 }
 
 ExprNode expr_node(const json::object& o) {
@@ -43,7 +47,8 @@ ExprNode expr_node(const json::object& o) {
   }
   if (arity(node.op) == 0) return node;
   const auto args = get_indices(o, "args");
-  if (args.size() != static_cast<std::size_t>(arity(node.op))) fail("'" + std::string(name(node.op)) + "' has another number of arguments");
+  if (args.size() != static_cast<std::size_t>(arity(node.op)))
+    fail("'" + std::string(name(node.op)) + "' has another number of arguments");
   std::copy(args.begin(), args.end(), node.args.begin());
   return node;
 }
@@ -78,7 +83,8 @@ json::object to_json(const Graph& graph) {
   json::array values;
   for (std::size_t i = 0; i < graph.values.size(); ++i) {
     const Value& value = graph.values[i];
-    json::object o = {{"name", value.name}, {"dtype", name(value.type.dtype)}, {"shape", json::to_array(value.type.shape)}};
+    json::object o = {
+        {"name", value.name}, {"dtype", name(value.type.dtype)}, {"shape", json::to_array(value.type.shape)}};
     if (layout.offsets[i] >= 0) o["constant"] = layout.offsets[i];
     values.emplace_back(std::move(o));
   }
@@ -103,7 +109,8 @@ Graph graph_from_json(const json::value& v, std::shared_ptr<const void> owner, s
     read_value(graph, json::as_object(item, "a value"), owner, blob);
   for (const json::value& item : json::as_array(json::at(o, "nodes", "the graph"), "its nodes")) {
     const json::object& node = json::as_object(item, "a node");
-    graph.nodes.push_back({op_from_json(node), get_indices(node, "inputs"), get_indices(node, "outputs"), json::get_string(node, "origin", "a node")});
+    graph.nodes.push_back({op_from_json(node), get_indices(node, "inputs"), get_indices(node, "outputs"),
+                           json::get_string(node, "origin", "a node")});
   }
   graph.inputs = get_indices(o, "inputs");
   graph.outputs = get_indices(o, "outputs");
@@ -118,7 +125,8 @@ json::object to_json(const Expr& expr) {
     if (node.op == ExprOp::operand) o["operand"] = node.operand;
     if (node.op == ExprOp::constant && is_integer(node.type)) o["integer"] = node.integer;
     if (node.op == ExprOp::constant && !is_integer(node.type)) o["bits"] = bits_text(node.value);
-    if (arity(node.op) > 0) o["args"] = json::to_array(std::vector<std::int32_t>(node.args.begin(), node.args.begin() + arity(node.op)));
+    if (arity(node.op) > 0)
+      o["args"] = json::to_array(std::vector<std::int32_t>(node.args.begin(), node.args.begin() + arity(node.op)));
     nodes.emplace_back(std::move(o));
   }
   return {{"nodes", std::move(nodes)}, {"results", json::to_array(expr.results)}};

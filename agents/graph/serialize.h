@@ -19,7 +19,8 @@ struct ConstantLayout {
 
 [[nodiscard]] json::object to_json(const Graph& graph);
 // `blob` backs the constants and must outlive nothing: the graph shares its ownership.
-[[nodiscard]] Graph graph_from_json(const json::value& v, std::shared_ptr<const void> owner, std::span<const std::byte> blob);
+[[nodiscard]] Graph graph_from_json(const json::value& v, std::shared_ptr<const void> owner,
+                                    std::span<const std::byte> blob);
 
 // The members of one node that say what it computes, without its inputs and outputs.
 [[nodiscard]] json::object to_json(const Op& op);

@@ -142,7 +142,8 @@ std::string_view name(DType type) { return kDTypes[static_cast<std::size_t>(type
 DType dtype_from_name(std::string_view text) {
   for (std::size_t i = 0; i < kDTypes.size(); ++i)
     if (kDTypes[i].name == text) return static_cast<DType>(i);
-  throw Error(ErrorCode::invalid_input, "cannot read the element type '" + std::string(text) + "': there is none of that name");
+  throw Error(ErrorCode::invalid_input,
+              "cannot read the element type '" + std::string(text) + "': there is none of that name");
 }
 
 std::size_t size_of(DType type) { return kDTypes[static_cast<std::size_t>(type)].bytes; }
@@ -154,7 +155,8 @@ std::int64_t element_count(const Shape& shape) {
   std::int64_t count = 1;
   bool empty = false;
   for (const std::int64_t extent : shape) {
-    if (extent < 0) throw Error(ErrorCode::invalid_input, "cannot use the shape " + to_string(shape) + ": an extent is negative");
+    if (extent < 0)
+      throw Error(ErrorCode::invalid_input, "cannot use the shape " + to_string(shape) + ": an extent is negative");
     if (extent == 0) {
       empty = true;
     } else if (extent > kElementLimit / count) {
@@ -185,8 +187,9 @@ Shape broadcast(const Shape& a, const Shape& b) {
     const std::int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1;
     const std::int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
     if (x != y && x != 1 && y != 1)
-      throw Error(ErrorCode::invalid_input, "cannot broadcast " + to_string(a) + " with " + to_string(b) + ": extents " +
-                                                std::to_string(x) + " and " + std::to_string(y) + " differ");
+      throw Error(ErrorCode::invalid_input, "cannot broadcast " + to_string(a) + " with " + to_string(b) +
+                                                ": extents " + std::to_string(x) + " and " + std::to_string(y) +
+                                                " differ");
     out[rank - 1 - i] = x == 1 ? y : x;
   }
   return out;

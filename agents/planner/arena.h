@@ -19,7 +19,8 @@ struct Arena {
   std::vector<std::int64_t> offsets;  // parallel to the lifetimes
   std::int64_t bytes = 0;
 };
-// Largest first, each at the lowest offset where no buffer that lives at the same time lies. Offsets are 64-byte aligned.
+// Largest first, each at the lowest offset where no buffer that lives at the same time lies. Offsets are 64-byte
+// aligned.
 [[nodiscard]] Arena place(const std::vector<Lifetime>& buffers);
 
 }  // namespace kiln::agents

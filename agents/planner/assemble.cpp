@@ -15,8 +15,13 @@ using graph::ValueId;
 
 class Assembly {
  public:
-  Assembly(const graph::Graph& workload, const Partition& partition, const std::vector<BuiltKernel>& kernels, Plan& plan)
-      : g_(workload), partition_(partition), kernels_(kernels), plan_(plan), layout_(graph::layout_constants(workload)) {}
+  Assembly(const graph::Graph& workload, const Partition& partition, const std::vector<BuiltKernel>& kernels,
+           Plan& plan)
+      : g_(workload),
+        partition_(partition),
+        kernels_(kernels),
+        plan_(plan),
+        layout_(graph::layout_constants(workload)) {}
 
   void run() {
     plan_.constants_bytes = layout_.total_bytes;
@@ -54,7 +59,8 @@ class Assembly {
     }
     for (const ValueId v : g_.outputs) {
       if (buffers_.contains(v) || g_.is_constant(v))
-        fail(ErrorCode::unsupported, "output '" + g_.values[static_cast<std::size_t>(v)].name + "' is an input, a constant or another output");
+        fail(ErrorCode::unsupported,
+             "output '" + g_.values[static_cast<std::size_t>(v)].name + "' is an input, a constant or another output");
       const auto index = static_cast<std::int32_t>(plan_.outputs.size());
       buffers_[v] = add_buffer(PlanBuffer::Kind::output, bytes_of(v), 0, index);
       plan_.outputs.push_back({g_.values[static_cast<std::size_t>(v)].name, g_.type(v), buffers_[v]});
@@ -98,8 +104,11 @@ class Assembly {
     v = storage(v);
     const auto at = buffers_.find(v);
     if (at == buffers_.end()) {
-      if (!g_.is_constant(v)) fail(ErrorCode::internal, "value '" + g_.values[static_cast<std::size_t>(v)].name + "' is read before it is written");
-      return buffers_[v] = add_buffer(PlanBuffer::Kind::constant, bytes_of(v), layout_.offsets[static_cast<std::size_t>(v)], 0);
+      if (!g_.is_constant(v))
+        fail(ErrorCode::internal,
+             "value '" + g_.values[static_cast<std::size_t>(v)].name + "' is read before it is written");
+      return buffers_[v] =
+                 add_buffer(PlanBuffer::Kind::constant, bytes_of(v), layout_.offsets[static_cast<std::size_t>(v)], 0);
     }
     for (std::size_t t = 0; t < temporaries_.size(); ++t)
       if (temporaries_[t] == at->second) lifetimes_[t].last = std::max(lifetimes_[t].last, now);
@@ -190,7 +199,8 @@ class Assembly {
 Plan assemble(const graph::Graph& workload, const Partition& partition, const std::vector<BuiltKernel>& kernels,
               const std::string& constants, std::int32_t threads) {
   if (kernels.size() != partition.regions.size())
-    throw Error(ErrorCode::internal, "cannot assemble a plan of '" + workload.name + "': one kernel per region is needed");
+    throw Error(ErrorCode::internal,
+                "cannot assemble a plan of '" + workload.name + "': one kernel per region is needed");
   Plan plan;
   plan.name = workload.name;
   plan.threads = threads;

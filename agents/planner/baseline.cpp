@@ -20,7 +20,8 @@ ValueId causal_mask(graph::Graph& g, graph::DType type, std::int64_t s, std::int
   return g.add_constant("causal_mask_" + std::to_string(g.values.size()), std::move(mask));
 }
 
-ValueId attention(graph::Graph& g, const graph::Attention& op, const std::vector<ValueId>& inputs, const std::string& origin) {
+ValueId attention(graph::Graph& g, const graph::Attention& op, const std::vector<ValueId>& inputs,
+                  const std::string& origin) {
   const ValueId scores = g.add_node(graph::MatMul{false, true}, {inputs[0], inputs[1]}, origin + " q k^T")[0];
   const graph::TensorType type = g.type(scores);
   std::vector<ValueId> operands = {scores};
@@ -64,7 +65,8 @@ graph::Graph expand_composites(const graph::Graph& workload) {
                                             : out.add_node(node.op, inputs, node.origin);
     for (std::size_t i = 0; i < results.size(); ++i) {
       moved[static_cast<std::size_t>(node.outputs[i])] = results[i];
-      out.values[static_cast<std::size_t>(results[i])].name = workload.values[static_cast<std::size_t>(node.outputs[i])].name;
+      out.values[static_cast<std::size_t>(results[i])].name =
+          workload.values[static_cast<std::size_t>(node.outputs[i])].name;
     }
   }
   for (const ValueId v : workload.outputs) out.outputs.push_back(moved[static_cast<std::size_t>(v)]);

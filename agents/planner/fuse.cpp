@@ -1,5 +1,5 @@
-// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then chains of row
-// reductions; then what is left of pointwise.
+// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then chains of
+// row reductions; then what is left of pointwise.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"
@@ -27,7 +27,8 @@ Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
 std::int64_t largest(const graph::Graph& g, const Grouping::Nodes& nodes) {
   std::int64_t most = 0;
   for (const std::int32_t n : nodes)
-    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].outputs) most = std::max(most, graph::element_count(g.type(v).shape));
+    for (const ValueId v : g.nodes[static_cast<std::size_t>(n)].outputs)
+      most = std::max(most, graph::element_count(g.type(v).shape));
   return most;
 }
 

@@ -21,8 +21,12 @@ bool includes(const Grouping::Nodes& all, const Grouping::Nodes& part) {
 }  // namespace
 
 Grouping::Grouping(const graph::Graph& workload, std::function<bool(const Kernel&)> buildable)
-    : g_(workload), buildable_(std::move(buildable)), producers_(workload.values.size(), -1), users_(workload.values.size()),
-      outputs_(workload.outputs.begin(), workload.outputs.end()), group_of_(workload.nodes.size(), -1) {
+    : g_(workload),
+      buildable_(std::move(buildable)),
+      producers_(workload.values.size(), -1),
+      users_(workload.values.size()),
+      outputs_(workload.outputs.begin(), workload.outputs.end()),
+      group_of_(workload.nodes.size(), -1) {
   std::vector<bool> live(workload.nodes.size(), false);  // some output depends on it; the others belong to no group
   std::set<ValueId> needed = outputs_;
   for (std::size_t n = g_.nodes.size(); n-- > 0;) {
@@ -66,7 +70,8 @@ ValueId Grouping::base_of(ValueId v) const {
 bool Grouping::leaves(ValueId v, const Nodes& compute) const {
   if (outputs_.contains(v)) return true;
   for (const std::int32_t user : users_[static_cast<std::size_t>(v)]) {
-    if (is_view(user) ? leaves(g_.nodes[static_cast<std::size_t>(user)].outputs[0], compute) : !compute.contains(user)) return true;
+    if (is_view(user) ? leaves(g_.nodes[static_cast<std::size_t>(user)].outputs[0], compute) : !compute.contains(user))
+      return true;
   }
   return false;
 }

@@ -1,6 +1,6 @@
-// Groups of compute nodes that become regions. Views belong to no group: a region folds into its indexing those that lie
-// on its way, each region its own copy of them; what nobody can fold is written in place by its producer, or copied.
-// Invariant: the groups can be put in an order that runs. Internal to the planner.
+// Groups of compute nodes that become regions. Views belong to no group: a region folds into its indexing those that
+// lie on its way, each region its own copy of them; what nobody can fold is written in place by its producer, or
+// copied. Invariant: the groups can be put in an order that runs. Internal to the planner.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,9 @@ class Grouping {
 
   struct Edge { std::int32_t from, to; };  // groups: a result of `from` is read by `to`, maybe through views
   [[nodiscard]] std::vector<Edge> edges() const;
-  [[nodiscard]] const Nodes& compute(std::int32_t group) const { return groups_[static_cast<std::size_t>(group)].compute; }
+  [[nodiscard]] const Nodes& compute(std::int32_t group) const {
+    return groups_[static_cast<std::size_t>(group)].compute;
+  }
 
   // Merges when the result is one kernel, can still be ordered, folds every view that the parts fold, and moves fewer
   // bytes than they do. `to` is empty afterwards.

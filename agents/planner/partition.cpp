@@ -85,13 +85,15 @@ Partition Grouping::partition() const {
   for (std::size_t left = all.size(); left > 0; --left) {
     std::size_t next = all.size();  // of those that can run, the one that ends first in the workload's order
     for (std::size_t i = 0; i < all.size(); ++i)
-      if (!done[i] && ready(all[i]) && (next == all.size() || *all[i].nodes.rbegin() < *all[next].nodes.rbegin())) next = i;
+      if (!done[i] && ready(all[i]) && (next == all.size() || *all[i].nodes.rbegin() < *all[next].nodes.rbegin()))
+        next = i;
     if (next == all.size())
       throw Error(ErrorCode::internal, "cannot order the regions of '" + g_.name + "': two need each other's results");
     done[next] = true;
     const Draft& draft = all[next];
     if (draft.outputs.empty()) continue;  // nobody reads it
-    RegionCut cut = cut_region(g_, {draft.nodes.begin(), draft.nodes.end()}, {draft.outputs.begin(), draft.outputs.end()});
+    RegionCut cut =
+        cut_region(g_, {draft.nodes.begin(), draft.nodes.end()}, {draft.outputs.begin(), draft.outputs.end()});
     written.insert(draft.outputs.begin(), draft.outputs.end());
     const auto [at, is_new] = by_key.emplace(cut.region.key, static_cast<std::int32_t>(partition.regions.size()));
     if (is_new) partition.regions.push_back(std::move(cut.region));

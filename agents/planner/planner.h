@@ -56,8 +56,8 @@ struct TuningPlan {
 
 // `incumbent_ns`: region key -> median time of the baseline for one occurrence.
 [[nodiscard]] TuningPlan plan(const Partition& partition, const ProfileReport& profile,
-                              const std::map<std::string, double>& incumbent_ns, const std::vector<store::TemplateSpec>& corpus,
-                              const policies::Policy& policy);
+                              const std::map<std::string, double>& incumbent_ns,
+                              const std::vector<store::TemplateSpec>& corpus, const policies::Policy& policy);
 
 // A built kernel: what the writer rendered and where its code object is.
 struct BuiltKernel {
@@ -67,8 +67,9 @@ struct BuiltKernel {
 
 // The plan of `workload` with one kernel per region (parallel to partition.regions). Temporary buffers share memory by
 // lifetime. `constants` is the digest of the workload's constants blob, whose layout is graph::layout_constants.
-[[nodiscard]] Plan assemble(const graph::Graph& workload, const Partition& partition, const std::vector<BuiltKernel>& kernels,
-                            const std::string& constants, std::int32_t threads);
+[[nodiscard]] Plan assemble(const graph::Graph& workload, const Partition& partition,
+                            const std::vector<BuiltKernel>& kernels, const std::string& constants,
+                            std::int32_t threads);
 
 // The body of a region as a workload of its own, for checking and timing one candidate: weights become inputs that are
 // packed per call only if the kernel has no `prepare`; with a `prepare`, they become constants with generated values,

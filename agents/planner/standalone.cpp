@@ -8,8 +8,8 @@ namespace {
 
 using graph::ValueId;
 
-// The sum of twelve uniform numbers less six: variance one, near enough to normal for weights, and the same bits on every
-// platform, which std::log and std::cos are not.
+// The sum of twelve uniform numbers less six: variance one, near enough to normal for weights, and the same bits on
+// every platform, which std::log and std::cos are not.
 double normal(Random& random) {
   double sum = -6;
   for (int i = 0; i < 12; ++i) sum += random.unit();

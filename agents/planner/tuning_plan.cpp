@@ -29,23 +29,28 @@ std::vector<std::string> families_for(const Region& region, const std::vector<st
 std::vector<std::string> hypotheses_for(const Region& region, const RegionProfile& profile, double incumbent_ns) {
   std::vector<std::string> out;
   const double percent = incumbent_ns > 0 ? 100 * profile.floor_ns / incumbent_ns : 0;
-  const std::string at = incumbent_ns > 0 ? fmt::format(" at {:.0f} % of its floor", percent) : ", not measured op by op";
+  const std::string at =
+      incumbent_ns > 0 ? fmt::format(" at {:.0f} % of its floor", percent) : ", not measured op by op";
   if (profile.limit == "compute") out.push_back("compute-bound" + at + ": register blocking, packing and vector width");
-  if (profile.limit == "bandwidth") out.push_back("bandwidth-bound" + at + ": read and write each byte once, with wide loads");
+  if (profile.limit == "bandwidth")
+    out.push_back("bandwidth-bound" + at + ": read and write each byte once, with wide loads");
   if (profile.limit == "launch") out.push_back("launch-bound" + at + ": fewer tasks, no scratch");
   const std::size_t computing = static_cast<std::size_t>(std::count_if(
       region.body.nodes.begin(), region.body.nodes.end(), [](const graph::Node& n) { return !graph::is_view(n.op); }));
-  if (computing > 1) out.push_back(fmt::format("{} operations fused: their intermediate results stay on chip", computing));
+  if (computing > 1)
+    out.push_back(fmt::format("{} operations fused: their intermediate results stay on chip", computing));
   const auto weights = std::count(region.weight.begin(), region.weight.end(), true);
   const std::optional<Kernel> kernel = lower(region);
-  if (kernel && std::holds_alternative<MatmulKernel>(*kernel) && weights > 0) out.push_back("the weight can be packed once, in prepare");
+  if (kernel && std::holds_alternative<MatmulKernel>(*kernel) && weights > 0)
+    out.push_back("the weight can be packed once, in prepare");
   return out;
 }
 
 }  // namespace
 
-TuningPlan plan(const Partition& partition, const ProfileReport& profile, const std::map<std::string, double>& incumbent_ns,
-                const std::vector<store::TemplateSpec>& corpus, const policies::Policy& policy) {
+TuningPlan plan(const Partition& partition, const ProfileReport& profile,
+                const std::map<std::string, double>& incumbent_ns, const std::vector<store::TemplateSpec>& corpus,
+                const policies::Policy& policy) {
   TuningPlan out;
   double total = 0;
   for (const Region& region : partition.regions) {

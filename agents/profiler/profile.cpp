@@ -14,8 +14,8 @@ double figure(const std::map<std::string, double>& figures, const std::string& k
   return at == figures.end() ? 0 : at->second;
 }
 
-// No run can move `bytes` faster: what the fastest level holds comes from there, the next bytes from the next level. All
-// cores work on it together, so private levels add up. Levels that were not measured are skipped.
+// No run can move `bytes` faster: what the fastest level holds comes from there, the next bytes from the next level.
+// All cores work on it together, so private levels add up. Levels that were not measured are skipped.
 double least_memory_ns(const NodeFacts& node, double bytes) {
   struct Level { const char* name; double capacity; };
   const auto cores = static_cast<double>(node.cores);
@@ -41,8 +41,8 @@ double least_memory_ns(const NodeFacts& node, double bytes) {
   return ns;
 }
 
-// Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic. Products of matrices
-// may run on the tile unit.
+// Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic. Products of
+// matrices may run on the tile unit.
 double flops_for(const NodeFacts& node, const Region& region) {
   for (const graph::ValueId v : region.body.outputs)
     if (region.body.type(v).dtype == graph::DType::f64) return figure(node.flops, "f64");

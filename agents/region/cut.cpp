@@ -19,7 +19,8 @@ void require_convex(const graph::Graph& workload, const std::set<std::int32_t>& 
     for (const ValueId v : node.inputs) {
       const auto i = static_cast<std::size_t>(v);
       if (member && after[i])
-        throw Error(ErrorCode::internal, "cannot cut a region around '" + node.origin + "': it needs a result of the region");
+        throw Error(ErrorCode::internal,
+                    "cannot cut a region around '" + node.origin + "': it needs a result of the region");
       depends = depends || after[i] || made_inside[i];
     }
     for (const ValueId v : node.outputs) {

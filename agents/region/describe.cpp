@@ -44,7 +44,8 @@ std::string tail(const graph::Expr& expr, const std::vector<Access>& reads) {
 
 std::string row_name(const graph::Expr& expr) {
   const bool sum = has(expr, ExprOp::row_sum);
-  if (has(expr, ExprOp::row_max) && sum && has(expr, ExprOp::exp)) return has(expr, ExprOp::log) ? "log_softmax" : "softmax";
+  if (has(expr, ExprOp::row_max) && sum && has(expr, ExprOp::exp))
+    return has(expr, ExprOp::log) ? "log_softmax" : "softmax";
   if (sum && (has(expr, ExprOp::sqrt) || has(expr, ExprOp::rsqrt))) return "normalise";
   if (sum) return "sum";
   return has(expr, ExprOp::row_max) ? "max" : has(expr, ExprOp::row_min) ? "min" : "prod";

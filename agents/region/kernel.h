@@ -32,8 +32,8 @@ struct PointwiseKernel {
   std::vector<Access> writes;  // parallel to expr.results
 };
 
-// Rows of `length` elements, one per index of `outer`. `expr` may hold row reductions (ExprOp::row_*). Access strides are
-// those of outer, then the stride along the row. A result that is constant along the row is written once per row.
+// Rows of `length` elements, one per index of `outer`. `expr` may hold row reductions (ExprOp::row_*). Access strides
+// are those of outer, then the stride along the row. A result that is constant along the row is written once per row.
 // Covers softmax, log-softmax, logsumexp, LayerNorm, RMSNorm, plain reductions, and any chain of them with pointwise.
 struct RowKernel {
   graph::Shape outer;
@@ -80,8 +80,8 @@ struct GatherKernel {
   std::vector<Access> writes;  // strides: outer, index, inner
 };
 
-// Several sources side by side along one dimension (Concat): source s covers [begin, begin + extent) of dimension `axis`,
-// and its access counts from its own beginning there: index[axis] - begin.
+// Several sources side by side along one dimension (Concat): source s covers [begin, begin + extent) of dimension
+// `axis`, and its access counts from its own beginning there: index[axis] - begin.
 struct ConcatKernel {
   struct Source { Access access; std::int64_t begin = 0; std::int64_t extent = 0; };
   graph::Shape space;
@@ -95,7 +95,8 @@ using Kernel = std::variant<PointwiseKernel, RowKernel, MatmulKernel, AttentionK
 // The family that a template.toml's `anchor` names: "pointwise", "row", "matmul", "attention", "gather", "concat".
 [[nodiscard]] std::string_view anchor(const Kernel& kernel);
 
-// nullopt when the body is not one kernel of any family (the planner then cuts it smaller). Never throws for a valid body.
+// nullopt when the body is not one kernel of any family (the planner then cuts it smaller). Never throws for a valid
+// body.
 [[nodiscard]] std::optional<Kernel> lower(const Region& region);
 
 // FLOPs (an fma counts two; a transcendental counts one) and the fewest bytes: each buffer read once, written once.
@@ -105,9 +106,9 @@ struct Cost {
 };
 [[nodiscard]] Cost cost_of(const Region& region);
 
-// How many neighbours along the innermost dimension one access may move: the largest power of two, at most 16 bytes of the
-// narrowest element, that keeps every contiguous access on its own alignment; buffers begin on 16 bytes. A pointwise space
-// of rank 1 may end in a part of a vector; rows are whole vectors.
+// How many neighbours along the innermost dimension one access may move: the largest power of two, at most 16 bytes of
+// the narrowest element, that keeps every contiguous access on its own alignment; buffers begin on 16 bytes. A
+// pointwise space of rank 1 may end in a part of a vector; rows are whole vectors.
 [[nodiscard]] std::int64_t widest_vector(const PointwiseKernel& kernel);
 [[nodiscard]] std::int64_t widest_vector(const RowKernel& kernel);
 

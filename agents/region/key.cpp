@@ -23,7 +23,9 @@ struct Attributes {
     return std::to_string(static_cast<int>(op.monoid)) + list(op.axes) + (op.keep_dims ? "keep" : "drop");
   }
   std::string operator()(const graph::Softmax& op) const { return std::to_string(op.axis) + (op.log ? "log" : ""); }
-  std::string operator()(const graph::LayerNorm& op) const { return std::to_string(op.axis) + " " + exact(op.epsilon) + (op.centred ? "" : " rms"); }
+  std::string operator()(const graph::LayerNorm& op) const {
+    return std::to_string(op.axis) + " " + exact(op.epsilon) + (op.centred ? "" : " rms");
+  }
   std::string operator()(const graph::MatMul& op) const {
     return std::string(op.transpose_a ? "t" : "n") + (op.transpose_b ? "t" : "n");
   }
@@ -52,7 +54,8 @@ std::string region_key(const graph::Graph& body, const std::vector<bool>& weight
   for (std::size_t i = 0; i < body.inputs.size(); ++i) declare(body.inputs[i], weight[i] ? "weight" : "input");
   for (const graph::Node& node : body.nodes) {
     for (const graph::ValueId v : node.inputs)
-      if (!numbers.contains(v)) declare(v, "constant " + sha256_hex(body.constants[static_cast<std::size_t>(v)]->bytes));
+      if (!numbers.contains(v))
+        declare(v, "constant " + sha256_hex(body.constants[static_cast<std::size_t>(v)]->bytes));
     text += std::string(graph::kind_name(node.op)) + " " + std::visit(Attributes{}, node.op);
     for (const graph::ValueId v : node.inputs) text += " " + std::to_string(numbers.at(v));
     text += "\n";

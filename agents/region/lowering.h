@@ -1,5 +1,5 @@
 // What the lowering of every kernel family is made of: a body, an iteration space, and the walk from the results back
-// to the body's inputs. Internal to this room; lower.cpp has one function per family.
+// to the body's inputs. Internal to this room; families.h has one function per family.
 #pragma once
 
 #include <map>

@@ -30,9 +30,9 @@ struct Partition {
   std::vector<RegionInstance> instances;
 };
 
-// Builds the region over `nodes` (indices into workload.nodes, ascending) and its instance. Values that leave the set or
-// are workload outputs become body outputs; values that enter it become body inputs. Scalar constants are copied into
-// the body. Throws Error(internal) when the set is not convex.
+// Builds the region over `nodes` (indices into workload.nodes, ascending) and its instance. Values that leave the set
+// or are workload outputs become body outputs; values that enter it become body inputs. Scalar constants are copied
+// into the body. Throws Error(internal) when the set is not convex.
 struct RegionCut {
   Region region;
   RegionInstance instance;

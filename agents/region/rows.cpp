@@ -52,7 +52,8 @@ void Walk::require_whole_row(const IndexMap& map, const graph::Shape& of, const 
       throw Unfoldable{};
     }
   }
-  if (graph::element_count(extents) != row_length() || linear(space_, along, extents) != row_position()) throw Unfoldable{};
+  if (graph::element_count(extents) != row_length() || linear(space_, along, extents) != row_position())
+    throw Unfoldable{};
 }
 
 // exp(x - max) / sum(exp(x - max)); its logarithm as x - max - log(sum), which does not underflow.

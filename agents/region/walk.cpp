@@ -11,7 +11,8 @@ using graph::ValueId;
 Walk::Walk(const Region& region, const IterationSpace& space, int row_group)
     : body_(region.body), space_(space), row_group_(row_group), producers_(body_.values.size(), -1) {
   for (std::size_t n = 0; n < body_.nodes.size(); ++n)
-    for (const ValueId v : body_.nodes[n].outputs) producers_[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(n);
+    for (const ValueId v : body_.nodes[n].outputs)
+      producers_[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(n);
 }
 
 const graph::Node* Walk::producer(ValueId value) const {
@@ -49,8 +50,8 @@ void Walk::place(ValueId value, IndexMap map, bool computed) {
   }
 }
 
-// What a placed value is computed from element by element is at the same places: a result may be reached from there alone,
-// as x / rms(x) is from x when the row that was placed is that of x * x.
+// What a placed value is computed from element by element is at the same places: a result may be reached from there
+// alone, as x / rms(x) is from x when the row that was placed is that of x * x.
 void Walk::place_sources(ValueId value) {
   const graph::Node* node = producer(value);
   if (!node) return;

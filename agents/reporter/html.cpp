@@ -1,5 +1,5 @@
-// The page: one section a function, in the order in which an auditor asks. No script at all; the content security policy
-// in the head forbids every load, so that the page cannot become one that reaches out.
+// The page: one section a function, in the order in which an auditor asks. No script at all; the content security
+// policy in the head forbids every load, so that the page cannot become one that reaches out.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -26,13 +26,17 @@ std::string text_at(const json::object& o, std::string_view key) { return escape
 double figure_at(const json::object& o, std::string_view key) { return fields::number(o, key, "report"); }
 
 std::string mono(const std::string& escaped_text) { return "<code>" + escaped_text + "</code>"; }
-std::string short_digest(const std::string& digest) { return digest.size() > 16 ? digest.substr(0, 16) + "…" : digest; }
+std::string short_digest(const std::string& digest) {
+  return digest.size() > 16 ? digest.substr(0, 16) + "…" : digest;
+}
 
 std::string head(const json::object& report) {
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
-         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"referrer\" content=\"no-referrer\">"
-         "<title>Kiln report: " + text_at(object_at(report, "workload"), "name") + "</title><style>" + std::string(page::style()) +
+         "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"referrer\" "
+         "content=\"no-referrer\">"
+         "<title>Kiln report: " +
+         text_at(object_at(report, "workload"), "name") + "</title><style>" + std::string(page::style()) +
          "</style></head>\n<body><main>\n";
 }
 
@@ -53,46 +57,66 @@ std::string verdict(const json::object& report) {
   const json::object& workload = object_at(report, "workload");
   const bool right = json::get_string(judgement, "verdict", "judgement") == "ok";
   std::string out = "<h1>Tuning report: " + text_at(workload, "name") + "</h1>\n";
-  out += fmt::format("<p class=\"muted\">job <code>{}</code>, workload <code>{}</code>, policy <b>{}</b></p>\n", text_at(report, "job"),
-                     escaped(short_digest(json::get_string(workload, "id", "workload"))),
-                     policy.contains("name") && policy.at("name").is_string() ? escaped(std::string(policy.at("name").as_string())) : "-");
-  out += fmt::format("<div class=\"verdict {}\"><div class=\"big\">{}</div><div>interval of the ratio of medians: [{:.3f}, {:.3f}]; {} of the whole "
-                     "workload against the FP64 oracle: {}</div><p>{}</p></div>\n",
-                     !right ? "bad" : comparison == "faster" ? "good" : "", right ? headline(speed_up, comparison) : "not right",
-                     figure_at(speed_up, "low"), figure_at(speed_up, "high"), "check",
-                     page::badge(json::get_string(judgement, "verdict", "judgement")), text_at(decision, "reason"));
+  out += fmt::format("<p class=\"muted\">job <code>{}</code>, workload <code>{}</code>, policy <b>{}</b></p>\n",
+                     text_at(report, "job"), escaped(short_digest(json::get_string(workload, "id", "workload"))),
+                     policy.contains("name") && policy.at("name").is_string()
+                         ? escaped(std::string(policy.at("name").as_string()))
+                         : "-");
+  out += fmt::format(
+      "<div class=\"verdict {}\"><div class=\"big\">{}</div><div>interval of the ratio of medians: [{:.3f}, {:.3f}]; "
+      "{} of the whole "
+      "workload against the FP64 oracle: {}</div><p>{}</p></div>\n",
+      !right                   ? "bad"
+      : comparison == "faster" ? "good"
+                               : "",
+      right ? headline(speed_up, comparison) : "not right", figure_at(speed_up, "low"), figure_at(speed_up, "high"),
+      "check", page::badge(json::get_string(judgement, "verdict", "judgement")), text_at(decision, "reason"));
   const json::object& whole = object_at(report, "whole");
   const json::object& totals = object_at(report, "totals");
   const auto fact = [](const std::string& value, const std::string& meaning) {
     return "<div><b>" + value + "</b><span>" + meaning + "</span></div>";
   };
-  out += "<div class=\"facts\">" + fact(duration(figure_at(object_at(whole, "incumbent"), "median_ns")), "incumbent, median of one call") +
+  out += "<div class=\"facts\">" +
+         fact(duration(figure_at(object_at(whole, "incumbent"), "median_ns")), "incumbent, median of one call") +
          fact(duration(figure_at(object_at(whole, "tuned"), "median_ns")), "tuned plan, median of one call") +
          fact(fmt::format("{:.2g}", figure_at(judgement, "normwise_error")), "largest norm-wise error") +
-         fact(fmt::format("{} of {}", json::get_int(totals, "regions_faster", "totals"), json::get_int(totals, "regions", "totals")), "regions made faster") +
+         fact(fmt::format("{} of {}", json::get_int(totals, "regions_faster", "totals"),
+                          json::get_int(totals, "regions", "totals")),
+              "regions made faster") +
          fact(std::to_string(json::get_int(totals, "candidates", "totals")), "candidates tried") + "</div>\n";
-  out += "<nav aria-label=\"Sections\"><a href=\"#decision\">Decision</a><a href=\"#roofline\">Roofline</a><a href=\"#regions\">Regions</a>"
-         "<a href=\"#search\">Search</a><a href=\"#failures\">Failures</a><a href=\"#timeline\">Timeline</a><a href=\"#environment\">Environment</a>"
-         "<a href=\"#verify\">Verify</a></nav>\n";
+  out +=
+      "<nav aria-label=\"Sections\"><a href=\"#decision\">Decision</a><a href=\"#roofline\">Roofline</a><a "
+      "href=\"#regions\">Regions</a>"
+      "<a href=\"#search\">Search</a><a href=\"#failures\">Failures</a><a href=\"#timeline\">Timeline</a><a "
+      "href=\"#environment\">Environment</a>"
+      "<a href=\"#verify\">Verify</a></nav>\n";
   return out;
 }
 
 std::string decision_section(const json::object& report) {
   const json::object& whole = object_at(report, "whole");
   const json::object& decision = object_at(report, "decision");
-  page::Table t{"Two measurements of the whole workload, each interleaved with the incumbent. Only what both show counts.",
-                {"Where", "Ratio incumbent / tuned", "Verdict"}, {}, {false, true, false}};
-  for (const auto& [member, where] : {std::pair{"search_process", "in the process of the search"}, {"fresh_process", "in a fresh process"}}) {
+  page::Table t{
+      "Two measurements of the whole workload, each interleaved with the incumbent. Only what both show counts.",
+      {"Where", "Ratio incumbent / tuned", "Verdict"},
+      {},
+      {false, true, false}};
+  for (const auto& [member, where] :
+       {std::pair{"search_process", "in the process of the search"}, {"fresh_process", "in a fresh process"}}) {
     const json::object& s = object_at(whole, member);
     t.rows.push_back({where, page::speed_up(s), page::badge(json::get_string(s, "comparison", member))});
   }
   std::string out = "<h2 id=\"decision\">Decision</h2>\n<p>" + text_at(decision, "reason") + "</p>\n" + page::table(t);
-  page::Table times{"One call of the workload", {"Plan", "Median", "Interval of the median", "Quartiles", "Least", "Samples"}, {}, {false, true, true, true, true, true}};
+  page::Table times{"One call of the workload",
+                    {"Plan", "Median", "Interval of the median", "Quartiles", "Least", "Samples"},
+                    {},
+                    {false, true, true, true, true, true}};
   for (const auto& [member, label] : {std::pair{"incumbent", "incumbent"}, {"tuned", "tuned"}}) {
     const json::object& s = object_at(whole, member);
-    times.rows.push_back({label, duration(figure_at(s, "median_ns")), duration(figure_at(s, "low_ns")) + " to " + duration(figure_at(s, "high_ns")),
-                          duration(figure_at(s, "q1_ns")) + " to " + duration(figure_at(s, "q3_ns")), duration(figure_at(s, "min_ns")),
-                          std::to_string(json::get_int(s, "samples", member))});
+    times.rows.push_back({label, duration(figure_at(s, "median_ns")),
+                          duration(figure_at(s, "low_ns")) + " to " + duration(figure_at(s, "high_ns")),
+                          duration(figure_at(s, "q1_ns")) + " to " + duration(figure_at(s, "q3_ns")),
+                          duration(figure_at(s, "min_ns")), std::to_string(json::get_int(s, "samples", member))});
   }
   out += page::table(times);
   out += "<p>Correctness: " + text_at(object_at(whole, "judgement"), "reason") + "</p>\n";
@@ -114,19 +138,24 @@ std::string regions_section(const json::object& report) {
     const json::object& incumbent = object_at(r, "incumbent");
     const json::object& speed = object_at(winner, "speed_up");
     const std::string number = std::to_string(t.rows.size() + 1);
-    t.rows.push_back({number, text_at(r, "label") + "<br><span class=\"muted\">" + escaped(page::variant(winner.at("variant"))) + "</span>",
-                      std::to_string(json::get_int(r, "occurrences", "region")), duration(figure_at(object_at(incumbent, "summary"), "median_ns")),
-                      duration(figure_at(object_at(winner, "summary"), "median_ns")), page::speed_up(speed), page::percent(figure_at(winner, "floor_fraction")),
-                      fmt::format("{:.2g}", figure_at(object_at(winner, "judgement"), "normwise_error")),
-                      page::badge(json::get_string(speed, "comparison", "speed-up"))});
+    t.rows.push_back(
+        {number,
+         text_at(r, "label") + "<br><span class=\"muted\">" + escaped(page::variant(winner.at("variant"))) + "</span>",
+         std::to_string(json::get_int(r, "occurrences", "region")),
+         duration(figure_at(object_at(incumbent, "summary"), "median_ns")),
+         duration(figure_at(object_at(winner, "summary"), "median_ns")), page::speed_up(speed),
+         page::percent(figure_at(winner, "floor_fraction")),
+         fmt::format("{:.2g}", figure_at(object_at(winner, "judgement"), "normwise_error")),
+         page::badge(json::get_string(speed, "comparison", "speed-up"))});
     const auto source = json::find_string(winner, "source", "winner");
     const std::string stopped = json::get_string(r, "stopped_because", "region");
     details += "<li>" + number + ". " + text_at(winner, "bottleneck") + "; was: " + text_at(incumbent, "label") +
-               (source ? "; source " + mono(escaped(*source)) : "") + (stopped.empty() ? "" : "; the search ended because " + escaped(stopped)) +
-               "; key " + mono(text_at(r, "key")) + "</li>";
+               (source ? "; source " + mono(escaped(*source)) : "") +
+               (stopped.empty() ? "" : "; the search ended because " + escaped(stopped)) + "; key " +
+               mono(text_at(r, "key")) + "</li>";
   }
-  return "<h2 id=\"regions\">Regions</h2>\n" + page::table(t) + "<details><summary>Bottleneck, source and key of each region</summary><ul>" +
-         details + "</ul></details>\n";
+  return "<h2 id=\"regions\">Regions</h2>\n" + page::table(t) +
+         "<details><summary>Bottleneck, source and key of each region</summary><ul>" + details + "</ul></details>\n";
 }
 
 std::string search_section(const json::object& report) {
@@ -135,17 +164,24 @@ std::string search_section(const json::object& report) {
   for (const json::value& item : array_at(report, "regions")) {
     const json::object& r = json::as_object(item, "region");
     plots += page::convergence(r);
-    page::Table t{"", {"#", "Variant", "Proposed by", "Verdict", "Median", "Build", "Reason"}, {}, {true, false, false, false, true, true, false}};
+    page::Table t{"",
+                  {"#", "Variant", "Proposed by", "Verdict", "Median", "Build", "Reason"},
+                  {},
+                  {true, false, false, false, true, true, false}};
     for (const json::value& c_item : array_at(r, "candidates")) {
       const json::object& c = json::as_object(c_item, "candidate");
-      t.rows.push_back({std::to_string(json::get_int(c, "order", "candidate") + 1), escaped(page::variant(c.at("variant"))), text_at(c, "why"),
+      t.rows.push_back({std::to_string(json::get_int(c, "order", "candidate") + 1),
+                        escaped(page::variant(c.at("variant"))), text_at(c, "why"),
                         page::badge(json::get_string(c, "verdict", "candidate")), duration(figure_at(c, "median_ns")),
                         duration(figure_at(c, "build_ns")), text_at(c, "reason")});
     }
-    lists += fmt::format("<details><summary>{}. {}: {} candidates</summary>{}</details>\n", ++number, text_at(r, "label"), t.rows.size(), page::table(t));
+    lists += fmt::format("<details><summary>{}. {}: {} candidates</summary>{}</details>\n", ++number,
+                         text_at(r, "label"), t.rows.size(), page::table(t));
   }
-  return "<h2 id=\"search\">Search</h2>\n<p>Best time so far against candidates tried. Filled: at least as fast as the incumbent; open: right, but "
-         "slower; ✕: failed, with its verdict below.</p>\n<div class=\"several\">" + plots + "</div>\n<h3>All candidates</h3>\n" + lists;
+  return "<h2 id=\"search\">Search</h2>\n<p>Best time so far against candidates tried. Filled: at least as fast as the "
+         "incumbent; open: right, but "
+         "slower; ✕: failed, with its verdict below.</p>\n<div class=\"several\">" +
+         plots + "</div>\n<h3>All candidates</h3>\n" + lists;
 }
 
 std::string learned_text(const json::value& learned) {
@@ -158,15 +194,17 @@ std::string failures_section(const json::object& report) {
   const json::object& by_verdict = object_at(object_at(report, "totals"), "by_verdict");
   std::string counts;
   for (const auto& member : by_verdict)
-    counts += fmt::format("{} {} &nbsp; ", json::get_int(by_verdict, member.key(), "by_verdict"), page::badge(member.key()));
+    counts +=
+        fmt::format("{} {} &nbsp; ", json::get_int(by_verdict, member.key(), "by_verdict"), page::badge(member.key()));
   page::Table t{"", {"Region", "Variant", "Verdict", "Cause", "Proof", "What was done"}, {}, {}};
   std::size_t number = 0;
   for (const json::value& item : array_at(report, "regions")) {
     ++number;
     for (const json::value& d_item : array_at(json::as_object(item, "region"), "diagnoses")) {
       const json::object& d = json::as_object(d_item, "diagnosis");
-      t.rows.push_back({std::to_string(number), escaped(page::variant(d.at("variant"))), page::badge(json::get_string(d, "verdict", "diagnosis")),
-                        text_at(d, "cause"), text_at(d, "proof"), text_at(d, "action") + learned_text(d.at("learned"))});
+      t.rows.push_back({std::to_string(number), escaped(page::variant(d.at("variant"))),
+                        page::badge(json::get_string(d, "verdict", "diagnosis")), text_at(d, "cause"),
+                        text_at(d, "proof"), text_at(d, "action") + learned_text(d.at("learned"))});
     }
   }
   const std::string failed = t.rows.empty() ? "<p>No candidate failed.</p>\n" : page::table(t);
@@ -179,12 +217,14 @@ void add_row(page::Table& t, const std::string& what, const std::string& value) 
 std::string environment_section(const json::object& report) {
   const NodeFacts node = node_facts_from_json(json::at(report, "node", "report"));
   page::Table t{"", {"What", "Value"}, {}, {}};
-  add_row(t, "Processor", escaped(node.cpu_model) + fmt::format(", {} usable cores, {} NUMA nodes", node.cores, node.numa_nodes));
+  add_row(t, "Processor",
+          escaped(node.cpu_model) + fmt::format(", {} usable cores, {} NUMA nodes", node.cores, node.numa_nodes));
   std::string features;
   for (const std::string& f : node.features) features += escaped(f) + " ";
   add_row(t, "Features", mono(features));
-  add_row(t, "Caches", fmt::format("L1d {} KiB, L2 {} KiB per core, L3 {} KiB shared; memory {} MiB", node.l1d_bytes >> 10, node.l2_bytes >> 10,
-                                   node.l3_bytes >> 10, node.memory_bytes >> 20));
+  add_row(t, "Caches",
+          fmt::format("L1d {} KiB, L2 {} KiB per core, L3 {} KiB shared; memory {} MiB", node.l1d_bytes >> 10,
+                      node.l2_bytes >> 10, node.l3_bytes >> 10, node.memory_bytes >> 20));
   std::string ceilings;
   for (const auto& [name, figure] : node.flops) ceilings += escaped(name) + " " + page::rate(figure, "FLOP/s") + "; ";
   for (const auto& [name, figure] : node.bandwidth) ceilings += escaped(name) + " " + page::rate(figure, "B/s") + "; ";
@@ -197,11 +237,14 @@ std::string environment_section(const json::object& report) {
   if (!sandbox.empty()) sandbox.resize(sandbox.size() - 2);
   add_row(t, "Sandbox of the workers", sandbox.empty() ? "<span class=\"badge bad\">✕ none</span>" : sandbox);
   const json::object& policy = object_at(report, "policy");
-  if (const auto digest = json::find_string(policy, "digest", "policy")) add_row(t, "Policy digest", mono(escaped(*digest)));
-  if (const auto corpus = json::find_string(report, "corpus", "report")) add_row(t, "Corpus digest", mono(escaped(*corpus)));
+  if (const auto digest = json::find_string(policy, "digest", "policy"))
+    add_row(t, "Policy digest", mono(escaped(*digest)));
+  if (const auto corpus = json::find_string(report, "corpus", "report"))
+    add_row(t, "Corpus digest", mono(escaped(*corpus)));
   for (const auto& member : object_at(report, "versions"))
     add_row(t, "Version of " + escaped(std::string(member.key())),
-            escaped(member.value().is_string() ? std::string(member.value().as_string()) : json::canonical(member.value())));
+            escaped(member.value().is_string() ? std::string(member.value().as_string())
+                                               : json::canonical(member.value())));
   return "<h2 id=\"environment\">Environment and sandbox</h2>\n" + page::table(t);
 }
 
@@ -215,29 +258,41 @@ ssh-keygen -Y verify -f allowed_signers -I kiln -n tuning-report@kiln -s report.
 )sh";
 
 std::string verify_section(const json::object& report) {
-  std::string out = "<h2 id=\"verify\">How to verify</h2>\n<p>This page is for reading; what is signed is the statement, of which it shows the content. In "
-                    "the folder that <code>kctl export</code> writes for this job, with stock tools and no Kiln:</p>\n<pre>" +
-                    escaped(kVerifyCommands) + "</pre>\n<p><code>kctl replay " + text_at(report, "job") +
-                    "</code> runs the agents again over the recorded measurements; they must reach the same decisions, byte for byte.</p>\n";
-  page::Table t{"What the statement speaks of, by SHA-256 (compare with <code>sha256sum</code> in the release directory)", {"What", "SHA-256"}, {}, {}};
+  std::string out =
+      "<h2 id=\"verify\">How to verify</h2>\n<p>This page is for reading; what is signed is the statement, of which it "
+      "shows the content. In "
+      "the folder that <code>kctl export</code> writes for this job, with stock tools and no Kiln:</p>\n<pre>" +
+      escaped(kVerifyCommands) + "</pre>\n<p><code>kctl replay " + text_at(report, "job") +
+      "</code> runs the agents again over the recorded measurements; they must reach the same decisions, byte for "
+      "byte.</p>\n";
+  page::Table t{
+      "What the statement speaks of, by SHA-256 (compare with <code>sha256sum</code> in the release directory)",
+      {"What", "SHA-256"},
+      {},
+      {}};
   for (const json::value& item : array_at(report, "releases")) {
     const json::object& r = json::as_object(item, "release");
-    add_row(t, fmt::format("release {} ({}): manifest.json", json::get_int(r, "version", "release"), text_at(r, "kind")), mono(text_at(r, "id")));
-    for (const json::value& o : array_at(r, "objects")) add_row(t, "code object", mono(escaped(std::string(o.as_string()))));
+    add_row(t,
+            fmt::format("release {} ({}): manifest.json", json::get_int(r, "version", "release"), text_at(r, "kind")),
+            mono(text_at(r, "id")));
+    for (const json::value& o : array_at(r, "objects"))
+      add_row(t, "code object", mono(escaped(std::string(o.as_string()))));
   }
   if (!t.rows.empty()) out += page::table(t);
   const std::string checkpoint = json::get_string(report, "checkpoint", "report");
   if (!checkpoint.empty())
-    out += "<details open><summary>Signed checkpoint of the ledger</summary><pre>" + escaped(checkpoint) + "</pre></details>\n";
+    out += "<details open><summary>Signed checkpoint of the ledger</summary><pre>" + escaped(checkpoint) +
+           "</pre></details>\n";
   return out;
 }
 
 }  // namespace
 
 std::string html(const json::object& report) {
-  return head(report) + verdict(report) + decision_section(report) + "<h2 id=\"roofline\">Roofline</h2>\n" + page::roofline(report) +
-         regions_section(report) + search_section(report) + failures_section(report) + "<h2 id=\"timeline\">Timeline</h2>\n" +
-         page::timeline(array_at(report, "timeline")) + environment_section(report) + verify_section(report) + "</main></body></html>\n";
+  return head(report) + verdict(report) + decision_section(report) + "<h2 id=\"roofline\">Roofline</h2>\n" +
+         page::roofline(report) + regions_section(report) + search_section(report) + failures_section(report) +
+         "<h2 id=\"timeline\">Timeline</h2>\n" + page::timeline(array_at(report, "timeline")) +
+         environment_section(report) + verify_section(report) + "</main></body></html>\n";
 }
 
 }  // namespace kiln::agents

@@ -32,7 +32,8 @@ std::vector<Point> points(const json::object& region) {
   std::vector<Point> out;
   for (const json::value& item : json::as_array(json::at(region, "candidates", "region"), "candidates")) {
     const json::object& c = json::as_object(item, "candidate");
-    out.push_back({variant(json::at(c, "variant", "candidate")), json::get_string(c, "verdict", "candidate"), fields::number(c, "median_ns", "candidate")});
+    out.push_back({variant(json::at(c, "variant", "candidate")), json::get_string(c, "verdict", "candidate"),
+                   fields::number(c, "median_ns", "candidate")});
   }
   return out;
 }
@@ -71,13 +72,17 @@ std::string convergence(const json::object& region) {
   const double top = std::min(high, std::max(incumbent, low) * 10);  // what is ten times slower is drawn at the edge
   const LogAxis y{low / 1.15, top * 1.2, kHeight - kBottom, kTop};
   const auto x = [&](std::size_t i) {
-    return kLeft + 8 + (kWidth - kLeft - kRight - 16) * static_cast<double>(i) / static_cast<double>(std::max<std::size_t>(all.size(), 2) - 1);
+    return kLeft + 8 +
+           (kWidth - kLeft - kRight - 16) * static_cast<double>(i) /
+               static_cast<double>(std::max<std::size_t>(all.size(), 2) - 1);
   };
   std::string svg;
   for (const double tick : y.ticks())
-    svg += fmt::format("<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" "
-                       "text-anchor=\"end\">{5}</text>",
-                       kLeft, kWidth - kRight, y.at(tick), kLeft - 5, y.at(tick) + 4, duration(tick));
+    svg += fmt::format(
+        "<line class=\"grid\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"tick\" x=\"{3}\" "
+        "y=\"{4:.1f}\" "
+        "text-anchor=\"end\">{5}</text>",
+        kLeft, kWidth - kRight, y.at(tick), kLeft - 5, y.at(tick) + 4, duration(tick));
   svg += level("level", incumbent, y, kLeft, kWidth - kRight);
   svg += level("floor", floor, y, kLeft, kWidth - kRight);
   const std::string names =
@@ -86,11 +91,16 @@ std::string convergence(const json::object& region) {
   double best = 0;
   for (std::size_t i = 0; i < all.size(); ++i) {
     const Point& p = all[i];
-    const std::string title = "<title>" + escaped(fmt::format("{}. {}: {} {}", i + 1, p.label, p.verdict, p.measured() ? duration(p.ns) : "")) + "</title>";
+    const std::string title =
+        "<title>" +
+        escaped(fmt::format("{}. {}: {} {}", i + 1, p.label, p.verdict, p.measured() ? duration(p.ns) : "")) +
+        "</title>";
     if (!p.measured()) {
-      dots += fmt::format("<path class=\"failed\" d=\"M{0:.1f} {1} l6 6 m0 -6 l-6 6\">{2}</path>", x(i) - 3, kTop - 12, title);
+      dots += fmt::format("<path class=\"failed\" d=\"M{0:.1f} {1} l6 6 m0 -6 l-6 6\">{2}</path>", x(i) - 3, kTop - 12,
+                          title);
     } else {
-      dots += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\">{}</circle>", p.verdict == "ok" ? "winner" : "incumbent", x(i), y.at(p.ns), title);
+      dots += fmt::format("<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\">{}</circle>",
+                          p.verdict == "ok" ? "winner" : "incumbent", x(i), y.at(p.ns), title);
       if (best == 0) path = fmt::format("M{:.1f} {:.1f}", x(i), y.at(p.ns));
       else if (p.ns < best) path += fmt::format(" H{:.1f} V{:.1f}", x(i), y.at(p.ns));
       best = best == 0 ? p.ns : std::min(best, p.ns);
@@ -98,11 +108,15 @@ std::string convergence(const json::object& region) {
   }
   if (best > 0) svg += fmt::format("<path class=\"best\" d=\"{} H{:.1f}\"/>", path, kWidth - kRight);
   const auto failed = std::count_if(all.begin(), all.end(), [](const Point& p) { return !p.measured(); });
-  return fmt::format("<figure class=\"small\"><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Best time so far over {} candidates, {} failed\">",
-                     kWidth, kHeight, all.size(), failed) +
+  return fmt::format(
+             "<figure class=\"small\"><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Best time so far over {} "
+             "candidates, {} failed\">",
+             kWidth, kHeight, all.size(), failed) +
          svg + dots + names +
-         fmt::format("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{} candidates in the order tried, {} failed (✕)</text></svg>",
-                     (kLeft + kWidth) / 2, kHeight - 8, all.size(), failed) +
+         fmt::format(
+             "<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{} candidates in the order tried, {} "
+             "failed (✕)</text></svg>",
+             (kLeft + kWidth) / 2, kHeight - 8, all.size(), failed) +
          "<figcaption>" + escaped(json::get_string(region, "label", "region")) + "</figcaption></figure>\n";
 }
 
@@ -115,7 +129,8 @@ std::string timeline(const json::array& spans) {
   for (const json::value& item : spans) {
     const json::object& o = json::as_object(item, "timeline");
     const json::value& detail = json::at(o, "detail", "timeline");
-    all.push_back({json::get_string(o, "phase", "timeline"), detail.is_string() ? std::string(detail.get_string()) : json::canonical(detail),
+    all.push_back({json::get_string(o, "phase", "timeline"),
+                   detail.is_string() ? std::string(detail.get_string()) : json::canonical(detail),
                    json::get_double(o, "begin_ns", "timeline"), json::get_double(o, "end_ns", "timeline")});
     first = std::min(first, all.back().begin);
     last = std::max(last, all.back().end);
@@ -127,14 +142,19 @@ std::string timeline(const json::array& spans) {
     const double top = kTop + kRow * static_cast<double>(i), left = kLeft + (s.begin - first) * scale;
     const double width = std::max(1.5, (s.end - s.begin) * scale);
     const std::string name = shortened(s.phase);
-    svg += fmt::format("<text class=\"tick\" x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text><rect class=\"bar\" x=\"{:.1f}\" y=\"{:.1f}\" "
-                       "width=\"{:.1f}\" height=\"{}\"><title>{}</title></rect><text class=\"note\" x=\"{:.1f}\" y=\"{:.1f}\">{}</text>",
-                       kLeft - 8, top + 13, escaped(name), left, top + 3, width, kRow - 6, escaped(s.phase + ": " + s.detail),
-                       left + width + 5, top + 13, duration(s.end - s.begin));
+    svg += fmt::format(
+        "<text class=\"tick\" x=\"{}\" y=\"{:.1f}\" text-anchor=\"end\">{}</text><rect class=\"bar\" x=\"{:.1f}\" "
+        "y=\"{:.1f}\" "
+        "width=\"{:.1f}\" height=\"{}\"><title>{}</title></rect><text class=\"note\" x=\"{:.1f}\" "
+        "y=\"{:.1f}\">{}</text>",
+        kLeft - 8, top + 13, escaped(name), left, top + 3, width, kRow - 6, escaped(s.phase + ": " + s.detail),
+        left + width + 5, top + 13, duration(s.end - s.begin));
   }
-  return fmt::format("<figure><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Timeline of {} phases over {}\">", kWidth,
-                     kTop * 2 + kRow * static_cast<double>(all.size()), all.size(), duration(last - first)) +
-         svg + fmt::format("</svg><figcaption>{} from the first phase to the last.</figcaption></figure>\n", duration(last - first));
+  return fmt::format("<figure><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Timeline of {} phases over {}\">",
+                     kWidth, kTop * 2 + kRow * static_cast<double>(all.size()), all.size(), duration(last - first)) +
+         svg +
+         fmt::format("</svg><figcaption>{} from the first phase to the last.</figcaption></figure>\n",
+                     duration(last - first));
 }
 
 }  // namespace kiln::agents::page

@@ -1,5 +1,6 @@
-// The predicate and its statement. The report is the trace, member by member as docs/report-format.md names them: what is
-// missing or of another type is refused, and what the format does not name is left out, so that readers can rely on it.
+// The predicate and its statement. The report is the trace, member by member as docs/report-format.md names them: what
+// is missing or of another type is refused, and what the format does not name is left out, so that readers can rely on
+// it.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -40,10 +41,12 @@ json::object selected(const json::value& v, const std::string& what, Members mem
   return out;
 }
 
-constexpr std::initializer_list<Member> kSummary = {{"samples", 'n'}, {"median_ns", 'f'}, {"min_ns", 'f'}, {"q1_ns", 'f'},
-                                                    {"q3_ns", 'f'},   {"low_ns", 'f'},    {"high_ns", 'f'}};
+constexpr std::initializer_list<Member> kSummary = {{"samples", 'n'}, {"median_ns", 'f'}, {"min_ns", 'f'},
+                                                    {"q1_ns", 'f'},   {"q3_ns", 'f'},     {"low_ns", 'f'},
+                                                    {"high_ns", 'f'}};
 constexpr std::initializer_list<Member> kSpeedUp = {{"ratio", 'f'}, {"low", 'f'}, {"high", 'f'}, {"comparison", 's'}};
-constexpr std::initializer_list<Member> kJudgement = {{"verdict", 's'}, {"reason", 's'}, {"worst_ratio", 'f'}, {"normwise_error", 'f'}};
+constexpr std::initializer_list<Member> kJudgement = {
+    {"verdict", 's'}, {"reason", 's'}, {"worst_ratio", 'f'}, {"normwise_error", 'f'}};
 
 json::object speed_up(const json::value& v, const std::string& what) {
   json::object out = selected(v, what, kSpeedUp);
@@ -84,9 +87,9 @@ json::object region(const json::value& v, const std::string& what) {
   json::object out = selected(v, what, {{"key", 's'}, {"label", 's'}, {"occurrences", 'n'}, {"floor_ns", 'f'}});
   const json::object& o = json::as_object(v, what);
   const json::object& incumbent = json::as_object(json::at(o, "incumbent", what), what + ".incumbent");
-  out["incumbent"] = json::object{
-      {"label", json::get_string(incumbent, "label", what + ".incumbent")},
-      {"summary", selected(json::at(incumbent, "summary", what + ".incumbent"), what + ".incumbent.summary", kSummary)}};
+  out["incumbent"] = json::object{{"label", json::get_string(incumbent, "label", what + ".incumbent")},
+                                  {"summary", selected(json::at(incumbent, "summary", what + ".incumbent"),
+                                                       what + ".incumbent.summary", kSummary)}};
   json::array candidates;
   for (const json::value& item : json::as_array(json::at(o, "candidates", what), what + ".candidates"))
     candidates.emplace_back(candidate(item, what + ".candidates[" + std::to_string(candidates.size()) + "]"));
@@ -122,7 +125,8 @@ json::object whole(const json::value& v) {
 json::object decision(const json::value& v) {
   json::object out = selected(v, "trace.decision", {{"comparison", 's'}, {"promote", 'b'}, {"reason", 's'}});
   (void)comparison_from_name(json::get_string(out, "comparison", "trace.decision"));
-  out["speed_up"] = speed_up(json::at(json::as_object(v, "trace.decision"), "speed_up", "trace.decision"), "trace.decision.speed_up");
+  out["speed_up"] =
+      speed_up(json::at(json::as_object(v, "trace.decision"), "speed_up", "trace.decision"), "trace.decision.speed_up");
   return out;
 }
 
@@ -140,7 +144,8 @@ json::array releases(const json::value& v) {
     std::vector<std::string> digests = json::get_strings(r, "objects", what);
     digests.push_back(json::get_string(r, "id", what));
     for (const std::string& digest : digests)
-      if (!is_digest(digest)) throw Error(ErrorCode::invalid_input, "cannot report " + what + ": '" + digest + "' is not a SHA-256");
+      if (!is_digest(digest))
+        throw Error(ErrorCode::invalid_input, "cannot report " + what + ": '" + digest + "' is not a SHA-256");
     out.emplace_back(std::move(r));
   }
   return out;
@@ -220,7 +225,8 @@ json::object statement(const json::object& report) {
       add("objects/" + digest + extension, digest);
   }
   // A statement needs a subject; before anything is released it speaks of the graph that was tuned.
-  if (const auto graph = json::find_string(workload, "graph", "report.workload"); subjects.empty() && graph && is_digest(*graph))
+  if (const auto graph = json::find_string(workload, "graph", "report.workload");
+      subjects.empty() && graph && is_digest(*graph))
     add(name + "/graph.json", *graph);
   return {{"_type", "https://in-toto.io/Statement/v1"}, {"subject", std::move(subjects)},
           {"predicateType", kPredicateType}, {"predicate", report}};

@@ -24,9 +24,11 @@ struct Dot {
 std::vector<Dot> dots(const json::object& report) {
   std::map<std::string, std::pair<double, double>> cost;  // region -> flops, bytes
   const json::object& profile = json::as_object(json::at(report, "profile", "report"), "report.profile");
-  for (const json::value& item : json::as_array(json::at(profile, "regions", "report.profile"), "report.profile.regions")) {
+  for (const json::value& item :
+       json::as_array(json::at(profile, "regions", "report.profile"), "report.profile.regions")) {
     const json::object& r = json::as_object(item, "report.profile.regions");
-    cost[json::get_string(r, "region", "profile")] = {fields::number(r, "flops", "profile"), fields::number(r, "bytes", "profile")};
+    cost[json::get_string(r, "region", "profile")] = {fields::number(r, "flops", "profile"),
+                                                      fields::number(r, "bytes", "profile")};
   }
   std::vector<Dot> out;
   std::size_t index = 0;
@@ -41,7 +43,8 @@ std::vector<Dot> dots(const json::object& report) {
       const double ns = fields::number(json::as_object(json::at(subject, "summary", who), who), "median_ns", who);
       return ns > 0 ? work / ns * 1e9 : 0;
     };
-    out.push_back({json::get_string(r, "label", "region"), std::to_string(index), flops / bytes, attained("incumbent"), attained("winner")});
+    out.push_back({json::get_string(r, "label", "region"), std::to_string(index), flops / bytes, attained("incumbent"),
+                   attained("winner")});
   }
   return out;
 }
@@ -49,13 +52,17 @@ std::vector<Dot> dots(const json::object& report) {
 std::string grid(const LogAxis& x, const LogAxis& y) {
   std::string out;
   for (const double tick : x.ticks())
-    out += fmt::format("<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1}\" y2=\"{2}\"/><text class=\"tick\" x=\"{0:.1f}\" y=\"{3}\" "
-                       "text-anchor=\"middle\">{4:g}</text>",
-                       x.at(tick), kTop, kHeight - kBottom, kHeight - kBottom + 16, tick);
+    out += fmt::format(
+        "<line class=\"grid\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1}\" y2=\"{2}\"/><text class=\"tick\" x=\"{0:.1f}\" "
+        "y=\"{3}\" "
+        "text-anchor=\"middle\">{4:g}</text>",
+        x.at(tick), kTop, kHeight - kBottom, kHeight - kBottom + 16, tick);
   for (const double tick : y.ticks())
-    out += fmt::format("<line class=\"grid\" x1=\"{1}\" x2=\"{2}\" y1=\"{0:.1f}\" y2=\"{0:.1f}\"/><text class=\"tick\" x=\"{3}\" y=\"{4:.1f}\" "
-                       "text-anchor=\"end\">{5}</text>",
-                       y.at(tick), kLeft, kWidth - kRight, kLeft - 6, y.at(tick) + 4, rate(tick, ""));
+    out += fmt::format(
+        "<line class=\"grid\" x1=\"{1}\" x2=\"{2}\" y1=\"{0:.1f}\" y2=\"{0:.1f}\"/><text class=\"tick\" x=\"{3}\" "
+        "y=\"{4:.1f}\" "
+        "text-anchor=\"end\">{5}</text>",
+        y.at(tick), kLeft, kWidth - kRight, kLeft - 6, y.at(tick) + 4, rate(tick, ""));
   return out;
 }
 
@@ -82,9 +89,12 @@ Ceilings ceilings(const NodeFacts& node) {
 std::string ceiling_lines(const Ceilings& c, const LogAxis& x, const LogAxis& y) {
   std::string out;
   for (const auto& [name, flops] : c.compute)
-    out += fmt::format("<line class=\"roof\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"note\" x=\"{3}\" y=\"{4:.1f}\" "
-                       "text-anchor=\"end\">{5} {6}</text>",
-                       kLeft, kWidth - kRight, y.at(flops), kWidth - kRight - 4, y.at(flops) - 6, escaped(name), rate(flops, "FLOP/s"));
+    out += fmt::format(
+        "<line class=\"roof\" x1=\"{0}\" x2=\"{1}\" y1=\"{2:.1f}\" y2=\"{2:.1f}\"/><text class=\"note\" x=\"{3}\" "
+        "y=\"{4:.1f}\" "
+        "text-anchor=\"end\">{5} {6}</text>",
+        kLeft, kWidth - kRight, y.at(flops), kWidth - kRight - 4, y.at(flops) - 6, escaped(name),
+        rate(flops, "FLOP/s"));
   const double decade = (y.from - y.to) / std::log10(y.high / y.low);  // pixels
   double above = HUGE_VAL;                                             // bandwidth of the line above
   int crowded = 0;                                                     // lines in a row that are close to the one above
@@ -101,9 +111,10 @@ std::string ceiling_lines(const Ceilings& c, const LogAxis& x, const LogAxis& y)
     above = bandwidth;
     const double along = crowded > 1 ? 0.12 + 0.3 * (crowded - 1) : 0.12;
     const double tx = x1 + along * (x2 - x1), ty = y1 + along * (y2 - y1);
-    out += fmt::format("<line class=\"roof\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/><text class=\"note\" "
-                       "transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" dy=\"{}\">{} {}</text>",
-                       x1, y1, x2, y2, tx, ty, angle, close ? 12 : -4, escaped(name), rate(bandwidth, "B/s"));
+    out += fmt::format(
+        "<line class=\"roof\" x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\"/><text class=\"note\" "
+        "transform=\"translate({:.1f} {:.1f}) rotate({:.1f})\" dy=\"{}\">{} {}</text>",
+        x1, y1, x2, y2, tx, ty, angle, close ? 12 : -4, escaped(name), rate(bandwidth, "B/s"));
   }
   return out;
 }
@@ -140,15 +151,18 @@ std::string marks(const std::vector<Dot>& all, const LogAxis& x, const LogAxis& 
   for (const Dot& d : all) {
     const double cx = x.at(d.intensity);
     if (d.incumbent > 0 && d.winner > 0)
-      out += fmt::format("<line class=\"gain\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>", cx, y.at(d.incumbent), y.at(d.winner));
+      out += fmt::format("<line class=\"gain\" x1=\"{0:.1f}\" x2=\"{0:.1f}\" y1=\"{1:.1f}\" y2=\"{2:.1f}\"/>", cx,
+                         y.at(d.incumbent), y.at(d.winner));
     if (d.incumbent > 0)
-      out += fmt::format("<circle class=\"incumbent\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\"><title>{}: incumbent {}</title></circle>", cx,
-                         y.at(d.incumbent), escaped(d.label), rate(d.incumbent, "FLOP/s"));
+      out += fmt::format(
+          "<circle class=\"incumbent\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\"><title>{}: incumbent {}</title></circle>",
+          cx, y.at(d.incumbent), escaped(d.label), rate(d.incumbent, "FLOP/s"));
     if (!(d.winner > 0)) continue;
     const double cy = y.at(d.winner);
     const Place place = free_place(cx, cy, taken);
-    out += fmt::format("<circle class=\"winner\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{}: winner {}</title></circle>",
-                       cx, cy, escaped(d.label), rate(d.winner, "FLOP/s"));
+    out += fmt::format(
+        "<circle class=\"winner\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5\"><title>{}: winner {}</title></circle>", cx, cy,
+        escaped(d.label), rate(d.winner, "FLOP/s"));
     numbers += fmt::format("<text class=\"id\" x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\">{}</text>", cx + place.dx,
                            cy + place.dy, place.anchor, d.number);
   }
@@ -172,18 +186,24 @@ std::string roofline(const json::object& report) {
     }
   }
   if (!std::isfinite(low_y) || !(high_y > 0)) return "<p class=\"muted\">No region was measured.</p>\n";
-  if (roof.flops > 0 && !roof.bandwidth.empty()) high_x = std::max(high_x, roof.flops / roof.bandwidth.back().second * 2);
+  if (roof.flops > 0 && !roof.bandwidth.empty())
+    high_x = std::max(high_x, roof.flops / roof.bandwidth.back().second * 2);
   const LogAxis x{low_x / 2.5, high_x * 2.5, kLeft, kWidth - kRight};
   const LogAxis y{low_y / 2.5, high_y * 1.8, kHeight - kBottom, kTop};
-  return fmt::format("<figure><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Roofline: attained FLOP/s over arithmetic intensity, "
-                     "{} regions\">",
-                     kWidth, kHeight, all.size()) +
+  return fmt::format(
+             "<figure><svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"Roofline: attained FLOP/s over arithmetic "
+             "intensity, "
+             "{} regions\">",
+             kWidth, kHeight, all.size()) +
          grid(x, y) + ceiling_lines(roof, x, y) + marks(all, x, y) +
-         fmt::format("<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">arithmetic intensity, FLOP per byte</text>"
-                     "<text class=\"axis\" transform=\"translate(14 {}) rotate(-90)\" text-anchor=\"middle\">FLOP/s</text></svg>"
-                     "<figcaption>Lines: ceilings measured on this node. <span class=\"key open\"></span> incumbent, <span class=\"key full\"></span> "
-                     "winner; numbers as in the table of regions.</figcaption></figure>\n",
-                     (kLeft + kWidth - kRight) / 2, kHeight - 10, (kTop + kHeight - kBottom) / 2);
+         fmt::format(
+             "<text class=\"axis\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">arithmetic intensity, FLOP per byte</text>"
+             "<text class=\"axis\" transform=\"translate(14 {}) rotate(-90)\" "
+             "text-anchor=\"middle\">FLOP/s</text></svg>"
+             "<figcaption>Lines: ceilings measured on this node. <span class=\"key open\"></span> incumbent, <span "
+             "class=\"key full\"></span> "
+             "winner; numbers as in the table of regions.</figcaption></figure>\n",
+             (kLeft + kWidth - kRight) / 2, kHeight - 10, (kTop + kHeight - kBottom) / 2);
 }
 
 }  // namespace kiln::agents::page

@@ -67,7 +67,13 @@ std::string variant(const json::value& v) {
 std::string badge(std::string_view verdict) {
   const bool good = verdict == "ok" || verdict == "faster";
   const bool calm = verdict == "slower" || verdict == "same" || verdict == "ambiguous";
-  return fmt::format("<span class=\"badge {}\">{} {}</span>", good ? "good" : calm ? "calm" : "bad", good ? "✓" : calm ? "○" : "✕",
+  return fmt::format("<span class=\"badge {}\">{} {}</span>",
+                     good   ? "good"
+                     : calm ? "calm"
+                            : "bad",
+                     good   ? "✓"
+                     : calm ? "○"
+                            : "✕",
                      escaped(verdict));
 }
 
@@ -76,7 +82,8 @@ std::string table(const Table& t) {
   if (!t.caption.empty()) out += "<caption><span>" + t.caption + "</span></caption>";
   const auto numeric = [&](std::size_t i) { return i < t.numeric.size() && t.numeric[i] ? " class=\"n\"" : ""; };
   out += "<thead><tr>";
-  for (std::size_t i = 0; i < t.head.size(); ++i) out += fmt::format("<th scope=\"col\"{}>{}</th>", numeric(i), t.head[i]);
+  for (std::size_t i = 0; i < t.head.size(); ++i)
+    out += fmt::format("<th scope=\"col\"{}>{}</th>", numeric(i), t.head[i]);
   out += "</tr></thead><tbody>";
   for (const auto& row : t.rows) {
     out += "<tr>";

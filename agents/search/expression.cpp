@@ -36,6 +36,34 @@ bool assigns(const std::string& text) {
   return false;
 }
 
+// Gives `mu` the text and the operators that templates may use; the names in it are still undefined.
+void set_text(mu::Parser& mu, const std::string& text) {
+  if (text.size() > kLongestExpression)
+    fail(text.substr(0, 40) + "...", "it has more than " + std::to_string(kLongestExpression) + " characters");
+  if (assigns(text)) fail(text, "a single '=' assigns; write '==' to compare");
+  mu.DefineInfixOprt("!", +[](double x) { return x == 0 ? 1.0 : 0.0; });
+  mu.DefineFun("ceil", ceil_of);
+  mu.DefineFun("floor", floor_of);
+  mu.DefineOprtChars("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-*^/?<>=#!$%&|~'_");
+  mu.DefineOprt("%", remainder_of, mu::prMUL_DIV, mu::oaLEFT);
+  mu.SetExpr(text);
+}
+
+// Parses for good: what is wrong with the text shows here, not at the first row.
+void parse(mu::Parser& mu, const std::string& text) {
+  (void)mu.Eval();
+  if (mu.GetNumResults() != 1) fail(text, "it has several results");
+}
+
+[[noreturn]] void fail_on_name(const std::string& text, const std::string& name) {
+  fail(text, "'" + name + "' is neither a tunable nor a figure of this region");
+}
+
+double finite(const std::string& text, double result) {
+  if (!std::isfinite(result)) fail(text, "its value is not a finite number");
+  return result;
+}
+
 }  // namespace
 
 struct Expression::Parser {
@@ -45,17 +73,9 @@ struct Expression::Parser {
 Expression::Expression(const std::string& text, const std::map<std::string, double>& figures,
                        const std::vector<std::string>& slots, std::vector<double>& values)
     : parser_(std::make_unique<Parser>()), text_(text) {
-  if (text.size() > kLongestExpression)
-    fail(text.substr(0, 40) + "...", "it has more than " + std::to_string(kLongestExpression) + " characters");
-  if (assigns(text)) fail(text, "a single '=' assigns; write '==' to compare");
   try {
     mu::Parser& mu = parser_->mu;
-    mu.DefineInfixOprt("!", +[](double x) { return x == 0 ? 1.0 : 0.0; });
-    mu.DefineFun("ceil", ceil_of);
-    mu.DefineFun("floor", floor_of);
-    mu.DefineOprtChars("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-*^/?<>=#!$%&|~'_");
-    mu.DefineOprt("%", remainder_of, mu::prMUL_DIV, mu::oaLEFT);
-    mu.SetExpr(text);
+    set_text(mu, text);
     const auto used = mu.GetUsedVar();
     for (const auto& [name, unused] : used) {
       (void)unused;
@@ -67,11 +87,10 @@ Expression::Expression(const std::string& text, const std::map<std::string, doub
       } else if (const auto figure = figures.find(name); figure != figures.end()) {
         mu.DefineConst(name, figure->second);
       } else {
-        fail(text, "'" + name + "' is neither a tunable nor a figure of this region");
+        fail_on_name(text, name);
       }
     }
-    (void)mu.Eval();  // parses for good: what is wrong with the text shows here, not at the first row
-    if (mu.GetNumResults() != 1) fail(text, "it has several results");
+    parse(mu, text);
   } catch (const mu::ParserError& error) {
     fail(text, error.GetMsg());
   }
@@ -83,23 +102,57 @@ Expression& Expression::operator=(Expression&&) noexcept = default;
 
 double Expression::value() const {
   try {
-    const double result = parser_->mu.Eval();
-    if (!std::isfinite(result)) fail(text_, "its value is not a finite number");
-    return result;
+    return finite(text_, parser_->mu.Eval());
   } catch (const mu::ParserError& error) {
     fail(text_, error.GetMsg());
   }
 }
 
+namespace {
+
+// A text parsed once, every name a variable. The texts are those of the corpus, so a thread keeps few.
+struct Parsed {
+  mu::Parser mu;
+  std::map<std::string, double> variables;  // muParser keeps their addresses
+};
+
+Parsed& parsed(const std::string& text) {
+  thread_local std::map<std::string, std::unique_ptr<Parsed>> kept;
+  std::unique_ptr<Parsed>& entry = kept[text];
+  if (entry) return *entry;
+  auto fresh = std::make_unique<Parsed>();
+  set_text(fresh->mu, text);
+  const auto used = fresh->mu.GetUsedVar();
+  for (const auto& [name, unused] : used) {
+    (void)unused;
+    fresh->mu.DefineVar(name, &(fresh->variables[name] = 1));
+  }
+  parse(fresh->mu, text);
+  entry = std::move(fresh);
+  return *entry;
+}
+
+}  // namespace
+
 double evaluate(const std::string& expression, const Figures& figures,
                 const std::map<std::string, std::int64_t>& tunables) {
-  std::vector<std::string> names;
-  std::vector<double> values;
-  for (const auto& [name, number] : tunables) {
-    names.push_back(name);
-    values.push_back(static_cast<double>(number));
+  try {
+    Parsed& once = parsed(expression);
+    for (auto& [name, value] : once.variables) {
+      const auto tunable = tunables.find(name);
+      const auto figure = figures.find(name);
+      if (tunable != tunables.end()) {
+        value = static_cast<double>(tunable->second);
+      } else if (figure != figures.end()) {
+        value = figure->second;
+      } else {
+        fail_on_name(expression, name);
+      }
+    }
+    return finite(expression, once.mu.Eval());
+  } catch (const mu::ParserError& error) {
+    fail(expression, error.GetMsg());
   }
-  return Expression(expression, figures, names, values).value();
 }
 
 }  // namespace kiln::agents

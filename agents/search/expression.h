@@ -1,8 +1,8 @@
 // Template expressions (constraints, geometry, cost): muParser, compiled once and evaluated many times.
 //
 // Beyond muParser's own operators: `a % b` (floating remainder, as fmod), ceil(x) and floor(x). Assignment, several
-// results and names that are neither figure nor tunable are refused, so that a misspelt constraint cannot pass silently.
-// Thread rule: an Expression is used by one thread at a time.
+// results and names that are neither figure nor tunable are refused, so that a misspelt constraint cannot pass
+// silently. Thread rule: an Expression is used by one thread at a time.
 #pragma once
 
 #include <map>

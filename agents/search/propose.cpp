@@ -104,7 +104,8 @@ class Features {
     for (const Space& space : spaces) {
       auto& mine = columns_.emplace_back();
       for (const std::string& name : space.names)
-        mine.push_back(1 + static_cast<std::size_t>(std::lower_bound(columns.begin(), columns.end(), name) - columns.begin()));
+        mine.push_back(
+            1 + static_cast<std::size_t>(std::lower_bound(columns.begin(), columns.end(), name) - columns.begin()));
     }
   }
   [[nodiscard]] std::size_t width() const { return width_; }
@@ -153,12 +154,14 @@ Known know(const std::vector<Space>& spaces, const std::vector<Trial>& trials, c
     if (measured(trial)) k.best.emplace_back(trial.median_ns, *place);
   }
   std::sort(k.best.begin(), k.best.end());
-  for (const auto& rows : k.taken) k.open.push_back(static_cast<std::size_t>(std::count(rows.begin(), rows.end(), false)));
+  for (const auto& rows : k.taken)
+    k.open.push_back(static_cast<std::size_t>(std::count(rows.begin(), rows.end(), false)));
   return k;
 }
 
 // Open rows that differ from `from` in exactly one tunable.
-void append_neighbours(const std::vector<Space>& spaces, const Known& known, const Place& from, std::vector<Place>& out) {
+void append_neighbours(const std::vector<Space>& spaces, const Known& known, const Place& from,
+                       std::vector<Place>& out) {
   const Space& space = spaces[from.space];
   std::vector<std::uint16_t> row = space.rows[from.row];
   for (std::size_t i = 0; i < row.size(); ++i) {
@@ -166,7 +169,8 @@ void append_neighbours(const std::vector<Space>& spaces, const Known& known, con
     for (std::size_t value = 0; value < space.values[i].size(); ++value) {
       if (value == own) continue;
       row[i] = static_cast<std::uint16_t>(value);
-      if (const auto found = find_row(space, row); found && !known.taken[from.space][*found]) out.push_back({from.space, *found});
+      if (const auto found = find_row(space, row); found && !known.taken[from.space][*found])
+        out.push_back({from.space, *found});
     }
     row[i] = own;
   }
@@ -174,7 +178,8 @@ void append_neighbours(const std::vector<Space>& spaces, const Known& known, con
 
 class Batch {
  public:
-  Batch(const std::vector<Space>& spaces, Known& known, std::size_t size) : spaces_(spaces), known_(known), size_(size) {}
+  Batch(const std::vector<Space>& spaces, Known& known, std::size_t size)
+      : spaces_(spaces), known_(known), size_(size) {}
 
   [[nodiscard]] bool full() const { return out_.size() >= size_; }
   [[nodiscard]] std::vector<Proposal> take() { return std::move(out_); }
@@ -206,7 +211,8 @@ class Batch {
 
 class Ranking {
  public:
-  Ranking(const Forest& forest, const Features& features) : forest_(forest), features_(features), point_(features.width()) {}
+  Ranking(const Forest& forest, const Features& features)
+      : forest_(forest), features_(features), point_(features.width()) {}
 
   // Best first; ties by place, so that the order does not depend on the sort.
   std::vector<Place> operator()(const std::vector<Place>& places) {
@@ -247,7 +253,8 @@ void add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batc
   for (std::size_t s = 0; s < spaces.size(); ++s)
     if (spaces[s].default_row >= 0) batch.add({s, static_cast<std::size_t>(spaces[s].default_row)}, "default");
   std::erase_if(priors, [](const Trial& t) { return !measured(t); });
-  std::stable_sort(priors.begin(), priors.end(), [](const Trial& a, const Trial& b) { return a.median_ns < b.median_ns; });
+  std::stable_sort(priors.begin(), priors.end(),
+                   [](const Trial& a, const Trial& b) { return a.median_ns < b.median_ns; });
   std::size_t used = 0;
   for (const Trial& prior : priors) {
     const auto place = place_of(spaces, prior.variant);

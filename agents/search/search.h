@@ -14,7 +14,8 @@
 namespace kiln::agents {
 
 // The figures that template expressions may name: the region's (m, n, k, batch, length, outer, elements, ...: see
-// docs/template-format.md) and the node's (cores, threads, l1d_bytes, l2_bytes, l3_bytes, vector_bytes, has_avx512f, ...).
+// docs/template-format.md) and the node's (cores, threads, l1d_bytes, l2_bytes, l3_bytes, vector_bytes, has_avx512f,
+// ...).
 using Figures = std::map<std::string, double>;
 [[nodiscard]] Figures figures_of(const Kernel& kernel, const NodeFacts& node, std::int32_t threads);
 
@@ -31,8 +32,8 @@ struct Space {
   std::int32_t default_row = -1;                     // the template's defaults, or the nearest valid row
 };
 // Empty rows when the template does not accept the kernel (anchor, types, CPU features, constraints).
-[[nodiscard]] Space enumerate(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel, const Figures& figures,
-                              const NodeFacts& node);
+[[nodiscard]] Space enumerate(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
+                              const Figures& figures, const NodeFacts& node);
 [[nodiscard]] Variant variant_of(const Space& space, std::size_t row);
 
 struct Trial {
@@ -54,8 +55,9 @@ struct Proposal { Variant variant; std::string why; };  // "default", "prior", "
 // Up to `batch` untried variants over all spaces. First the defaults of each space and the priors, then a mix of tree
 // surrogate and neighbourhood of the best; never one that was tried or excluded. Empty when the spaces are exhausted.
 [[nodiscard]] std::vector<Proposal> propose(const std::vector<Space>& spaces, const std::vector<Trial>& trials,
-                                            const std::vector<Trial>& priors, const std::vector<LearnedConstraint>& learned,
-                                            std::uint64_t seed, std::int32_t batch);
+                                            const std::vector<Trial>& priors,
+                                            const std::vector<LearnedConstraint>& learned, std::uint64_t seed,
+                                            std::int32_t batch);
 [[nodiscard]] json::object to_json(const Proposal& p);
 
 }  // namespace kiln::agents

@@ -76,8 +76,9 @@ class Backtracking {
   void bind(std::size_t depth) {
     if (depth == row_.size()) {
       if (space_.rows.size() == kMostRows)
-        throw Error(ErrorCode::limit, "cannot enumerate template '" + spec_.family + "/" + spec_.name + "': more than " +
-                                          std::to_string(kMostRows) + " configurations; add constraints");
+        throw Error(ErrorCode::limit, "cannot enumerate template '" + spec_.family + "/" + spec_.name +
+                                          "': more than " + std::to_string(kMostRows) +
+                                          " configurations; add constraints");
       space_.rows.push_back(row_);
       return;
     }
@@ -139,7 +140,8 @@ Space enumerate(const store::TemplateSpec& spec, const Region& region, const Ker
 
 Variant variant_of(const Space& space, std::size_t row) {
   Variant v{space.region, space.family, space.template_name, space.template_digest, {}};
-  for (std::size_t i = 0; i < space.names.size(); ++i) v.tunables[space.names[i]] = space.values[i][space.rows.at(row)[i]];
+  for (std::size_t i = 0; i < space.names.size(); ++i)
+    v.tunables[space.names[i]] = space.values[i][space.rows.at(row)[i]];
   return v;
 }
 

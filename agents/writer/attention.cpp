@@ -19,26 +19,30 @@ Hooks attention_hooks(const AttentionKernel& k) {
   hooks.functions = {graph::ExprOp::exp};
   const auto row = [](const Access& a) { return a.strides[a.strides.size() - 2]; };
   const auto column = [](const Access& a) { return a.strides.back(); };
-  hooks.figures = constant("kBatch", product(k.batch), "heads, over all of the batch") + constant("kS", k.s, "queries") +
-                  constant("kT", k.t, "keys") + constant("kD", k.d, "length of a query") + constant("kE", k.e, "length of a value") +
-                  constant("kQRow", row(k.q)) + constant("kQColumn", column(k.q)) + constant("kKRow", row(k.k)) +
-                  constant("kKColumn", column(k.k)) + constant("kVRow", row(k.v)) + constant("kVColumn", column(k.v)) +
-                  constant("kOutRow", row(k.out)) + constant("kOutColumn", column(k.out)) +
-                  fmt::format("constexpr float kScale = {};\n", float_literal(k.scale, DType::f32)) +
-                  fmt::format("constexpr bool kCausal = {};  // key j is seen by query i when j <= i + kT - kS\n", k.causal) +
-                  fmt::format("constexpr bool kMasked = {};\n", k.mask.has_value());
+  hooks.figures =
+      constant("kBatch", product(k.batch), "heads, over all of the batch") + constant("kS", k.s, "queries") +
+      constant("kT", k.t, "keys") + constant("kD", k.d, "length of a query") +
+      constant("kE", k.e, "length of a value") + constant("kQRow", row(k.q)) + constant("kQColumn", column(k.q)) +
+      constant("kKRow", row(k.k)) + constant("kKColumn", column(k.k)) + constant("kVRow", row(k.v)) +
+      constant("kVColumn", column(k.v)) + constant("kOutRow", row(k.out)) + constant("kOutColumn", column(k.out)) +
+      fmt::format("constexpr float kScale = {};\n", float_literal(k.scale, DType::f32)) +
+      fmt::format("constexpr bool kCausal = {};  // key j is seen by query i when j <= i + kT - kS\n", k.causal) +
+      fmt::format("constexpr bool kMasked = {};\n", k.mask.has_value());
 
   const Decomposed at = decompose("head", k.batch, "i", "  ");
   const auto position = [&](const Access& a, bool write) {
-    return fmt::format("{} + ({})", write ? hooks.arguments.write(a) : hooks.arguments.read(a), offset_text(a, at.indices));
+    return fmt::format("{} + ({})", write ? hooks.arguments.write(a) : hooks.arguments.read(a),
+                       offset_text(a, at.indices));
   };
   std::string values = position(k.q, false);
   for (const Access* a : {&k.k, &k.v}) values += ",\n          " + position(*a, false);
   values += ",\n          " + (k.mask ? position(*k.mask, false) : std::string("nullptr"));
   values += ",\n          " + position(k.out, true);
   hooks.code = fmt::format(
-      "// Where the matrices of one head begin.\nstruct Head {{\n  const float* q;\n  const float* k;\n  const float* v;\n  const float* mask;\n"
-      "  float* out;\n}};\n\ninline Head head_at(void* const* args, [[maybe_unused]] std::int64_t head) {{\n{}  return {{{}}};\n}}\n",
+      "// Where the matrices of one head begin.\nstruct Head {{\n  const float* q;\n  const float* k;\n  const float* "
+      "v;\n  const float* mask;\n"
+      "  float* out;\n}};\n\ninline Head head_at(void* const* args, [[maybe_unused]] std::int64_t head) {{\n{}  return "
+      "{{{}}};\n}}\n",
       at.statements, values);
   std::string mask = "splat(0.0f)";
   if (k.mask) {
@@ -47,7 +51,8 @@ Hooks attention_hooks(const AttentionKernel& k) {
   }
   hooks.code += fmt::format(
       "\n// What is added to the scores of query i and keys j .. j + count.\ntemplate <int count>\n"
-      "inline vf mask_at([[maybe_unused]] const Head& at, [[maybe_unused]] std::int64_t i, [[maybe_unused]] std::int64_t j) {{\n  return {};\n}}\n",
+      "inline vf mask_at([[maybe_unused]] const Head& at, [[maybe_unused]] std::int64_t i, [[maybe_unused]] "
+      "std::int64_t j) {{\n  return {};\n}}\n",
       mask);
   return hooks;
 }

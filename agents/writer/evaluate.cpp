@@ -88,7 +88,9 @@ const Known kKnown[] = {
     {"eltwise_relu", 0, 0, [](double x) { return x > 0 ? x : 0; }},
     {"eltwise_gelu_erf", 0, 0, [](double x) { return 0.5 * x * (1 + std::erf(x / std::sqrt(2.0))); }},
     {"eltwise_gelu_tanh", 0, 0,
-     [](double x) { return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x))); }},
+     [](double x) {
+       return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+     }},
     {"eltwise_tanh", 0, 0, [](double x) { return std::tanh(x); }},
     {"eltwise_logistic", 0, 0, [](double x) { return 1 / (1 + std::exp(-x)); }},
     {"eltwise_swish", 1, 0, [](double x) { return x / (1 + std::exp(-x)); }},
@@ -140,8 +142,8 @@ std::optional<std::string> binary_algorithm(ExprOp op) {
 
 }  // namespace
 
-std::optional<Values> evaluate_rows(const Expr& expr, const std::vector<Values>& operands, std::size_t length, std::int32_t root,
-                                    std::int32_t free_node, const Values* free_value) {
+std::optional<Values> evaluate_rows(const Expr& expr, const std::vector<Values>& operands, std::size_t length,
+                                    std::int32_t root, std::int32_t free_node, const Values* free_value) {
   std::vector<Values> values(expr.nodes.size());
   for (std::size_t i = 0; i <= index(root); ++i) {
     const ExprNode& node = expr.nodes[i];

@@ -10,10 +10,12 @@
 
 namespace kiln::agents::writer {
 
-// One value per element of a row. Operand i is operands[i]; rows of one value are broadcast. Row reductions are over the row.
+// One value per element of a row. Operand i is operands[i]; rows of one value are broadcast. Row reductions are over
+// the row.
 using Values = std::vector<double>;
-[[nodiscard]] std::optional<Values> evaluate_rows(const graph::Expr& expr, const std::vector<Values>& operands, std::size_t length,
-                                                  std::int32_t root, std::int32_t free_node = -1, const Values* free_value = nullptr);
+[[nodiscard]] std::optional<Values> evaluate_rows(const graph::Expr& expr, const std::vector<Values>& operands,
+                                                  std::size_t length, std::int32_t root, std::int32_t free_node = -1,
+                                                  const Values* free_value = nullptr);
 
 // A function of one value that oneDNN has: dnnl_algorithm name without "algorithm::", and its two parameters.
 struct Eltwise {

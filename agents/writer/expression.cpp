@@ -21,8 +21,9 @@ bool is_lane_type(DType type) { return type == DType::f32 || type == DType::bool
 std::string vector_text(const ExprNode& node, const std::vector<std::string>& a, DType from) {
   switch (node.op) {
     case ExprOp::constant:
-      return node.type == DType::boolean ? fmt::format("splat_mask({})", node.value != 0 || node.integer != 0 ? "true" : "false")
-                                         : fmt::format("splat({})", float_literal(node.value, DType::f32));
+      return node.type == DType::boolean
+                 ? fmt::format("splat_mask({})", node.value != 0 || node.integer != 0 ? "true" : "false")
+                 : fmt::format("splat({})", float_literal(node.value, DType::f32));
     case ExprOp::cast:
       if (node.type == from) return a[0];
       return node.type == DType::boolean ? fmt::format("{} != 0.0f", a[0])
@@ -50,7 +51,8 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
   switch (node.op) {
     case ExprOp::constant:
       if (node.type == DType::boolean) return node.value != 0 || node.integer != 0 ? "true" : "false";
-      if (graph::is_integer(node.type)) return fmt::format("static_cast<{}>({}ll)", scalar_type(node.type), node.integer);
+      if (graph::is_integer(node.type))
+        return fmt::format("static_cast<{}>({}ll)", scalar_type(node.type), node.integer);
       return float_literal(node.value, node.type);
     case ExprOp::cast:
       return node.type == DType::boolean ? fmt::format("{} != 0", a[0])
@@ -63,7 +65,8 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
     case ExprOp::logical_xor: return fmt::format("{} != {}", a[0], a[1]);
     case ExprOp::logical_not: return fmt::format("!{}", a[0]);
     case ExprOp::select: return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
-    case ExprOp::pow: return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
+    case ExprOp::pow:
+      return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
     case ExprOp::mod: return fmt::format("remainder_of({}, {})", a[0], a[1]);
     case ExprOp::fmod: return integral ? fmt::format("remainder_toward_zero({}, {})", a[0], a[1])
                                        : fmt::format("std::fmod({}, {})", a[0], a[1]);
@@ -86,7 +89,8 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
 }  // namespace
 
 bool vectorizable(const Expr& expr) {
-  return std::all_of(expr.nodes.begin(), expr.nodes.end(), [](const ExprNode& node) { return is_lane_type(node.type); });
+  return std::all_of(expr.nodes.begin(), expr.nodes.end(),
+                     [](const ExprNode& node) { return is_lane_type(node.type); });
 }
 
 std::string value_type(DType type, Form form) {

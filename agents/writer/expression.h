@@ -16,7 +16,8 @@ enum class Form { vector, scalar };
 [[nodiscard]] std::string value_type(graph::DType type, Form form);  // "vf", "vm", "float", "bool"
 
 // The right-hand side of node `index` from the names of its arguments: "vexp(t3)", "std::exp(t3)". Not for operands.
-[[nodiscard]] std::string node_text(const graph::Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form);
+[[nodiscard]] std::string node_text(const graph::Expr& expr, std::size_t index, const std::vector<std::string>& args,
+                                    Form form);
 
 // `inline void expression(vf x0, vm x1, vf& y0)`, with the expression as a comment above it.
 [[nodiscard]] std::string expression_function(const graph::Expr& expr, Form form,

@@ -33,7 +33,8 @@ using Tunables = std::map<std::string, std::int64_t>;
 [[nodiscard]] bool accepts_gather(const store::TemplateSpec& spec, const GatherKernel& kernel);
 [[nodiscard]] bool accepts_concat(const store::TemplateSpec& spec, const ConcatKernel& kernel);
 
-[[nodiscard]] Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& kernel, const Tunables& tunables);
+[[nodiscard]] Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& kernel,
+                                    const Tunables& tunables);
 [[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
 [[nodiscard]] Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& kernel, const Tunables& tunables);
 [[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
@@ -42,8 +43,8 @@ using Tunables = std::map<std::string, std::int64_t>;
 
 // Loads of operands x0, x1, ... for one vector (or one element) at position `j` of the innermost dimension, from
 // pointers `at.x0`, ...; `inner` is the index of that dimension in the strides. And the stores of y0, y1, ...
-[[nodiscard]] std::string load_statements(const std::vector<Access>& reads, std::size_t inner, Form form, int first_operand,
-                                          std::string_view indent);
+[[nodiscard]] std::string load_statements(const std::vector<Access>& reads, std::size_t inner, Form form,
+                                          int first_operand, std::string_view indent);
 [[nodiscard]] std::string store_statements(const std::vector<Access>& writes, std::size_t inner, Form form,
                                            std::string_view indent);
 [[nodiscard]] std::string load_text(const Access& access, const std::string& pointer, std::int64_t stride, Form form);

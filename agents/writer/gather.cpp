@@ -25,14 +25,16 @@ bool all_have_types(const graph::Expr& expr, const std::vector<Access>& reads, c
 }  // namespace
 
 bool accepts_gather(const store::TemplateSpec&, const GatherKernel& k) {
-  return has_memory_type(k.data.type) && graph::is_integer(k.indices.type) && all_have_types(k.epilogue, k.reads, k.writes);
+  return has_memory_type(k.data.type) && graph::is_integer(k.indices.type) &&
+         all_have_types(k.epilogue, k.reads, k.writes);
 }
 
 Hooks gather_hooks(const GatherKernel& k) {
   Hooks hooks;
-  hooks.form = vectorizable(k.epilogue) && lanes_or_bool(k.data) && std::all_of(k.reads.begin(), k.reads.end(), lanes_or_bool)
-                   ? Form::vector
-                   : Form::scalar;
+  hooks.form =
+      vectorizable(k.epilogue) && lanes_or_bool(k.data) && std::all_of(k.reads.begin(), k.reads.end(), lanes_or_bool)
+          ? Form::vector
+          : Form::scalar;
   hooks.functions = operations(k.epilogue);
   hooks.figures = constant("kOuter", k.outer) + constant("kAxis", k.axis, "extent of the gathered dimension") +
                   constant("kInner", k.inner, "elements of a row") + constant("kIndexCount", k.index_count);
@@ -43,12 +45,14 @@ Hooks gather_hooks(const GatherKernel& k) {
   for (std::size_t i = 0; i < k.reads.size(); ++i) {
     all.push_back(k.reads[i]);
     members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i + 1);
-    values += fmt::format(",\n          {} + ({})", hooks.arguments.read(k.reads[i]), offset_text(k.reads[i], {"outer", "i"}));
+    values += fmt::format(",\n          {} + ({})", hooks.arguments.read(k.reads[i]),
+                          offset_text(k.reads[i], {"outer", "i"}));
   }
   std::string declare, call = "x0";
   for (std::size_t r = 0; r < k.writes.size(); ++r) {
     members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
-    values += fmt::format(",\n          {} + ({})", hooks.arguments.write(k.writes[r]), offset_text(k.writes[r], {"outer", "i"}));
+    values += fmt::format(",\n          {} + ({})", hooks.arguments.write(k.writes[r]),
+                          offset_text(k.writes[r], {"outer", "i"}));
     declare += fmt::format("  {} y{};\n", value_type(k.writes[r].type, hooks.form), r);
   }
   for (std::size_t i = 0; i < k.reads.size(); ++i) call += fmt::format(", x{}", i + 1);
@@ -57,9 +61,11 @@ Hooks gather_hooks(const GatherKernel& k) {
   for (const Access& access : all) types.push_back(access.type);
 
   hooks.code = fmt::format(
-      "// The row that index i selects. Negative indices count from the end; one outside the axis is the caller's error and\n"
+      "// The row that index i selects. Negative indices count from the end; one outside the axis is the caller's "
+      "error and\n"
       "// reads the nearest row instead of other memory.\n"
-      "struct Row {{\n{}}};\n\ninline Row row_at(void* const* args, [[maybe_unused]] std::int64_t outer, [[maybe_unused]] std::int64_t i) {{\n"
+      "struct Row {{\n{}}};\n\ninline Row row_at(void* const* args, [[maybe_unused]] std::int64_t outer, "
+      "[[maybe_unused]] std::int64_t i) {{\n"
       "  auto index = static_cast<std::int64_t>({}[{}]);\n  if (index < 0) index += kAxis;\n"
       "  index = index < 0 ? 0 : index >= kAxis ? kAxis - 1 : index;\n  return {{{}}};\n}}\n\n",
       members, hooks.arguments.read(k.indices), offset_text(k.indices, {"i"}), values);
@@ -67,7 +73,8 @@ Hooks gather_hooks(const GatherKernel& k) {
   hooks.code += fmt::format(
       "\n// Elements j .. j + count of a row.\ntemplate <int count>\n"
       "inline void step(const Row& at, [[maybe_unused]] std::int64_t j) {{\n{}{}  expression({});\n{}}}\n",
-      // `data` has dimensions outer, axis, inner; the other accesses outer, index, inner: the last is dimension 2 of each.
+      // `data` has dimensions outer, axis, inner; the other accesses outer, index, inner: the last is dimension 2 of
+      // each.
       load_statements(all, 2, hooks.form, 0, "  "), declare, call, store_statements(k.writes, 2, hooks.form, "  "));
   return hooks;
 }
@@ -103,14 +110,16 @@ Hooks concat_hooks(const ConcatKernel& k) {
         "  if (row < {}) {{  // source {}\n{}    move<{}, {}, {}>(static_cast<const {}*>(args[{}]) + ({}),\n"
         "      static_cast<{}*>(args[{}]) + ({}));\n    return;\n  }}\n  row -= {};\n",
         count, s, at.statements, inner, from_stride, to_stride, element, hooks.arguments.input(source.access.buffer),
-        offset_text(source.access, at.indices), element, hooks.arguments.output(k.write.buffer), offset_text(destination, to), count);
+        offset_text(source.access, at.indices), element, hooks.arguments.output(k.write.buffer),
+        offset_text(destination, to), count);
     rows += count;
   }
   hooks.figures = constant("kRows", rows, "rows of all sources");
   hooks.code = fmt::format(
       "using Element = {};\n\ntemplate <std::int64_t count, std::int64_t from_stride, std::int64_t to_stride>\n"
       "inline void move(const Element* from, Element* to) {{\n"
-      "  if constexpr (from_stride == 1 && to_stride == 1)\n    __builtin_memcpy(to, from, count * sizeof(Element));\n  else\n"
+      "  if constexpr (from_stride == 1 && to_stride == 1)\n    __builtin_memcpy(to, from, count * sizeof(Element));\n "
+      " else\n"
       "    for (std::int64_t j = 0; j < count; ++j) to[j * to_stride] = from[j * from_stride];\n}}\n\n"
       "// Rows are numbered source by source.\ninline void copy_row(void* const* args, std::int64_t row) {{\n{}}}\n",
       element, cases);

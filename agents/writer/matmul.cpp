@@ -11,7 +11,9 @@ using graph::DType;
 
 namespace {
 
-std::int64_t stride_from_end(const Access& access, std::size_t back) { return access.strides[access.strides.size() - back]; }
+std::int64_t stride_from_end(const Access& access, std::size_t back) {
+  return access.strides[access.strides.size() - back];
+}
 
 bool same_for_all(const Access& access, const graph::Shape& batch) {
   for (std::size_t d = 0; d < batch.size(); ++d)
@@ -37,13 +39,15 @@ std::string finish_function(const MatmulKernel& k) {
     declare += fmt::format("  {} y{};\n", value_type(k.writes[r].type, Form::vector), r);
     call += fmt::format(", y{}", r);
     const std::string position = fmt::format("at.y{} + i * {} + j * {}", r, row, column);
-    if (k.writes[r].type == DType::boolean) stores += fmt::format("  store_mask<count>({}, {}, y{});\n", position, column, r);
+    if (k.writes[r].type == DType::boolean)
+      stores += fmt::format("  store_mask<count>({}, {}, y{});\n", position, column, r);
     else if (column == 1) stores += fmt::format("  store<count>(at.y{} + i * {} + j, y{});\n", r, row, r);
     else stores += fmt::format("  store_strided<count>({}, {}, y{});\n", position, column, r);
   }
   return fmt::format(
       "\n// The epilogue of columns j .. j + count of row i, from their sums of products.\ntemplate <int count>\n"
-      "inline void finish(const Matrices& at, std::int64_t i, [[maybe_unused]] std::int64_t j, vf acc) {{\n{}{}  expression({});\n{}}}\n",
+      "inline void finish(const Matrices& at, std::int64_t i, [[maybe_unused]] std::int64_t j, vf acc) {{\n{}{}  "
+      "expression({});\n{}}}\n",
       loads, declare, call, stores);
 }
 
@@ -51,9 +55,12 @@ std::string finish_function(const MatmulKernel& k) {
 
 bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& k) {
   const std::size_t rank = k.batch.size() + 2;
-  if (k.m < 1 || k.n < 1 || k.k < 1 || !usable(k.a, rank) || !usable(k.b, rank) || k.a.type != DType::f32 || k.b.type != DType::f32) return false;
+  if (k.m < 1 || k.n < 1 || k.k < 1 || !usable(k.a, rank) || !usable(k.b, rank) || k.a.type != DType::f32 ||
+      k.b.type != DType::f32)
+    return false;
   const auto fits = [&](const Access& a) { return usable(a, rank); };
-  if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits)) return false;
+  if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits))
+    return false;
   if (!vectorizable(k.epilogue) || std::any_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(),
                                                [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); }))
     return false;
@@ -67,8 +74,8 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
   const bool packs = spec.name != "direct";
   hooks.packs_once = packs && k.b_is_weight;
   const bool one_b = same_for_all(k.b, k.batch);
-  hooks.figures = constant("kBatch", product(k.batch), "matrix products") + constant("kM", k.m) + constant("kN", k.n) + constant("kK", k.k) +
-                  constant("kARow", stride_from_end(k.a, 2), "elements between rows of A") +
+  hooks.figures = constant("kBatch", product(k.batch), "matrix products") + constant("kM", k.m) + constant("kN", k.n) +
+                  constant("kK", k.k) + constant("kARow", stride_from_end(k.a, 2), "elements between rows of A") +
                   constant("kAColumn", stride_from_end(k.a, 1)) +
                   constant("kBRow", stride_from_end(k.b, 2), "elements between rows of B") +
                   constant("kBColumn", stride_from_end(k.b, 1));
@@ -79,32 +86,40 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
   std::string values = fmt::format("{} + ({})", hooks.arguments.read(k.a), offset_text(k.a, at.indices));
   members += "  const float* b;\n";
   if (packs) {
-    const int packed = hooks.arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0);
-    values += fmt::format(",\n          static_cast<const float*>(args[{}]) + {} * kPackedStride", packed, one_b ? "0" : "batch");
+    const int packed =
+        hooks.arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0);
+    values += fmt::format(",\n          static_cast<const float*>(args[{}]) + {} * kPackedStride", packed,
+                          one_b ? "0" : "batch");
   } else {
     values += fmt::format(",\n          {} + ({})", hooks.arguments.read(k.b), offset_text(k.b, at.indices));
   }
   for (std::size_t i = 0; i < k.reads.size(); ++i) {
     members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i + 1);
-    values += fmt::format(",\n          {} + ({})", hooks.arguments.read(k.reads[i]), offset_text(k.reads[i], at.indices));
+    values +=
+        fmt::format(",\n          {} + ({})", hooks.arguments.read(k.reads[i]), offset_text(k.reads[i], at.indices));
   }
   for (std::size_t r = 0; r < k.writes.size(); ++r) {
     members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
-    values += fmt::format(",\n          {} + ({})", hooks.arguments.write(k.writes[r]), offset_text(k.writes[r], at.indices));
+    values +=
+        fmt::format(",\n          {} + ({})", hooks.arguments.write(k.writes[r]), offset_text(k.writes[r], at.indices));
   }
   if (packs)
     hooks.code = fmt::format(
         "constexpr std::int64_t kNr = kNv * kLanes;              // columns of a panel of B\n"
         "constexpr std::int64_t kPanels = (kN + kNr - 1) / kNr;\n"
         "constexpr std::int64_t kPackedStride = {};  // floats of one packed B\n\n"
-        "inline const float* unpacked_b(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {} + ({});\n}}\n"
-        "inline float* packed_b(void* const* args, std::int64_t batch) {{\n  return static_cast<float*>(args[{}]) + batch * kPackedStride;\n}}\n\n",
+        "inline const float* unpacked_b(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {} + "
+        "({});\n}}\n"
+        "inline float* packed_b(void* const* args, std::int64_t batch) {{\n  return static_cast<float*>(args[{}]) + "
+        "batch * kPackedStride;\n}}\n\n",
         // bfloat16 parts of tiles of 32 products, and an exponent for each column
-        spec.name == "amx" ? "kPanels * ((kK + 31) / 32 * 1536 + kNr)" : "kPanels * kK * kNr", at.statements, hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
+        spec.name == "amx" ? "kPanels * ((kK + 31) / 32 * 1536 + kNr)" : "kPanels * kK * kNr", at.statements,
+        hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
         hooks.prepare_arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0));
   hooks.code += fmt::format(
       "// Where the matrices of one product begin.\nstruct Matrices {{\n{}}};\n\n"
-      "inline Matrices matrices_at(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {{{}}};\n}}\n\n",
+      "inline Matrices matrices_at(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return "
+      "{{{}}};\n}}\n\n",
       members, at.statements, values);
   std::vector<DType> types = {DType::f32};
   for (const Access& read : k.reads) types.push_back(read.type);

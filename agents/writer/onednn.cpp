@@ -16,7 +16,8 @@ using graph::ExprOp;
 namespace {
 
 constexpr std::size_t kMostDimensions = 12;  // DNNL_MAX_NDIMS
-constexpr std::size_t kLongestRow = 1 << 16;  // rows longer than this are not matched: evaluating them costs more than it tells
+constexpr std::size_t kLongestRow =
+    1 << 16;  // rows longer than this are not matched: evaluating them costs more than it tells
 
 // Extents and strides as oneDNN wants them: a dimension that broadcasts has extent 1.
 std::string tensor_text(const Access& access, const graph::Shape& space, int arg) {
@@ -62,26 +63,32 @@ graph::Shape joined(graph::Shape batch, std::initializer_list<std::int64_t> exte
 
 std::optional<std::vector<Step>> matmul_steps(const MatmulKernel& k) {
   const std::size_t rank = k.batch.size() + 2;
-  if (rank > kMostDimensions || !is_plain(k.a, rank) || !is_plain(k.b, rank) || !all_plain(k.reads, rank)) return std::nullopt;
-  if (k.writes.size() != 1 || !is_plain(k.writes[0], rank) || !covers(k.writes[0], joined(k.batch, {k.m, k.n}))) return std::nullopt;
+  if (rank > kMostDimensions || !is_plain(k.a, rank) || !is_plain(k.b, rank) || !all_plain(k.reads, rank))
+    return std::nullopt;
+  if (k.writes.size() != 1 || !is_plain(k.writes[0], rank) || !covers(k.writes[0], joined(k.batch, {k.m, k.n})))
+    return std::nullopt;
   std::optional<std::vector<Step>> steps = chain_of(k.epilogue, k.epilogue.results[0]);
   if (steps && steps->size() > 8) return std::nullopt;
   return steps;
 }
 
 bool is_bias(const Access& a) {
-  return a.strides.back() == 1 && std::all_of(a.strides.begin(), a.strides.end() - 1, [](std::int64_t s) { return s == 0; });
+  return a.strides.back() == 1 &&
+         std::all_of(a.strides.begin(), a.strides.end() - 1, [](std::int64_t s) { return s == 0; });
 }
 
 // Post-operations in order; binary ones name their operand's position in kOperands.
 std::string steps_text(const std::vector<Step>& steps, std::size_t first) {
-  std::string text = "inline void append_steps([[maybe_unused]] post_ops& steps, [[maybe_unused]] const std::vector<Tensor>& operands) {\n";
+  std::string text =
+      "inline void append_steps([[maybe_unused]] post_ops& steps, [[maybe_unused]] const std::vector<Tensor>& "
+      "operands) {\n";
   int operand = 0;
   for (std::size_t i = first; i < steps.size(); ++i)
     text += steps[i].operand < 0
                 ? fmt::format("  steps.append_eltwise(1.0f, algorithm::{}, {}, {});\n", steps[i].algorithm,
                               float_literal(steps[i].alpha, DType::f32), float_literal(steps[i].beta, DType::f32))
-                : fmt::format("  steps.append_binary(algorithm::{}, description(operands[{}]));\n", steps[i].algorithm, operand++);
+                : fmt::format("  steps.append_binary(algorithm::{}, description(operands[{}]));\n", steps[i].algorithm,
+                              operand++);
   return text + "}\n";
 }
 
@@ -89,13 +96,16 @@ Hooks matmul_tensors(const MatmulKernel& k) {
   Hooks hooks;
   const std::vector<Step> steps = *matmul_steps(k);
   const graph::Shape out = joined(k.batch, {k.m, k.n});
-  hooks.figures = fmt::format("const Tensor kA = {};\n", tensor_text(k.a, joined(k.batch, {k.m, k.k}), hooks.arguments.input(k.a.buffer)));
-  hooks.figures += fmt::format("const Tensor kB = {};\n", tensor_text(k.b, joined(k.batch, {k.k, k.n}), hooks.arguments.input(k.b.buffer)));
+  hooks.figures = fmt::format("const Tensor kA = {};\n",
+                              tensor_text(k.a, joined(k.batch, {k.m, k.k}), hooks.arguments.input(k.a.buffer)));
+  hooks.figures += fmt::format("const Tensor kB = {};\n",
+                               tensor_text(k.b, joined(k.batch, {k.k, k.n}), hooks.arguments.input(k.b.buffer)));
   const auto read = [&](const Step& s) -> const Access& { return k.reads[static_cast<std::size_t>(s.operand - 1)]; };
   const bool bias = !steps.empty() && steps[0].algorithm == "binary_add" && is_bias(read(steps[0]));
   hooks.figures += fmt::format("constexpr bool kHasBias = {};\n", bias);
-  hooks.figures += fmt::format("const Tensor kBias = {};\n",
-                               bias ? tensor_text(read(steps[0]), out, hooks.arguments.input(read(steps[0]).buffer)) : "{}");
+  hooks.figures +=
+      fmt::format("const Tensor kBias = {};\n",
+                  bias ? tensor_text(read(steps[0]), out, hooks.arguments.input(read(steps[0]).buffer)) : "{}");
   std::string operands, positions;
   const std::size_t first = bias ? 1 : 0;
   for (std::size_t i = first; i < steps.size(); ++i) {
@@ -105,12 +115,16 @@ Hooks matmul_tensors(const MatmulKernel& k) {
     positions += fmt::format("{}{}", positions.empty() ? "" : ", ", i - first);
   }
   hooks.figures += fmt::format("const std::vector<Tensor> kOperands = {{{}}};\n", operands);
-  hooks.figures += fmt::format("const std::vector<int> kOperandSteps = {{{}}};  // their positions among the steps\n", positions);
-  hooks.figures += fmt::format("const Tensor kC = {};\n", tensor_text(k.writes[0], out, hooks.arguments.output(k.writes[0].buffer)));
+  hooks.figures +=
+      fmt::format("const std::vector<int> kOperandSteps = {{{}}};  // their positions among the steps\n", positions);
+  hooks.figures +=
+      fmt::format("const Tensor kC = {};\n", tensor_text(k.writes[0], out, hooks.arguments.output(k.writes[0].buffer)));
   hooks.figures += fmt::format("constexpr bool kBIsWeight = {};\n", k.b_is_weight);
-  const auto most = std::max_element(k.batch.begin(), k.batch.end());  // of no batch: the end, which is no dimension to cut
-  hooks.figures += fmt::format("constexpr std::size_t kBatchDimension = {};  // the longest, {} when there is none\n\n",
-                               k.batch.empty() ? out.size() : static_cast<std::size_t>(most - k.batch.begin()), out.size());
+  const auto most =
+      std::max_element(k.batch.begin(), k.batch.end());  // of no batch: the end, which is no dimension to cut
+  hooks.figures +=
+      fmt::format("constexpr std::size_t kBatchDimension = {};  // the longest, {} when there is none\n\n",
+                  k.batch.empty() ? out.size() : static_cast<std::size_t>(most - k.batch.begin()), out.size());
   hooks.figures += steps_text(steps, first);
   return hooks;
 }
@@ -162,7 +176,8 @@ Values layer_norm_of(const Values& x, const Values& scale, const Values& shift, 
   for (const double v : x) variance += (v - mean) * (v - mean);
   variance /= n;
   Values out = x;
-  for (std::size_t i = 0; i < x.size(); ++i) out[i] = (x[i] - mean) / std::sqrt(variance + epsilon) * scale[i] + shift[i];
+  for (std::size_t i = 0; i < x.size(); ++i)
+    out[i] = (x[i] - mean) / std::sqrt(variance + epsilon) * scale[i] + shift[i];
   return out;
 }
 
@@ -183,7 +198,9 @@ std::optional<std::string> reduction_of(const Values& x, double got) {
 std::optional<RowOperation> row_operation(const RowKernel& k) {
   const std::size_t rank = k.outer.size() + 1;
   const auto length = static_cast<std::size_t>(k.length);
-  if (k.writes.size() != 1 || k.length < 2 || length > kLongestRow || rank > kMostDimensions || !all_plain(k.reads, rank)) return std::nullopt;
+  if (k.writes.size() != 1 || k.length < 2 || length > kLongestRow || rank > kMostDimensions ||
+      !all_plain(k.reads, rank))
+    return std::nullopt;
   const std::int32_t root = k.expr.results[0];
   const graph::Shape space = joined(k.outer, {k.length});
   const Access& out = k.writes[0];
@@ -237,8 +254,9 @@ std::optional<RowOperation> row_operation(const RowKernel& k) {
       if (node.op != ExprOp::constant || !(node.value >= 0) || node.value > 1) continue;
       op.epsilon = node.value;
       op.name = "layer_norm";
-      const Values want = layer_norm_of(operands[static_cast<std::size_t>(op.x)], operands[static_cast<std::size_t>(op.scale)],
-                                        op.shift < 0 ? zeros : operands[static_cast<std::size_t>(op.shift)], op.epsilon);
+      const Values want =
+          layer_norm_of(operands[static_cast<std::size_t>(op.x)], operands[static_cast<std::size_t>(op.scale)],
+                        op.shift < 0 ? zeros : operands[static_cast<std::size_t>(op.shift)], op.epsilon);
       if (equal_rows(*got, want)) return op;
     }
   } while (std::next_permutation(parameters.begin(), parameters.end()));
@@ -255,20 +273,23 @@ Hooks row_tensors(const RowKernel& k) {
     return out;
   };
   const auto read = [&](std::int32_t i) -> const Access& { return k.reads[static_cast<std::size_t>(i)]; };
-  hooks.figures = fmt::format("const Tensor kX = {};\n", tensor_text(flat(read(op.x), k.length, 1), space, hooks.arguments.input(read(op.x).buffer)));
+  hooks.figures = fmt::format("const Tensor kX = {};\n", tensor_text(flat(read(op.x), k.length, 1), space,
+                                                                     hooks.arguments.input(read(op.x).buffer)));
   for (const auto& [name, operand] : {std::pair{"kScale", op.scale}, std::pair{"kShift", op.shift}})
     hooks.figures += operand < 0 ? fmt::format("const Tensor {} = {{}};\n", name)
                                  : fmt::format("const Tensor {} = {{{}, {}, {{kLength}}, {{1}}}};\n", name,
                                                hooks.arguments.input(read(operand).buffer), read(operand).offset);
   const Access& out = k.writes[0];
-  hooks.figures += fmt::format("const Tensor kY = {};\n",
-                               tensor_text(k.write_per_row[0] ? flat(out, 1, 0) : flat(out, k.length, 1), space, hooks.arguments.output(out.buffer)));
+  hooks.figures +=
+      fmt::format("const Tensor kY = {};\n", tensor_text(k.write_per_row[0] ? flat(out, 1, 0) : flat(out, k.length, 1),
+                                                         space, hooks.arguments.output(out.buffer)));
   const bool reduces = op.name.rfind("reduction_", 0) == 0;
-  hooks.figures = constant("kLength", k.length, "elements of a row") + hooks.figures +
-                  "enum class Operation { softmax, log_softmax, layer_norm, reduction };\n" +
-                  fmt::format("constexpr Operation kOperation = Operation::{};\n", reduces ? "reduction" : op.name) +
-                  fmt::format("constexpr algorithm kReduction = algorithm::{};\n", reduces ? op.name : "reduction_sum") +
-                  fmt::format("constexpr float kEpsilon = {};\n", float_literal(op.epsilon, DType::f32));
+  hooks.figures =
+      constant("kLength", k.length, "elements of a row") + hooks.figures +
+      "enum class Operation { softmax, log_softmax, layer_norm, reduction };\n" +
+      fmt::format("constexpr Operation kOperation = Operation::{};\n", reduces ? "reduction" : op.name) +
+      fmt::format("constexpr algorithm kReduction = algorithm::{};\n", reduces ? op.name : "reduction_sum") +
+      fmt::format("constexpr float kEpsilon = {};\n", float_literal(op.epsilon, DType::f32));
   return hooks;
 }
 
@@ -281,7 +302,8 @@ struct PointwiseOperation {
 
 std::optional<PointwiseOperation> pointwise_operation(const PointwiseKernel& k) {
   const std::size_t rank = k.space.size();
-  if (k.writes.size() != 1 || rank > kMostDimensions || !all_plain(k.reads, rank) || !all_plain(k.writes, rank)) return std::nullopt;
+  if (k.writes.size() != 1 || rank > kMostDimensions || !all_plain(k.reads, rank) || !all_plain(k.writes, rank))
+    return std::nullopt;
   if (k.reads.empty() || k.reads.size() > 2 || !covers(k.writes[0], k.space)) return std::nullopt;
   const std::int32_t root = k.expr.results[0];
   if (k.reads.size() == 1) {
@@ -298,7 +320,8 @@ std::optional<PointwiseOperation> pointwise_operation(const PointwiseKernel& k) 
     const std::optional<std::vector<Step>> chain = chain_of(expr, root);
     if (!chain || chain->size() != 1 || chain->front().operand < 0) continue;
     if (!covers(k.reads[static_cast<std::size_t>(x)], k.space) || !dense(k.writes[0], k.space)) continue;
-    // oneDNN has no fast code for an operand that is the same along the last dimension only: no framework would call it there.
+    // oneDNN has no fast code for an operand that is the same along the last dimension only: no framework would call it
+    // there.
     const Access& other = k.reads[static_cast<std::size_t>(1 - x)];
     const bool scalar = std::all_of(other.strides.begin(), other.strides.end(), [](std::int64_t s) { return s == 0; });
     if (!scalar && other.strides.back() != 1 && k.space.back() > 1) continue;
@@ -314,13 +337,20 @@ Hooks pointwise_tensors(const PointwiseKernel& k) {
   const bool binary = op.step && op.step->operand >= 0;
   hooks.figures = fmt::format("const Tensor kX = {};\n", tensor_text(x, k.space, hooks.arguments.input(x.buffer)));
   const Access& other = k.reads[static_cast<std::size_t>(1 - op.x) % k.reads.size()];
-  hooks.figures += fmt::format("const Tensor kOther = {};\n", binary ? tensor_text(other, k.space, hooks.arguments.input(other.buffer)) : "{}");
-  hooks.figures += fmt::format("const Tensor kY = {};\n", tensor_text(k.writes[0], k.space, hooks.arguments.output(k.writes[0].buffer)));
-  hooks.figures += fmt::format("enum class Operation {{ copy, eltwise, binary }};\nconstexpr Operation kOperation = Operation::{};\n",
-                               !op.step ? "copy" : binary ? "binary" : "eltwise");
-  hooks.figures += fmt::format("constexpr algorithm kAlgorithm = algorithm::{};\n", op.step ? op.step->algorithm : "undef");
-  hooks.figures += fmt::format("constexpr float kAlpha = {}, kBeta = {};\n", float_literal(op.step ? op.step->alpha : 0, DType::f32),
-                               float_literal(op.step ? op.step->beta : 0, DType::f32));
+  hooks.figures += fmt::format("const Tensor kOther = {};\n",
+                               binary ? tensor_text(other, k.space, hooks.arguments.input(other.buffer)) : "{}");
+  hooks.figures += fmt::format("const Tensor kY = {};\n",
+                               tensor_text(k.writes[0], k.space, hooks.arguments.output(k.writes[0].buffer)));
+  hooks.figures += fmt::format(
+      "enum class Operation {{ copy, eltwise, binary }};\nconstexpr Operation kOperation = Operation::{};\n",
+      !op.step ? "copy"
+      : binary ? "binary"
+               : "eltwise");
+  hooks.figures +=
+      fmt::format("constexpr algorithm kAlgorithm = algorithm::{};\n", op.step ? op.step->algorithm : "undef");
+  hooks.figures +=
+      fmt::format("constexpr float kAlpha = {}, kBeta = {};\n", float_literal(op.step ? op.step->alpha : 0, DType::f32),
+                  float_literal(op.step ? op.step->beta : 0, DType::f32));
   return hooks;
 }
 
@@ -337,7 +367,8 @@ Hooks onednn_hooks(const store::TemplateSpec& spec, const Kernel& kernel) {
   if (const auto* k = std::get_if<MatmulKernel>(&kernel)) return matmul_tensors(*k);
   if (const auto* k = std::get_if<RowKernel>(&kernel)) return row_tensors(*k);
   if (const auto* k = std::get_if<PointwiseKernel>(&kernel)) return pointwise_tensors(*k);
-  throw Error(ErrorCode::unsupported, fmt::format("cannot render {}/{}: oneDNN has no such operation", spec.family, spec.name));
+  throw Error(ErrorCode::unsupported,
+              fmt::format("cannot render {}/{}: oneDNN has no such operation", spec.family, spec.name));
 }
 
 }  // namespace kiln::agents::writer

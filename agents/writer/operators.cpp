@@ -15,16 +15,26 @@ namespace {
 
 const char* infix(ExprOp op) {
   switch (op) {
-    case ExprOp::add: return "+";
-    case ExprOp::sub: return "-";
-    case ExprOp::mul: return "*";
-    case ExprOp::equal: return "==";
-    case ExprOp::less: return "<";
-    case ExprOp::less_equal: return "<=";
-    case ExprOp::bit_and: return "&";
-    case ExprOp::bit_or: return "|";
-    case ExprOp::bit_xor: return "^";
-    default: return nullptr;
+    case ExprOp::add:
+      return "+";
+    case ExprOp::sub:
+      return "-";
+    case ExprOp::mul:
+      return "*";
+    case ExprOp::equal:
+      return "==";
+    case ExprOp::less:
+      return "<";
+    case ExprOp::less_equal:
+      return "<=";
+    case ExprOp::bit_and:
+      return "&";
+    case ExprOp::bit_or:
+      return "|";
+    case ExprOp::bit_xor:
+      return "^";
+    default:
+      return nullptr;
   }
 }
 

@@ -15,13 +15,17 @@ int lanes_of(const Tunables& tunables) {
 }
 
 std::string load_text(const Access& access, const std::string& pointer, std::int64_t stride, Form form) {
-  const std::string position = stride == 0 ? pointer : stride == 1 ? pointer + " + j" : fmt::format("{} + j * {}", pointer, stride);
+  const std::string position = stride == 0   ? pointer
+                               : stride == 1 ? pointer + " + j"
+                                             : fmt::format("{} + j * {}", pointer, stride);
   if (form == Form::scalar)
     return access.type == DType::boolean ? fmt::format("*({}) != 0", position) : fmt::format("*({})", position);
   if (access.type == DType::boolean)
-    return stride == 0 ? fmt::format("splat_mask(*{} != 0)", pointer) : fmt::format("load_mask<count>({}, {})", position, stride);
+    return stride == 0 ? fmt::format("splat_mask(*{} != 0)", pointer)
+                       : fmt::format("load_mask<count>({}, {})", position, stride);
   if (stride == 0) return fmt::format("splat(*{})", pointer);
-  return stride == 1 ? fmt::format("load<count>({})", position) : fmt::format("load_strided<count>({}, {})", position, stride);
+  return stride == 1 ? fmt::format("load<count>({})", position)
+                     : fmt::format("load_strided<count>({}, {})", position, stride);
 }
 
 std::string load_statements(const std::vector<Access>& reads, std::size_t inner, Form form, int first_operand,
@@ -55,7 +59,8 @@ std::string store_statements(const std::vector<Access>& writes, std::size_t inne
 
 bool accepts_pointwise(const store::TemplateSpec& spec, const PointwiseKernel& k) {
   const auto fits = [](const Access& a) { return has_memory_type(a.type); };
-  if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits)) return false;
+  if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits))
+    return false;
   if (!std::all_of(k.expr.nodes.begin(), k.expr.nodes.end(), [](const graph::ExprNode& n) {
         return has_memory_type(n.type) && !graph::is_row_reduction(n.op);
       }))
@@ -76,7 +81,8 @@ Hooks transpose_hooks(const PointwiseKernel& k) {
   Hooks hooks;
   const Access &from = k.reads[0], &to = k.writes[0];
   const std::size_t last = k.space.size() - 1;
-  const auto across = static_cast<std::size_t>(std::find(from.strides.begin(), from.strides.end(), 1) - from.strides.begin());
+  const auto across =
+      static_cast<std::size_t>(std::find(from.strides.begin(), from.strides.end(), 1) - from.strides.begin());
   graph::Shape outer;
   std::vector<std::size_t> position;
   for (std::size_t d = 0; d < last; ++d)
@@ -93,9 +99,11 @@ Hooks transpose_hooks(const PointwiseKernel& k) {
   std::vector<std::string> indices(k.space.size(), "0");
   for (std::size_t i = 0; i < position.size(); ++i) indices[position[i]] = at.indices[i];
   hooks.code = fmt::format(
-      "struct Plane {{\n  const float* from;\n  float* to;\n}};\n\ninline Plane plane_at(void* const* args, [[maybe_unused]] std::int64_t plane) {{\n"
+      "struct Plane {{\n  const float* from;\n  float* to;\n}};\n\ninline Plane plane_at(void* const* args, "
+      "[[maybe_unused]] std::int64_t plane) {{\n"
       "{}  return {{{} + ({}), {} + ({})}};\n}}\n",
-      at.statements, hooks.arguments.read(from), offset_text(from, indices), hooks.arguments.write(to), offset_text(to, indices));
+      at.statements, hooks.arguments.read(from), offset_text(from, indices), hooks.arguments.write(to),
+      offset_text(to, indices));
   return hooks;
 }
 
@@ -105,7 +113,8 @@ Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& k,
   if (spec.name == "transpose") return transpose_hooks(k);
   Hooks hooks;
   const auto lane_type = [](const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; };
-  hooks.form = vectorizable(k.expr) && std::all_of(k.reads.begin(), k.reads.end(), lane_type) ? Form::vector : Form::scalar;
+  hooks.form =
+      vectorizable(k.expr) && std::all_of(k.reads.begin(), k.reads.end(), lane_type) ? Form::vector : Form::scalar;
   hooks.functions = operations(k.expr);
   graph::Shape outer = k.space;
   const std::int64_t inner = outer.empty() ? 1 : outer.back();
@@ -142,7 +151,8 @@ Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& k,
   hooks.code += fmt::format(
       "\n// Elements j .. j + count of a row.\ntemplate <int count>\n"
       "inline void step(const Row& at, [[maybe_unused]] std::int64_t j) {{\n{}{}  expression({});\n{}}}\n",
-      load_statements(k.reads, last, hooks.form, 0, "  "), declare, call, store_statements(k.writes, last, hooks.form, "  "));
+      load_statements(k.reads, last, hooks.form, 0, "  "), declare, call,
+      store_statements(k.writes, last, hooks.form, "  "));
   return hooks;
 }
 

@@ -23,7 +23,8 @@ inline vf scaled_by_power(vf x, [[maybe_unused]] vm n, [[maybe_unused]] vf whole
   return x * from_bits((half + 127) << 23) * from_bits((n - half + 127) << 23);
 }
 
-// e^x = 2^n e^r with |r| <= ln(2) / 2 and e^r = 1 + r + r^2 P(r); the fit's relative error is 3.2e-9. For x from -104 to 89.
+// e^x = 2^n e^r with |r| <= ln(2) / 2 and e^r = 1 + r + r^2 P(r); the fit's relative error is 3.2e-9. For x from -104
+// to 89.
 inline vf exp_within(vf x) {
   const vf shift = splat(12582912.0f);  // 1.5 * 2^23: adding it rounds to the nearest integer
   const vf shifted = x * 1.44269504f + shift;
@@ -39,7 +40,8 @@ inline vf exp_within(vf x) {
   return scaled_by_power(e, n, whole);
 }
 inline vf vexp(vf x) {
-  // Below -104 the result is 0. Computing it as an underflow would cost hundreds of cycles each, and masked scores are there.
+  // Below -104 the result is 0. Computing it as an underflow would cost hundreds of cycles each, and masked scores
+  // are there.
   const vm underflows = x < -104.0f;
   const vf high = splat(89.0f);
   x = x > high ? high : underflows ? splat(0.0f) : x;
@@ -94,8 +96,9 @@ inline vf vtanh(vf x) {
 
 constexpr const char* kErf = R"kiln(
 #if defined(__AVX512F__) && !defined(__clang__)
-// erf x = x Q(x) with |x| cut at 4, where it is 1; Q is a polynomial in the distance to the centre of one of 32 intervals,
-// 1.6e-9. One permutation looks a coefficient up for 16 lanes, so this is a third of the work of the other form.
+// erf x = x Q(x) with |x| cut at 4, where it is 1; Q is a polynomial in the distance to the centre of one of 32
+// intervals, 1.6e-9. One permutation looks a coefficient up for 16 lanes, so this is a third of the work of the other
+// form.
 constexpr float kErfCoefficients[5][32] = {
     {1.12691164f, 1.11529428f, 1.09269963f, 1.0603386f, 1.0198657f, 0.973214055f, 0.922417262f, 0.869442561f,
      0.816054842f, 0.763723554f, 0.713576057f, 0.666393465f, 0.622639753f, 0.582512425f, 0.546003104f, 0.512958352f,

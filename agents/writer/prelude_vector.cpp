@@ -118,7 +118,8 @@ inline vf keep_first(vf x, float other) {
 )kiln";
 
 constexpr const char* kScalar = R"kiln(
-// Scalars. Conversion of a float to an integer saturates, a NaN becomes 0; division by zero gives 0 instead of a signal.
+// Scalars. Conversion of a float to an integer saturates, a NaN becomes 0; division by zero gives 0 instead of a
+// signal.
 template <class To, class From>
 inline To convert(From x) {
   if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {

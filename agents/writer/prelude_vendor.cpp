@@ -50,7 +50,8 @@ struct Range { std::int64_t first = 0, count = 0; };
 // Part `index` of `parts`: whole grains, as equal as they go. May be empty.
 inline Range part_of(std::int64_t extent, std::int64_t grain, std::int64_t parts, std::int64_t index) {
   const std::int64_t grains = (extent + grain - 1) / grain;
-  const std::int64_t first = grains * index / parts * grain, last = std::min(extent, grains * (index + 1) / parts * grain);
+  const std::int64_t first = grains * index / parts * grain;
+  const std::int64_t last = std::min(extent, grains * (index + 1) / parts * grain);
   return {first, last - first};
 }
 

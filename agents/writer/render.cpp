@@ -1,5 +1,5 @@
-// Puts a kernel's file together: what it is, the figures and tunables, the vector functions it needs, the family's hooks,
-// and the template's text as it stands in the corpus.
+// Puts a kernel's file together: what it is, the figures and tunables, the vector functions it needs, the family's
+// hooks, and the template's text as it stands in the corpus.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -20,11 +20,12 @@ struct Isa {
   std::vector<std::string> features;
 };
 const Isa& isa_of(std::int64_t bits) {
-  static const Isa known[] = {{128, "-march=x86-64-v2", {}},
-                              {256, "-march=haswell", {"avx2", "fma", "bmi1", "bmi2", "f16c"}},
-                              {512,
-                               "-march=x86-64-v4",
-                               {"avx2", "fma", "bmi1", "bmi2", "f16c", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}};
+  static const Isa known[] = {
+      {128, "-march=x86-64-v2", {}},
+      {256, "-march=haswell", {"avx2", "fma", "bmi1", "bmi2", "f16c"}},
+      {512,
+       "-march=x86-64-v4",
+       {"avx2", "fma", "bmi1", "bmi2", "f16c", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}}};
   for (const Isa& isa : known)
     if (isa.bits == bits) return isa;
   throw Error(ErrorCode::invalid_input, fmt::format("cannot render for isa {}: it is 128, 256 or 512", bits));
@@ -62,17 +63,20 @@ void add_extensions(const store::TemplateSpec& spec, RenderedKernel& out) {
     out.cpu_features.emplace_back(feature);
   }
   // GCC 12 warns of its own intrinsics (GCC bug 105593).
-  if (!spec.cpu_features.empty()) out.compile_flags.insert(out.compile_flags.end(), {"-Wno-uninitialized", "-Wno-maybe-uninitialized"});
+  if (!spec.cpu_features.empty())
+    out.compile_flags.insert(out.compile_flags.end(), {"-Wno-uninitialized", "-Wno-maybe-uninitialized"});
 }
 
-std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, const Tunables& tunables, const std::string& symbol,
-                       const std::string& head) {
-  std::string text = head +
-                     (spec.cpu_features.empty() ? "" : "#include <immintrin.h>\n\n") + "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n#include <utility>\n\n"
-                     "#include \"runtime/kernel_abi.h\"\n\n";
+std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, const Tunables& tunables,
+                       const std::string& symbol, const std::string& head) {
+  std::string text =
+      head + (spec.cpu_features.empty() ? "" : "#include <immintrin.h>\n\n") +
+      "#include <cmath>\n#include <cstdint>\n#include <limits>\n#include <type_traits>\n#include <utility>\n\n"
+      "#include \"runtime/kernel_abi.h\"\n\n";
   text += fmt::format("#define KILN_KERNEL {}\n", symbol);
   if (!hooks.prepare_arguments.list().empty()) text += fmt::format("#define KILN_PACK {}_pack\n", symbol);
-  text += "\nnamespace {\n\n// The region.\n" + hooks.figures + "\n// The variant.\n" + tunable_constants(spec, tunables) + "\n";
+  text += "\nnamespace {\n\n// The region.\n" + hooks.figures + "\n// The variant.\n" +
+          tunable_constants(spec, tunables) + "\n";
   if (hooks.form == Form::vector)
     text += vector_prelude(lanes_of(tunables)) + vector_functions(hooks.functions);
   else
@@ -80,10 +84,13 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
   return text + "\n" + hooks.code + "\n" + template_source(spec);
 }
 
-std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol, const std::string& head,
-                          std::int64_t tasks) {
-  return head + fmt::format("#define KILN_KERNEL {0}\n#define KILN_CREATE {0}_create\n#define KILN_DESTROY {0}_destroy\n\n", symbol) +
-         onednn_prelude() + constant("kTasks", tasks, "parts that run side by side") + hooks.figures + "\n" + template_source(spec);
+std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol,
+                          const std::string& head, std::int64_t tasks) {
+  return head +
+         fmt::format("#define KILN_KERNEL {0}\n#define KILN_CREATE {0}_create\n#define KILN_DESTROY {0}_destroy\n\n",
+                     symbol) +
+         onednn_prelude() + constant("kTasks", tasks, "parts that run side by side") + hooks.figures + "\n" +
+         template_source(spec);
 }
 
 // The launch that packs, before the one that computes: in prepare when what it packs is constant.
@@ -109,11 +116,11 @@ bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) {
   return spec.vendor ? accepts_onednn(spec, kernel) : std::visit(Accepts{spec}, kernel);
 }
 
-RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel, const Variant& variant,
-                      const Figures& figures, const NodeFacts& node) {
+RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
+                      const Variant& variant, const Figures& figures, const NodeFacts& node) {
   if (!accepts(spec, kernel))
-    throw Error(ErrorCode::unsupported, fmt::format("cannot render {} for '{}': the template does not compute it", title(spec),
-                                                    one_line(region.label)));
+    throw Error(ErrorCode::unsupported, fmt::format("cannot render {} for '{}': the template does not compute it",
+                                                    title(spec), one_line(region.label)));
   if (spec.target != "cpu") return writer::device::render(spec, region, kernel, variant, figures, node);
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
@@ -132,7 +139,8 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   run.tasks = std::max<std::int64_t>(1, geometry(spec, "tasks", figures, tunables, 1));
   run.scratch_bytes = geometry(spec, "scratch_bytes", figures, tunables, 0);
   run.has_state = spec.vendor;
-  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head, run.tasks) : cpu_source(spec, hooks, tunables, symbol, head);
+  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head, run.tasks)
+                           : cpu_source(spec, hooks, tunables, symbol, head);
   out.run.push_back(std::move(run));
 
   out.compile_flags = {"-std=c++20", "-O3"};
@@ -141,7 +149,8 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
     out.libraries = spec.libraries;
   } else {
     const Isa& isa = isa_of(static_cast<std::int64_t>(lanes_of(tunables)) * 32);
-    out.compile_flags.insert(out.compile_flags.end(), {isa.march, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"});
+    out.compile_flags.insert(out.compile_flags.end(),
+                             {isa.march, "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"});
     out.cpu_features = isa.features;
     add_extensions(spec, out);
   }

@@ -1,5 +1,5 @@
-// Hooks of the row family on a CPU, pass by pass (passes.h). With the tunable `cache`, values that are dear to compute and
-// needed by a later pass stay in a row of scratch.
+// Hooks of the row family on a CPU, pass by pass (passes.h). With the tunable `cache`, values that are dear to compute
+// and needed by a later pass stay in a row of scratch.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,19 +18,27 @@ namespace {
 
 const char* identity_of(ExprOp op) {
   switch (op) {
-    case ExprOp::row_max: return "-__builtin_inff()";
-    case ExprOp::row_min: return "__builtin_inff()";
-    case ExprOp::row_prod: return "1.0f";
-    default: return "0.0f";
+    case ExprOp::row_max:
+      return "-__builtin_inff()";
+    case ExprOp::row_min:
+      return "__builtin_inff()";
+    case ExprOp::row_prod:
+      return "1.0f";
+    default:
+      return "0.0f";
   }
 }
 
 std::string combined(ExprOp op, const std::string& a, const std::string& b) {
   switch (op) {
-    case ExprOp::row_max: return fmt::format("vmax({}, {})", a, b);
-    case ExprOp::row_min: return fmt::format("vmin({}, {})", a, b);
-    case ExprOp::row_prod: return fmt::format("{} * {}", a, b);
-    default: return fmt::format("{} + {}", a, b);
+    case ExprOp::row_max:
+      return fmt::format("vmax({}, {})", a, b);
+    case ExprOp::row_min:
+      return fmt::format("vmin({}, {})", a, b);
+    case ExprOp::row_prod:
+      return fmt::format("{} * {}", a, b);
+    default:
+      return fmt::format("{} + {}", a, b);
   }
 }
 
@@ -49,8 +57,9 @@ class Writer {
     for (const std::size_t i : p_.row_values(level)) {
       const ExprNode& node = k_.expr.nodes[i];
       if (node.op == ExprOp::operand) {
-        text += fmt::format("{}s.s{} = {};\n", indent, i,
-                            load_text(k_.reads[index(node.operand)], fmt::format("at.x{}", node.operand), 0, Form::scalar));
+        text +=
+            fmt::format("{}s.s{} = {};\n", indent, i,
+                        load_text(k_.reads[index(node.operand)], fmt::format("at.x{}", node.operand), 0, Form::scalar));
         continue;
       }
       const auto args = argument_names(node, [](std::int32_t of) { return fmt::format("s.s{}", of); });
@@ -66,26 +75,30 @@ class Writer {
       const ExprNode& node = k_.expr.nodes[i];
       const std::string name = fmt::format("r{}", i), value = element(node.args[0], "s");
       members += fmt::format("  vf {} = splat({});\n", name, identity_of(node.op));
-      update += fmt::format("    {} = {};\n", name,
-                            combined(node.op, name, fmt::format("keep_first<count>({}, {})", value, identity_of(node.op))));
+      update +=
+          fmt::format("    {} = {};\n", name,
+                      combined(node.op, name, fmt::format("keep_first<count>({}, {})", value, identity_of(node.op))));
       merge += fmt::format("    {} = {};\n", name, combined(node.op, name, "other." + name));
       finish += fmt::format("    s.s{} = {};\n", i, across(node.op, name));
     }
     if (!last) finish += known(p + 1, "    ");
     return fmt::format(
         "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n{}\n  template <int count>\n"
-        "  inline void step([[maybe_unused]] const Row& at, [[maybe_unused]] const Scalars& s, [[maybe_unused]] float* kept, "
+        "  inline void step([[maybe_unused]] const Row& at, [[maybe_unused]] const Scalars& s, [[maybe_unused]] float* "
+        "kept, "
         "[[maybe_unused]] std::int64_t j) {{\n{}{}{}  }}\n"
         "  inline void merge([[maybe_unused]] const Pass{}& other) {{\n{}  }}\n"
         "  inline void finish([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) const {{\n{}{}  }}\n}};\n",
-        p + 1, p_.count, p_.describe(p), p, members, elements(p), update, last ? stores() : "", p, merge, finish, last ? row_stores() : "");
+        p + 1, p_.count, p_.describe(p), p, members, elements(p), update, last ? stores() : "", p, merge, finish,
+        last ? row_stores() : "");
   }
 
  private:
   // A node's value in a pass, as a vector.
   [[nodiscard]] std::string element(std::int32_t i, const char* scalars_name) const {
     if (p_.varies[index(i)]) return fmt::format("t{}", i);
-    return fmt::format("{}({}.s{})", k_.expr.nodes[index(i)].type == DType::boolean ? "splat_mask" : "splat", scalars_name, i);
+    return fmt::format("{}({}.s{})", k_.expr.nodes[index(i)].type == DType::boolean ? "splat_mask" : "splat",
+                       scalars_name, i);
   }
 
   [[nodiscard]] std::string elements(int p) const {
@@ -108,9 +121,11 @@ class Writer {
         // Division takes as long as ten multiplications; a row's divisor is inverted once.
         const bool by_row = node.op == ExprOp::div && !p_.varies[index(node.args[1])];
         text += fmt::format("    const {} t{} = {};\n", type, i,
-                            by_row ? fmt::format("divide_by({}, s.s{})", args[0], node.args[1]) : node_text(k_.expr, i, args, Form::vector));
+                            by_row ? fmt::format("divide_by({}, s.s{})", args[0], node.args[1])
+                                   : node_text(k_.expr, i, args, Form::vector));
       }
-      if (p_.kept[i] >= 0 && p_.kept_level[i] == p) text += fmt::format("    store(kept + {} * kKeptStride + j, t{});\n", p_.kept[i], i);
+      if (p_.kept[i] >= 0 && p_.kept_level[i] == p)
+        text += fmt::format("    store(kept + {} * kKeptStride + j, t{});\n", p_.kept[i], i);
     }
     return text;
   }
@@ -122,9 +137,12 @@ class Writer {
       const Access& write = k_.writes[r];
       const std::int64_t stride = write.strides.back();
       const std::string value = element(k_.expr.results[r], "s");
-      if (write.type == DType::boolean) text += fmt::format("    store_mask<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
-      else if (stride == 1) text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
-      else text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+      if (write.type == DType::boolean)
+        text += fmt::format("    store_mask<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+      else if (stride == 1)
+        text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
+      else
+        text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
     }
     return text;
   }
@@ -143,7 +161,9 @@ class Writer {
 }  // namespace
 
 bool accepts_row(const store::TemplateSpec&, const RowKernel& k) {
-  const auto lanes = [](const Access& a) { return (a.type == DType::f32 || a.type == DType::boolean) && !a.strides.empty(); };
+  const auto lanes = [](const Access& a) {
+    return (a.type == DType::f32 || a.type == DType::boolean) && !a.strides.empty();
+  };
   if (k.length < 1 || !vectorizable(k.expr) || !std::all_of(k.reads.begin(), k.reads.end(), lanes)) return false;
   for (std::size_t r = 0; r < k.writes.size(); ++r)
     if (k.writes[r].type != DType::f32 && k.writes[r].type != DType::boolean) return false;
@@ -165,21 +185,23 @@ Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
   std::string members, values;
   for (std::size_t i = 0; i < k.reads.size(); ++i) {
     members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i);
-    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.read(k.reads[i]), offset_text(k.reads[i], at.indices));
+    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.read(k.reads[i]),
+                          offset_text(k.reads[i], at.indices));
   }
   for (std::size_t r = 0; r < k.writes.size(); ++r) {
     members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
-    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.write(k.writes[r]), offset_text(k.writes[r], at.indices));
+    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.write(k.writes[r]),
+                          offset_text(k.writes[r], at.indices));
   }
-  hooks.code = scalar_prelude() +
-               fmt::format(
-                   "\n// Computes {}\n\n// Where one row of {} begins in each buffer.\nstruct Row {{\n{}}};\n\n"
-                   "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n\n"
-                   "// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
-                   "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
-                   graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values,
-                   passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }),
-                   writer.known(0, "  "));
+  hooks.code =
+      scalar_prelude() +
+      fmt::format(
+          "\n// Computes {}\n\n// Where one row of {} begins in each buffer.\nstruct Row {{\n{}}};\n\n"
+          "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n\n"
+          "// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
+          "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
+          graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values,
+          passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }), writer.known(0, "  "));
   std::string list;
   for (int p = 0; p < passes.count; ++p) {
     hooks.code += writer.pass(p);

@@ -91,9 +91,9 @@ Decomposed decompose(const std::string& from, const graph::Shape& extents, std::
     } else {
       const std::string quotient = below == 1 ? from : fmt::format("{} / {}", from, below);
       out.indices[d] = fmt::format("{}{}", prefix, d);
-      out.statements += outermost
-                            ? fmt::format("{}const {} {} = {};\n", indent, type, out.indices[d], quotient)
-                            : fmt::format("{}const {} {} = {} % {};\n", indent, type, out.indices[d], quotient, extents[d]);
+      out.statements +=
+          outermost ? fmt::format("{}const {} {} = {};\n", indent, type, out.indices[d], quotient)
+                    : fmt::format("{}const {} {} = {} % {};\n", indent, type, out.indices[d], quotient, extents[d]);
     }
     below *= extents[d];
   }

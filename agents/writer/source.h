@@ -23,8 +23,8 @@ namespace kiln::agents::writer {
 // Shortest text that reads back as the same float or double: "0.5f", "1e-12", "__builtin_inff()".
 [[nodiscard]] std::string float_literal(double value, graph::DType type);
 
-// "4096 + i0 * 384 + i1"; "0" for a scalar. `indices[d]` is the text of the index of dimension d; empty strides past the
-// end are ignored.
+// "4096 + i0 * 384 + i1"; "0" for a scalar. `indices[d]` is the text of the index of dimension d; empty strides past
+// the end are ignored.
 [[nodiscard]] std::string offset_text(const Access& access, const std::vector<std::string>& indices);
 
 // Statements that split `from` into one index per extent, outermost first: "const std::int64_t i1 = row % 64;".

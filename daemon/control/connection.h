@@ -1,7 +1,7 @@
 // One connection's pieces, shared between the session and the event stream. Internal to the room.
 //
-// How coroutines are written here: an await is a statement of its own, its arguments are named or moved from names, and its
-// result goes into a name. GCC 12 destroys temporaries of an await twice and miscompiles awaits within conditions.
+// How coroutines are written here: an await is a statement of its own, its arguments are named or moved from names, and
+// its result goes into a name. GCC 12 destroys temporaries of an await twice and miscompiles awaits within conditions.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>

@@ -1,5 +1,5 @@
-// What every resource is given, and the figures that the daemon keeps of itself. Figures are atomics: the I/O thread and
-// the back room both touch them.
+// What every resource is given, and the figures that the daemon keeps of itself. Figures are atomics: the I/O thread
+// and the back room both touch them.
 #pragma once
 
 #include <atomic>

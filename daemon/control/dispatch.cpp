@@ -42,7 +42,8 @@ Admission admit(Context& context, Request& request, std::int64_t content_length)
     std::string allow;
     admission.route = find_route(request, allow);
     if (admission.route == nullptr) {
-      admission.refusal = error_answer(ErrorCode::invalid_input, "cannot " + request.method + " '" + request.path + "': it takes " + allow);
+      admission.refusal = error_answer(ErrorCode::invalid_input,
+                                       "cannot " + request.method + " '" + request.path + "': it takes " + allow);
       admission.refusal.status = 405;
       admission.refusal.allow = allow;
       return admission;
@@ -79,7 +80,8 @@ void audit(Context& context, const Route& route, const Request& request, Answer&
   } catch (const std::exception& error) {
     ++context.figures.audit_failed;
     if (answer.status < 400)
-      answer = error_answer(ErrorCode::io, "cannot record '" + row.action + "' on '" + row.object + "' in the audit: " + error.what(),
+      answer = error_answer(ErrorCode::io,
+                            "cannot record '" + row.action + "' on '" + row.object + "' in the audit: " + error.what(),
                             "the call itself took effect; free the disk and look at the object before repeating it");
   }
 }

@@ -14,11 +14,12 @@ struct Admission {
 };
 [[nodiscard]] Admission admit(Context& context, Request& request, std::int64_t content_length);
 
-// Runs the route's handler where this is called. Exceptions become answers; a mutating call is audited before it is answered.
+// Runs the route's handler where this is called. Exceptions become answers; a mutating call is audited before it is
+// answered.
 void perform(Context& context, const Route& route, const Request& request, const Reply& reply);
 
-// One durable audit record of a mutating call; does nothing for others. When the record cannot be written, a success becomes
-// an error that says so: a change without a record must not look ordinary.
+// One durable audit record of a mutating call; does nothing for others. When the record cannot be written, a success
+// becomes an error that says so: a change without a record must not look ordinary.
 void audit(Context& context, const Route& route, const Request& request, Answer& answer);
 
 // Counts an answer.

@@ -28,7 +28,8 @@ bool concerns(const store::Event& event, const std::string& job) {
 }
 
 std::string text_of(const store::Event& event) {
-  return "id: " + std::to_string(event.serial) + "\nevent: " + event.kind + "\ndata: " + json::canonical(to_json(event)) + "\n\n";
+  return "id: " + std::to_string(event.serial) + "\nevent: " + event.kind +
+         "\ndata: " + json::canonical(to_json(event)) + "\n\n";
 }
 
 struct Reader {
@@ -52,7 +53,9 @@ asio::awaitable<bool> write_chunk(CorePtr core, ConnectionPtr connection, std::s
   const beast::error_code error = co_await write_all(*connection, std::move(chunk));
   if (error == beast::error::timeout) {
     ++core->context.figures.readers_dropped;
-    core->note("dropped an event reader of uid " + std::to_string(connection->peer.uid) + ": it did not take its bytes in time", true);
+    core->note("dropped an event reader of uid " + std::to_string(connection->peer.uid) +
+                   ": it did not take its bytes in time",
+               true);
   }
   co_return !error;
 }

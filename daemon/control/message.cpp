@@ -19,8 +19,8 @@ std::int64_t integer(std::string_view text, const std::string& what, std::int64_
   std::int64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size() || number < least || number > most)
-    throw Error(ErrorCode::invalid_input, "cannot read " + what + ": it is no integer between " + std::to_string(least) +
-                                              " and " + std::to_string(most));
+    throw Error(ErrorCode::invalid_input, "cannot read " + what + ": it is no integer between " +
+                                              std::to_string(least) + " and " + std::to_string(most));
   return number;
 }
 

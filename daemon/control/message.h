@@ -43,8 +43,8 @@ void parse_target(std::string_view target, Request& request);
 [[nodiscard]] std::string percent_decode(std::string_view text);
 
 // A query parameter as a number within [least, most]; Error(invalid_input) otherwise.
-[[nodiscard]] std::int64_t query_int(const Request& request, const std::string& key, std::int64_t absent, std::int64_t least,
-                                     std::int64_t most);
+[[nodiscard]] std::int64_t query_int(const Request& request, const std::string& key, std::int64_t absent,
+                                     std::int64_t least, std::int64_t most);
 
 // The body as a JSON object that has no member but `known`.
 [[nodiscard]] json::object json_body(const Request& request, std::initializer_list<std::string_view> known);

@@ -12,7 +12,8 @@ class OnlyOne {
  public:
   // Error(conflict, "cannot <what>: another one is running") when the flag is held.
   OnlyOne(std::atomic<bool>& flag, const std::string& what) : flag_(flag) {
-    if (flag_.exchange(true)) throw Error(ErrorCode::conflict, "cannot " + what + ": another one is running", "wait for its end");
+    if (flag_.exchange(true))
+      throw Error(ErrorCode::conflict, "cannot " + what + ": another one is running", "wait for its end");
   }
   ~OnlyOne() { flag_ = false; }
   OnlyOne(const OnlyOne&) = delete;

@@ -107,7 +107,8 @@ const Route* find_route(Request& request, std::string& allow) {
     allow += (allow.empty() ? "" : ", ") + std::string(route.method);
   }
   if (allow.empty())
-    throw Error(ErrorCode::not_found, "cannot find '" + request.path + "' on this daemon", "GET /v1/openapi.json lists what there is");
+    throw Error(ErrorCode::not_found, "cannot find '" + request.path + "' on this daemon",
+                "GET /v1/openapi.json lists what there is");
   return nullptr;
 }
 

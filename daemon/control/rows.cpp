@@ -46,7 +46,11 @@ std::string verdict_of(const store::ReleaseRow& row) {
 }
 
 json::object to_json(const store::Event& row) {
-  return {{"serial", row.serial}, {"kind", row.kind}, {"subject", row.subject}, {"detail", row.detail}, {"recorded_ns", row.recorded_ns}};
+  return {{"serial", row.serial},
+          {"kind", row.kind},
+          {"subject", row.subject},
+          {"detail", row.detail},
+          {"recorded_ns", row.recorded_ns}};
 }
 
 json::object to_json(const store::AuditRow& row) {

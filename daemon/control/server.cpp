@@ -27,16 +27,20 @@ constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 // Said without waiting: whoever is over the limit may not cost more than this.
 void turn_away(Socket& socket, const std::string& why) {
-  const Answer answer = error_answer(ErrorCode::unavailable, "cannot take the connection: " + why, "close connections, or try again later");
-  const std::string text = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
-                           std::to_string(answer.body.size()) + "\r\n\r\n" + answer.body;
-  (void)::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);  // ignoring: courtesy only
+  const Answer answer = error_answer(ErrorCode::unavailable, "cannot take the connection: " + why,
+                                     "close connections, or try again later");
+  const std::string text =
+      "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+      std::to_string(answer.body.size()) + "\r\n\r\n" + answer.body;
+  (void)::send(socket.native_handle(), text.data(), text.size(),
+               MSG_DONTWAIT | MSG_NOSIGNAL);  // ignoring: courtesy only
 }
 
 // Counted as a client for as long as this lives.
 class Seat {
  public:
-  Seat(CorePtr core, Connection* connection) : core_(std::move(core)), connection_(connection), uid_(connection->peer.uid) {
+  Seat(CorePtr core, Connection* connection)
+      : core_(std::move(core)), connection_(connection), uid_(connection->peer.uid) {
     core_->connections.insert(connection_);
     ++core_->clients_of[uid_];
     ++core_->context.clients;

@@ -1,5 +1,5 @@
-// The control socket: HTTP/1.1 over AF_UNIX. One I/O thread runs every connection as a coroutine; what may wait for a disk
-// runs in a back room of four threads.
+// The control socket: HTTP/1.1 over AF_UNIX. One I/O thread runs every connection as a coroutine; what may wait for a
+// disk runs in a back room of four threads.
 //
 // Invariants: (1) a peer's identity is taken once, at accept; its role is decided per request under the rules of that
 // moment; (2) a request that has begun ends within `request`, whatever the peer does; (3) memory per connection is
@@ -55,8 +55,8 @@ class Server {
   void reconfigure(const AccessRules& access, const Limits& limits);
   // Accepts no more, lets requests in progress end, tells event readers goodbye. Returns at once.
   void stop();
-  // Returns when the back room has done what it was given; then nothing of the server calls the services any more, except
-  // answers that importer and jobs still owe.
+  // Returns when the back room has done what it was given; then nothing of the server calls the services any more,
+  // except answers that importer and jobs still owe.
   void join();
   // Cuts every connection; the io_context runs out of work once the services have given their last answers.
   void close();

@@ -63,11 +63,13 @@ asio::awaitable<void> linger(Session& s) {
 
 Answer cut_answer(error_code error, const Limits& limits) {
   if (error == http::error::header_limit || error == http::error::buffer_overflow) {
-    Answer answer = error_answer(ErrorCode::limit, "cannot read the request: its header is above " + std::to_string(limits.header_bytes) + " bytes");
+    Answer answer = error_answer(ErrorCode::limit, "cannot read the request: its header is above " +
+                                                       std::to_string(limits.header_bytes) + " bytes");
     answer.status = 431;
     return answer;
   }
-  if (error == http::error::body_limit) return error_answer(ErrorCode::limit, "cannot read the request: its body is above the limit of the route");
+  if (error == http::error::body_limit)
+    return error_answer(ErrorCode::limit, "cannot read the request: its body is above the limit of the route");
   if (error == beast::error::timeout) {
     Answer answer = error_answer(ErrorCode::timeout, "cannot read the request: it was not complete in time");
     answer.status = 408;
@@ -81,7 +83,8 @@ asio::awaitable<void> refuse_broken(Session& s, error_code error) {
   s.keep = false;
   if (error == beast::error::timeout) {
     ++s.core->context.figures.requests_cut;
-    s.core->note("cut off a request of uid " + std::to_string(s.connection->peer.uid) + ": it was not complete in time", true);
+    s.core->note("cut off a request of uid " + std::to_string(s.connection->peer.uid) + ": it was not complete in time",
+                 true);
     co_return;
   }
   if (error == http::error::end_of_stream || error == http::error::partial_message || error == asio::error::eof ||
@@ -186,7 +189,8 @@ asio::awaitable<void> take_call(Session& s, HeadParser& head, const Route& route
   request.body = std::move(parser.get().body());
   s.connection->stream.expires_never();
   Context& context = s.core->context;
-  std::function<void(const Reply&)> begin = [core = s.core, &context, &route, request = std::move(request)](const Reply& reply) {
+  std::function<void(const Reply&)> begin = [core = s.core, &context, &route,
+                                             request = std::move(request)](const Reply& reply) {
     if (route.place == Place::io_thread) return perform(context, route, request, reply);
     asio::post(core->back_room, [&context, &route, request, reply] { perform(context, route, request, reply); });
   };
@@ -236,7 +240,9 @@ asio::awaitable<bool> next_request(Session& s) {
   if (!there) co_return false;
   s.http_version = parser.get().version();
   s.keep = parser.get().keep_alive();
-  const std::int64_t length = parser.content_length() ? static_cast<std::int64_t>(std::min<std::uint64_t>(*parser.content_length(), INT64_MAX)) : 0;
+  const std::int64_t length =
+      parser.content_length() ? static_cast<std::int64_t>(std::min<std::uint64_t>(*parser.content_length(), INT64_MAX))
+                              : 0;
   const bool has_body = length > 0 || parser.chunked();
 
   Request request;

@@ -20,8 +20,10 @@ sockaddr_un address_of(const std::filesystem::path& path) {
   address.sun_family = AF_UNIX;
   const std::string& text = path.native();
   if (text.empty() || text.size() >= sizeof address.sun_path)
-    throw Error(ErrorCode::invalid_input, "cannot listen on '" + text + "': a socket's path has 1 to " +
-                                              std::to_string(sizeof address.sun_path - 1) + " bytes", "choose a shorter path");
+    throw Error(ErrorCode::invalid_input,
+                "cannot listen on '" + text + "': a socket's path has 1 to " +
+                    std::to_string(sizeof address.sun_path - 1) + " bytes",
+                "choose a shorter path");
   std::memcpy(address.sun_path, text.data(), text.size());
   return address;
 }
@@ -46,14 +48,16 @@ void remove_stale(const std::filesystem::path& path, const sockaddr_un& address)
     throw system_error("cannot look at '" + path.string() + "'", errno);
   }
   if (!S_ISSOCK(info.st_mode))
-    throw Error(ErrorCode::conflict, "cannot listen on '" + path.string() + "': something that is no socket is there", "move it away");
+    throw Error(ErrorCode::conflict, "cannot listen on '" + path.string() + "': something that is no socket is there",
+                "move it away");
   const UniqueFd probe = new_socket();
   const int result = ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   // EAGAIN: its queue of connections is full, so somebody owns it.
   if (result == 0 || errno == EAGAIN)
     throw Error(ErrorCode::conflict, "cannot listen on '" + path.string() + "': another daemon answers there",
                 "stop it, or give this one another --socket");
-  if (errno != ECONNREFUSED) throw system_error("cannot tell whether a daemon listens on '" + path.string() + "'", errno);
+  if (errno != ECONNREFUSED)
+    throw system_error("cannot tell whether a daemon listens on '" + path.string() + "'", errno);
   if (::unlink(path.c_str()) != 0) throw system_error("cannot remove the stale socket '" + path.string() + "'", errno);
 }
 

@@ -27,8 +27,8 @@ asio::awaitable<error_code> read_more(Connection& connection, beast::flat_buffer
   co_return error;
 }
 
-asio::awaitable<error_code> read_message(Connection& connection, beast::flat_buffer& buffer, http::basic_parser<true>& parser,
-                                         Until until) {
+asio::awaitable<error_code> read_message(Connection& connection, beast::flat_buffer& buffer,
+                                         http::basic_parser<true>& parser, Until until) {
   parser.eager(until == Until::end);
   while (until == Until::head ? !parser.is_header_done() : !parser.is_done()) {
     error_code error = http::error::need_more;

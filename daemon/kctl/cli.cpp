@@ -54,7 +54,8 @@ std::vector<std::unique_ptr<Declared>> declare_all(CLI::App& root) {
       parent = existing(root, group);
       if (parent == nullptr) parent = root.add_subcommand(group, group_summary(group))->require_subcommand(1);
     }
-    declared->app = parent->add_subcommand(command.name.substr(space == std::string::npos ? 0 : space + 1), command.summary);
+    declared->app =
+        parent->add_subcommand(command.name.substr(space == std::string::npos ? 0 : space + 1), command.summary);
     if (!command.role.empty()) declared->app->footer("Role: " + command.role);
     for (const Parameter& parameter : command.parameters) {
       declared->parameters.push_back(std::make_unique<Bound>(Bound{parameter, nullptr, {}}));
@@ -105,7 +106,9 @@ int run_command_line(int argc, const char* const* argv) {
   bool as_json = false;
   root.add_option("--socket", socket, "Socket of the daemon")->type_name("PATH");
   root.add_flag("--json", as_json, "Print JSON; its members are stable, the text for people is not");
-  root.add_option("--color", color, "auto, always or never")->type_name("WHEN")->check(CLI::IsMember({"auto", "always", "never"}));
+  root.add_option("--color", color, "auto, always or never")
+      ->type_name("WHEN")
+      ->check(CLI::IsMember({"auto", "always", "never"}));
   root.set_version_flag("--version", "kctl " KILN_VERSION);
   root.require_subcommand(1);
   root.fallthrough();

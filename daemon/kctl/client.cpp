@@ -58,7 +58,8 @@ ErrorCode code_from_name(std::string_view text) {
     message = json::get_string(error, "message", "the error");
     remedy = json::find_string(error, "remedy", "the error").value_or("");
   } catch (const Error& malformed) {
-    throw Error(ErrorCode::internal, fmt::format("cannot read the daemon's refusal (status {}): {}", status, malformed.what()));
+    throw Error(ErrorCode::internal,
+                fmt::format("cannot read the daemon's refusal (status {}): {}", status, malformed.what()));
   }
   throw Error(code_from_name(code), message, remedy);
 }
@@ -100,7 +101,8 @@ Unreachable::Unreachable(const std::filesystem::path& socket, const std::string&
             "--socket or KILN_SOCKET names another socket") {}
 
 std::string Client::bytes(std::string_view target) {
-  return exchange(socket_, target, [&](Socket& socket, error_code& ec) { http::write(socket, request(http::verb::get, target), ec); });
+  return exchange(socket_, target,
+                  [&](Socket& socket, error_code& ec) { http::write(socket, request(http::verb::get, target), ec); });
 }
 
 json::object Client::get(std::string_view target) { return parse_answer(bytes(target), target); }
@@ -153,7 +155,8 @@ std::string Client::upload(int fd, std::int64_t size, const std::function<void(s
   const json::object answer = parse_answer(exchange(socket_, target, send), target);
   const std::string stored = json::get_string(answer, "sha256", "the answer to an upload");
   if (stored != digest.finish_hex())
-    throw Error(ErrorCode::corrupt, "cannot upload the file: the daemon stored other bytes than were sent", "try again");
+    throw Error(ErrorCode::corrupt, "cannot upload the file: the daemon stored other bytes than were sent",
+                "try again");
   return stored;
 }
 

@@ -42,12 +42,14 @@ class Client {
 // GET of an event stream. Reconnects with Last-Event-ID when the daemon goes away for less than `patience`.
 class EventStream {
  public:
-  EventStream(std::filesystem::path socket, std::string target, std::chrono::seconds patience = std::chrono::seconds(15));
+  EventStream(std::filesystem::path socket, std::string target,
+              std::chrono::seconds patience = std::chrono::seconds(15));
   ~EventStream();
   EventStream(const EventStream&) = delete;
   EventStream& operator=(const EventStream&) = delete;
 
-  // The next event, or nothing when none came within `wait`. Throws Error as Client does, Unreachable past the patience.
+  // The next event, or nothing when none came within `wait`. Throws Error as Client does, Unreachable past the
+  // patience.
   [[nodiscard]] std::optional<SseEvent> next(std::chrono::milliseconds wait);
 
  private:

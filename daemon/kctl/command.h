@@ -27,7 +27,9 @@ class Arguments {
  public:
   std::map<std::string, std::vector<std::string>, std::less<>> values;
 
-  [[nodiscard]] const std::string& text(std::string_view name) const { return values.find(name)->second.front(); }  // required ones
+  [[nodiscard]] const std::string& text(std::string_view name) const {
+    return values.find(name)->second.front();
+  }  // required ones
   [[nodiscard]] std::optional<std::string> find(std::string_view name) const {
     const auto it = values.find(name);
     return it == values.end() ? std::nullopt : std::optional(it->second.front());

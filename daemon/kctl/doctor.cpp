@@ -14,7 +14,8 @@ Exit run(Session& session, const Arguments&) {
     failed |= result == "FAIL";
     if (session.json) continue;
     const std::string_view sgr = result == "PASS" ? "32" : result == "FAIL" ? "31" : "33";
-    print_line(fmt::format("{}{} {}: {}", session.paint(sgr, result), std::string(8 - std::min<std::size_t>(8, result.size()), ' '),
+    print_line(fmt::format("{}{} {}: {}", session.paint(sgr, result),
+                           std::string(8 - std::min<std::size_t>(8, result.size()), ' '),
                            json::get_string(check, "check", "a check"), json::get_string(check, "detail", "a check")));
     const std::string cure = json::get_string(check, "cure", "a check");
     if (!cure.empty()) print_line(fmt::format("         cure: {}", cure));

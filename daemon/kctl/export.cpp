@@ -11,8 +11,8 @@ namespace kiln::kctl {
 namespace {
 
 constexpr std::string_view kVerify = R"sh(#!/bin/sh
-# Verifies this folder with nothing but sha256sum, openssl and ssh-keygen. Compare the key's fingerprint, which is printed
-# last, with the one that the node's operator gave you by another way: a folder cannot vouch for its own key.
+# Verifies this folder with nothing but sha256sum, openssl and ssh-keygen. Compare the key's fingerprint, which is
+# printed last, with the one that the node's operator gave you by another way: a folder cannot vouch for its own key.
 set -eu
 cd "$(dirname "$0")"
 work=$(mktemp -d)
@@ -52,7 +52,8 @@ Exit run(Session& session, const Arguments& arguments) {
     require_plain(name);
     std::string bytes = daemon.bytes("/v1/jobs/" + job + "/artifacts/" + url_encode(name));
     if (sha256_hex(bytes) != json::get_string(a, "sha256", "an artifact"))
-      throw Error(ErrorCode::corrupt, fmt::format("cannot export artifact '{}': its bytes do not have its digest", name));
+      throw Error(ErrorCode::corrupt,
+                  fmt::format("cannot export artifact '{}': its bytes do not have its digest", name));
     files[name] = std::move(bytes);
   }
   const std::string report = "/v1/reports/" + job;
@@ -71,14 +72,19 @@ Exit run(Session& session, const Arguments& arguments) {
   std::filesystem::create_directories(directory, ec);
   if (ec) throw Error(ErrorCode::io, fmt::format("cannot make folder '{}': {}", directory.native(), ec.message()));
   for (const auto& [name, bytes] : files) write_file_atomic(directory / name, bytes);
-  const std::string script = replaced(replaced(replaced(std::string(kVerify), "{length}", fmt::format("{}", store::kPayloadType.size())), "{type}", store::kPayloadType), "{namespace}", store::kSshNamespace);
+  const std::string script =
+      replaced(replaced(replaced(std::string(kVerify), "{length}", fmt::format("{}", store::kPayloadType.size())),
+                        "{type}", store::kPayloadType),
+               "{namespace}", store::kSshNamespace);
   write_file_atomic(directory / "verify.sh", script, 0755);
   if (session.json) {
     json::array names;
-    for (const auto& [name, bytes] : files) names.emplace_back(json::object{{"name", name}, {"sha256", sha256_hex(bytes)}, {"bytes", bytes.size()}});
+    for (const auto& [name, bytes] : files)
+      names.emplace_back(json::object{{"name", name}, {"sha256", sha256_hex(bytes)}, {"bytes", bytes.size()}});
     print_json(json::object{{"directory", directory.native()}, {"files", names}});
   } else {
-    print_line(fmt::format("{} files in {}; {}/verify.sh verifies them with stock tools", files.size() + 1, directory.native(), directory.native()));
+    print_line(fmt::format("{} files in {}; {}/verify.sh verifies them with stock tools", files.size() + 1,
+                           directory.native(), directory.native()));
   }
   return Exit::done;
 }

@@ -38,10 +38,13 @@ std::size_t terminal_width() {
 }
 
 std::int64_t wall_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
-bool ended(std::string_view state) { return state == "done" || state == "failed" || state == "cancelled" || state == "paused"; }
+bool ended(std::string_view state) {
+  return state == "done" || state == "failed" || state == "cancelled" || state == "paused";
+}
 
 class Screen {  // lines that are drawn over the ones before
  public:
@@ -65,8 +68,10 @@ std::string describe_progress(const json::object& detail) {
   if (const auto region = json::find_string(detail, "region", "progress")) add(*region);
   if (const auto text = json::find_string(detail, "detail", "progress"); text && !text->empty()) add(*text);
   if (const auto tried = json::find_int(detail, "tried", "progress")) add(fmt::format("{} tried", *tried));
-  if (const auto failed = json::find_int(detail, "failed", "progress"); failed && *failed > 0) add(fmt::format("{} failed", *failed));
-  if (const json::value* best = detail.if_contains("best_ns"); best != nullptr && best->is_number() && best->to_number<double>() > 0)
+  if (const auto failed = json::find_int(detail, "failed", "progress"); failed && *failed > 0)
+    add(fmt::format("{} failed", *failed));
+  if (const json::value* best = detail.if_contains("best_ns");
+      best != nullptr && best->is_number() && best->to_number<double>() > 0)
     add("best " + format_ns(best->to_number<double>()));
   return out;
 }
@@ -91,13 +96,15 @@ std::vector<std::string> PhaseTree::lines(std::int64_t now_ns, std::size_t width
   for (const Phase& p : phases_) {
     const double took = static_cast<double>((p.end_ns != 0 ? p.end_ns : now_ns) - p.begin_ns) * 1e-9;
     const bool search = p.name.starts_with("search/");
-    const std::string head = fmt::format("{} {}{:<8} {:>9}", p.end_ns != 0 ? "+" : ">", search ? "  " : "", search ? "search" : p.name, format_seconds(took));
+    const std::string head = fmt::format("{} {}{:<8} {:>9}", p.end_ns != 0 ? "+" : ">", search ? "  " : "",
+                                         search ? "search" : p.name, format_seconds(took));
     out.push_back(elide_middle(head + (p.detail.empty() ? "" : "  " + p.detail), width));
   }
   if (begin_ns_ == 0) return {elide_middle("waiting for the job to begin", width)};
   const double elapsed = static_cast<double>(now_ns - begin_ns_) * 1e-9;
   std::string last = fmt::format("{:3.0f} % after {}", 100 * fraction_, format_seconds(elapsed));
-  if (fraction_ > 0.05 && fraction_ < 1) last += fmt::format(", about {} left", format_seconds(elapsed * (1 - fraction_) / fraction_));
+  if (fraction_ > 0.05 && fraction_ < 1)
+    last += fmt::format(", about {} left", format_seconds(elapsed * (1 - fraction_) / fraction_));
   out.push_back(elide_middle(last, width));
   return out;
 }
@@ -105,9 +112,11 @@ std::vector<std::string> PhaseTree::lines(std::int64_t now_ns, std::size_t width
 std::string PhaseTree::plain(const json::object& event) {
   const std::string kind = json::get_string(event, "kind", "an event");
   const json::object& detail = json::as_object(json::at(event, "detail", "an event"), "the detail");
-  if (kind != "job.progress") return fmt::format("{} {} {}", kind, json::get_string(event, "subject", "an event"), json::canonical(detail));
+  if (kind != "job.progress")
+    return fmt::format("{} {} {}", kind, json::get_string(event, "subject", "an event"), json::canonical(detail));
   const std::string text = describe_progress(detail);
-  return fmt::format("[{:3.0f} %] {}{}", 100 * json::get_double(detail, "fraction", "progress"), json::get_string(detail, "phase", "progress"), text.empty() ? "" : ": " + text);
+  return fmt::format("[{:3.0f} %] {}{}", 100 * json::get_double(detail, "fraction", "progress"),
+                     json::get_string(detail, "phase", "progress"), text.empty() ? "" : ": " + text);
 }
 
 void print_result(const Session& session, const json::object& job) {
@@ -119,15 +128,19 @@ void print_result(const Session& session, const json::object& job) {
     const json::object& row = json::as_object(v, "a row");
     const auto number = [&](std::string_view key) { return json::get_double(row, key, "a row"); };
     const std::string verdict = json::get_string(row, "verdict", "a row");
-    table.add({fmt::format("{} x{}", json::get_string(row, "label", "a row"), json::get_int(row, "occurrences", "a row")), format_ns(number("incumbent_ns")),
-               format_ns(number("winner_ns")), fmt::format("{:.2f}x", number("speed_up")), fmt::format("{:.2f}..{:.2f}", number("low"), number("high")),
-               fmt::format("{:.1e}", number("error")), session.paint(verdict == "faster" || verdict == "ok" ? "32" : "33", verdict),
-               json::find_string(row, "variant", "a row").value_or("")});
+    table.add(
+        {fmt::format("{} x{}", json::get_string(row, "label", "a row"), json::get_int(row, "occurrences", "a row")),
+         format_ns(number("incumbent_ns")), format_ns(number("winner_ns")), fmt::format("{:.2f}x", number("speed_up")),
+         fmt::format("{:.2f}..{:.2f}", number("low"), number("high")), fmt::format("{:.1e}", number("error")),
+         session.paint(verdict == "faster" || verdict == "ok" ? "32" : "33", verdict),
+         json::find_string(row, "variant", "a row").value_or("")});
   }
   fmt::print("{}", table.text());
   const json::object& total = json::as_object(json::at(result, "speed_up", "the result"), "the speed-up");
-  print_line(fmt::format("\nwhole workload: {}x, interval {:.2f}..{:.2f}: {}", session.paint("1", fmt::format("{:.2f}", json::get_double(total, "ratio", "the speed-up"))),
-                         json::get_double(total, "low", "the speed-up"), json::get_double(total, "high", "the speed-up"),
+  print_line(fmt::format("\nwhole workload: {}x, interval {:.2f}..{:.2f}: {}",
+                         session.paint("1", fmt::format("{:.2f}", json::get_double(total, "ratio", "the speed-up"))),
+                         json::get_double(total, "low", "the speed-up"),
+                         json::get_double(total, "high", "the speed-up"),
                          json::get_string(total, "comparison", "the speed-up")));
   const json::object& decision = json::as_object(json::at(result, "decision", "the result"), "the decision");
   if (const auto reason = json::find_string(decision, "reason", "the decision")) print_line(*reason);
@@ -155,7 +168,8 @@ Exit follow(Session& session, const std::string& id) {
         return Exit::interrupted;
       }
       const auto message = stream.next(std::chrono::milliseconds(250));
-      bool look = std::chrono::steady_clock::now() - looked > std::chrono::seconds(5);  // an event may have gone before the state was set
+      bool look = std::chrono::steady_clock::now() - looked >
+                  std::chrono::seconds(5);  // an event may have gone before the state was set
       if (message) {
         const json::value v = json::parse(message->data, "an event");
         const json::object& event = json::as_object(v, "an event");
@@ -174,7 +188,10 @@ Exit follow(Session& session, const std::string& id) {
   const std::string state = json::get_string(job, "state", "the job");
   if (session.json) print_json(job);
   else if (state == "done") print_result(session, job);
-  else say(fmt::format("{} is {}{}", id, state, json::get_string(job, "error", "the job").empty() ? "" : ": " + json::get_string(job, "error", "the job")));
+  else
+    say(fmt::format(
+        "{} is {}{}", id, state,
+        json::get_string(job, "error", "the job").empty() ? "" : ": " + json::get_string(job, "error", "the job")));
   return state == "done" ? Exit::done : Exit::failed;
 }
 

@@ -14,13 +14,15 @@ Exit list(Session& session, const Arguments&) {
   for (const json::value& v : json::as_array(json::at(corpus, "templates", "the corpus"), "the templates"))
     ++families[json::get_string(json::as_object(v, "a template"), "family", "a template")];
   if (session.json) {
-    print_json(json::object{{"digest", json::at(corpus, "digest", "the corpus")}, {"families", boost::json::value_from(families)}});
+    print_json(json::object{{"digest", json::at(corpus, "digest", "the corpus")},
+                            {"families", boost::json::value_from(families)}});
     return Exit::done;
   }
   Table table({"FAMILY", ">TEMPLATES"});
   for (const auto& [family, count] : families) table.add({family, fmt::format("{}", count)});
   fmt::print("{}", table.text());
-  print_line(fmt::format("digest over templates and golden sets: {}", json::get_string(corpus, "digest", "the corpus")));
+  print_line(
+      fmt::format("digest over templates and golden sets: {}", json::get_string(corpus, "digest", "the corpus")));
   return Exit::done;
 }
 
@@ -60,7 +62,9 @@ Exit golden_run(Session& session, const Arguments&) {
 
 }  // namespace
 
-Command golden_list_command() { return {"golden list", "Template families that golden sets cover", "viewer", {}, list}; }
+Command golden_list_command() {
+  return {"golden list", "Template families that golden sets cover", "viewer", {}, list};
+}
 Command golden_run_command() {
   return {"golden run",
           "Runs the golden sets: the oracle against golden values, every template against the oracle",

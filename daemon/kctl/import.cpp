@@ -9,9 +9,12 @@ namespace {
 Exit run(Session& session, const Arguments& arguments) {
   const std::filesystem::path file = arguments.text("model");
   const auto shapes = parse_shapes(arguments.list("shape"));
-  const json::object workload = import_model(session, file, arguments.find("name").value_or(workload_name(file)), shapes);
+  const json::object workload =
+      import_model(session, file, arguments.find("name").value_or(workload_name(file)), shapes);
   if (session.json) print_json(workload);
-  else print_line(fmt::format("{} is workload {}", json::get_string(workload, "name", "the workload"), json::get_string(workload, "id", "the workload")));
+  else
+    print_line(fmt::format("{} is workload {}", json::get_string(workload, "name", "the workload"),
+                           json::get_string(workload, "id", "the workload")));
   return Exit::done;
 }
 

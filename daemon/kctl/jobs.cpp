@@ -12,7 +12,8 @@ std::string gain(const json::object& job) {
   const json::object& result = json::as_object(json::at(job, "result", "a job"), "the result");
   if (!result.contains("speed_up")) return "";
   const json::object& s = json::as_object(result.at("speed_up"), "the speed-up");
-  return fmt::format("{:.2f}x {}", json::get_double(s, "ratio", "the speed-up"), json::get_string(s, "comparison", "the speed-up"));
+  return fmt::format("{:.2f}x {}", json::get_double(s, "ratio", "the speed-up"),
+                     json::get_string(s, "comparison", "the speed-up"));
 }
 
 Exit list(Session& session, const Arguments&) {
@@ -26,8 +27,9 @@ Exit list(Session& session, const Arguments&) {
   for (const json::value& v : jobs) {
     const json::object& job = json::as_object(v, "a job");
     const std::string error = json::get_string(job, "error", "a job");
-    table.add({json::get_string(job, "id", "a job"), json::get_string(job, "workload", "a job"), json::get_string(job, "state", "a job"),
-               format_time(json::get_int(job, "created_ns", "a job")), error.empty() ? gain(job) : error});
+    table.add({json::get_string(job, "id", "a job"), json::get_string(job, "workload", "a job"),
+               json::get_string(job, "state", "a job"), format_time(json::get_int(job, "created_ns", "a job")),
+               error.empty() ? gain(job) : error});
   }
   if (table.empty()) say("no jobs yet; 'kctl tune MODEL.onnx' makes one");
   else fmt::print("{}", table.text());
@@ -35,9 +37,11 @@ Exit list(Session& session, const Arguments&) {
 }
 
 Exit act(Session& session, const Arguments& arguments, std::string_view verb) {
-  const json::object job = session.daemon().post(fmt::format("/v1/jobs/{}/{}", url_encode(arguments.text("job")), verb));
+  const json::object job =
+      session.daemon().post(fmt::format("/v1/jobs/{}/{}", url_encode(arguments.text("job")), verb));
   if (session.json) print_json(job);
-  else print_line(fmt::format("{} {}", json::get_string(job, "id", "the job"), json::get_string(job, "state", "the job")));
+  else
+    print_line(fmt::format("{} {}", json::get_string(job, "id", "the job"), json::get_string(job, "state", "the job")));
   return Exit::done;
 }
 
@@ -49,7 +53,10 @@ Command cancel_command() {
           [](Session& s, const Arguments& a) { return act(s, a, "cancel"); }};
 }
 Command resume_command() {
-  return {"resume", "Goes on with a paused or failed job at its last recorded step", "operator", {positional("job", "Job, e.g. j-1")},
+  return {"resume",
+          "Goes on with a paused or failed job at its last recorded step",
+          "operator",
+          {positional("job", "Job, e.g. j-1")},
           [](Session& s, const Arguments& a) { return act(s, a, "resume"); }};
 }
 

@@ -10,7 +10,8 @@ Exit show(Session& session, const Arguments&) {
   if (session.json) print_json(head);
   else
     print_line(fmt::format("entries     {}\nroot        {}\ncheckpoint\n{}", json::get_int(head, "size", "the ledger"),
-                           json::get_string(head, "root", "the ledger"), json::get_string(head, "checkpoint", "the ledger")));
+                           json::get_string(head, "root", "the ledger"),
+                           json::get_string(head, "checkpoint", "the ledger")));
   return Exit::done;
 }
 
@@ -29,7 +30,11 @@ Exit verify(Session& session, const Arguments&) {
 
 }  // namespace
 
-Command ledger_show_command() { return {"ledger show", "Size, root and signed checkpoint of the ledger", "viewer", {}, show}; }
-Command ledger_verify_command() { return {"ledger verify", "Recomputes the chain and the tree", "operator", {}, verify}; }
+Command ledger_show_command() {
+  return {"ledger show", "Size, root and signed checkpoint of the ledger", "viewer", {}, show};
+}
+Command ledger_verify_command() {
+  return {"ledger verify", "Recomputes the chain and the tree", "operator", {}, verify};
+}
 
 }  // namespace kiln::kctl

@@ -16,15 +16,16 @@ namespace {
 std::string upload(Session& session, int fd, const std::string& name) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) throw system_error("cannot upload '" + name + "'", errno);
-  if (!S_ISREG(info.st_mode)) throw Error(ErrorCode::invalid_input, "cannot upload '" + name + "': it is not a regular file");
+  if (!S_ISREG(info.st_mode))
+    throw Error(ErrorCode::invalid_input, "cannot upload '" + name + "': it is not a regular file");
   int shown = -1;
   std::string digest = session.daemon().upload(fd, info.st_size, [&](std::int64_t sent) {
     const int percent = static_cast<int>(100 * static_cast<double>(sent) / static_cast<double>(info.st_size));
     if (!session.live || percent == shown) return;
     shown = percent;
     const auto filled = static_cast<std::size_t>(percent / 5);
-    fmt::print(stderr, "\r\x1b[K{} [{}{}] {:3} % of {}", elide_middle(name, 32), std::string(filled, '='), std::string(20 - filled, ' '), percent,
-               format_bytes(static_cast<double>(info.st_size)));
+    fmt::print(stderr, "\r\x1b[K{} [{}{}] {:3} % of {}", elide_middle(name, 32), std::string(filled, '='),
+               std::string(20 - filled, ' '), percent, format_bytes(static_cast<double>(info.st_size)));
   });
   if (shown >= 0) fmt::print(stderr, "\r\x1b[K");
   return digest;
@@ -36,10 +37,12 @@ std::map<std::string, std::int64_t> parse_shapes(const std::vector<std::string>&
   std::map<std::string, std::int64_t> out;
   for (const std::string& text : texts) {
     const auto equals = text.find('=');
-    if (equals == std::string::npos || equals == 0) throw UsageError(fmt::format("cannot read shape '{}': DIMENSION=EXTENT is needed, e.g. batch=8", text));
+    if (equals == std::string::npos || equals == 0)
+      throw UsageError(fmt::format("cannot read shape '{}': DIMENSION=EXTENT is needed, e.g. batch=8", text));
     const std::int64_t extent = parse_integer(text.substr(equals + 1), "the extent of shape");
     if (extent < 1) throw UsageError(fmt::format("cannot use shape '{}': an extent is at least 1", text));
-    if (!out.emplace(text.substr(0, equals), extent).second) throw UsageError(fmt::format("cannot use shape '{}': the dimension is given twice", text));
+    if (!out.emplace(text.substr(0, equals), extent).second)
+      throw UsageError(fmt::format("cannot use shape '{}': the dimension is given twice", text));
   }
   return out;
 }
@@ -64,7 +67,8 @@ UniqueFd open_beneath(const std::filesystem::path& directory, const std::string&
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS;
   UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, folder.get(), location.c_str(), &how, sizeof how)));
-  if (!fd) throw system_error(fmt::format("cannot open external data '{}' beneath '{}'", location, directory.native()), errno);
+  if (!fd)
+    throw system_error(fmt::format("cannot open external data '{}' beneath '{}'", location, directory.native()), errno);
   // A file of several names may be one that the model's author could link to and not read.
   struct stat status{};
   if (::fstat(fd.get(), &status) != 0)
@@ -92,7 +96,9 @@ json::object import_model(Session& session, const std::filesystem::path& file, c
                           const std::map<std::string, std::int64_t>& shapes) {
   const UniqueFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) {
-    if (errno == ENOENT) throw Error(ErrorCode::not_found, fmt::format("cannot open model '{}': No such file or directory", file.native()));
+    if (errno == ENOENT)
+      throw Error(ErrorCode::not_found,
+                  fmt::format("cannot open model '{}': No such file or directory", file.native()));
     throw system_error(fmt::format("cannot open model '{}'", file.native()), errno);
   }
   const std::string file_name = file.filename().native();

@@ -23,18 +23,22 @@ Exit run(Session& session, const Arguments&) {
     print_line(*state);
     return Exit::done;
   }
-  print_line(fmt::format("{}, {} cores, {} NUMA node(s), {} of memory", json::get_string(node, "cpu_model", what), json::get_int(node, "cores", what),
-                         json::get_int(node, "numa_nodes", what), format_bytes(json::get_double(node, "memory_bytes", what))));
+  print_line(fmt::format("{}, {} cores, {} NUMA node(s), {} of memory", json::get_string(node, "cpu_model", what),
+                         json::get_int(node, "cores", what), json::get_int(node, "numa_nodes", what),
+                         format_bytes(json::get_double(node, "memory_bytes", what))));
   print_line(fmt::format("caches    L1d {}, L2 {}, L3 {}", format_bytes(json::get_double(node, "l1d_bytes", what)),
-                         format_bytes(json::get_double(node, "l2_bytes", what)), format_bytes(json::get_double(node, "l3_bytes", what))));
+                         format_bytes(json::get_double(node, "l2_bytes", what)),
+                         format_bytes(json::get_double(node, "l3_bytes", what))));
   print_line(fmt::format("features  {}", fmt::join(json::get_strings(node, "features", what), " ")));
   print_line(fmt::format("compiler  {}\nkernel    {}\nsandbox   {}", json::get_string(node, "compiler", what),
-                         json::get_string(node, "os_kernel", what), fmt::join(json::get_strings(node, "sandbox", what), " ")));
+                         json::get_string(node, "os_kernel", what),
+                         fmt::join(json::get_strings(node, "sandbox", what), " ")));
   print_line("measured ceilings, all cores");
   print_rates(node, "bandwidth", "B");
   print_rates(node, "flops", "FLOP");
   print_line(fmt::format("launch    {}", format_ns(json::get_double(node, "launch_ns", what))));
-  print_line(fmt::format("false differences of the instrument (A/A)  {:.1f} %", 100 * json::get_double(node, "false_difference_rate", what)));
+  print_line(fmt::format("false differences of the instrument (A/A)  {:.1f} %",
+                         100 * json::get_double(node, "false_difference_rate", what)));
   return Exit::done;
 }
 

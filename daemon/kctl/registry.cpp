@@ -16,12 +16,13 @@ Parameter flag(std::string name, std::string help) {
 }
 
 std::vector<Command> commands() {
-  return {status_command(),       node_command(),         doctor_command(),        import_command(),      tune_command(),
-          watch_command(),        jobs_command(),         show_command(),          cancel_command(),      resume_command(),
-          releases_command(),     diff_command(),         promote_command(),       rollback_command(),    export_command(),
-          report_show_command(),  report_verify_command(), report_html_command(),  corpus_list_command(), corpus_show_command(),
-          golden_list_command(),  golden_run_command(),   policy_check_command(),  policy_diff_command(), policy_show_command(),
-          replay_command(),       ledger_show_command(),  ledger_verify_command()};
+  return {status_command(),        node_command(),        doctor_command(),       import_command(),
+          tune_command(),          watch_command(),       jobs_command(),         show_command(),
+          cancel_command(),        resume_command(),      releases_command(),     diff_command(),
+          promote_command(),       rollback_command(),    export_command(),       report_show_command(),
+          report_verify_command(), report_html_command(), corpus_list_command(),  corpus_show_command(),
+          golden_list_command(),   golden_run_command(),  policy_check_command(), policy_diff_command(),
+          policy_show_command(),   replay_command(),      ledger_show_command(),  ledger_verify_command()};
 }
 
 std::string group_summary(std::string_view group) {

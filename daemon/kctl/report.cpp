@@ -26,8 +26,10 @@ Exit show(Session& session, const Arguments& arguments) {
   }
   const json::object key = session.daemon().get("/v1/key");
   print_result(session, job);
-  print_line(fmt::format("signed by {} ({})", json::get_string(key, "fingerprint", "the key"), json::get_string(key, "algorithm", "the key")));
-  print_line(fmt::format(fmt::runtime(kCommands), id, store::kPayloadType.size(), store::kPayloadType, store::kSshNamespace));
+  print_line(fmt::format("signed by {} ({})", json::get_string(key, "fingerprint", "the key"),
+                         json::get_string(key, "algorithm", "the key")));
+  print_line(
+      fmt::format(fmt::runtime(kCommands), id, store::kPayloadType.size(), store::kPayloadType, store::kSshNamespace));
   return Exit::done;
 }
 
@@ -38,14 +40,20 @@ Exit verify(Session& session, const Arguments& arguments) {
   const std::string pem = read_file(key, 65536);
   try {
     const store::Verified verified = store::verify_envelope(envelope, {pem});
-    const json::value statement = json::parse(verified.payload, "the statement", {.bytes = std::size_t{256} << 20, .depth = 64});
+    const json::value statement =
+        json::parse(verified.payload, "the statement", {.bytes = std::size_t{256} << 20, .depth = 64});
     const json::object& o = json::as_object(statement, "the statement");
     if (json::get_string(o, "_type", "the statement") != "https://in-toto.io/Statement/v1")
       throw Error(ErrorCode::corrupt, "cannot verify the report: its payload is not an in-toto Statement v1");
     const std::size_t subjects = json::as_array(json::at(o, "subject", "the statement"), "the subjects").size();
     if (session.json)
-      print_json(json::object{{"verified", true}, {"keyid", verified.keyid}, {"predicateType", json::at(o, "predicateType", "the statement")}, {"subjects", subjects}});
-    else print_line(fmt::format("verified: {} is signed by the key in '{}' and speaks of {} subjects", file.native(), key.native(), subjects));
+      print_json(json::object{{"verified", true},
+                              {"keyid", verified.keyid},
+                              {"predicateType", json::at(o, "predicateType", "the statement")},
+                              {"subjects", subjects}});
+    else
+      print_line(fmt::format("verified: {} is signed by the key in '{}' and speaks of {} subjects", file.native(),
+                             key.native(), subjects));
     return Exit::done;
   } catch (const Error& e) {
     say(fmt::format("kctl: {}", e.what()));
@@ -64,14 +72,26 @@ Exit html(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command report_show_command() {
-  return {"report show", "A job's result and the stock commands that verify its report", "viewer", {positional("job", "Job, e.g. j-1")}, show};
+  return {"report show",
+          "A job's result and the stock commands that verify its report",
+          "viewer",
+          {positional("job", "Job, e.g. j-1")},
+          show};
 }
 Command report_verify_command() {
-  return {"report verify", "Verifies a signed report; needs no daemon", "",
-          {positional("file", "DSSE envelope, report.dsse.json"), option("key", "PEM", "Public key; default: node-key.pem beside the file")}, verify};
+  return {"report verify",
+          "Verifies a signed report; needs no daemon",
+          "",
+          {positional("file", "DSSE envelope, report.dsse.json"),
+           option("key", "PEM", "Public key; default: node-key.pem beside the file")},
+          verify};
 }
 Command report_html_command() {
-  return {"report html", "The report as one page", "viewer", {positional("job", "Job, e.g. j-1"), option("output", "FILE", "Default: standard output")}, html};
+  return {"report html",
+          "The report as one page",
+          "viewer",
+          {positional("job", "Job, e.g. j-1"), option("output", "FILE", "Default: standard output")},
+          html};
 }
 
 }  // namespace kiln::kctl

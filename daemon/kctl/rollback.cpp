@@ -17,7 +17,11 @@ Exit run(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command rollback_command() {
-  return {"rollback", "Makes the release current that was before", "admin", {positional("workload", "Workload, by id or name")}, run};
+  return {"rollback",
+          "Makes the release current that was before",
+          "admin",
+          {positional("workload", "Workload, by id or name")},
+          run};
 }
 
 }  // namespace kiln::kctl

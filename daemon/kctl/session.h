@@ -46,7 +46,8 @@ struct Session {
 
 // The socket to use: the option, else $KILN_SOCKET, else $XDG_RUNTIME_DIR/kiln/control.sock where it exists, else
 // /run/kiln/control.sock. Null or empty strings count as not given.
-[[nodiscard]] std::filesystem::path socket_path(const std::string& option, const char* kiln_socket, const char* runtime_dir);
+[[nodiscard]] std::filesystem::path socket_path(const std::string& option, const char* kiln_socket,
+                                                const char* runtime_dir);
 
 void print_json(const json::value& v);   // pretty, to standard output
 void print_line(std::string_view text);  // data, to standard output

@@ -13,8 +13,9 @@ Exit run(Session& session, const Arguments&) {
     return Exit::done;
   }
   const std::string what = "the status";
-  print_line(fmt::format("{} {} {}: {}", json::get_string(status, "name", what), json::get_string(status, "version", what),
-                         json::get_string(status, "state", what), json::get_string(status, "line", what)));
+  print_line(fmt::format("{} {} {}: {}", json::get_string(status, "name", what),
+                         json::get_string(status, "version", what), json::get_string(status, "state", what),
+                         json::get_string(status, "line", what)));
   print_line(fmt::format("socket  {}\nstate   {}\nrole    {}\nup      {}", session.socket.native(),
                          json::get_string(status, "directory", what), json::get_string(status, "role", what),
                          format_seconds(json::get_double(status, "uptime_seconds", what))));
@@ -23,6 +24,8 @@ Exit run(Session& session, const Arguments&) {
 
 }  // namespace
 
-Command status_command() { return {"status", "Is the daemon there, what does it do, and what may I do", "viewer", {}, run}; }
+Command status_command() {
+  return {"status", "Is the daemon there, what does it do, and what may I do", "viewer", {}, run};
+}
 
 }  // namespace kiln::kctl

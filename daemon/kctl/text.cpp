@@ -110,7 +110,8 @@ std::string Table::text() const {
   std::vector<std::size_t> widths;
   for (const std::string& n : names) widths.push_back(n.size());
   for (const auto& row : rows_)
-    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], visible_width(row[i]));
+    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i)
+      widths[i] = std::max(widths[i], visible_width(row[i]));
   std::string out;
   const auto put = [&](const std::vector<std::string>& row) {
     std::string line;

@@ -22,8 +22,13 @@ Exit run(Session& session, const Arguments& arguments) {
   }
   if (const auto target = arguments.find("target")) request["target"] = *target;
   const bool is_file = what.ends_with(".onnx") || what.find('/') != std::string::npos;
-  if (!is_file && !shapes.empty()) throw UsageError("cannot use --shape on a workload: its shapes were fixed by import");
-  request["workload"] = is_file ? json::get_string(import_model(session, what, arguments.find("name").value_or(workload_name(what)), shapes), "id", "the workload") : what;
+  if (!is_file && !shapes.empty())
+    throw UsageError("cannot use --shape on a workload: its shapes were fixed by import");
+  request["workload"] =
+      is_file
+          ? json::get_string(import_model(session, what, arguments.find("name").value_or(workload_name(what)), shapes),
+                             "id", "the workload")
+          : what;
   const json::object job = session.daemon().post("/v1/jobs", request);
   const std::string id = json::get_string(job, "id", "the job");
   if (arguments.flag("detach")) {
@@ -38,12 +43,17 @@ Exit run(Session& session, const Arguments& arguments) {
 }  // namespace
 
 Command tune_command() {
-  return {"tune", "Tunes a workload, or a model that it imports first, and watches", "operator",
-          {positional("workload", "Workload by id or name, or an ONNX file"), option("policy", "FILE", "Policy; default: the node's"),
-           option("budget", "TIME", "Search time, e.g. 90s, 10m, 2h; default: the policy's"), option("seed", "N", "Seed of the search; default: 1"),
+  return {"tune",
+          "Tunes a workload, or a model that it imports first, and watches",
+          "operator",
+          {positional("workload", "Workload by id or name, or an ONNX file"),
+           option("policy", "FILE", "Policy; default: the node's"),
+           option("budget", "TIME", "Search time, e.g. 90s, 10m, 2h; default: the policy's"),
+           option("seed", "N", "Seed of the search; default: 1"),
            option("target", "TARGET", "What the plan is to run on: cpu or cuda; default: cpu"),
            option("name", "NAME", "Name of the workload when a file is imported"),
-           repeated_option("shape", "DIM=EXTENT", "Extent of a symbolic dimension when a file is imported"), flag("detach", "Print the job's id and do not watch")},
+           repeated_option("shape", "DIM=EXTENT", "Extent of a symbolic dimension when a file is imported"),
+           flag("detach", "Print the job's id and do not watch")},
           run};
 }
 

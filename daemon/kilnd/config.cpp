@@ -36,7 +36,8 @@ class Keys {
     std::string where;
     if (place != nullptr)
       where = "line " + std::to_string(place->begin.line) + ", column " + std::to_string(place->begin.column) + ": ";
-    throw Error(ErrorCode::invalid_input, "cannot load configuration '" + file_ + "': " + where + cause, "kilnd --check-config --config " + file_);
+    throw Error(ErrorCode::invalid_input, "cannot load configuration '" + file_ + "': " + where + cause,
+                "kilnd --check-config --config " + file_);
   }
 
   [[noreturn]] void refuse(const std::string& key, const toml::node& node, const std::string& cause) const {
@@ -93,10 +94,12 @@ class Keys {
       const toml::table* members = node.as_table();
       if (members == nullptr) refuse(&node.source(), "'" + name + "' is outside of any section");
       const auto in_section = [&](const std::string& key) { return key.rfind(name + ".", 0) == 0; };
-      if (std::none_of(known_.begin(), known_.end(), in_section)) refuse(&node.source(), "unknown section '" + name + "'");
+      if (std::none_of(known_.begin(), known_.end(), in_section))
+        refuse(&node.source(), "unknown section '" + name + "'");
       for (const auto& [key, member] : *members) {
         const std::string path = name + "." + std::string(key.str());
-        if (std::find(known_.begin(), known_.end(), path) == known_.end()) refuse(&member.source(), "unknown key '" + path + "'");
+        if (std::find(known_.begin(), known_.end(), path) == known_.end())
+          refuse(&member.source(), "unknown key '" + path + "'");
       }
     }
   }
@@ -113,7 +116,9 @@ std::string joined(const std::vector<std::string>& names) {
   return out;
 }
 
-std::string shown(milliseconds time) { return std::to_string(std::chrono::duration_cast<seconds>(time).count()) + " s"; }
+std::string shown(milliseconds time) {
+  return std::to_string(std::chrono::duration_cast<seconds>(time).count()) + " s";
+}
 
 }  // namespace
 
@@ -154,9 +159,11 @@ gid_t resolve_group(const std::string& group, std::string_view key) {
   std::vector<char> buffer(1 << 16);
   struct group entry {};
   struct group* found = nullptr;
-  (void)::getgrnam_r(group.c_str(), &entry, buffer.data(), buffer.size(), &found);  // ignoring why: not found is all that matters
+  (void)::getgrnam_r(group.c_str(), &entry, buffer.data(), buffer.size(),
+                     &found);  // ignoring why: not found is all that matters
   if (found == nullptr)
-    throw Error(ErrorCode::invalid_input, "cannot use group '" + group + "' of '" + std::string(key) + "': there is no such group",
+    throw Error(ErrorCode::invalid_input,
+                "cannot use group '" + group + "' of '" + std::string(key) + "': there is no such group",
                 "groupadd --system " + group);
   return entry.gr_gid;
 }
@@ -177,7 +184,8 @@ control::AccessRules resolve_access(const Settings& settings) {
 
 std::vector<Change> changes(const Settings& from, const Settings& to) {
   std::vector<Change> out;
-  const auto compare = [&](const char* key, const std::string& old_value, const std::string& new_value, bool at_restart) {
+  const auto compare = [&](const char* key, const std::string& old_value, const std::string& new_value,
+                           bool at_restart) {
     if (old_value != new_value) out.push_back({key, old_value, new_value, at_restart});
   };
   compare("paths.state", from.state.string(), to.state.string(), true);
@@ -192,7 +200,8 @@ std::vector<Change> changes(const Settings& from, const Settings& to) {
   compare("access.admin_groups", joined(from.admin_groups), joined(to.admin_groups), false);
   compare("access.socket_group", from.socket_group, to.socket_group, true);
   compare("limits.clients", std::to_string(from.limits.clients), std::to_string(to.limits.clients), false);
-  compare("limits.clients_per_uid", std::to_string(from.limits.clients_per_uid), std::to_string(to.limits.clients_per_uid), false);
+  compare("limits.clients_per_uid", std::to_string(from.limits.clients_per_uid),
+          std::to_string(to.limits.clients_per_uid), false);
   compare("limits.blob_bytes", std::to_string(from.limits.blob_bytes), std::to_string(to.limits.blob_bytes), false);
   compare("limits.request_seconds", shown(from.limits.request), shown(to.limits.request), false);
   compare("limits.idle_seconds", shown(from.limits.idle), shown(to.limits.idle), false);

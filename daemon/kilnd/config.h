@@ -1,4 +1,5 @@
-// kilnd.toml: every key is validated with its place, an unknown key is an error. A file is taken whole or refused whole.
+// kilnd.toml: every key is validated with its place, an unknown key is an error. A file is taken whole or refused
+// whole.
 #pragma once
 
 #include <chrono>
@@ -26,7 +27,8 @@ struct Settings {
   Level level = Level::info;
 };
 
-// `defaults` holds what is not in the file. Error(invalid_input, "cannot load configuration 'x': line 3, column 1: ...").
+// `defaults` holds what is not in the file. Error(invalid_input, "cannot load configuration 'x': line 3, column 1:
+// ...").
 [[nodiscard]] Settings parse_config(std::string_view toml, std::string_view file_name, const Settings& defaults);
 
 // The numbers behind the names. Error(invalid_input) naming the key of a group that does not exist.

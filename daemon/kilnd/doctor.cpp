@@ -9,7 +9,7 @@
 #include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/machine.h"
 #include "daemon/kilnd/state_checks.h"
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/workbench.h"
 
 namespace kiln::kilnd {
 namespace fs = std::filesystem;

@@ -26,7 +26,8 @@ bool is_identity_map(std::string_view uid_map) {
 
 void require_identity_map() {
   if (is_identity_map(read_file("/proc/self/uid_map", 4096))) return;
-  throw Error(ErrorCode::unavailable, "cannot serve other users in a user namespace: the ids of peers would not be those of the machine",
+  throw Error(ErrorCode::unavailable,
+              "cannot serve other users in a user namespace: the ids of peers would not be those of the machine",
               "remove PrivateUsers= from the unit, or run kilnd --user for yourself alone");
 }
 
@@ -60,7 +61,8 @@ UniqueFd lock_state(const std::filesystem::path& directory) {
     const ssize_t bytes = ::read(fd.get(), holder.data(), holder.size() - 1);
     std::string who = bytes > 0 ? std::string(holder.data(), static_cast<std::size_t>(bytes)) : "?";
     while (!who.empty() && who.back() == '\n') who.pop_back();
-    throw Error(ErrorCode::conflict, "cannot use the state directory '" + directory.string() + "': process " + who + " uses it",
+    throw Error(ErrorCode::conflict,
+                "cannot use the state directory '" + directory.string() + "': process " + who + " uses it",
                 "stop that daemon, or give this one another --state");
   }
   const std::string text = std::to_string(::getpid()) + "\n";

@@ -13,8 +13,8 @@ namespace kiln::kilnd {
 // In a user namespace of its own the daemon would see foreign peers under wrong ids. Error(unavailable).
 void require_identity_map();
 
-// Makes the directory with mode 0700 if it is missing and locks it: kilnd.lock, held by flock(2) for as long as the result
-// lives. Error(conflict) naming the process that holds it.
+// Makes the directory with mode 0700 if it is missing and locks it: kilnd.lock, held by flock(2) for as long as the
+// result lives. Error(conflict) naming the process that holds it.
 [[nodiscard]] UniqueFd lock_state(const std::filesystem::path& directory);
 
 }  // namespace kiln::kilnd

@@ -15,9 +15,13 @@ namespace {
 constexpr std::size_t kWaiting = 8;
 
 void check_name(const std::string& name) {
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-'; };
-  const bool good = !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), allowed) && name[0] != '.' && name[0] != '-' && name[0] != '_';
-  if (!good) throw Error(ErrorCode::invalid_input, "cannot name a workload '" + name + "': a name is [a-z0-9][a-z0-9._-]{0,63}");
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  const bool good = !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), allowed) &&
+                    name[0] != '.' && name[0] != '-' && name[0] != '_';
+  if (!good)
+    throw Error(ErrorCode::invalid_input, "cannot name a workload '" + name + "': a name is [a-z0-9][a-z0-9._-]{0,63}");
 }
 
 store::Workload import_now(const JobEnvironment& env, const control::ImportRequest& request) {
@@ -40,7 +44,10 @@ store::Workload import_now(const JobEnvironment& env, const control::ImportReque
   json::object dimensions, external;
   for (const auto& [name, extent] : request.dimensions) dimensions[name] = extent;
   for (const auto& [location, digest] : request.external) external[location] = digest;
-  workload.import = {{"file_name", job.file_name}, {"dimensions", dimensions}, {"external", external}, {"rewrites", json::to_array(imported.rewrites)}};
+  workload.import = {{"file_name", job.file_name},
+                     {"dimensions", dimensions},
+                     {"external", external},
+                     {"rewrites", json::to_array(imported.rewrites)}};
   env.store.add_workload(workload);
   env.store.add_event("workload.added", workload.id, json::object{{"name", workload.name}});
   return env.store.workload(workload.id);
@@ -49,7 +56,8 @@ store::Workload import_now(const JobEnvironment& env, const control::ImportReque
 // One import at a time: each may need as much memory as its model has bytes.
 class WorkerImporter : public control::ModelImporter {
  public:
-  explicit WorkerImporter(JobEnvironment env) : env_(std::move(env)), thread_([this](const std::stop_token& stop) { loop(stop); }) {}
+  explicit WorkerImporter(JobEnvironment env)
+      : env_(std::move(env)), thread_([this](const std::stop_token& stop) { loop(stop); }) {}
   ~WorkerImporter() override {
     thread_.request_stop();
     wake_.notify_all();
@@ -61,7 +69,9 @@ class WorkerImporter : public control::ModelImporter {
     {
       const std::lock_guard lock(mutex_);
       if (queue_.size() >= kWaiting)
-        throw Error(ErrorCode::limit, "cannot import '" + request.name + "': " + std::to_string(kWaiting) + " imports are waiting", "try again later");
+        throw Error(ErrorCode::limit,
+                    "cannot import '" + request.name + "': " + std::to_string(kWaiting) + " imports are waiting",
+                    "try again later");
       queue_.push_back({request, std::move(done)});
     }
     wake_.notify_one();
@@ -100,6 +110,8 @@ class WorkerImporter : public control::ModelImporter {
 
 }  // namespace
 
-std::unique_ptr<control::ModelImporter> make_importer(JobEnvironment env) { return std::make_unique<WorkerImporter>(std::move(env)); }
+std::unique_ptr<control::ModelImporter> make_importer(JobEnvironment env) {
+  return std::make_unique<WorkerImporter>(std::move(env));
+}
 
 }  // namespace kiln::kilnd

@@ -33,7 +33,9 @@ Mapping map_file(const std::filesystem::path& path) {
 
 // What a release runs on: one for another target is no incumbent, since the two cannot be timed against each other.
 std::string target_of(const store::ReleaseRow& release) {
-  return agents::plan_from_json(json::parse(read_file(release.directory / "plan.json"), "the plan of release " + release.id)).target;
+  return agents::plan_from_json(
+             json::parse(read_file(release.directory / "plan.json"), "the plan of release " + release.id))
+      .target;
 }
 
 }  // namespace
@@ -42,18 +44,26 @@ json::object job_spec(const JobEnvironment& env, const control::TuneRequest& req
   const std::string text = request.policy_text.empty() ? env.default_policy.text : request.policy_text;
   const policies::Policy policy = policies::parse_policy(text, "the job's policy");
   if (request.budget_seconds < 0)
-    throw Error(ErrorCode::invalid_input, "cannot submit the job: a budget of " + std::to_string(request.budget_seconds) + " s is negative");
+    throw Error(ErrorCode::invalid_input,
+                "cannot submit the job: a budget of " + std::to_string(request.budget_seconds) + " s is negative");
   const store::Workload workload = env.store.workload(request.workload);
-  json::object spec{{"policy", text}, {"policy_name", policy.name}, {"policy_digest", policy.digest},
+  json::object spec{{"policy", text},
+                    {"policy_name", policy.name},
+                    {"policy_digest", policy.digest},
                     {"budget_seconds", request.budget_seconds > 0 ? request.budget_seconds : policy.seconds},
-                    {"seed", request.seed}, {"corpus", env.corpus.digest()}, {"incumbent", ""}, {"target", request.target}};
+                    {"seed", request.seed},
+                    {"corpus", env.corpus.digest()},
+                    {"incumbent", ""},
+                    {"target", request.target}};
   for (const store::ReleaseRow& release : env.store.releases(workload.id))
     if (release.current && target_of(release) == request.target) spec["incumbent"] = release.id;
   return spec;
 }
 
 // A job from before there were others is for the CPU.
-std::string job_target(const store::Job& job) { return json::find_string(job.spec, "target", "job " + job.id).value_or("cpu"); }
+std::string job_target(const store::Job& job) {
+  return json::find_string(job.spec, "target", "job " + job.id).value_or("cpu");
+}
 
 agents::JobInput job_input(const JobEnvironment& env, const store::Job& job) {
   const store::Workload workload = env.store.workload(job.workload);
@@ -65,20 +75,24 @@ agents::JobInput job_input(const JobEnvironment& env, const store::Job& job) {
   input.constants_blob = workload.constants;
   if (const json::value* rewrites = workload.import.if_contains("rewrites"); rewrites && rewrites->is_array())
     input.rewrites = json::get_strings(workload.import, "rewrites", "workload " + workload.id);
-  const json::value graph = json::parse(env.store.blob(workload.graph), "the graph of workload " + workload.id, {.bytes = 256u << 20, .depth = 32});
+  const json::value graph = json::parse(env.store.blob(workload.graph), "the graph of workload " + workload.id,
+                                        {.bytes = 256u << 20, .depth = 32});
   const Mapping constants = workload.constants.empty() ? Mapping{} : map_file(env.store.blob_path(workload.constants));
   input.workload = graph::graph_from_json(graph, constants.owner, constants.bytes);
-  input.policy = policies::parse_policy(json::get_string(job.spec, "policy", "job " + job.id), "the policy of job " + job.id);
+  input.policy =
+      policies::parse_policy(json::get_string(job.spec, "policy", "job " + job.id), "the policy of job " + job.id);
   input.policy.seconds = json::get_int(job.spec, "budget_seconds", "job " + job.id);
   input.seed = static_cast<std::uint64_t>(json::get_int(job.spec, "seed", "job " + job.id));
   input.corpus = env.corpus.templates();
   input.corpus_digest = env.corpus.digest();
   if (input.corpus_digest != json::get_string(job.spec, "corpus", "job " + job.id))
-    throw Error(ErrorCode::conflict, "cannot run job " + job.id + ": it was submitted with another corpus than this node has now",
+    throw Error(ErrorCode::conflict,
+                "cannot run job " + job.id + ": it was submitted with another corpus than this node has now",
                 "submit it again");
   if (const std::string incumbent = json::get_string(job.spec, "incumbent", "job " + job.id); !incumbent.empty()) {
     const store::ReleaseRow release = env.store.release(incumbent);
-    input.incumbent = agents::plan_from_json(json::parse(read_file(release.directory / "plan.json"), "the plan of release " + incumbent));
+    input.incumbent = agents::plan_from_json(
+        json::parse(read_file(release.directory / "plan.json"), "the plan of release " + incumbent));
   }
   return input;
 }

@@ -10,11 +10,13 @@ JobJournal::JobJournal(store::Store& store, std::string job, Mode mode, const st
 const store::JobEntry* JobJournal::next() const { return position_ < entries_.size() ? &entries_[position_] : nullptr; }
 
 void JobJournal::diverge(const std::string& cause) const {
-  throw Error(ErrorCode::diverged, "cannot follow the record of job " + job_ + " at entry " + std::to_string(position_) + ": " + cause,
+  throw Error(ErrorCode::diverged,
+              "cannot follow the record of job " + job_ + " at entry " + std::to_string(position_) + ": " + cause,
               "the record was made by another version or corpus of Kiln; tune again");
 }
 
-json::value JobJournal::fact(std::string_view kind, const json::value& request, const std::function<json::value()>& take) {
+json::value JobJournal::fact(std::string_view kind, const json::value& request,
+                             const std::function<json::value()>& take) {
   const std::string digest = sha256_hex(json::canonical(request));
   if (const store::JobEntry* entry = next()) {
     if (entry->decision || entry->kind != kind)

@@ -18,7 +18,8 @@ class JobJournal : public agents::Journal {
   };
   JobJournal(store::Store& store, std::string job, Mode mode, const std::atomic<bool>& stop);
 
-  json::value fact(std::string_view kind, const json::value& request, const std::function<json::value()>& take) override;
+  json::value fact(std::string_view kind, const json::value& request,
+                   const std::function<json::value()>& take) override;
   void decision(std::string_view kind, const json::value& artifact) override;
   void progress(const Progress& p) override;
   [[nodiscard]] bool cancelled() const override { return stop_.load(std::memory_order_relaxed); }

@@ -20,7 +20,8 @@ namespace kiln::kilnd {
 namespace {
 
 std::int64_t monotonic_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 // Replays touch no hardware: whatever asks this bench for something has left the record.
@@ -40,17 +41,20 @@ class NoBench : public agents::Workbench {
 json::array priors_from(const store::Store& store, const std::string& region) {
   json::array out;
   for (const store::Prior& prior : store.priors(region))
-    out.emplace_back(json::object{{"variant", prior.variant}, {"verdict", prior.verdict}, {"median_ns", prior.median_ns}});
+    out.emplace_back(
+        json::object{{"variant", prior.variant}, {"verdict", prior.verdict}, {"median_ns", prior.median_ns}});
   return out;
 }
 
 // Thread rule: the public methods may be called from any thread; run_one() only on the job thread.
-// Invariant: a job is in state `running` exactly while the job thread works on it, or after a crash until the next start.
+// Invariant: a job is in state `running` exactly while the job thread works on it, or after a crash until the next
+// start.
 class JobRunner : public control::JobControl {
  public:
   explicit JobRunner(JobEnvironment env) : env_(std::move(env)) {
     for (const store::Job& job : env_.store.jobs())
-      if (job.state == store::JobState::queued || job.state == store::JobState::running || job.state == store::JobState::paused)
+      if (job.state == store::JobState::queued || job.state == store::JobState::running ||
+          job.state == store::JobState::paused)
         queue_.push_back(job.id);
     std::sort(queue_.begin(), queue_.end(), [&](const std::string& a, const std::string& b) {
       return env_.store.job(a).created_ns < env_.store.job(b).created_ns;
@@ -97,7 +101,8 @@ class JobRunner : public control::JobControl {
 
   void resume(const std::string& id) override {
     const store::Job job = env_.store.job(id);
-    if (job.state == store::JobState::done || job.state == store::JobState::running || job.state == store::JobState::queued)
+    if (job.state == store::JobState::done || job.state == store::JobState::running ||
+        job.state == store::JobState::queued)
       throw Error(ErrorCode::conflict, "cannot resume job " + id + ": it is " + std::string(store::name(job.state)));
     set_state(id, store::JobState::queued, {}, {});
     enqueue(id);
@@ -106,9 +111,12 @@ class JobRunner : public control::JobControl {
   void replay(const std::string& id, control::Done<json::object> done) override {
     const store::Job job = env_.store.job(id);
     if (job.state != store::JobState::done)
-      throw Error(ErrorCode::conflict, "cannot replay job " + id + ": it is " + std::string(store::name(job.state)) + ", not done");
+      throw Error(ErrorCode::conflict,
+                  "cannot replay job " + id + ": it is " + std::string(store::name(job.state)) + ", not done");
     const std::lock_guard lock(mutex_);
-    if (replaying_) throw Error(ErrorCode::conflict, "cannot replay job " + id + ": another replay is under way", "try again when it has ended");
+    if (replaying_)
+      throw Error(ErrorCode::conflict, "cannot replay job " + id + ": another replay is under way",
+                  "try again when it has ended");
     if (replay_.joinable()) replay_.join();
     replaying_ = true;
     replay_ = std::thread([this, job, done = std::move(done)] { replay_one(job, done); });
@@ -119,7 +127,8 @@ class JobRunner : public control::JobControl {
     if (!node_.empty()) return node_;
     for (const store::Job& job : env_.store.jobs())
       for (const store::JobEntry& entry : env_.store.entries(job.id))
-        if (!entry.decision && entry.kind == "node") return json::parse(env_.store.blob(entry.content), "node facts").get_object();
+        if (!entry.decision && entry.kind == "node")
+          return json::parse(env_.store.blob(entry.content), "node facts").get_object();
     return {{"state", "not probed yet"}};
   }
 
@@ -180,7 +189,8 @@ class JobRunner : public control::JobControl {
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, id, JobJournal::Mode::live, stop_);
       const agents::JobOutcome outcome = agents::run_job(
-          input, *bench, blobs, journal, [&](const std::string& region) { return priors_from(env_.store, region); }, monotonic_ns);
+          input, *bench, blobs, journal, [&](const std::string& region) { return priors_from(env_.store, region); },
+          monotonic_ns);
       const json::object result = publish(env_, job, outcome);
       keep_priors(outcome);
       set_state(id, store::JobState::done, {}, result);
@@ -200,7 +210,8 @@ class JobRunner : public control::JobControl {
     }
     try {
       if (error.code() != ErrorCode::cancelled)
-        set_state(id, store::JobState::failed, error.remedy().empty() ? error.what() : std::string(error.what()) + "; " + error.remedy(), {});
+        set_state(id, store::JobState::failed,
+                  error.remedy().empty() ? error.what() : std::string(error.what()) + "; " + error.remedy(), {});
       else
         set_state(id, by_operator ? store::JobState::cancelled : store::JobState::paused, {}, {});
     } catch (const Error&) {
@@ -212,7 +223,8 @@ class JobRunner : public control::JobControl {
   static std::string hardware(const agents::JobOutcome& outcome) {
     const json::object& node = json::as_object(json::at(outcome.trace, "node", "a trace"), "a trace's node");
     json::object what;
-    for (const char* key : {"cpu_model", "features", "cores", "l1d_bytes", "l2_bytes", "l3_bytes", "compiler"}) what[key] = json::at(node, key, "a trace's node");
+    for (const char* key : {"cpu_model", "features", "cores", "l1d_bytes", "l2_bytes", "l3_bytes", "compiler"})
+      what[key] = json::at(node, key, "a trace's node");
     if (const json::value* gpu = node.if_contains("gpu")) what["gpu"] = *gpu;
     return sha256_hex(json::canonical(what));
   }
@@ -222,8 +234,9 @@ class JobRunner : public control::JobControl {
     const std::string node = hardware(outcome);
     for (const json::value& item : outcome.priors) {
       const json::object& prior = item.get_object();
-      priors.push_back({json::get_string(prior, "region", "prior"), node, json::at(prior, "variant", "prior").get_object(),
-                        json::get_string(prior, "verdict", "prior"), json::get_double(prior, "median_ns", "prior")});
+      priors.push_back({json::get_string(prior, "region", "prior"), node,
+                        json::at(prior, "variant", "prior").get_object(), json::get_string(prior, "verdict", "prior"),
+                        json::get_double(prior, "median_ns", "prior")});
     }
     env_.store.add_priors(priors);
   }
@@ -242,8 +255,11 @@ class JobRunner : public control::JobControl {
       // Written and read once, as the result was: the parser may round a number's last bit.
       const json::value again = json::parse(json::canonical(outcome.decision), "the replayed decision");
       const bool same = json::canonical(json::at(job.result, "decision", "job " + job.id)) == json::canonical(again);
-      if (!same) throw Error(ErrorCode::diverged, "cannot confirm job " + job.id + ": the replayed decision is another than the released one");
-      result = {{"job", job.id}, {"entries", journal.entries()}, {"decisions", journal.decisions()}, {"identical", true}};
+      if (!same)
+        throw Error(ErrorCode::diverged,
+                    "cannot confirm job " + job.id + ": the replayed decision is another than the released one");
+      result = {
+          {"job", job.id}, {"entries", journal.entries()}, {"decisions", journal.decisions()}, {"identical", true}};
     } catch (...) {
       failure = std::current_exception();
     }
@@ -271,6 +287,8 @@ class JobRunner : public control::JobControl {
 
 }  // namespace
 
-std::unique_ptr<control::JobControl> make_job_runner(JobEnvironment env) { return std::make_unique<JobRunner>(std::move(env)); }
+std::unique_ptr<control::JobControl> make_job_runner(JobEnvironment env) {
+  return std::make_unique<JobRunner>(std::move(env));
+}
 
 }  // namespace kiln::kilnd

@@ -35,12 +35,14 @@ fs::path default_state(bool user) {
   if (!user) return "/var/lib/kiln";
   if (const fs::path state = from_environment("XDG_STATE_HOME"); !state.empty()) return state / "kiln";
   if (const fs::path home = from_environment("HOME"); !home.empty()) return home / ".local/state/kiln";
-  throw Error(ErrorCode::invalid_input, "cannot choose a state directory: neither XDG_STATE_HOME nor HOME is set", "give --state DIR");
+  throw Error(ErrorCode::invalid_input, "cannot choose a state directory: neither XDG_STATE_HOME nor HOME is set",
+              "give --state DIR");
 }
 
 fs::path default_socket(bool user) {
   if (!user) return "/run/kiln/control.sock";
-  if (const fs::path runtime = from_environment("XDG_RUNTIME_DIR"); !runtime.empty()) return runtime / "kiln/control.sock";
+  if (const fs::path runtime = from_environment("XDG_RUNTIME_DIR"); !runtime.empty())
+    return runtime / "kiln/control.sock";
   throw Error(ErrorCode::invalid_input, "cannot choose a socket: XDG_RUNTIME_DIR is not set", "give --socket PATH");
 }
 

@@ -16,8 +16,9 @@ struct Layout {
 [[nodiscard]] Layout layout_of(const std::filesystem::path& executable);
 [[nodiscard]] std::filesystem::path own_executable();  // Error(io)
 
-// Where state and socket are without a configuration. `user`: $XDG_STATE_HOME/kiln and $XDG_RUNTIME_DIR/kiln/control.sock
-// (XDG Base Directory Specification 0.8); Error(invalid_input) when the variables are missing.
+// Where state and socket are without a configuration. `user`: $XDG_STATE_HOME/kiln and
+// $XDG_RUNTIME_DIR/kiln/control.sock (XDG Base Directory Specification 0.8); Error(invalid_input) when the variables
+// are missing.
 [[nodiscard]] std::filesystem::path default_state(bool user);
 [[nodiscard]] std::filesystem::path default_socket(bool user);
 

@@ -27,7 +27,13 @@ json::array to_json(const std::vector<Change>& list) {
 }  // namespace
 
 Life::Life(boost::asio::io_context& io, Parts parts, Settings settings)
-    : io_(io), parts_(std::move(parts)), settings_(std::move(settings)), signals_(io, SIGTERM, SIGINT, SIGHUP), watchdog_(io), status_(io), grace_(io) {}
+    : io_(io),
+      parts_(std::move(parts)),
+      settings_(std::move(settings)),
+      signals_(io, SIGTERM, SIGINT, SIGHUP),
+      watchdog_(io),
+      status_(io),
+      grace_(io) {}
 
 void Life::start() {
   wait_for_signal();
@@ -62,7 +68,8 @@ void Life::on_event(const store::Event& event) {
     const std::string state = text_of(event.detail, "state");
     const std::string line = "job " + event.subject + " is " + state;
     if (state == "failed") {
-      parts_.log.warning(line + ": " + text_of(event.detail, "error"), {{"JOB_ID", event.subject}, {"MESSAGE_ID", std::string(kMessageJobFailed)}});
+      parts_.log.warning(line + ": " + text_of(event.detail, "error"),
+                         {{"JOB_ID", event.subject}, {"MESSAGE_ID", std::string(kMessageJobFailed)}});
     } else {
       parts_.log.info(line, {{"JOB_ID", event.subject}});
     }
@@ -95,17 +102,20 @@ void Life::reload() {
     parts_.server.reconfigure(access, fresh.limits);
     parts_.log.set_level(fresh.level);
     for (const Change& c : list)
-      parts_.log.info("configuration: " + c.key + " was '" + c.from + "', is '" + c.to + "'" + (c.at_restart ? " from the next start on" : ""));
+      parts_.log.info("configuration: " + c.key + " was '" + c.from + "', is '" + c.to + "'" +
+                      (c.at_restart ? " from the next start on" : ""));
     parts_.log.info(list.empty() ? "configuration loaded again: nothing has changed" : "configuration loaded again");
     // What waits for a restart stays as it runs, so that the next reload reports it again.
     Settings running = fresh;
-    for (auto member : {&Settings::state, &Settings::socket, &Settings::corpus, &Settings::worker, &Settings::include, &Settings::policy})
+    for (auto member : {&Settings::state, &Settings::socket, &Settings::corpus, &Settings::worker, &Settings::include,
+                        &Settings::policy})
       running.*member = settings_.*member;
     running.socket_group = settings_.socket_group;
     settings_ = std::move(running);
     parts_.store.add_event("daemon.reload", "kilnd", json::object{{"changes", to_json(list)}});
   } catch (const Error& error) {
-    parts_.log.error(std::string("kept the configuration as it was: ") + error.what(), {{"MESSAGE_ID", std::string(kMessageReloadRefused)}});
+    parts_.log.error(std::string("kept the configuration as it was: ") + error.what(),
+                     {{"MESSAGE_ID", std::string(kMessageReloadRefused)}});
   }
   notify_ready(parts_.jobs.status_line());
 }

@@ -27,12 +27,14 @@ std::string utc_now() {
 }
 
 void to_journal(Level level, const std::string& text, const Fields& fields) {
-  std::vector<std::string> items{"MESSAGE=" + text, "PRIORITY=" + std::to_string(kPriorities[static_cast<std::size_t>(level)]),
+  std::vector<std::string> items{"MESSAGE=" + text,
+                                 "PRIORITY=" + std::to_string(kPriorities[static_cast<std::size_t>(level)]),
                                  "SYSLOG_IDENTIFIER=kilnd"};
   for (const auto& [key, value] : fields) items.push_back(std::string(key) + "=" + printable(value));
   std::vector<iovec> vectors;
   for (std::string& item : items) vectors.push_back({item.data(), item.size()});
-  (void)::sd_journal_sendv(vectors.data(), static_cast<int>(vectors.size()));  // ignoring: there is nowhere else to say it
+  (void)::sd_journal_sendv(vectors.data(),
+                           static_cast<int>(vectors.size()));  // ignoring: there is nowhere else to say it
 }
 
 void to_lines(int fd, Level level, const std::string& text, const Fields& fields) {

@@ -64,20 +64,28 @@ int serve(const Options& options, const Settings& settings, Log& log) {
   const std::unique_ptr<store::Corpus> corpus = store::Corpus::open(settings.corpus);
   const policies::Policy policy = policies::load_policy(settings.policy);
 
-  const JobEnvironment environment{*store, *corpus, *key, settings.worker, settings.include, policy, settings.gpu_libraries};
+  const JobEnvironment environment{
+      *store, *corpus, *key, settings.worker, settings.include, policy, settings.gpu_libraries};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);
 
   std::function<void(const store::Event&)> on_event;
-  control::ServerOptions server_options{settings.limits, access,
-                                        [&log](const control::Notice& n) { log.write(n.warning ? Level::warning : Level::info, n.text); },
-                                        [&on_event](const store::Event& e) { if (on_event) on_event(e); }};
-  control::Server server(io, control::Services{*store, *corpus, *key, policy, *importer, *jobs}, std::move(server_options));
-  Life life(io, {log, *store, server, *jobs, [&options] { return load_settings(options); }, [&socket] { socket.remove(); }}, settings);
+  control::ServerOptions server_options{
+      settings.limits, access,
+      [&log](const control::Notice& n) { log.write(n.warning ? Level::warning : Level::info, n.text); },
+      [&on_event](const store::Event& e) {
+        if (on_event) on_event(e);
+      }};
+  control::Server server(io, control::Services{*store, *corpus, *key, policy, *importer, *jobs},
+                         std::move(server_options));
+  Life life(io,
+            {log, *store, server, *jobs, [&options] { return load_settings(options); }, [&socket] { socket.remove(); }},
+            settings);
   on_event = [&life](const store::Event& e) { life.on_event(e); };
   server.listen(socket.take());
   life.start();
-  log.info("ready on " + settings.socket.string() + ", state in " + settings.state.string(), {{"MESSAGE_ID", std::string(kMessageReady)}});
+  log.info("ready on " + settings.socket.string() + ", state in " + settings.state.string(),
+           {{"MESSAGE_ID", std::string(kMessageReady)}});
 
   io.run();  // until a signal has ended the life
 

@@ -11,7 +11,9 @@
 namespace kiln::kilnd {
 namespace {
 
-void tell(const std::string& state) { (void)::sd_notify(0, state.c_str()); }  // ignoring: a deaf service manager stops nothing
+void tell(const std::string& state) {
+  (void)::sd_notify(0, state.c_str());
+}  // ignoring: a deaf service manager stops nothing
 
 std::string one_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
@@ -40,8 +42,9 @@ UniqueFd activated_socket() {
   if (count == 0) return {};
   UniqueFd fd(SD_LISTEN_FDS_START);
   if (count > 1 || ::sd_is_socket_unix(fd.get(), SOCK_STREAM, 1, nullptr, 0) <= 0)
-    throw Error(ErrorCode::invalid_input, "cannot take the socket from systemd: " + std::to_string(count) +
-                                              " descriptors were handed over, one listening AF_UNIX stream socket is needed",
+    throw Error(ErrorCode::invalid_input,
+                "cannot take the socket from systemd: " + std::to_string(count) +
+                    " descriptors were handed over, one listening AF_UNIX stream socket is needed",
                 "look at kilnd.socket");
   if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) throw system_error("cannot prepare the socket from systemd", errno);
   return fd;

@@ -31,9 +31,12 @@ std::optional<Options> parse_options(int argc, const char* const* argv, Exit& ex
   CLI::App app("The Kiln daemon: tunes compute kernels for the models of this node.", "kilnd");
   app.footer(kFooter);
   app.set_version_flag("--version", "kilnd " KILN_VERSION);
-  app.add_option("--config", options.config, "configuration file (default: " + std::string(kSystemConfig) + ")")->type_name("FILE");
-  app.add_option("--state", options.state, "state directory (default: /var/lib/kiln; with --user $XDG_STATE_HOME/kiln)")->type_name("DIR");
-  app.add_option("--socket", options.socket, "control socket (default: /run/kiln/control.sock; with --user $XDG_RUNTIME_DIR/kiln/control.sock)")
+  app.add_option("--config", options.config, "configuration file (default: " + std::string(kSystemConfig) + ")")
+      ->type_name("FILE");
+  app.add_option("--state", options.state, "state directory (default: /var/lib/kiln; with --user $XDG_STATE_HOME/kiln)")
+      ->type_name("DIR");
+  app.add_option("--socket", options.socket,
+                 "control socket (default: /run/kiln/control.sock; with --user $XDG_RUNTIME_DIR/kiln/control.sock)")
       ->type_name("PATH");
   app.add_flag("--user", options.user, "for this user alone: no root, no systemd, socket mode 0600");
   app.add_flag("--foreground", options.foreground, "log plain lines to standard error, also under systemd");

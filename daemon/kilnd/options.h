@@ -16,8 +16,8 @@ struct Options {
   bool check_config = false;
 };
 
-// 0 ended as told, 1 failed, 2 wrong usage, 3 wrong configuration or policy, 4 another daemon is there, 5 the store, the
-// corpus or the key is damaged or too new.
+// 0 ended as told, 1 failed, 2 wrong usage, 3 wrong configuration or policy, 4 another daemon is there, 5 the store,
+// the corpus or the key is damaged or too new.
 enum class Exit : int { ok = 0, failed = 1, usage = 2, configuration = 3, conflict = 4, damaged = 5 };
 [[nodiscard]] Exit exit_of(ErrorCode code);
 

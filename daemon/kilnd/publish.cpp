@@ -6,7 +6,8 @@
 namespace kiln::kilnd {
 namespace {
 
-store::ReleaseContent content_of(const agents::Plan& plan, const store::Job& job, std::string_view kind, const agents::JobOutcome& outcome) {
+store::ReleaseContent content_of(const agents::Plan& plan, const store::Job& job, std::string_view kind,
+                                 const agents::JobOutcome& outcome) {
   store::ReleaseContent content;
   content.plan = agents::to_json(plan);
   content.constants = plan.constants;
@@ -18,8 +19,8 @@ store::ReleaseContent content_of(const agents::Plan& plan, const store::Job& job
   return content;
 }
 
-store::ReleaseRow release_of(const JobEnvironment& env, const store::Job& job, std::string_view kind, const agents::Plan& plan,
-                             const agents::JobOutcome& outcome) {
+store::ReleaseRow release_of(const JobEnvironment& env, const store::Job& job, std::string_view kind,
+                             const agents::Plan& plan, const agents::JobOutcome& outcome) {
   for (const store::ReleaseRow& row : env.store.releases(job.workload))
     if (row.job == job.id && row.kind == kind) return row;
   const std::filesystem::path staged = env.store.directory() / "staging" / (job.id + "-" + std::string(kind));
@@ -31,7 +32,8 @@ store::ReleaseRow release_of(const JobEnvironment& env, const store::Job& job, s
   row.kind = kind;
   if (kind == "tuned") row.summary = {{"speed_up", outcome.speed_up}, {"decision", outcome.decision}};
   row = env.store.add_release(row, staged);
-  env.store.add_event("release.added", row.id, json::object{{"workload", row.workload}, {"version", row.version}, {"kind", row.kind}});
+  env.store.add_event("release.added", row.id,
+                      json::object{{"workload", row.workload}, {"version", row.version}, {"kind", row.kind}});
   return row;
 }
 
@@ -69,22 +71,24 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
 
   json::object trace = outcome.trace;
   trace["releases"] = releases;
-  trace["checkpoint"] = env.store.sign_checkpoint([&](std::string_view note) { return store::sign_note(env.key, note); }).checkpoint;
+  trace["checkpoint"] =
+      env.store.sign_checkpoint([&](std::string_view note) { return store::sign_note(env.key, note); }).checkpoint;
   const json::object report = agents::report(trace);
   const std::string statement = json::canonical(agents::statement(report));
 
   json::object artifacts;
   for (const auto& [name, text] : outcome.artifacts) artifacts[name] = env.store.put_blob(text);
   artifacts["trace.json"] = env.store.put_blob(json::pretty(trace));
-  return {{"decision", outcome.decision},
-          {"releases", ids},
-          {"artifacts", artifacts},
-          {"report", json::object{{"statement", env.store.put_blob(statement)},
-                                  {"envelope", env.store.put_blob(store::sign_envelope(env.key, statement))},
-                                  {"sshsig", env.store.put_blob(store::sign_ssh(env.key, statement, store::kSshNamespace))},
-                                  {"html", env.store.put_blob(agents::html(report))}}},
-          {"summary", outcome.summary},
-          {"speed_up", outcome.speed_up}};
+  return {
+      {"decision", outcome.decision},
+      {"releases", ids},
+      {"artifacts", artifacts},
+      {"report", json::object{{"statement", env.store.put_blob(statement)},
+                              {"envelope", env.store.put_blob(store::sign_envelope(env.key, statement))},
+                              {"sshsig", env.store.put_blob(store::sign_ssh(env.key, statement, store::kSshNamespace))},
+                              {"html", env.store.put_blob(agents::html(report))}}},
+      {"summary", outcome.summary},
+      {"speed_up", outcome.speed_up}};
 }
 
 }  // namespace kiln::kilnd

@@ -27,7 +27,8 @@ void for_each_gap(const ArenaLayout& layout, Visit visit) {
 
 json::array windows_json(const std::vector<ArenaLayout::Window>& windows) {
   json::array out;
-  for (const ArenaLayout::Window& window : windows) out.emplace_back(json::array{static_cast<std::int64_t>(window.offset), static_cast<std::int64_t>(window.bytes)});
+  for (const ArenaLayout::Window& window : windows)
+    out.emplace_back(json::array{static_cast<std::int64_t>(window.offset), static_cast<std::int64_t>(window.bytes)});
   return out;
 }
 
@@ -37,7 +38,8 @@ ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs, const std
   ArenaLayout out;
   out.total_bytes = kGuardBytes;
   const auto place = [&](const graph::TensorType& type) {
-    const ArenaLayout::Window window{out.total_bytes, static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype)};
+    const ArenaLayout::Window window{
+        out.total_bytes, static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype)};
     out.total_bytes = round_up(window.offset + window.bytes) + kGuardBytes;
     return window;
   };
@@ -47,7 +49,9 @@ ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs, const std
 }
 
 json::object to_json(const ArenaLayout& layout) {
-  return {{"inputs", windows_json(layout.inputs)}, {"outputs", windows_json(layout.outputs)}, {"total_bytes", layout.total_bytes}};
+  return {{"inputs", windows_json(layout.inputs)},
+          {"outputs", windows_json(layout.outputs)},
+          {"total_bytes", layout.total_bytes}};
 }
 
 ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes) {
@@ -57,9 +61,11 @@ ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes) {
   const auto read = [&](const char* key, std::vector<ArenaLayout::Window>& windows) {
     for (const json::value& item : json::as_array(json::at(o, key, "an arena"), "an arena")) {
       const json::array& pair = json::as_array(item, "a window");
-      if (pair.size() != 2 || !pair[0].is_int64() || !pair[1].is_int64() || pair[0].get_int64() < 0 || pair[1].get_int64() < 0)
+      if (pair.size() != 2 || !pair[0].is_int64() || !pair[1].is_int64() || pair[0].get_int64() < 0 ||
+          pair[1].get_int64() < 0)
         throw Error(ErrorCode::corrupt, "cannot use an arena: a window is malformed");
-      const ArenaLayout::Window window{static_cast<std::size_t>(pair[0].get_int64()), static_cast<std::size_t>(pair[1].get_int64())};
+      const ArenaLayout::Window window{static_cast<std::size_t>(pair[0].get_int64()),
+                                       static_cast<std::size_t>(pair[1].get_int64())};
       if (window.offset > arena_bytes || window.bytes > arena_bytes - window.offset)
         throw Error(ErrorCode::corrupt, "cannot use an arena: a window reaches outside it");
       windows.push_back(window);
@@ -78,8 +84,8 @@ void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byt
     std::fill_n(arena.begin() + static_cast<std::ptrdiff_t>(window.offset), window.bytes, poison);
 }
 
-Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout, const std::vector<std::size_t>& element_bytes,
-                         std::byte poison) {
+Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
+                         const std::vector<std::size_t>& element_bytes, std::byte poison) {
   for (std::size_t o = 0; o < layout.outputs.size(); ++o) {
     const auto output = arena.subspan(layout.outputs[o].offset, layout.outputs[o].bytes);
     std::size_t run = 0;  // poison bytes since the last other byte or element boundary

@@ -1,5 +1,6 @@
-// One memory file that holds all tensors of one call: [guard][input 0][guard]...[output 0][guard]. The oracle fills and judges
-// it, the run worker hands its addresses to the candidate. Guards are a page of a pattern; inputs are compared afterwards.
+// One memory file that holds all tensors of one call: [guard][input 0][guard]...[output 0][guard]. The oracle fills and
+// judges it, the run worker hands its addresses to the candidate. Guards are a page of a pattern; inputs are compared
+// afterwards.
 #pragma once
 
 #include <cstddef>
@@ -19,7 +20,8 @@ struct ArenaLayout {
   std::size_t total_bytes = 0;
 };
 
-[[nodiscard]] ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs, const std::vector<graph::TensorType>& outputs);
+[[nodiscard]] ArenaLayout layout_arena(const std::vector<graph::TensorType>& inputs,
+                                       const std::vector<graph::TensorType>& outputs);
 [[nodiscard]] json::object to_json(const ArenaLayout& layout);
 // Throws Error(corrupt) when a window is outside `arena_bytes`.
 [[nodiscard]] ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes);

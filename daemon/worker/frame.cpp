@@ -16,7 +16,9 @@ namespace {
 bool wait_readable(int socket, std::int64_t deadline_ns) {
   for (;;) {
     int timeout_ms = -1;
-    if (deadline_ns >= 0) timeout_ms = static_cast<int>(std::clamp<std::int64_t>((deadline_ns - monotonic_ns() + 999'999) / 1'000'000, 0, 1 << 30));
+    if (deadline_ns >= 0)
+      timeout_ms =
+          static_cast<int>(std::clamp<std::int64_t>((deadline_ns - monotonic_ns() + 999'999) / 1'000'000, 0, 1 << 30));
     pollfd entry{socket, POLLIN, 0};
     const int ready = ::poll(&entry, 1, timeout_ms);
     if (ready > 0) return true;
@@ -36,8 +38,10 @@ std::int64_t monotonic_ns() {
 bool send_frame(int socket, const Frame& frame) {
   const std::string text = boost::json::serialize(frame.body);
   if (text.size() > kFrameLimitBytes || frame.fds.size() > kFrameLimitFds)
-    throw Error(ErrorCode::limit, "cannot send a frame of " + std::to_string(text.size()) + " bytes: it is over the limit");
-  std::array<std::uint32_t, 2> head = {static_cast<std::uint32_t>(text.size()), static_cast<std::uint32_t>(frame.fds.size())};
+    throw Error(ErrorCode::limit,
+                "cannot send a frame of " + std::to_string(text.size()) + " bytes: it is over the limit");
+  std::array<std::uint32_t, 2> head = {static_cast<std::uint32_t>(text.size()),
+                                       static_cast<std::uint32_t>(frame.fds.size())};
   std::string bytes(reinterpret_cast<const char*>(head.data()), sizeof head);
   bytes += text;
 
@@ -103,14 +107,17 @@ Received receive_frame(int socket, std::int64_t deadline_ns, Frame& out) {
     got += static_cast<std::size_t>(n);
     if (got == sizeof head && text.empty()) {
       if (head[0] > kFrameLimitBytes || head[1] > kFrameLimitFds || head[0] < 2)
-        throw Error(ErrorCode::corrupt, "cannot accept a frame: it claims " + std::to_string(head[0]) + " bytes and " + std::to_string(head[1]) + " descriptors");
+        throw Error(ErrorCode::corrupt, "cannot accept a frame: it claims " + std::to_string(head[0]) + " bytes and " +
+                                            std::to_string(head[1]) + " descriptors");
       text.resize(head[0]);
       want += head[0];
     }
   }
   if (out.fds.size() != head[1])
-    throw Error(ErrorCode::corrupt, "cannot accept a frame: it has " + std::to_string(out.fds.size()) + " descriptors and claims " + std::to_string(head[1]));
-  out.body = json::as_object(json::parse(text, "a worker frame", {.bytes = kFrameLimitBytes, .depth = 32}), "a worker frame");
+    throw Error(ErrorCode::corrupt, "cannot accept a frame: it has " + std::to_string(out.fds.size()) +
+                                        " descriptors and claims " + std::to_string(head[1]));
+  out.body =
+      json::as_object(json::parse(text, "a worker frame", {.bytes = kFrameLimitBytes, .depth = 32}), "a worker frame");
   return Received::frame;
 }
 

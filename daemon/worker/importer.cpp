@@ -43,7 +43,8 @@ Imported import_in_worker(const ImportJob& job) {
                 "the file is damaged or needs more memory or time than an import may take");
   Imported out;
   out.rewrites = json::get_strings(answer.frame.body, "rewrites", "an import reply");
-  if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot import '" + job.file_name + "': the worker's answer has no graph");
+  if (answer.frame.fds.empty())
+    throw Error(ErrorCode::corrupt, "cannot import '" + job.file_name + "': the worker's answer has no graph");
   out.graph = Mapped::received(answer.frame.fds[0].get(), kGraphLimit).text();
   if (answer.frame.fds.size() > 1) out.constants = Mapped::received(answer.frame.fds[1].get(), kConstantsLimit).text();
   return out;

@@ -16,10 +16,12 @@ Mapped::Mapped(int fd, Access access, std::size_t limit_bytes) {
   struct stat status{};
   if (::fstat(fd, &status) != 0) throw system_error("cannot look at a memory file", errno);
   const auto size = static_cast<std::size_t>(status.st_size);
-  if (size > limit_bytes) throw Error(ErrorCode::limit, "cannot map a memory file: it has " + std::to_string(size) + " bytes");
+  if (size > limit_bytes)
+    throw Error(ErrorCode::limit, "cannot map a memory file: it has " + std::to_string(size) + " bytes");
   if (size == 0) return;
   const bool write = access == Access::write;
-  void* address = ::mmap(nullptr, size, write ? PROT_READ | PROT_WRITE : PROT_READ, write ? MAP_SHARED : MAP_PRIVATE, fd, 0);
+  void* address =
+      ::mmap(nullptr, size, write ? PROT_READ | PROT_WRITE : PROT_READ, write ? MAP_SHARED : MAP_PRIVATE, fd, 0);
   if (address == MAP_FAILED) throw system_error("cannot map a memory file", errno);
   data_ = static_cast<std::byte*>(address);
   size_ = size;
@@ -37,7 +39,8 @@ Mapped::~Mapped() {
   if (data_) ::munmap(data_, size_);
 }
 
-Mapped::Mapped(Mapped&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+Mapped::Mapped(Mapped&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
 
 Mapped& Mapped::operator=(Mapped&& other) noexcept {
   std::swap(data_, other.data_);
@@ -47,8 +50,10 @@ Mapped& Mapped::operator=(Mapped&& other) noexcept {
 
 UniqueFd memory_file(const char* name, std::size_t bytes) {
   UniqueFd fd(::memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) throw system_error("cannot make a memory file", errno);
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0) throw system_error("cannot seal a memory file", errno);
+  if (!fd || ::ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    throw system_error("cannot make a memory file", errno);
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    throw system_error("cannot seal a memory file", errno);
   return fd;
 }
 
@@ -58,7 +63,8 @@ UniqueFd sealed_file(const char* name, std::span<const std::byte> content) {
     Mapped mapping(fd.get(), Mapped::Access::write);
     std::memcpy(mapping.writable().data(), content.data(), content.size());
   }
-  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0) throw system_error("cannot seal a memory file", errno);
+  if (::fcntl(fd.get(), F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    throw system_error("cannot seal a memory file", errno);
   return fd;
 }
 

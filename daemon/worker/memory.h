@@ -16,8 +16,8 @@ class Mapped {
   Mapped() = default;
   // The whole file; at most limit_bytes. Throws Error(io | limit).
   Mapped(int fd, Access access, std::size_t limit_bytes = std::size_t{1} << 36);
-  // A file that a worker sent. Throws Error(corrupt) unless it is sealed: a file that can still shrink would end the process
-  // that reads it by SIGBUS, at a moment of the sender's choosing.
+  // A file that a worker sent. Throws Error(corrupt) unless it is sealed: a file that can still shrink would end the
+  // process that reads it by SIGBUS, at a moment of the sender's choosing.
   [[nodiscard]] static Mapped received(int fd, std::size_t limit_bytes);
   ~Mapped();
   Mapped(Mapped&& other) noexcept;
@@ -34,8 +34,10 @@ class Mapped {
   std::size_t size_ = 0;
 };
 
-[[nodiscard]] UniqueFd memory_file(const char* name, std::size_t bytes);  // zero-filled, of that size, cannot shrink or grow
-[[nodiscard]] UniqueFd sealed_file(const char* name, std::span<const std::byte> content);  // nobody can change it any more
+[[nodiscard]] UniqueFd memory_file(const char* name,
+                                   std::size_t bytes);  // zero-filled, of that size, cannot shrink or grow
+[[nodiscard]] UniqueFd sealed_file(const char* name,
+                                   std::span<const std::byte> content);  // nobody can change it any more
 [[nodiscard]] inline UniqueFd sealed_file(const char* name, std::string_view text) {
   return sealed_file(name, std::as_bytes(std::span(text)));
 }

@@ -22,9 +22,10 @@ ErrorCode code_from(const std::string& text) {
   return ErrorCode::internal;
 }
 
-// Of a sanitizer build: leaks are looked for by tracing, which the sandbox forbids; a candidate's signal is to end the worker
-// as it does in any other build, so that the verdict is the same.
-constexpr const char* kSanitizer = "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0";
+// Of a sanitizer build: leaks are looked for by tracing, which the sandbox forbids; a candidate's signal is to end the
+// worker as it does in any other build, so that the verdict is the same.
+constexpr const char* kSanitizer =
+    "ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=0";
 
 // A worker knows nothing of its parent's environment but what a compiler needs.
 std::vector<std::string> environment() {
@@ -42,13 +43,15 @@ WorkerProcess::WorkerProcess(const Launch& launch) {
     if (!answer.stopped) break;
   }
   if (answer.kind != Answer::Kind::answered)
-    throw Error(ErrorCode::unavailable, "cannot start a worker of role " + launch.role + ": " + answer.evidence, "kctl doctor");
+    throw Error(ErrorCode::unavailable, "cannot start a worker of role " + launch.role + ": " + answer.evidence,
+                "kctl doctor");
   hello_ = answer.frame.body;
 }
 
 void WorkerProcess::spawn(const Launch& launch) {
   int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) throw system_error("cannot make a socket pair", errno);
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+    throw system_error("cannot make a socket pair", errno);
   socket_ = UniqueFd(pair[0]);
   UniqueFd theirs(pair[1]);
 
@@ -56,7 +59,8 @@ void WorkerProcess::spawn(const Launch& launch) {
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, theirs.get(), 3);
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);  // what generated code prints is nobody's business
+  posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY,
+                                   0);  // what generated code prints is nobody's business
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   sigset_t none, all;
@@ -117,7 +121,8 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
   }
   switch (received) {
     case Received::frame:
-      if (hello_.size() > 0 && json::find_int(answer.frame.body, "ticket", "a worker frame") != ticket_) return broken("its answer has another ticket than the question");
+      if (hello_.size() > 0 && json::find_int(answer.frame.body, "ticket", "a worker frame") != ticket_)
+        return broken("its answer has another ticket than the question");
       if (const auto error = json::find_string(answer.frame.body, "error", "a worker frame"))
         throw Error(code_from(json::get_string(answer.frame.body, "code", "a worker frame")), *error,
                     json::find_string(answer.frame.body, "remedy", "a worker frame").value_or(""));

@@ -16,8 +16,8 @@ struct Answer {
   enum class Kind : std::uint8_t { answered, crashed, hung };
   Kind kind = Kind::answered;
   Frame frame;           // when answered
-  bool stopped = false;  // for a cause from outside this call: a SIGKILL by an operator or for want of memory, or what an
-                         // earlier candidate left running
+  bool stopped = false;  // for a cause from outside this call: a SIGKILL by an operator or for want of memory, or what
+                         // an earlier candidate left running
   bool forbidden = false;  // crashed by SIGSYS: it made a system call that its sandbox does not have
   std::string evidence;  // "killed by signal 11 (Segmentation fault)", "past its deadline of 20.0 s"
 };

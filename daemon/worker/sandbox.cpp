@@ -61,12 +61,13 @@ void unshare_namespaces(std::vector<std::string>& active) {
 }
 
 constexpr std::uint64_t kRead = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_EXECUTE;
-constexpr std::uint64_t kFileOnly = LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE;
+constexpr std::uint64_t kFileOnly =
+    LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_WRITE_FILE;
 constexpr std::uint64_t kEverything = (std::uint64_t{LANDLOCK_ACCESS_FS_MAKE_SYM} << 1) - 1;  // ABI 1
 constexpr std::uint64_t kRefer = 1u << 13, kTruncate = 1u << 14;                              // ABI 2 and 3
 
-// linux/landlock.h of Linux 6.12 (ABI 6), by hand: the headers that Kiln is built with are older than the kernels it meets.
-// Each ABI knows a longer prefix of it.
+// linux/landlock.h of Linux 6.12 (ABI 6), by hand: the headers that Kiln is built with are older than the kernels it
+// meets. Each ABI knows a longer prefix of it.
 struct LandlockAttributes {
   std::uint64_t handled_access_fs = 0;
   std::uint64_t handled_access_net = 0;
@@ -104,9 +105,10 @@ void enter_landlock(const SandboxRules& rules, std::vector<std::string>& active)
   }
   const UniqueFd ruleset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, size, 0)));
   if (!ruleset) throw system_error("cannot make a Landlock ruleset", errno);
-  // Libraries and tools; the loader's cache; what OpenMP and the C library read of the machine. No /etc beside, no /home.
-  for (const char* path : {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/proc/cpuinfo", "/proc/meminfo",
-                           "/proc/self", "/sys/devices/system", "/dev/urandom"})
+  // Libraries and tools; the loader's cache; what OpenMP and the C library read of the machine. No /etc beside, no
+  // /home.
+  for (const char* path : {"/usr", "/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/alternatives", "/proc/cpuinfo",
+                           "/proc/meminfo", "/proc/self", "/sys/devices/system", "/dev/urandom"})
     allow(ruleset.get(), path, kRead);
   for (const char* path : {"/dev/null", "/dev/zero"}) allow(ruleset.get(), path, kFileOnly);
   for (const auto& path : rules.read) allow(ruleset.get(), path, kRead);
@@ -115,9 +117,9 @@ void enter_landlock(const SandboxRules& rules, std::vector<std::string>& active)
   active.push_back("landlock:" + std::to_string(abi));
 }
 
-// Why each group is refused: a socket is a way out; tracing and foreign memory reach other workers; namespaces, mounts, keys,
-// modules, bpf, perf, io_uring and userfaultfd are the kernel's widest surfaces and no kernel template needs them.
-// `refusal`: what a forbidden call meets.
+// Why each group is refused: a socket is a way out; tracing and foreign memory reach other workers; namespaces, mounts,
+// keys, modules, bpf, perf, io_uring and userfaultfd are the kernel's widest surfaces and no kernel template needs
+// them. `refusal`: what a forbidden call meets.
 void load_filter(const SandboxRules& rules, std::uint32_t refusal) {
   scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
   if (!filter) throw Error(ErrorCode::internal, "cannot make a seccomp filter");
@@ -130,12 +132,54 @@ void load_filter(const SandboxRules& rules, std::uint32_t refusal) {
     const int number = ::seccomp_syscall_resolve_name(call);
     if (number != __NR_SCMP_ERROR) check(::seccomp_rule_add(filter, refusal, number, 0), call);
   };
-  for (const char* call :
-       {"socketpair", "connect", "accept", "accept4", "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd",
-        "kcmp", "mount", "umount2", "pivot_root", "chroot", "move_mount", "fsopen", "fsmount", "open_tree", "setns", "unshare", "bpf",
-        "perf_event_open", "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "add_key", "request_key", "keyctl",
-        "kexec_load", "kexec_file_load", "init_module", "finit_module", "delete_module", "open_by_handle_at", "reboot", "swapon",
-        "swapoff", "acct", "quotactl", "syslog", "iopl", "ioperm", "settimeofday", "clock_settime", "adjtimex", "sethostname", "setdomainname", "personality"})
+  for (const char* call : {"socketpair",
+                           "connect",
+                           "accept",
+                           "accept4",
+                           "ptrace",
+                           "process_vm_readv",
+                           "process_vm_writev",
+                           "pidfd_getfd",
+                           "kcmp",
+                           "mount",
+                           "umount2",
+                           "pivot_root",
+                           "chroot",
+                           "move_mount",
+                           "fsopen",
+                           "fsmount",
+                           "open_tree",
+                           "setns",
+                           "unshare",
+                           "bpf",
+                           "perf_event_open",
+                           "userfaultfd",
+                           "io_uring_setup",
+                           "io_uring_enter",
+                           "io_uring_register",
+                           "add_key",
+                           "request_key",
+                           "keyctl",
+                           "kexec_load",
+                           "kexec_file_load",
+                           "init_module",
+                           "finit_module",
+                           "delete_module",
+                           "open_by_handle_at",
+                           "reboot",
+                           "swapon",
+                           "swapoff",
+                           "acct",
+                           "quotactl",
+                           "syslog",
+                           "iopl",
+                           "ioperm",
+                           "settimeofday",
+                           "clock_settime",
+                           "adjtimex",
+                           "sethostname",
+                           "setdomainname",
+                           "personality"})
     deny(call);
   if (rules.may_listen_locally) {
     const scmp_arg_cmp not_local{0, SCMP_CMP_NE, AF_UNIX, 0};
@@ -146,8 +190,8 @@ void load_filter(const SandboxRules& rules, std::uint32_t refusal) {
   if (!rules.may_make_memory_files) deny("memfd_create");
   if (!rules.may_execute) {
     for (const char* call : {"execve", "execveat", "fork", "vfork", "kill", "pidfd_send_signal"}) deny(call);
-    // Threads are clones that share memory; anything else would be a process. clone3 hides its flags behind a pointer, and
-    // the C library falls back to clone when it is missing.
+    // Threads are clones that share memory; anything else would be a process. clone3 hides its flags behind a pointer,
+    // and the C library falls back to clone when it is missing.
     const scmp_arg_cmp unshared_memory{0, SCMP_CMP_MASKED_EQ, CLONE_VM, 0};
     check(::seccomp_rule_add_array(filter, refusal, SCMP_SYS(clone), 1, &unshared_memory), "clone");
     check(::seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3");
@@ -168,8 +212,8 @@ std::string read_small(const char* path) {
   return text;
 }
 
-// A fresh network namespace may show interfaces (tunnel modules add theirs to each), but none is up: there is no route, and
-// no address. /proc/net/route has one line of heading.
+// A fresh network namespace may show interfaces (tunnel modules add theirs to each), but none is up: there is no route,
+// and no address. /proc/net/route has one line of heading.
 bool reaches_a_network() {
   const std::string routes = read_small("/proc/self/net/route");
   return std::count(routes.begin(), routes.end(), '\n') > 1 || !read_small("/proc/self/net/if_inet6").empty();
@@ -186,7 +230,8 @@ std::vector<std::string> enter_sandbox(const SandboxRules& rules) {
   unshare_namespaces(active);
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) throw system_error("cannot give up new privileges", errno);
   active.emplace_back("no_new_privs");
-  if (!rules.stays_dumpable && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) throw system_error("cannot become undumpable", errno);
+  if (!rules.stays_dumpable && ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0)
+    throw system_error("cannot become undumpable", errno);
   limit_resources(rules);
   active.emplace_back("rlimits");
   enter_landlock(rules, active);
@@ -202,7 +247,8 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
   if (has(active, "network_namespace") && reaches_a_network()) refuse("the node's network is there");
   if (has(active, "seccomp")) {
     if (const UniqueFd fd(::socket(AF_INET, SOCK_STREAM, 0)); fd) refuse("a network socket could be made");
-    if (const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0)); fd && !rules.may_listen_locally) refuse("a local socket could be made");
+    if (const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM, 0)); fd && !rules.may_listen_locally)
+      refuse("a local socket could be made");
     if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) == 0) refuse("ptrace is allowed");
     if (!rules.may_execute) {
       if (::kill(::getppid(), 0) == 0) refuse("the parent can be signalled");
@@ -219,7 +265,8 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
   if (has(active, "landlock")) {
     for (const char* path : {"/etc/passwd", "/etc/hostname"})
       if (const UniqueFd fd(::open(path, O_RDONLY | O_CLOEXEC)); fd) refuse(std::string("'") + path + "' can be read");
-    if (const UniqueFd fd(::open("/tmp/.kiln-sandbox-test", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); fd) refuse("a file can be made in /tmp");
+    if (const UniqueFd fd(::open("/tmp/.kiln-sandbox-test", O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); fd)
+      refuse("a file can be made in /tmp");
   }
 }
 

@@ -16,7 +16,8 @@ namespace {
 void write_plain(const std::filesystem::path& path, const std::string& text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
-  if (!file.flush()) throw Error(ErrorCode::io, "cannot write '" + path.string() + "'", "free space in the state folder");
+  if (!file.flush())
+    throw Error(ErrorCode::io, "cannot write '" + path.string() + "'", "free space in the state folder");
 }
 
 }  // namespace
@@ -51,13 +52,17 @@ std::filesystem::path Staging::stage(const agents::Subject& subject) {
       if (errno == EEXIST) return;
       std::filesystem::copy_file(blob, folder / path);
     }
-    files.emplace_back(json::object{{"path", path}, {"bytes", std::filesystem::file_size(folder / path)}, {"sha256", digest}});
+    files.emplace_back(
+        json::object{{"path", path}, {"bytes", std::filesystem::file_size(folder / path)}, {"sha256", digest}});
   };
   write_plain(folder / "plan.json", plan);
   files.emplace_back(json::object{{"path", "plan.json"}, {"bytes", plan.size()}, {"sha256", key}});
   if (!subject.plan.constants.empty()) link("constants.bin", subject.plan.constants);
   for (const std::string& object : subject.plan.objects) link(agents::object_path(subject.plan.target, object), object);
-  const json::object manifest{{"format", "kiln-release/1"}, {"plan", "plan.json"}, {"files", files}, {"about", json::object{{"candidate", subject.name}}}};
+  const json::object manifest{{"format", "kiln-release/1"},
+                              {"plan", "plan.json"},
+                              {"files", files},
+                              {"about", json::object{{"candidate", subject.name}}}};
   write_plain(folder / "manifest.json", json::pretty(manifest));
   return folder;
 }

@@ -1,4 +1,5 @@
-// Candidate directories: the same files as a release (docs/release-format.md), made of links to blobs, for one measurement.
+// Candidate directories: the same files as a release (docs/release-format.md), made of links to blobs, for one
+// measurement.
 #pragma once
 
 #include <filesystem>
@@ -6,7 +7,7 @@
 #include <string>
 
 #include "agents/workbench.h"
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/object_source.h"
 
 namespace kiln::worker {
 

@@ -12,8 +12,8 @@ namespace kiln {
 [[nodiscard]] std::vector<std::string> cpu_features();
 [[nodiscard]] bool has_cpu_feature(std::string_view name);
 
-// Asks Linux to save the tile registers of this process's threads, which "amx_tile" needs before its first use; false when
-// it refuses. May be called again.
+// Asks Linux to save the tile registers of this process's threads, which "amx_tile" needs before its first use; false
+// when it refuses. May be called again.
 [[nodiscard]] bool use_tiles();
 
 // "Intel(R) Xeon(R) Processor": CPUID leaves 0x80000002-4, trimmed.

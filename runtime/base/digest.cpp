@@ -1,4 +1,5 @@
-#define OPENSSL_SUPPRESS_DEPRECATED  // the low-level calls link statically into libkiln in a few KB; EVP would pull providers
+#define OPENSSL_SUPPRESS_DEPRECATED  // the low-level calls link statically into libkiln in a few KB; EVP would pull
+                                     // providers
 #include "runtime/base/digest.h"
 
 #include <openssl/sha.h>

@@ -33,7 +33,8 @@ class OpenCorpus : public Corpus {
   explicit OpenCorpus(const std::filesystem::path& file) {
     Database db(file, Access::immutable);
     if (db.query_int("PRAGMA application_id") != kCorpusId || db.query_int("PRAGMA user_version") != kCorpusFormat)
-      throw Error(ErrorCode::corrupt, "cannot open the corpus '" + file.string() + "': it is not a corpus of format " + std::to_string(kCorpusFormat));
+      throw Error(ErrorCode::corrupt, "cannot open the corpus '" + file.string() + "': it is not a corpus of format " +
+                                          std::to_string(kCorpusFormat));
     std::map<std::pair<std::string, std::string>, Files> folders;
     Statement rows(db, "SELECT family, name, file, content FROM template_file ORDER BY family, name, file");
     while (rows.step()) folders[{rows.text(0), rows.text(1)}][rows.text(2)] = rows.text(3);
@@ -45,7 +46,8 @@ class OpenCorpus : public Corpus {
       for (GoldenCase& one : parse_golden(family, text)) golden_.push_back(std::move(one));
     digest_ = digest_of(templates_, golden);
     if (digest_ != db.query_text("SELECT digest FROM corpus"))
-      throw Error(ErrorCode::corrupt, "cannot open the corpus '" + file.string() + "': its content does not have the digest it was built with");
+      throw Error(ErrorCode::corrupt, "cannot open the corpus '" + file.string() +
+                                          "': its content does not have the digest it was built with");
   }
   [[nodiscard]] const std::string& digest() const override { return digest_; }
   [[nodiscard]] const std::vector<TemplateSpec>& templates() const override { return templates_; }
@@ -62,7 +64,8 @@ Files files_below(const std::filesystem::path& folder, const std::string& extens
   if (!std::filesystem::exists(folder)) return out;
   for (const auto& entry : std::filesystem::directory_iterator(folder))
     if (entry.is_regular_file() && (extension.empty() || entry.path().extension() == extension))
-      out[extension.empty() ? entry.path().filename().string() : entry.path().stem().string()] = read_file(entry.path(), 1u << 20);
+      out[extension.empty() ? entry.path().filename().string() : entry.path().stem().string()] =
+          read_file(entry.path(), 1u << 20);
   return out;
 }
 
@@ -78,7 +81,8 @@ std::map<std::string, std::string> template_files(const std::filesystem::path& t
 
 std::unique_ptr<Corpus> Corpus::open(const std::filesystem::path& corpus_db) {
   if (!std::filesystem::exists(corpus_db))
-    throw Error(ErrorCode::not_found, "cannot open the corpus '" + corpus_db.string() + "': no such file", "set paths.corpus");
+    throw Error(ErrorCode::not_found, "cannot open the corpus '" + corpus_db.string() + "': no such file",
+                "set paths.corpus");
   return std::make_unique<OpenCorpus>(corpus_db);
 }
 
@@ -88,7 +92,8 @@ const TemplateSpec* Corpus::find(const std::string& family, const std::string& n
   return nullptr;
 }
 
-void build_corpus(const std::filesystem::path& templates, const std::filesystem::path& golden, const std::filesystem::path& corpus_db) {
+void build_corpus(const std::filesystem::path& templates, const std::filesystem::path& golden,
+                  const std::filesystem::path& corpus_db) {
   std::map<std::pair<std::string, std::string>, Files> folders;
   for (const auto& family : std::filesystem::directory_iterator(templates)) {
     if (!family.is_directory()) continue;
@@ -110,10 +115,12 @@ void build_corpus(const std::filesystem::path& templates, const std::filesystem:
     db.exec("PRAGMA journal_mode = DELETE");
     db.exec("PRAGMA application_id = " + std::to_string(kCorpusId));
     db.exec("PRAGMA user_version = " + std::to_string(kCorpusFormat));
-    db.exec("BEGIN; CREATE TABLE corpus(digest TEXT NOT NULL) STRICT;"
-            "CREATE TABLE template_file(family TEXT NOT NULL, name TEXT NOT NULL, file TEXT NOT NULL, content TEXT NOT NULL,"
-            " PRIMARY KEY(family, name, file)) STRICT;"
-            "CREATE TABLE golden(family TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT");
+    db.exec(
+        "BEGIN; CREATE TABLE corpus(digest TEXT NOT NULL) STRICT;"
+        "CREATE TABLE template_file(family TEXT NOT NULL, name TEXT NOT NULL, file TEXT NOT NULL, content TEXT NOT "
+        "NULL,"
+        " PRIMARY KEY(family, name, file)) STRICT;"
+        "CREATE TABLE golden(family TEXT PRIMARY KEY, content TEXT NOT NULL) STRICT");
     for (const auto& [key, files] : folders)
       for (const auto& [file, content] : files)
         Statement(db, "INSERT INTO template_file VALUES (?, ?, ?, ?)").bind(key.first, key.second, file, content).run();

@@ -19,8 +19,8 @@ struct Tunable {
   std::string meaning;  // what it trades
 };
 
-// template.toml, validated. Expressions are over the region's figures (m, n, k, length, ...), the node's (l2_bytes, cores,
-// vector_bytes, ...) and the tunables; they are evaluated by muParser (agents/search/expression.h).
+// template.toml, validated. Expressions are over the region's figures (m, n, k, length, ...), the node's (l2_bytes,
+// cores, vector_bytes, ...) and the tunables; they are evaluated by muParser (agents/search/expression.h).
 struct TemplateSpec {
   std::string family;  // folder
   std::string name;    // folder
@@ -30,7 +30,7 @@ struct TemplateSpec {
   std::string anchor;            // agents/region/kernel.h: "matmul"
   std::vector<std::string> dtypes;
   std::string source;                     // the file that holds the kernel: "kernel.cpp", "kernel.cu"
-  std::vector<std::string> headers;       // device headers that stand before it, in order; `files` has them as "device/NAME"
+  std::vector<std::string> headers;  // device headers that stand before it, in order; `files` has them as "device/NAME"
   std::vector<std::string> libraries;     // linked, for vendor templates: "dnnl"
   std::vector<std::string> cpu_features;  // any-of sets are written as separate `isa` tunable values
   std::string precision_class;   // "fp32"
@@ -47,10 +47,10 @@ struct TemplateSpec {
 [[nodiscard]] TemplateSpec parse_template(const std::string& family, const std::string& name,
                                           const std::map<std::string, std::string>& files);
 
-// The files of one template below `templates`: its folder's, and for a template in CUDA or HIP the shared device headers
-// (templates/device) as "device/NAME", so that its digest covers all that its kernels are made of.
-[[nodiscard]] std::map<std::string, std::string> template_files(const std::filesystem::path& templates, const std::string& family,
-                                                                const std::string& name);
+// The files of one template below `templates`: its folder's, and for a template in CUDA or HIP the shared device
+// headers (templates/device) as "device/NAME", so that its digest covers all that its kernels are made of.
+[[nodiscard]] std::map<std::string, std::string> template_files(const std::filesystem::path& templates,
+                                                                const std::string& family, const std::string& name);
 
 // One small case with a result that somebody else computed: exact integers, or a published value. Values are row-major.
 struct GoldenCase {
@@ -76,7 +76,8 @@ class Corpus {
   [[nodiscard]] const TemplateSpec* find(const std::string& family, const std::string& name) const;
 };
 
-// Compiles a folder of templates and one of golden sets into a corpus database; what kiln-corpus (the build tool) calls.
+// Compiles a folder of templates and one of golden sets into a corpus database; what kiln-corpus (the build tool)
+// calls.
 void build_corpus(const std::filesystem::path& templates, const std::filesystem::path& golden,
                   const std::filesystem::path& corpus_db);
 

@@ -7,8 +7,8 @@ namespace kiln::store {
 namespace {
 
 [[noreturn]] void fail(const std::string& family, const toml::node& node, const std::string& cause) {
-  throw Error(ErrorCode::invalid_input, "cannot load golden set '" + family + ".toml': line " + std::to_string(node.source().begin.line) +
-                                            ": " + cause);
+  throw Error(ErrorCode::invalid_input, "cannot load golden set '" + family + ".toml': line " +
+                                            std::to_string(node.source().begin.line) + ": " + cause);
 }
 
 std::vector<double> numbers(const std::string& family, const toml::node& node) {
@@ -64,7 +64,8 @@ std::vector<GoldenCase> parse_golden(const std::string& family, const std::strin
     return out;
   } catch (const toml::parse_error& error) {
     throw Error(ErrorCode::invalid_input, "cannot load golden set '" + family + ".toml': line " +
-                                              std::to_string(error.source().begin.line) + ": " + std::string(error.description()));
+                                              std::to_string(error.source().begin.line) + ": " +
+                                              std::string(error.description()));
   }
 }
 

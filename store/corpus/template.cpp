@@ -15,7 +15,8 @@ constexpr std::size_t kLimitBytes = 1u << 20;
 class TemplateFile {
  public:
   TemplateFile(std::string_view text, std::string place) : place_(std::move(place)) {
-    if (text.size() > kLimitBytes) throw Error(ErrorCode::limit, "cannot load template '" + place_ + "': it is larger than 1 MiB");
+    if (text.size() > kLimitBytes)
+      throw Error(ErrorCode::limit, "cannot load template '" + place_ + "': it is larger than 1 MiB");
     try {
       table_ = toml::parse(text, place_);
     } catch (const toml::parse_error& error) {
@@ -24,7 +25,8 @@ class TemplateFile {
   }
 
   [[noreturn]] void fail(const toml::source_region& at, const std::string& cause) const {
-    throw Error(ErrorCode::invalid_input, "cannot load template '" + place_ + "': line " + std::to_string(at.begin.line) + ", column " +
+    throw Error(ErrorCode::invalid_input, "cannot load template '" + place_ + "': line " +
+                                              std::to_string(at.begin.line) + ", column " +
                                               std::to_string(at.begin.column) + ": " + cause);
   }
   [[nodiscard]] const toml::table& table() const { return table_; }
@@ -87,7 +89,8 @@ Tunable tunable_from(const TemplateFile& file, std::string name, const toml::nod
   out.values = file.list<std::int64_t>(table, "values");
   out.default_value = file.get<std::int64_t>(table, "default");
   out.meaning = file.get<std::string>(table, "meaning");
-  if (out.values.empty() || out.values.size() > 1024) file.fail(node.source(), "tunable '" + out.name + "' needs 1 to 1024 values");
+  if (out.values.empty() || out.values.size() > 1024)
+    file.fail(node.source(), "tunable '" + out.name + "' needs 1 to 1024 values");
   if (std::set<std::int64_t>(out.values.begin(), out.values.end()).size() != out.values.size())
     file.fail(node.source(), "tunable '" + out.name + "' has one value twice");
   if (std::find(out.values.begin(), out.values.end(), out.default_value) == out.values.end())
@@ -105,14 +108,16 @@ std::string digest_of_files(const std::map<std::string, std::string>& files) {
 
 }  // namespace
 
-TemplateSpec parse_template(const std::string& family, const std::string& name, const std::map<std::string, std::string>& files) {
+TemplateSpec parse_template(const std::string& family, const std::string& name,
+                            const std::map<std::string, std::string>& files) {
   const std::string place = family + "/" + name + "/template.toml";
   const auto text = files.find("template.toml");
-  if (text == files.end()) throw Error(ErrorCode::not_found, "cannot load template '" + family + "/" + name + "': it has no template.toml");
+  if (text == files.end())
+    throw Error(ErrorCode::not_found, "cannot load template '" + family + "/" + name + "': it has no template.toml");
   const TemplateFile file(text->second, place);
   const toml::table& top = file.table();
-  file.only(top, {"format", "summary", "target", "anchor", "dtypes", "cpu_features", "precision_class", "deterministic", "vendor",
-                  "source", "headers", "libraries", "tunables", "constraints", "geometry", "cost"});
+  file.only(top, {"format", "summary", "target", "anchor", "dtypes", "cpu_features", "precision_class", "deterministic",
+                  "vendor", "source", "headers", "libraries", "tunables", "constraints", "geometry", "cost"});
   if (file.get<std::int64_t>(top, "format") != 1) file.fail(top.get("format")->source(), "this version reads format 1");
 
   TemplateSpec out;
@@ -131,16 +136,19 @@ TemplateSpec parse_template(const std::string& family, const std::string& name, 
   out.deterministic = file.get<bool>(top, "deterministic", true);
   out.vendor = file.get<bool>(top, "vendor", false);
   const std::string source = file.get<std::string>(top, "source");
-  if (!files.contains(source)) file.fail(top.get("source")->source(), "its source '" + source + "' is not in its folder");
+  if (!files.contains(source))
+    file.fail(top.get("source")->source(), "its source '" + source + "' is not in its folder");
   out.source = source;
   out.headers = file.list<std::string>(top, "headers");
   for (const std::string& header : out.headers)
     if (!files.contains("device/" + header))
       file.fail(top.get("headers")->source(), "its header '" + header + "' is not among the device headers");
-  for (const auto& [key, node] : file.section("tunables")) out.tunables.push_back(tunable_from(file, std::string(key.str()), node));
+  for (const auto& [key, node] : file.section("tunables"))
+    out.tunables.push_back(tunable_from(file, std::string(key.str()), node));
   // toml++ orders keys by name; the order of the file is the order in which people think of them.
   std::sort(out.tunables.begin(), out.tunables.end(), [&](const Tunable& a, const Tunable& b) {
-    return file.section("tunables").get(a.name)->source().begin.line < file.section("tunables").get(b.name)->source().begin.line;
+    return file.section("tunables").get(a.name)->source().begin.line <
+           file.section("tunables").get(b.name)->source().begin.line;
   });
   file.only(file.section("constraints"), {"all"});
   out.constraints = file.list<std::string>(file.section("constraints"), "all");

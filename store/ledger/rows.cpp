@@ -7,7 +7,8 @@
 namespace kiln::store::ledger {
 namespace {
 
-// For each kind of row: how many there are beside how many the ledger has, and the first entry that says something else.
+// For each kind of row: how many there are beside how many the ledger has, and the first entry that says something
+// else.
 struct RowCheck {
   const char* what;
   const char* surplus;
@@ -16,21 +17,29 @@ struct RowCheck {
 
 constexpr std::array<RowCheck, 5> kChecks = {{
     {"workload", "SELECT (SELECT count(*) FROM workloads) - (SELECT count(*) FROM ledger WHERE kind = 'workload')",
-     "SELECT w.ledger FROM workloads w LEFT JOIN ledger l ON l.sequence = w.ledger WHERE l.kind IS NOT 'workload' OR l.subject <> w.id "
-     "OR l.content <> w.name || ' ' || w.model || ' ' || w.graph || ' ' || w.constants OR l.recorded_ns <> w.created_ns"},
+     "SELECT w.ledger FROM workloads w LEFT JOIN ledger l ON l.sequence = w.ledger WHERE l.kind IS NOT 'workload' OR "
+     "l.subject <> w.id "
+     "OR l.content <> w.name || ' ' || w.model || ' ' || w.graph || ' ' || w.constants OR l.recorded_ns <> "
+     "w.created_ns"},
     {"job", "SELECT (SELECT count(*) FROM jobs) - (SELECT count(*) FROM ledger WHERE kind = 'job')",
      "SELECT l.sequence FROM ledger l LEFT JOIN jobs j ON j.number = CAST(substr(l.subject, 3) AS INTEGER) "
      "WHERE l.kind = 'job' AND l.content IS NOT j.spec"},
-    {"job entry", "SELECT (SELECT count(*) FROM entries) - (SELECT count(*) FROM ledger WHERE kind IN ('fact', 'decision'))",
+    {"job entry",
+     "SELECT (SELECT count(*) FROM entries) - (SELECT count(*) FROM ledger WHERE kind IN ('fact', 'decision'))",
      "SELECT e.ledger FROM entries e LEFT JOIN ledger l ON l.sequence = e.ledger "
-     "WHERE l.kind IS NOT iif(e.decision, 'decision', 'fact') OR l.subject <> 'j-' || e.job OR l.recorded_ns <> e.recorded_ns "
+     "WHERE l.kind IS NOT iif(e.decision, 'decision', 'fact') OR l.subject <> 'j-' || e.job OR l.recorded_ns <> "
+     "e.recorded_ns "
      "OR l.content <> e.sequence || ' ' || e.kind || ' ' || e.request_digest || ' ' || e.content"},
     {"release", "SELECT (SELECT count(*) FROM releases) - (SELECT count(*) FROM ledger WHERE kind = 'release')",
-     "SELECT r.ledger FROM releases r LEFT JOIN ledger l ON l.sequence = r.ledger WHERE l.kind IS NOT 'release' OR l.subject <> r.id "
-     "OR l.content <> r.workload || ' ' || r.version || ' ' || r.job || ' ' || r.kind OR l.recorded_ns <> r.created_ns"},
+     "SELECT r.ledger FROM releases r LEFT JOIN ledger l ON l.sequence = r.ledger WHERE l.kind IS NOT 'release' OR "
+     "l.subject <> r.id "
+     "OR l.content <> r.workload || ' ' || r.version || ' ' || r.job || ' ' || r.kind OR l.recorded_ns <> "
+     "r.created_ns"},
     {"audit record", "SELECT (SELECT count(*) FROM audit) - (SELECT count(*) FROM ledger WHERE kind = 'audit')",
-     "SELECT a.ledger FROM audit a LEFT JOIN ledger l ON l.sequence = a.ledger WHERE l.kind IS NOT 'audit' OR l.subject <> a.object "
-     "OR l.content <> a.uid || ' ' || a.role || ' ' || a.action || ' ' || a.object || ' ' || a.status OR l.recorded_ns <> a.recorded_ns"},
+     "SELECT a.ledger FROM audit a LEFT JOIN ledger l ON l.sequence = a.ledger WHERE l.kind IS NOT 'audit' OR "
+     "l.subject <> a.object "
+     "OR l.content <> a.uid || ' ' || a.role || ' ' || a.action || ' ' || a.object || ' ' || a.status OR l.recorded_ns "
+     "<> a.recorded_ns"},
 }};
 
 [[noreturn]] void refuse(const std::string& cause) {
@@ -43,9 +52,12 @@ void verify_rows(Database& db) {
   if (const std::string verdict = db.query_text("PRAGMA integrity_check(1)"); verdict != "ok") refuse(verdict);
   for (const RowCheck& check : kChecks) {
     Statement differing(db, check.differing);
-    if (differing.step()) refuse("a " + std::string(check.what) + " is not what entry " + std::to_string(differing.integer(0)) + " of the ledger says");
+    if (differing.step())
+      refuse("a " + std::string(check.what) + " is not what entry " + std::to_string(differing.integer(0)) +
+             " of the ledger says");
     if (const std::int64_t surplus = db.query_int(check.surplus); surplus != 0)
-      refuse("it has " + std::to_string(surplus > 0 ? surplus : -surplus) + (surplus > 0 ? " more " : " fewer ") + check.what + " rows than its ledger");
+      refuse("it has " + std::to_string(surplus > 0 ? surplus : -surplus) + (surplus > 0 ? " more " : " fewer ") +
+             check.what + " rows than its ledger");
   }
 }
 

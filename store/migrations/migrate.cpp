@@ -13,7 +13,8 @@ namespace {
 std::string latest_backup(const std::filesystem::path& backups) {
   std::string latest;
   if (std::filesystem::is_directory(backups))
-    for (const auto& entry : std::filesystem::directory_iterator(backups)) latest = std::max(latest, entry.path().string());
+    for (const auto& entry : std::filesystem::directory_iterator(backups))
+      latest = std::max(latest, entry.path().string());
   return latest;
 }
 
@@ -21,7 +22,8 @@ void refuse_foreign(Database& db, std::int64_t version) {
   const std::int64_t application = db.query_int("PRAGMA application_id");
   const bool empty = version == 0 && db.query_int("SELECT count(*) FROM sqlite_schema") == 0;
   if (application != kApplicationId && !(application == 0 && empty))
-    throw Error(ErrorCode::conflict, "cannot open store '" + db.file().string() + "': it is another application's database");
+    throw Error(ErrorCode::conflict,
+                "cannot open store '" + db.file().string() + "': it is another application's database");
 }
 
 void back_up(Database& db, const std::filesystem::path& backups, std::int64_t version) {
@@ -44,10 +46,11 @@ void check_schema(Database& db, const std::filesystem::path& backups) {
   const auto known = static_cast<std::int64_t>(migrations().size());
   if (version > known) {
     const std::string backup = latest_backup(backups);
-    throw Error(ErrorCode::conflict,
-                "cannot open store '" + db.file().string() + "': its schema " + std::to_string(version) +
-                    " is newer than this build's " + std::to_string(known),
-                backup.empty() ? "install the newer Kiln" : "install the newer Kiln, or go back to backup '" + backup + "'");
+    throw Error(
+        ErrorCode::conflict,
+        "cannot open store '" + db.file().string() + "': its schema " + std::to_string(version) +
+            " is newer than this build's " + std::to_string(known),
+        backup.empty() ? "install the newer Kiln" : "install the newer Kiln, or go back to backup '" + backup + "'");
   }
   if (version == 0) return;
   if (const std::string verdict = db.query_text("PRAGMA quick_check(1)"); verdict != "ok")
@@ -63,7 +66,8 @@ void migrate(Database& db, const std::filesystem::path& backups) {
   for (std::int64_t step = version; step < known; ++step) {
     db.exec("BEGIN IMMEDIATE");
     db.exec(migrations()[static_cast<std::size_t>(step)]);
-    db.exec("PRAGMA application_id=" + std::to_string(kApplicationId) + "; PRAGMA user_version=" + std::to_string(step + 1));
+    db.exec("PRAGMA application_id=" + std::to_string(kApplicationId) +
+            "; PRAGMA user_version=" + std::to_string(step + 1));
     db.exec("COMMIT");
   }
 }

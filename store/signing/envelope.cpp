@@ -27,8 +27,9 @@ std::string sign_envelope(const SigningKey& key, std::string_view payload) {
   const json::object envelope{
       {"payloadType", kPayloadType},
       {"payload", base64(payload)},
-      {"signatures", json::array{json::object{{"keyid", key.fingerprint()},
-                                              {"sig", base64(key.sign(pre_authentication_encoding(kPayloadType, payload)))}}}}};
+      {"signatures",
+       json::array{json::object{{"keyid", key.fingerprint()},
+                                {"sig", base64(key.sign(pre_authentication_encoding(kPayloadType, payload)))}}}}};
   return json::pretty(envelope);
 }
 
@@ -36,7 +37,8 @@ std::string sign_ssh(const SigningKey& key, std::string_view message, std::strin
   // PROTOCOL.sshsig: what is signed is not the message but its hash, bound to the namespace.
   std::string hash(64, '\0');
   std::size_t size = 0;
-  if (EVP_Q_digest(nullptr, "SHA512", nullptr, message.data(), message.size(), reinterpret_cast<unsigned char*>(hash.data()), &size) != 1)
+  if (EVP_Q_digest(nullptr, "SHA512", nullptr, message.data(), message.size(),
+                   reinterpret_cast<unsigned char*>(hash.data()), &size) != 1)
     throw openssl_error(ErrorCode::internal, "cannot hash");
   const std::string bound = ssh_string(ssh_namespace) + ssh_string("") + ssh_string("sha512");
   const std::string raw = key.sign("SSHSIG" + bound + ssh_string(hash));
@@ -52,7 +54,8 @@ std::string sign_ssh(const SigningKey& key, std::string_view message, std::strin
     signature = ssh_string("ecdsa-sha2-nistp256") + ssh_string(ssh_string(r) + ssh_string(s));
   }
   const std::string wire = from_base64(key.public_ssh().substr(key.public_ssh().find(' ') + 1), "the public key");
-  const std::string blob = std::string("SSHSIG") + std::string("\0\0\0\1", 4) + ssh_string(wire) + bound + ssh_string(signature);
+  const std::string blob =
+      std::string("SSHSIG") + std::string("\0\0\0\1", 4) + ssh_string(wire) + bound + ssh_string(signature);
   const std::string body = base64(blob);
   std::string armour = "-----BEGIN SSH SIGNATURE-----\n";
   for (std::size_t i = 0; i < body.size(); i += 70) armour += body.substr(i, 70) + "\n";
@@ -68,7 +71,8 @@ std::string sign_note(const SigningKey& key, std::string_view text) {
   std::string id(32, '\0');
   std::size_t size = 0;
   const std::string identity = name + "\n" + (ed25519 ? '\x01' : '\x02') + raw;
-  if (EVP_Q_digest(nullptr, "SHA256", nullptr, identity.data(), identity.size(), reinterpret_cast<unsigned char*>(id.data()), &size) != 1)
+  if (EVP_Q_digest(nullptr, "SHA256", nullptr, identity.data(), identity.size(),
+                   reinterpret_cast<unsigned char*>(id.data()), &size) != 1)
     throw openssl_error(ErrorCode::internal, "cannot hash");
   return std::string(text) + "\n\u2014 " + name + " " + base64(id.substr(0, 4) + key.sign(text)) + "\n";
 }
@@ -85,14 +89,15 @@ Verified verify_envelope(std::string_view text, const std::vector<std::string>& 
 
   const std::string message = pre_authentication_encoding(kPayloadType, payload);
   for (const json::value& item : signatures) {
-    const std::string signature = from_base64(json::get_string(json::as_object(item, "a signature"), "sig", "a signature"), "a signature");
+    const std::string signature =
+        from_base64(json::get_string(json::as_object(item, "a signature"), "sig", "a signature"), "a signature");
     for (const std::string& pem : public_pems) {
       const EvpKey key = public_key_from_pem(pem);
       if (verify_signature(key.get(), message, signature)) return {payload, fingerprint_of(key.get())};
     }
   }
-  refuse("no signature in it was made by " + std::string(public_pems.size() == 1 ? "the given key" : "one of the given keys") +
-         " over this payload");
+  refuse("no signature in it was made by " +
+         std::string(public_pems.size() == 1 ? "the given key" : "one of the given keys") + " over this payload");
 }
 
 }  // namespace kiln::store

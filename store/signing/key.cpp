@@ -14,9 +14,12 @@ namespace {
 class PemKey : public SigningKey {
  public:
   explicit PemKey(EvpKey key)
-      : key_(std::move(key)), algorithm_(is_ed25519(key_.get()) ? "ed25519" : "ecdsa-p256-sha256"),
-        fingerprint_(fingerprint_of(key_.get())), public_pem_(public_key_to_pem(key_.get())),
-        public_ssh_((is_ed25519(key_.get()) ? "ssh-ed25519 " : "ecdsa-sha2-nistp256 ") + base64(ssh_wire(key_.get()))) {}
+      : key_(std::move(key)),
+        algorithm_(is_ed25519(key_.get()) ? "ed25519" : "ecdsa-p256-sha256"),
+        fingerprint_(fingerprint_of(key_.get())),
+        public_pem_(public_key_to_pem(key_.get())),
+        public_ssh_((is_ed25519(key_.get()) ? "ssh-ed25519 " : "ecdsa-sha2-nistp256 ") + base64(ssh_wire(key_.get()))) {
+  }
 
   [[nodiscard]] const std::string& algorithm() const override { return algorithm_; }
   [[nodiscard]] const std::string& fingerprint() const override { return fingerprint_; }
@@ -40,14 +43,16 @@ EvpKey load(const std::filesystem::path& pem) {
   EvpKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, nullptr, nullptr));
   if (!key) throw openssl_error(ErrorCode::corrupt, "cannot read the key '" + pem.string() + "'");
   if (!is_ed25519(key.get()) && EVP_PKEY_is_a(key.get(), "EC") != 1)
-    throw Error(ErrorCode::unsupported, "cannot use the key '" + pem.string() + "': it is neither Ed25519 nor ECDSA P-256");
+    throw Error(ErrorCode::unsupported,
+                "cannot use the key '" + pem.string() + "': it is neither Ed25519 nor ECDSA P-256");
   return key;
 }
 
 // Ed25519 is not approved in the FIPS modules of OpenSSL 3.0 and 3.1; such a host gets P-256.
 EvpKey create() {
   const bool fips = EVP_default_properties_is_fips_enabled(nullptr) == 1;
-  EvpKey key(fips ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256") : EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
+  EvpKey key(fips ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")
+                  : EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519"));
   if (!key) throw openssl_error(ErrorCode::internal, "cannot make a signing key");
   return key;
 }

@@ -13,7 +13,8 @@ const unsigned char* bytes_of(std::string_view text) { return reinterpret_cast<c
 std::string raw_sha256(std::string_view message) {
   std::string digest(32, '\0');
   std::size_t size = 0;
-  if (EVP_Q_digest(nullptr, "SHA256", nullptr, message.data(), message.size(), reinterpret_cast<unsigned char*>(digest.data()), &size) != 1)
+  if (EVP_Q_digest(nullptr, "SHA256", nullptr, message.data(), message.size(),
+                   reinterpret_cast<unsigned char*>(digest.data()), &size) != 1)
     throw openssl_error(ErrorCode::internal, "cannot hash");
   return digest;
 }
@@ -72,12 +73,14 @@ std::string ssh_wire(EVP_PKEY* key) {
   std::array<unsigned char, 133> raw{};
   std::size_t size = raw.size();
   if (is_ed25519(key)) {
-    if (EVP_PKEY_get_raw_public_key(key, raw.data(), &size) != 1) throw openssl_error(ErrorCode::corrupt, "cannot read the public key");
+    if (EVP_PKEY_get_raw_public_key(key, raw.data(), &size) != 1)
+      throw openssl_error(ErrorCode::corrupt, "cannot read the public key");
     return ssh_string("ssh-ed25519") + ssh_string({reinterpret_cast<const char*>(raw.data()), size});
   }
   if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, raw.data(), raw.size(), &size) != 1)
     throw openssl_error(ErrorCode::corrupt, "cannot read the public key");
-  return ssh_string("ecdsa-sha2-nistp256") + ssh_string("nistp256") + ssh_string({reinterpret_cast<const char*>(raw.data()), size});
+  return ssh_string("ecdsa-sha2-nistp256") + ssh_string("nistp256") +
+         ssh_string({reinterpret_cast<const char*>(raw.data()), size});
 }
 
 std::string fingerprint_of(EVP_PKEY* key) {
@@ -97,7 +100,8 @@ EvpKey public_key_from_pem(std::string_view pem) {
 
 std::string public_key_to_pem(EVP_PKEY* key) {
   const Bio bio(BIO_new(BIO_s_mem()));
-  if (PEM_write_bio_PUBKEY(bio.get(), key) != 1) throw openssl_error(ErrorCode::internal, "cannot write the public key");
+  if (PEM_write_bio_PUBKEY(bio.get(), key) != 1)
+    throw openssl_error(ErrorCode::internal, "cannot write the public key");
   char* text = nullptr;
   const long size = BIO_get_mem_data(bio.get(), &text);
   return std::string(text, static_cast<std::size_t>(size));
@@ -106,8 +110,9 @@ std::string public_key_to_pem(EVP_PKEY* key) {
 bool verify_signature(EVP_PKEY* key, std::string_view message, std::string_view signature) {
   const EvpDigestContext context(EVP_MD_CTX_new());
   const EVP_MD* digest = is_ed25519(key) ? nullptr : EVP_sha256();
-  const bool good = EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key) == 1 &&
-                    EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1;
+  const bool good =
+      EVP_DigestVerifyInit(context.get(), nullptr, digest, nullptr, key) == 1 &&
+      EVP_DigestVerify(context.get(), bytes_of(signature), signature.size(), bytes_of(message), message.size()) == 1;
   ERR_clear_error();
   return good;
 }
@@ -120,7 +125,8 @@ std::string sign_message(EVP_PKEY* key, std::string_view message) {
       EVP_DigestSign(context.get(), nullptr, &size, bytes_of(message), message.size()) != 1)
     throw openssl_error(ErrorCode::internal, "cannot sign");
   std::string signature(size, '\0');
-  if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes_of(message), message.size()) != 1)
+  if (EVP_DigestSign(context.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes_of(message),
+                     message.size()) != 1)
     throw openssl_error(ErrorCode::internal, "cannot sign");
   signature.resize(size);
   return signature;

@@ -1,5 +1,5 @@
-// The node's keys and its signatures: in-toto Statement v1 in a DSSE envelope, plus an OpenSSH signature (SSHSIG) over the
-// same payload; both verify with stock tools. Formats: DSSE 1.0.2 protocol.md, in-toto attestation spec v1, OpenSSH
+// The node's keys and its signatures: in-toto Statement v1 in a DSSE envelope, plus an OpenSSH signature (SSHSIG) over
+// the same payload; both verify with stock tools. Formats: DSSE 1.0.2 protocol.md, in-toto attestation spec v1, OpenSSH
 // PROTOCOL.sshsig. Ed25519 by default, ECDSA P-256 where OpenSSL runs in FIPS mode.
 #pragma once
 
@@ -33,9 +33,9 @@ inline constexpr std::string_view kSshNamespace = "tuning-report@kiln";
 [[nodiscard]] std::string sign_envelope(const SigningKey& key, std::string_view payload);
 [[nodiscard]] std::string sign_ssh(const SigningKey& key, std::string_view message, std::string_view ssh_namespace);
 
-// A signed note (C2SP signed-note.md) over `text`, whose first line is the signer's name: the text, an empty line, and one
-// signature line "— NAME BASE64(key id, signature)", where the key id is the first 4 bytes of SHA-256(name, newline, 01, key).
-// For an ECDSA key the type byte is 02.
+// A signed note (C2SP signed-note.md) over `text`, whose first line is the signer's name: the text, an empty line, and
+// one signature line "— NAME BASE64(key id, signature)", where the key id is the first 4 bytes of SHA-256(name,
+// newline, 01, key). For an ECDSA key the type byte is 02.
 [[nodiscard]] std::string sign_note(const SigningKey& key, std::string_view text);
 
 struct Verified {

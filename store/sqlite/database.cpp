@@ -36,7 +36,8 @@ std::string uri(const std::filesystem::path& file, std::string_view query) {
 }  // namespace
 
 Snapshot::~Snapshot() {
-  (void)sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr, nullptr);  // nothing was written; there is nothing to lose
+  (void)sqlite3_exec(db_.handle(), "ROLLBACK", nullptr, nullptr,
+                     nullptr);  // nothing was written; there is nothing to lose
 }
 
 void Database::Close::operator()(sqlite3* handle) const { (void)sqlite3_close_v2(handle); }
@@ -45,10 +46,13 @@ void Statement::Finalize::operator()(sqlite3_stmt* s) const { (void)sqlite3_fina
 Database::Database(const std::filesystem::path& file, Access access) : file_(file) {
   int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI | SQLITE_OPEN_NOFOLLOW;
   flags |= access == Access::read_write ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
-  // NOFOLLOW refuses a link anywhere in the path, so the folder is resolved here and only the file itself may not be one.
-  const std::filesystem::path real = std::filesystem::weakly_canonical(std::filesystem::absolute(file).parent_path()) / file.filename();
+  // NOFOLLOW refuses a link anywhere in the path, so the folder is resolved here and only the file itself may not be
+  // one.
+  const std::filesystem::path real =
+      std::filesystem::weakly_canonical(std::filesystem::absolute(file).parent_path()) / file.filename();
   sqlite3* raw = nullptr;
-  const int rc = sqlite3_open_v2(uri(real, access == Access::immutable ? "?immutable=1" : "").c_str(), &raw, flags, nullptr);
+  const int rc =
+      sqlite3_open_v2(uri(real, access == Access::immutable ? "?immutable=1" : "").c_str(), &raw, flags, nullptr);
   handle_.reset(raw);
   if (rc != SQLITE_OK) fail(rc, "open");
   (void)sqlite3_extended_result_codes(raw, 1);

@@ -1,4 +1,5 @@
-// kiln-corpus TEMPLATES GOLDEN OUT.db: compiles the templates and golden sets in git into the corpus database; a build tool.
+// kiln-corpus TEMPLATES GOLDEN OUT.db: compiles the templates and golden sets in git into the corpus database; a build
+// tool.
 #include <cstdio>
 #include <exception>
 

@@ -41,12 +41,16 @@ Plan small_plan() {
 const char* kSmallPlan =
     R"({"buffers":[{"bytes":24,"index":0,"kind":"input","offset":0},{"bytes":32,"index":0,"kind":"output","offset":0},)"
     R"({"bytes":48,"index":0,"kind":"constant","offset":64},{"bytes":48,"index":0,"kind":"prepared","offset":0},)"
-    R"({"bytes":8,"index":0,"kind":"temporary","offset":64}],"constants":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",)"
-    R"("constants_bytes":112,"cpu_features":["avx2","fma"],"format":"kiln-plan/1","inputs":[{"buffer":0,"dtype":"f32","name":"x","shape":[2,3]}],)"
+    R"({"bytes":8,"index":0,"kind":"temporary","offset":64}],)"
+    R"("constants":"bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",)"
+    R"("constants_bytes":112,"cpu_features":["avx2","fma"],"format":"kiln-plan/1","inputs":[{"buffer":0,)"
+    R"("dtype":"f32","name":"x","shape":[2,3]}],)"
     R"("name":"tiny","objects":["aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"],)"
     R"("outputs":[{"buffer":1,"dtype":"f32","name":"y","shape":[2,4]}],)"
-    R"("prepare":[{"args":[2,3],"has_state":false,"instance":0,"label":"pack w","object":0,"scratch_bytes":0,"symbol":"pack","tasks":1}],)"
-    R"("prepared_bytes":48,"run":[{"args":[0,3,4,1],"has_state":true,"instance":-1,"label":"matmul 2x4x3","object":0,"scratch_bytes":128,"symbol":"matmul","tasks":7}],)"
+    R"("prepare":[{"args":[2,3],"has_state":false,"instance":0,"label":"pack w","object":0,"scratch_bytes":0,)"
+    R"("symbol":"pack","tasks":1}],)"
+    R"("prepared_bytes":48,"run":[{"args":[0,3,4,1],"has_state":true,"instance":-1,"label":"matmul 2x4x3",)"
+    R"("object":0,"scratch_bytes":128,"symbol":"matmul","tasks":7}],)"
     R"("target":"cpu","temporary_bytes":72,"threads":2})";
 
 json::value parsed(const std::string& text) { return json::parse(text, "test"); }
@@ -85,11 +89,14 @@ TEST_CASE("a variant's identity is the SHA-256 of its canonical JSON and does no
   CHECK(to_string(v) == "matmul/packed kc=256 mr=12 nr=32");
   CHECK(variant_from_json(to_json(v)) == v);
   const Variant other = variant_from_json(parsed(
-      R"({"tunables":{"mr":12,"kc":256,"nr":32},"template":"packed","family":"matmul","template_digest":"d1","region":"0123456789abcdef"})"));
+      R"({"tunables":{"mr":12,"kc":256,"nr":32},"template":"packed","family":"matmul","template_digest":"d1",)"
+      R"("region":"0123456789abcdef"})"));
   CHECK(digest_of(other) == digest_of(v));
-  CHECK(digest_of(v) ==
-        sha256_hex(std::string_view(
-            R"({"family":"matmul","region":"0123456789abcdef","template":"packed","template_digest":"d1","tunables":{"kc":256,"mr":12,"nr":32}})")));
+  CHECK(
+      digest_of(v) ==
+      sha256_hex(std::string_view(
+          R"({"family":"matmul","region":"0123456789abcdef","template":"packed","template_digest":"d1",)"
+          R"("tunables":{"kc":256,"mr":12,"nr":32}})")));
   Variant changed = v;
   changed.tunables["mr"] = 14;
   CHECK(digest_of(changed) != digest_of(v));
@@ -215,7 +222,8 @@ TEST_CASE("node, build and sample facts survive the way through text to the last
   ErrorFact error;
   error.family = "normal";
   error.normwise = 1e-7;
-  s.subjects = {{"incumbent", Verdict::ok, "", {100.25, 0.1 + 0.2}, {error}, {{1, 2}, {}}}, {"x", Verdict::hung, "5 s", {}, {}, {}}};
+  s.subjects = {{"incumbent", Verdict::ok, "", {100.25, 0.1 + 0.2}, {error}, {{1, 2}, {}}},
+                {"x", Verdict::hung, "5 s", {}, {}, {}}};
   s.cycles_per_ns = {2.5};
   s.fresh_process = true;
   const SampleFact s2 = sample_fact_from_json(parsed(json::canonical(to_json(s))));

@@ -31,6 +31,7 @@ TEST_CASE("canonical text does not depend on the order of members") {
 
 TEST_CASE("members are read with errors that name the place") {
   const json::object o = json::parse(R"({"n":1.5,"s":"x"})", "o").get_object();
-  CHECK_THROWS_WITH((void)json::get_int(o, "n", "the plan"), "cannot read member 'n' of the plan: a 64-bit integer is needed");
+  CHECK_THROWS_WITH((void)json::get_int(o, "n", "the plan"),
+                    "cannot read member 'n' of the plan: a 64-bit integer is needed");
   CHECK_THROWS_WITH((void)json::get_string(o, "q", "the plan"), "cannot read member 'q' of the plan: it is missing");
 }

@@ -24,7 +24,8 @@ UniqueFd connect_to(const std::filesystem::path& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.c_str(), path.native().size());
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) throw system_error("cannot connect", errno);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw system_error("cannot connect", errno);
   return fd;
 }
 
@@ -42,7 +43,8 @@ double ask(int fd) {
     answer.append(buffer, static_cast<std::size_t>(bytes));
     const std::size_t end = answer.find("\r\n\r\n");
     const std::size_t length = answer.find("Content-Length: ");
-    if (whole == 0 && end != std::string::npos) whole = end + 4 + std::strtoul(answer.c_str() + length + 16, nullptr, 10);
+    if (whole == 0 && end != std::string::npos)
+      whole = end + 4 + std::strtoul(answer.c_str() + length + 16, nullptr, 10);
   }
   return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
 }
@@ -65,7 +67,9 @@ void run(const std::filesystem::path& path, int requests, std::chrono::milliseco
   std::vector<double> all;
   for (const auto& of_client : times) all.insert(all.end(), of_client.begin(), of_client.end());
   std::sort(all.begin(), all.end());
-  const auto quantile = [&](double q) { return all[static_cast<std::size_t>(q * static_cast<double>(all.size() - 1))]; };
+  const auto quantile = [&](double q) {
+    return all[static_cast<std::size_t>(q * static_cast<double>(all.size() - 1))];
+  };
   std::printf("%8d %8lld %10.0f %9.3f %9.3f %9.3f %9.3f\n", kClients, static_cast<long long>(pause.count()),
               static_cast<double>(all.size()) / seconds, quantile(0.5), quantile(0.95), quantile(0.99), all.back());
 }
@@ -81,7 +85,8 @@ int main() {
   const std::filesystem::path path = world.folder.path / "control.sock";
   server.listen(control::bind_socket(path, 0600, std::nullopt));
   std::thread loop([&] { io.run(); });
-  std::printf("%8s %8s %10s %9s %9s %9s %9s\n", "clients", "pause ms", "answers/s", "p50 ms", "p95 ms", "p99 ms", "max ms");
+  std::printf("%8s %8s %10s %9s %9s %9s %9s\n", "clients", "pause ms", "answers/s", "p50 ms", "p95 ms", "p99 ms",
+              "max ms");
   run(path, 30, std::chrono::milliseconds(100));
   run(path, 100, std::chrono::milliseconds(0));
   io.stop();

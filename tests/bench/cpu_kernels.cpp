@@ -27,8 +27,9 @@ using graph::ExprOp;
 namespace {
 
 constexpr std::pair<const char*, const char*> kTemplates[] = {
-    {"matmul", "amx"},    {"matmul", "packed"}, {"matmul", "direct"}, {"matmul", "onednn"},   {"row", "fused"},         {"row", "onednn"},
-    {"pointwise", "fused"}, {"pointwise", "transpose"}, {"pointwise", "onednn"}, {"attention", "fused"}};
+    {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
+    {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
+    {"pointwise", "onednn"}, {"attention", "fused"}};
 
 struct Options {
   std::int32_t threads = 1;
@@ -57,7 +58,8 @@ std::vector<std::int64_t> numbers(const std::string& text) {
 
 std::int32_t gelu(graph::Expr& e, std::int32_t x) {
   const auto erf = e.apply(ExprOp::erf, e.apply(ExprOp::mul, x, e.constant(0.70710678118654752, DType::f32)));
-  return e.apply(ExprOp::mul, e.apply(ExprOp::mul, x, e.constant(0.5, DType::f32)), e.apply(ExprOp::add, erf, e.constant(1, DType::f32)));
+  return e.apply(ExprOp::mul, e.apply(ExprOp::mul, x, e.constant(0.5, DType::f32)),
+                 e.apply(ExprOp::add, erf, e.constant(1, DType::f32)));
 }
 
 Workload matmul(const std::vector<std::int64_t>& s, const std::string& epilogue) {
@@ -96,7 +98,8 @@ Workload rows(const std::vector<std::int64_t>& s, bool softmax) {
     const auto centred = e.apply(ExprOp::sub, x, e.apply(ExprOp::mul, e.apply(ExprOp::row_sum, x), n));
     const auto variance = e.apply(ExprOp::mul, e.apply(ExprOp::row_sum, e.apply(ExprOp::mul, centred, centred)), n);
     const auto inverse = e.apply(ExprOp::rsqrt, e.apply(ExprOp::add, variance, e.constant(1e-12, DType::f32)));
-    e.results = {e.apply(ExprOp::add, e.apply(ExprOp::mul, e.apply(ExprOp::mul, centred, inverse), e.operand(1, DType::f32)),
+    e.results = {e.apply(ExprOp::add,
+                         e.apply(ExprOp::mul, e.apply(ExprOp::mul, centred, inverse), e.operand(1, DType::f32)),
                          e.operand(2, DType::f32))};
   }
   k.writes = {{0, DType::f32, 0, {s[1], 1}}};
@@ -132,8 +135,10 @@ Workload pointwise_gelu(std::int64_t count) {
 Workload workload_of(const std::string& shape) {
   const std::size_t colon = shape.find(':'), second = shape.find(':', colon + 1);
   const std::string kind = shape.substr(0, colon);
-  const std::vector<std::int64_t> size = numbers(shape.substr(colon + 1, second == std::string::npos ? second : second - colon - 1));
-  if (kind == "matmul" && size.size() == 3) return matmul(size, second == std::string::npos ? "none" : shape.substr(second + 1));
+  const std::vector<std::int64_t> size =
+      numbers(shape.substr(colon + 1, second == std::string::npos ? second : second - colon - 1));
+  if (kind == "matmul" && size.size() == 3)
+    return matmul(size, second == std::string::npos ? "none" : shape.substr(second + 1));
   if ((kind == "softmax" || kind == "layernorm") && size.size() == 2) return rows(size, kind == "softmax");
   if (kind == "attention" && size.size() == 4) return attention(size);
   if (kind == "gelu" && size.size() == 1) return pointwise_gelu(size[0]);
@@ -217,7 +222,8 @@ double now_ns(std::int32_t threads) {
 // A sample is as many calls as fill two milliseconds; the first is not counted.
 void sample(Contender& c, runtime::ThreadPool& pool, std::int32_t threads, int calls) {
   const auto once = [&] {
-    for (const testing::BoundLaunch& launch : c.launches) pool.run({launch.function, launch.args.data(), launch.tasks, launch.state});
+    for (const testing::BoundLaunch& launch : c.launches)
+      pool.run({launch.function, launch.args.data(), launch.tasks, launch.state});
   };
   once();
   const double begin = now_ns(threads);
@@ -239,13 +245,18 @@ json::object measure(const std::string& shape, const Options& o, double peak) {
     for (Contender& c : list) sample(c, pool, o.threads, calls);
 
   for (Contender& c : list) std::sort(c.ns.begin(), c.ns.end());
-  std::sort(list.begin(), list.end(), [](const Contender& a, const Contender& b) { return a.ns.front() < b.ns.front(); });
+  std::sort(list.begin(), list.end(),
+            [](const Contender& a, const Contender& b) { return a.ns.front() < b.ns.front(); });
   json::array rows;
   for (const Contender& c : list) {
     const double least = c.ns.front(), median = c.ns[c.ns.size() / 2];
-    std::printf("  %10.1f us min %10.1f us median %6.1f GFLOP/s %5.1f%% %s%s\n", least / 1e3, median / 1e3, flops / least,
-                100 * flops / least * 1e9 / peak, c.name.c_str(), c.standard ? " (default)" : "");
-    rows.push_back(json::object{{"variant", c.name}, {"default", c.standard}, {"min_ns", least}, {"median_ns", median}, {"peak_share", flops / least * 1e9 / peak}});
+    std::printf("  %10.1f us min %10.1f us median %6.1f GFLOP/s %5.1f%% %s%s\n", least / 1e3, median / 1e3,
+                flops / least, 100 * flops / least * 1e9 / peak, c.name.c_str(), c.standard ? " (default)" : "");
+    rows.push_back(json::object{{"variant", c.name},
+                                {"default", c.standard},
+                                {"min_ns", least},
+                                {"median_ns", median},
+                                {"peak_share", flops / least * 1e9 / peak}});
   }
   std::fflush(stdout);
   return {{"shape", shape}, {"threads", o.threads}, {"flops", flops}, {"variants", std::move(rows)}};
@@ -276,5 +287,6 @@ int main(int argc, char** argv) {
   std::printf("peak %.1f GFLOP/s on %d thread%s\n", peak / 1e9, o.threads, o.threads == 1 ? "" : "s");
   json::array results;
   for (const std::string& shape : o.shapes) results.push_back(measure(shape, o, peak));
-  if (!o.json.empty()) std::ofstream(o.json) << json::pretty(json::object{{"peak_flops", peak}, {"results", std::move(results)}}) << "\n";
+  if (!o.json.empty())
+    std::ofstream(o.json) << json::pretty(json::object{{"peak_flops", peak}, {"results", std::move(results)}}) << "\n";
 }

@@ -4,15 +4,16 @@
   cpu_models.py [--models FOLDER] [--only NAME]... [--budget SECONDS] [--reuse STATE] [--rounds N] [--json FILE]
                 [--profile] [--require]
 
-For each model and batch a private kilnd imports and tunes the ONNX file. Its first release is the baseline: one oneDNN
-primitive per operator on libkiln's threads, made once, weights packed once into oneDNN's own layouts, and Kiln's plain kernels
-for the few operators that oneDNN has no fast code for. Then every subject is a process of its own; they take turns in rotating
-order and never run at once, so that no subject's waiting threads disturb another. Warm, medians of N rounds with quartiles.
-
---models holds minilm.onnx and gpt2.onnx from tests/models/export.py; models that are absent are skipped and said to be.
---reuse keeps the daemon's state in STATE and tunes only what it does not hold. --profile prints where the time goes, launch
-by launch. --require ends with status 1 when a bar is missed: geometric means of 1.15 over oneDNN and 1.2 over PyTorch, and
-no model slower than its baseline. Run it with the interpreter that has torch; without torch that column is left out.
+For each model and batch a private kilnd imports and tunes the ONNX file. Its first release is the baseline: one
+oneDNN primitive per operator on libkiln's threads, made once, weights packed once into oneDNN's own layouts, and
+Kiln's plain kernels for the few operators that oneDNN has no fast code for. Then every subject is a process of its
+own; they take turns in rotating order and never run at once, so that no subject's waiting threads disturb another.
+Warm, medians of N rounds with quartiles.
+--models holds minilm.onnx and gpt2.onnx from tests/models/export.py; models that are absent are skipped and said to
+be. --reuse keeps the daemon's state in STATE and tunes only what it does not hold. --profile prints where the time
+goes, launch by launch. --require ends with status 1 when a bar is missed: geometric means of 1.15 over oneDNN and 1.2
+over PyTorch, and no model slower than its baseline. Run it with the interpreter that has torch; without torch that
+column is left out.
 """
 import argparse
 import ctypes
@@ -44,7 +45,8 @@ def inputs_for(tensors, numpy):
         if name == "input_ids":
             out.append(random.integers(1000, 20000, shape).astype(kind))
         elif name == "attention_mask":  # sentences of different lengths
-            out.append((numpy.arange(shape[1]) < random.integers(shape[1] // 2, shape[1] + 1, (shape[0], 1))).astype(kind))
+            out.append((numpy.arange(shape[1]) < random.integers(shape[1] // 2, shape[1] + 1,
+                                                                 (shape[0], 1))).astype(kind))
         elif numpy.issubdtype(numpy.dtype(kind), numpy.integer):
             out.append(numpy.zeros(shape, kind))
         else:
@@ -76,7 +78,8 @@ def serve(subject, tensors, threads):
             return model(*values)
 
         result = call()[0]
-    print(json.dumps(numpy.asarray(result, dtype="float64").ravel()[::max(1, result.size // 5000)].tolist()), flush=True)
+    print(json.dumps(numpy.asarray(result, dtype="float64").ravel()[::max(1, result.size // 5000)].tolist()),
+          flush=True)
     for line in sys.stdin:
         times = []
         for i in range(int(line) + 1):
@@ -89,8 +92,10 @@ def serve(subject, tensors, threads):
 class Subject:
     def __init__(self, name, what, tensors, threads):
         self.name, self.ns = name, []
-        self.process = subprocess.Popen([sys.executable, __file__, "--serve", what, "--tensors", json.dumps(tensors), "--threads", str(threads)],
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen([sys.executable, __file__, "--serve", what, "--tensors", json.dumps(tensors),
+                                         "--threads", str(threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        text=True)
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(f"{name} did not start: {self.process.stderr.read()[-800:]}")
@@ -209,7 +214,8 @@ def profile(folder, threads):
 
 
 def ranking(folder, pairs_file, threads):
-    """Whether the release ranks the sentence pairs as PyTorch did when they were exported; pairs whose places differ."""
+    """Whether the release ranks the sentence pairs as PyTorch did when they were exported; pairs whose places
+    differ."""
     import numpy
     import kiln
     pairs = json.loads(pairs_file.read_text())["pairs"]
@@ -234,11 +240,13 @@ def ranking(folder, pairs_file, threads):
 # ---- the table
 
 def print_table(rows):
-    print(f"{'model':8} {'batch':>5} {'Kiln ms':>18} {'oneDNN ms':>18} {'PyTorch ms':>18} {'/oneDNN':>8} {'/PyTorch':>8} {'rounding':>9}")
+    print(f"{'model':8} {'batch':>5} {'Kiln ms':>18} {'oneDNN ms':>18} {'PyTorch ms':>18} "
+          f"{'/oneDNN':>8} {'/PyTorch':>8} {'rounding':>9}")
     for r in rows:
         cell = lambda s: f"{r[s]['median_ms']:8.2f} [{r[s]['q1_ms']:.2f} {r[s]['q3_ms']:.2f}]" if s in r else "-"
         over = lambda s: f"{r['over ' + s]:7.2f}x" if f"over {s}" in r else "-"
-        print(f"{r['model']:8} {r['batch']:5} {cell('Kiln'):>18} {cell('oneDNN'):>18} {cell('PyTorch'):>18} {over('oneDNN'):>8} "
+        print(f"{r['model']:8} {r['batch']:5} {cell('Kiln'):>18} {cell('oneDNN'):>18} {cell('PyTorch'):>18} "
+              f"{over('oneDNN'):>8} "
               f"{over('PyTorch'):>8} {r['rounding']['Kiln']:9.1e}")
 
 
@@ -301,7 +309,8 @@ def main():
             print_table([row])
             if name == "minilm" and (o.models / "minilm_pairs.json").exists():
                 row["ranking"] = ranking(best, o.models / "minilm_pairs.json", o.threads)
-                print(f"    sentence pairs ranked as PyTorch ranks them: {'identical' if row['ranking']['identical'] else row['ranking']['differ']}; "
+                ranked = 'identical' if row['ranking']['identical'] else row['ranking']['differ']
+                print(f"    sentence pairs ranked as PyTorch ranks them: {ranked}; "
                       f"cosine differs by {row['ranking']['largest_difference']:.1e} at most")
             if o.profile:
                 for folder, what in ((best, "Kiln"), (baseline, "oneDNN")):
@@ -313,7 +322,8 @@ def main():
     print()
     print_table(rows)
     means, missed = summary(rows)
-    missed += [f"{r['model']}-b{r['batch']}: the ranking differs" for r in rows if not r.get("ranking", {}).get("identical", True)]
+    missed += [f"{r['model']}-b{r['batch']}: the ranking differs" for r in rows
+               if not r.get("ranking", {}).get("identical", True)]
     if o.json:
         o.json.write_text(json.dumps({"rows": rows, "geometric_means": means, "missed": missed}, indent=1) + "\n")
     for what in missed:

@@ -59,7 +59,8 @@ Recorded load(const char* path) {
       row.push_back(static_cast<std::uint16_t>(at - list.begin()));
     }
     double cost = 0;
-    for (const char* part : {"compile_time", "verification_time", "benchmark_time", "framework_time"}) cost += number_or(entry, part, 0);
+    for (const char* part : {"compile_time", "verification_time", "benchmark_time", "framework_time"})
+      cost += number_or(entry, part, 0);
     rows[row] = {number_or(entry, "time", 0), cost};
   }
   for (const auto& [row, record] : rows) {
@@ -119,7 +120,8 @@ std::vector<double> ranks_found(const Recorded& r, const Budget& b, std::uint64_
       spent += r.cost[row];
       if (r.ms[row] > 0) fastest = std::min(fastest, r.ms[row]);
       best.emplace_back(spent, fastest);
-      trials.push_back({variant_of(r.space, row), r.ms[row] > 0 ? Verdict::ok : Verdict::launch_failed, r.ms[row] * 1e6});
+      trials.push_back(
+          {variant_of(r.space, row), r.ms[row] > 0 ? Verdict::ok : Verdict::launch_failed, r.ms[row] * 1e6});
     }
   }
   std::vector<double> out;
@@ -128,9 +130,10 @@ std::vector<double> ranks_found(const Recorded& r, const Budget& b, std::uint64_
     double value = r.sorted.front();
     for (const auto& [cost, ms] : best)
       if (cost <= t) value = ms;
-    out.push_back(static_cast<double>(std::lower_bound(r.sorted.rbegin(), r.sorted.rend(), value) == r.sorted.rend()
-                                          ? 1
-                                          : r.sorted.rend() - std::lower_bound(r.sorted.rbegin(), r.sorted.rend(), value)));
+    out.push_back(
+        static_cast<double>(std::lower_bound(r.sorted.rbegin(), r.sorted.rend(), value) == r.sorted.rend()
+                                ? 1
+                                : r.sorted.rend() - std::lower_bound(r.sorted.rbegin(), r.sorted.rend(), value)));
   }
   return out;
 }

@@ -128,10 +128,8 @@ void count(Rates& rates, const SampleFact& fact, const policies::Policy& policy,
 
 std::vector<Rates> measure(const Options& options, const policies::Policy& policy) {
   testing::ObjectFolder objects;
-  worker::BenchOptions bench_options;
+  worker::BenchOptions bench_options = testing::bench_options(objects);
   bench_options.worker = options.worker;
-  bench_options.include_dir = KILN_SOURCE_DIR;
-  bench_options.staging = objects.root / "staging";
   const std::unique_ptr<Workbench> bench = worker::make_workbench(bench_options, objects);
   MeasureRequest request;
   request.subjects = {subject(*bench, "a", options.work), subject(*bench, "the same", options.work),

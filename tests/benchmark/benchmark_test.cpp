@@ -105,8 +105,10 @@ TEST_CASE("a true difference of 5 % under 2 % noise is found nine times in ten, 
 
 TEST_CASE("equal and quiet is the same; equal and noisy is ambiguous") {
   Random random(5);
-  CHECK(compare(noisy(random, 1000, 0.001), noisy(random, 1000, 0.001), kSteady, 0.01, 0.95, 1).comparison == Comparison::same);
-  CHECK(compare(noisy(random, 1000, 0.2), noisy(random, 1000, 0.2), kSteady, 0.01, 0.95, 1).comparison == Comparison::ambiguous);
+  CHECK(compare(noisy(random, 1000, 0.001), noisy(random, 1000, 0.001), kSteady, 0.01, 0.95, 1).comparison ==
+        Comparison::same);
+  CHECK(compare(noisy(random, 1000, 0.2), noisy(random, 1000, 0.2), kSteady, 0.01, 0.95, 1).comparison ==
+        Comparison::ambiguous);
 }
 
 TEST_CASE("a gain below the margin is not faster") {
@@ -137,8 +139,10 @@ TEST_CASE("a throttled round counts for neither") {
 }
 
 TEST_CASE("few samples decide nothing") {
-  CHECK(compare({1100, 1100, 1100, 1100, 1100}, {1000, 1000, 1000, 1000, 1000}, {}, 0.01, 0.95, 1).comparison == Comparison::ambiguous);
-  CHECK(compare(std::vector<double>(7, 1100), std::vector<double>(7, 1000), {}, 0.01, 0.95, 1).comparison == Comparison::faster);
+  CHECK(compare({1100, 1100, 1100, 1100, 1100}, {1000, 1000, 1000, 1000, 1000}, {}, 0.01, 0.95, 1).comparison ==
+        Comparison::ambiguous);
+  CHECK(compare(std::vector<double>(7, 1100), std::vector<double>(7, 1000), {}, 0.01, 0.95, 1).comparison ==
+        Comparison::faster);
   CHECK(compare({}, {}, {}, 0.01, 0.95, 1).comparison == Comparison::ambiguous);
   CHECK(compare({1}, {}, {}, 0.01, 0.95, 1).ratio == 1);
 }
@@ -146,7 +150,8 @@ TEST_CASE("few samples decide nothing") {
 TEST_CASE("a comparison depends on nothing but its arguments") {
   Random random(3);
   const auto a = noisy(random, 1000, 0.05), b = noisy(random, 990, 0.05);
-  CHECK(json::canonical(to_json(compare(a, b, kSteady, 0.01, 0.95, 9))) == json::canonical(to_json(compare(a, b, kSteady, 0.01, 0.95, 9))));
+  CHECK(json::canonical(to_json(compare(a, b, kSteady, 0.01, 0.95, 9))) ==
+        json::canonical(to_json(compare(a, b, kSteady, 0.01, 0.95, 9))));
 }
 
 TEST_CASE("finalists: the fastest by their minimum, and those to keep") {

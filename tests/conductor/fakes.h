@@ -11,11 +11,12 @@
 namespace kiln::agents {
 
 inline double unit_from(const std::string& text) {
-  return static_cast<double>(std::stoull(sha256_hex(text).substr(0, 12), nullptr, 16)) / static_cast<double>(1ull << 48);
+  return static_cast<double>(std::stoull(sha256_hex(text).substr(0, 12), nullptr, 16)) /
+         static_cast<double>(1ull << 48);
 }
 
-// Times are a function of the plan, plus noise that depends on how often the bench was asked: two live runs differ, as on
-// real hardware, and only the record makes them equal.
+// Times are a function of the plan, plus noise that depends on how often the bench was asked: two live runs differ, as
+// on real hardware, and only the record makes them equal.
 class FakeBench : public Workbench {
  public:
   int calls = 0;
@@ -32,7 +33,8 @@ class FakeBench : public Workbench {
     facts.l3_bytes = 64 << 20;
     facts.memory_bytes = 8ll << 30;
     facts.compiler = "fake c++";
-    facts.bandwidth = {{"l1_read", 8e11}, {"l2_read", 2e11}, {"l3_read", 6e10}, {"memory_read", 2e10}, {"memory_copy", 2e10}};
+    facts.bandwidth = {
+        {"l1_read", 8e11}, {"l2_read", 2e11}, {"l3_read", 6e10}, {"memory_read", 2e10}, {"memory_copy", 2e10}};
     facts.flops = {{"f32", 2.8e11}, {"f64", 1.4e11}};
     facts.launch_ns = 100;
     return facts;
@@ -73,9 +75,11 @@ class FakeBench : public Workbench {
     SampleFact fact;
     fact.fresh_process = request.fresh_process;
     for (const Subject& subject : request.subjects) {
-      const double base = 2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
+      const double base =
+          2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
       SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}, {}};
-      for (int i = 0; i < request.samples; ++i) out.ns.push_back(base * (1 + 0.01 * unit_from(std::to_string(calls) + "/" + std::to_string(i))));
+      for (int i = 0; i < request.samples; ++i)
+        out.ns.push_back(base * (1 + 0.01 * unit_from(std::to_string(calls) + "/" + std::to_string(i))));
       fact.subjects.push_back(out);
     }
     fact.cycles_per_ns.assign(static_cast<std::size_t>(request.samples), 2.0);
@@ -94,11 +98,13 @@ class MemoryJournal : public Journal {
   std::size_t fail_at = std::size_t(-1);  // "the process dies" once this many entries are on record
   bool replay = false;
 
-  json::value fact(std::string_view kind, const json::value& request, const std::function<json::value()>& take) override {
+  json::value fact(std::string_view kind, const json::value& request,
+                   const std::function<json::value()>& take) override {
     const std::string digest = json::canonical(request);
     if (position_ < entries.size()) {
       const Entry& e = entries[position_++];
-      if (e.decision || e.kind != kind || e.request != digest) throw Error(ErrorCode::diverged, "another fact: " + std::string(kind));
+      if (e.decision || e.kind != kind || e.request != digest)
+        throw Error(ErrorCode::diverged, "another fact: " + std::string(kind));
       return json::parse(e.content, "entry", {.bytes = 64u << 20, .depth = 32});
     }
     if (replay) throw Error(ErrorCode::diverged, "past the end");
@@ -110,7 +116,8 @@ class MemoryJournal : public Journal {
     const std::string content = json::canonical(artifact);
     if (position_ < entries.size()) {
       const Entry& e = entries[position_++];
-      if (!e.decision || e.kind != kind || e.content != content) throw Error(ErrorCode::diverged, "another decision: " + std::string(kind));
+      if (!e.decision || e.kind != kind || e.content != content)
+        throw Error(ErrorCode::diverged, "another decision: " + std::string(kind));
       return;
     }
     if (replay) throw Error(ErrorCode::diverged, "past the end");

@@ -11,7 +11,8 @@ using namespace kiln::control;
 
 namespace {
 
-Answer ask(testing::World& world, Context& context, Role role, const std::string& method, const std::string& target, const std::string& body = {}) {
+Answer ask(testing::World& world, Context& context, Role role, const std::string& method, const std::string& target,
+           const std::string& body = {}) {
   (void)world;
   Request request;
   request.method = method;
@@ -103,7 +104,9 @@ TEST_CASE("a request reaches the seam as it was meant") {
   const std::string model = world.store->put_blob("needs weights.bin");
   const std::string weights = world.store->put_blob("weights");
   CHECK(ask(world, context, Role::operate, "POST", "/v1/workloads",
-            R"({"name":"n","model":")" + model + R"(","external":{"weights.bin":")" + weights + R"("},"dimensions":{"batch":8}})").status == 201);
+            R"({"name":"n","model":")" + model + R"(","external":{"weights.bin":")" + weights +
+                R"("},"dimensions":{"batch":8}})")
+            .status == 201);
   CHECK(world.importer->last.external == std::map<std::string, std::string>{{"weights.bin", weights}});
   CHECK(world.importer->last.dimensions == std::map<std::string, std::int64_t>{{"batch", 8}});
   CHECK(world.importer->last.file_name == "model.onnx");

@@ -64,7 +64,8 @@ TEST_CASE("a path is matched segment by segment") {
   CHECK(match("GET", "/v1/jobs/j-1") == std::make_tuple("/v1/jobs/{id}", Parameters{{"id", "j-1"}}, ""));
   CHECK(std::get<1>(match("GET", "/v1/jobs/j-1/artifacts/a%2Fb%20c")) == Parameters{{"id", "j-1"}, {"name", "a/b c"}});
   CHECK(std::get<2>(match("PUT", "/v1/jobs")) == "POST, GET");
-  for (const char* wrong : {"/", "/v1", "/v1/jobs/", "/v1/jobs//entries", "/v1/jobs/j-1/entries/0/x", "//v1/jobs", "/V1/jobs", "/v1/releases/a/diff"})
+  for (const char* wrong : {"/", "/v1", "/v1/jobs/", "/v1/jobs//entries", "/v1/jobs/j-1/entries/0/x", "//v1/jobs",
+                            "/V1/jobs", "/v1/releases/a/diff"})
     CHECK_THROWS_AS(match("GET", wrong), Error);
 }
 
@@ -77,7 +78,8 @@ TEST_CASE("a target is decoded strictly") {
   CHECK(query_int(request, "absent", 7, 0, 10) == 7);
   CHECK_THROWS_AS((void)query_int(request, "limit", 0, 0, 9), Error);
   CHECK_THROWS_AS((void)query_int(request, "empty", 0, 0, 9), Error);
-  for (const char* wrong : {"", "v1", "*", "/a?x=%", "/a?x=%4", "/a?x=%g0", "/a?x=%00", "/a?x=1&x=2", "http://kiln/v1/status"}) {
+  for (const char* wrong :
+       {"", "v1", "*", "/a?x=%", "/a?x=%4", "/a?x=%g0", "/a?x=%00", "/a?x=1&x=2", "http://kiln/v1/status"}) {
     Request fresh;
     CAPTURE(wrong);
     CHECK_THROWS_AS(parse_target(wrong, fresh), Error);
@@ -95,7 +97,8 @@ TEST_CASE("each error code has the status that RFC 9110 gives its meaning") {
   CHECK(http_status(ErrorCode::unavailable) == 503);
   CHECK(http_status(ErrorCode::timeout) == 504);
   const Answer answer = error_answer(std::make_exception_ptr(Error(ErrorCode::conflict, "cannot a on b: c", "do d")));
-  CHECK(json::parse(answer.body, "answer") == json::value{{"error", {{"code", "conflict"}, {"message", "cannot a on b: c"}, {"remedy", "do d"}}}});
+  CHECK(json::parse(answer.body, "answer") ==
+        json::value{{"error", {{"code", "conflict"}, {"message", "cannot a on b: c"}, {"remedy", "do d"}}}});
   CHECK(error_answer(std::make_exception_ptr(std::runtime_error("x"))).status == 500);
   CHECK(error_answer(std::make_exception_ptr(3)).status == 500);
 }

@@ -1,6 +1,6 @@
 // control_test_server [NAME=VALUE...]: serves a World until standard input ends. Prints one JSON line with what a test
-// needs to know. Names: request_ms, idle_ms, slow_ms, heartbeat_ms, clients, clients_per_uid, blob_bytes, viewer, operator,
-// admin (group ids), own_uid. A line on standard input adds an event of that kind.
+// needs to know. Names: request_ms, idle_ms, slow_ms, heartbeat_ms, clients, clients_per_uid, blob_bytes, viewer,
+// operator, admin (group ids), own_uid. A line on standard input adds an event of that kind.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +38,8 @@ void set(ServerOptions& options, const std::string& name, std::int64_t value) {
 
 class Input {
  public:
-  Input(boost::asio::io_context& io, store::Store& store, Server& server) : store_(store), server_(server), in_(io, ::dup(STDIN_FILENO)) {}
+  Input(boost::asio::io_context& io, store::Store& store, Server& server)
+      : store_(store), server_(server), in_(io, ::dup(STDIN_FILENO)) {}
   void read() {
     boost::asio::async_read_until(in_, buffer_, '\n', [this](const boost::system::error_code& error, std::size_t) {
       if (error) return server_.stop();
@@ -46,7 +47,8 @@ class Input {
       std::istream stream(&buffer_);
       std::getline(stream, line);
       if (line.rfind("flood ", 0) == 0) {
-        for (int i = std::stoi(line.substr(6)); i > 0; --i) store_.add_event("flood", "x", {{"text", std::string(60000, 'x')}});
+        for (int i = std::stoi(line.substr(6)); i > 0; --i)
+          store_.add_event("flood", "x", {{"text", std::string(60000, 'x')}});
       } else {
         store_.add_event(line, "subject", {{"line", line}});
       }
@@ -81,9 +83,13 @@ int main(int argc, char** argv) {
     server.listen(bind_socket(path, 0666, std::nullopt));
     Input input(io, *world.store, server);
     input.read();
-    std::cout << json::canonical(json::object{{"socket", path.string()}, {"workload", world.workload}, {"job", world.job},
-                                              {"baseline", world.baseline}, {"tuned", world.tuned},
-                                              {"slower", world.slower}}) << std::endl;
+    std::cout << json::canonical(json::object{{"socket", path.string()},
+                                              {"workload", world.workload},
+                                              {"job", world.job},
+                                              {"baseline", world.baseline},
+                                              {"tuned", world.tuned},
+                                              {"slower", world.slower}})
+              << std::endl;
     io.run();
     return 0;
   } catch (const std::exception& error) {

@@ -35,7 +35,7 @@ ErrorCode refusal(const std::filesystem::path& path) {
 }  // namespace
 
 TEST_CASE("the socket's file has its mode, and the umask is as before") {
-  testing::Folder folder;
+  testing::TemporaryFolder folder;
   const mode_t before = ::umask(0027);
   const UniqueFd fd = bind_socket(folder.path / "a.sock", 0660, std::nullopt);
   CHECK(mode_of(folder.path / "a.sock") == 0660);
@@ -45,7 +45,7 @@ TEST_CASE("the socket's file has its mode, and the umask is as before") {
 }
 
 TEST_CASE("a socket that nobody listens on is replaced, one that answers is not") {
-  testing::Folder folder;
+  testing::TemporaryFolder folder;
   const std::filesystem::path path = folder.path / "control.sock";
   (void)bind_socket(path, 0600, std::nullopt);  // closed at once: its file stays, as after kill -9
   CHECK(std::filesystem::exists(path));
@@ -55,7 +55,7 @@ TEST_CASE("a socket that nobody listens on is replaced, one that answers is not"
 }
 
 TEST_CASE("what is no socket is left alone") {
-  testing::Folder folder;
+  testing::TemporaryFolder folder;
   std::ofstream(folder.path / "file.txt") << "precious";
   CHECK(refusal(folder.path / "file.txt") == ErrorCode::conflict);
   CHECK(std::filesystem::file_size(folder.path / "file.txt") == 8);

@@ -66,7 +66,8 @@ class Events(unittest.TestCase):
         self.open.pop().close()
         self.node.tell("while-away")
         again = self.stream("?after=0", {"Last-Event-ID": "2"})
-        self.assertEqual([(e["id"], e["event"]) for e in self.take(again, 2)], [("3", "release.added"), ("4", "while-away")])
+        self.assertEqual([(e["id"], e["event"]) for e in self.take(again, 2)],
+                         [("3", "release.added"), ("4", "while-away")])
         self.assertEqual(self.take(self.stream("?after=3"), 1)[0]["id"], "4")
 
     def test_filter(self):

@@ -107,7 +107,8 @@ class Size(unittest.TestCase):
         self.assertEqual(self.status_of(head + b"Content-Length: 1048577\r\n\r\n"), 413)
         self.assertEqual(self.status_of(head + b"Content-Length: 18446744073709551615\r\n\r\n"), 413)
         self.assertEqual(self.status_of(head + b"Content-Length: -1\r\n\r\n"), 400)
-        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"fffff\r\n" + b"x" * 0xFFFFF + b"\r\n" + b"ff\r\n" + b"x" * 255 + b"\r\n0\r\n\r\n"
+        chunked = head + b"Transfer-Encoding: chunked\r\n\r\n" + b"fffff\r\n" + b"x" * 0xFFFFF + b"\r\n" + \
+            b"ff\r\n" + b"x" * 255 + b"\r\n0\r\n\r\n"
         self.assertEqual(self.status_of(chunked), 413)
 
     def test_blob(self):
@@ -135,7 +136,8 @@ class Size(unittest.TestCase):
         self.assertEqual(read_all(s).count(b"HTTP/1.1 200 OK"), 5)
 
     def test_rubbish(self):
-        for junk in [b"\x00" * 100 + b"\r\n\r\n", b"GET\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n", b"GET /v1/status HTTP/9.9\r\n\r\n", b"\xff\xfe\r\n\r\n"]:
+        for junk in [b"\x00" * 100 + b"\r\n\r\n", b"GET\r\n\r\n", b"GET  HTTP/1.1\r\n\r\n",
+                     b"GET /v1/status HTTP/9.9\r\n\r\n", b"\xff\xfe\r\n\r\n"]:
             self.assertEqual(self.status_of(junk), 400, junk)
 
     def test_connections_of_one_user(self):
@@ -180,7 +182,8 @@ class Roles(unittest.TestCase):
     def test_matrix(self):
         self.node = Node(viewer=7001, operator=7002, admin=7003)
         try:
-            operations = [(m.upper(), p.replace("{", "absent-").replace("}", ""), o["x-kiln-role"]) for p, ops in OPENAPI["paths"].items()
+            operations = [(m.upper(), p.replace("{", "absent-").replace("}", ""), o["x-kiln-role"])
+                          for p, ops in OPENAPI["paths"].items()
                           for m, o in ops.items() if p != "/v1/events"]
             calls = [(m, p) for m, p, _ in operations]
             people = [("none", 5000, [7999]), ("none", 5000, []), ("none", 65534, [7003]), ("viewer", 5001, [7001]),

@@ -90,7 +90,8 @@ class Schemas(unittest.TestCase):
         blob = self.call("post", "/v1/blobs", data)
         self.assertEqual(blob, {"sha256": hashlib.sha256(data).hexdigest(), "bytes": 700_001})
         self.assertEqual(self.call("post", "/v1/blobs", b"")["sha256"], hashlib.sha256(b"").hexdigest())
-        row = self.call("post", "/v1/workloads", {"name": "other", "model": blob["sha256"], "file_name": "o.onnx", "dimensions": {"batch": 2}})
+        row = self.call("post", "/v1/workloads", {"name": "other", "model": blob["sha256"], "file_name": "o.onnx",
+                                                  "dimensions": {"batch": 2}})
         self.assertEqual(row["name"], "other")
         self.assertIn(row, self.call("get", "/v1/workloads")["workloads"])
         self.assertEqual(self.call("get", "/v1/workloads/{id}", id="other"), row)
@@ -119,13 +120,15 @@ class Schemas(unittest.TestCase):
         self.assertEqual(self.call("get", "/v1/jobs/{id}/candidates", id=job["id"], expect=409)["code"], "conflict")
         names = [a["name"] for a in self.call("get", "/v1/jobs/{id}/artifacts", id=done)["artifacts"]]
         self.assertEqual(sorted(names), ["bench_results.csv", "candidate_variants.json"])
-        self.assertEqual(self.call("get", "/v1/jobs/{id}/artifacts/{name}", id=done, name="bench_results.csv"), "region,ns\nr0,1\n")
+        self.assertEqual(self.call("get", "/v1/jobs/{id}/artifacts/{name}", id=done, name="bench_results.csv"),
+                         "region,ns\nr0,1\n")
         self.call("get", "/v1/jobs/{id}/artifacts/{name}", id=done, name="..%2f..%2fkiln.db", expect=404)
 
     def test_reports(self):
         job = self.node.facts["job"]
         self.call("get", "/v1/reports/{job}", job=job)
-        self.assertTrue(self.call("get", "/v1/reports/{job}/sshsig", job=job).startswith("-----BEGIN SSH SIGNATURE-----"))
+        self.assertTrue(self.call("get", "/v1/reports/{job}/sshsig",
+                                  job=job).startswith("-----BEGIN SSH SIGNATURE-----"))
         self.call("get", "/v1/reports/{job}/statement", job=job)
         self.call("get", "/v1/reports/{job}/html", job=job)
 

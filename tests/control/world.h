@@ -1,8 +1,6 @@
-// A node in a temporary folder: a real store with one of everything in it, a fake corpus, and fakes at the two seams that
-// start work. For the tests, the server that the Python tests talk to, the benchmark and the fuzz target.
+// A node in a temporary folder: a real store with one of everything in it, a fake corpus, and fakes at the two seams
+// that start work. For the tests, the server that the Python tests talk to, the benchmark and the fuzz target.
 #pragma once
-
-#include <stdlib.h>
 
 #include <filesystem>
 #include <mutex>
@@ -11,23 +9,11 @@
 #include "daemon/control/services.h"
 #include "runtime/base/error.h"
 #include "store/releases.h"
+#include "tests/temporary_folder.h"
 
 namespace kiln::control::testing {
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-control-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error(ErrorCode::io, "cannot make a temporary folder");
-    path = name;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
+using kiln::test::TemporaryFolder;
 
 class FakeCorpus : public store::Corpus {
  public:
@@ -64,19 +50,23 @@ class FakeJobs : public JobControl {
   explicit FakeJobs(store::Store& store) : store_(store) {}
   store::Job submit(const TuneRequest& request) override {
     last = request;
-    return store_.add_job(store_.workload(request.workload).id, {{"budget_seconds", request.budget_seconds}, {"seed", request.seed}});
+    return store_.add_job(store_.workload(request.workload).id,
+                          {{"budget_seconds", request.budget_seconds}, {"seed", request.seed}});
   }
   void cancel(const std::string& job) override {
-    if (store_.job(job).state == store::JobState::done) throw Error(ErrorCode::conflict, "cannot cancel job " + job + ": it is done");
+    if (store_.job(job).state == store::JobState::done)
+      throw Error(ErrorCode::conflict, "cannot cancel job " + job + ": it is done");
     store_.set_job_state(job, store::JobState::cancelled, {}, {});
   }
   void resume(const std::string& job) override {
-    if (store_.job(job).state == store::JobState::done) throw Error(ErrorCode::conflict, "cannot resume job " + job + ": it is done");
+    if (store_.job(job).state == store::JobState::done)
+      throw Error(ErrorCode::conflict, "cannot resume job " + job + ": it is done");
     store_.set_job_state(job, store::JobState::queued, {}, {});
   }
   void replay(const std::string& job, Done<json::object> done) override {
     if (store_.job(job).state != store::JobState::done)
-      return done(std::make_exception_ptr(Error(ErrorCode::diverged, "cannot replay job " + job + ": entry 1 differs")), {});
+      return done(std::make_exception_ptr(Error(ErrorCode::diverged, "cannot replay job " + job + ": entry 1 differs")),
+                  {});
     done(nullptr, {{"job", job}, {"entries", 1}, {"decisions", 0}, {"identical", true}});
   }
   [[nodiscard]] json::object node() const override { return {{"state", "not probed yet"}}; }
@@ -107,8 +97,10 @@ class FakeImporter : public ModelImporter {
   void import_model(const ImportRequest& request, Done<store::Workload> done) override {
     last = request;
     if (store_.blob(request.model) == "needs weights.bin" && request.external.empty())
-      return done(std::make_exception_ptr(Error(ErrorCode::not_found, "cannot import '" + request.file_name + "': external data is missing",
-                                                "upload: weights.bin")), {});
+      return done(std::make_exception_ptr(Error(ErrorCode::not_found,
+                                                "cannot import '" + request.file_name + "': external data is missing",
+                                                "upload: weights.bin")),
+                  {});
     store::Workload w;
     w.name = request.name;
     w.model = request.model;
@@ -124,7 +116,7 @@ class FakeImporter : public ModelImporter {
 };
 
 struct World {
-  Folder folder;
+  TemporaryFolder folder;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<store::SigningKey> key;
   FakeCorpus corpus;
@@ -150,7 +142,8 @@ struct World {
   // `comparison`: what the job found; empty: nothing was compared.
   std::string release(const std::string& kind, int threads, const std::string& comparison = {}) {
     store::ReleaseContent content;
-    content.plan = {{"run", json::array{}}, {"objects", json::array{}}, {"threads", threads}, {"constants_bytes", 0}, {"prepared_bytes", 0}, {"temporary_bytes", 0}};
+    content.plan = {{"run", json::array{}}, {"objects", json::array{}}, {"threads", threads},
+                    {"constants_bytes", 0}, {"prepared_bytes", 0},      {"temporary_bytes", 0}};
     const std::filesystem::path staged = store->directory() / "staging" / kind;
     store::ReleaseRow row;
     row.id = store::write_release(*store, content, staged);
@@ -188,8 +181,11 @@ struct World {
     const json::object artifacts{{"bench_results.csv", store->put_blob("region,ns\nr0,1\n")},
                                  {"candidate_variants.json", store->put_blob("[{\"template\":\"matmul/packed\"}]")}};
     store->set_job_state(job, store::JobState::done, {},
-                         {{"decision", json::object{}}, {"releases", json::object{{"baseline", baseline}, {"tuned", tuned}}},
-                          {"artifacts", artifacts}, {"report", report}, {"speed_up", json::object{{"ratio", 1.5}}}});
+                         {{"decision", json::object{}},
+                          {"releases", json::object{{"baseline", baseline}, {"tuned", tuned}}},
+                          {"artifacts", artifacts},
+                          {"report", report},
+                          {"speed_up", json::object{{"ratio", 1.5}}}});
     store->add_event("job.state", job, {{"state", "done"}});
     store->add_event("job.state", "j-other", {{"state", "queued"}});
     store->add_event("release.added", tuned, {{"job", job}});

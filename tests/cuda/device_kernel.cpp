@@ -9,6 +9,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "tests/temporary_folder.h"
+
 namespace kiln::testing {
 
 using agents::RenderedArg;
@@ -88,10 +90,10 @@ struct EmulatedKernel::Loaded {
 
 EmulatedKernel::EmulatedKernel(const agents::RenderedKernel& kernel) : loaded_(std::make_unique<Loaded>()) {
   loaded_->kernel = kernel;
-  std::string name = (std::filesystem::temp_directory_path() / "kiln-simt-XXXXXX").string();
-  if (!::mkdtemp(name.data())) throw std::runtime_error("no temporary folder");
-  const std::filesystem::path folder = name;
-  std::ofstream(folder / "kernel.cpp") << kernel.source;
+  const test::TemporaryFolder scratch;
+  const std::filesystem::path& folder = scratch.path;
+  const std::string name = folder.string();
+  scratch.put("kernel.cpp", kernel.source);
   const std::string root = KILN_SOURCE_DIR;
   const std::string command =
       "c++ -std=c++20 -O1 -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable"
@@ -103,8 +105,6 @@ EmulatedKernel::EmulatedKernel(const agents::RenderedKernel& kernel) : loaded_(s
   const std::string messages{std::istreambuf_iterator<char>(log), {}};
   if (built) loaded_->object = ::dlopen((folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
   const char* why = built && !loaded_->object ? ::dlerror() : "";
-  std::error_code ignored;  // a folder that stays behind in the temporary folder is no failure of the test
-  std::filesystem::remove_all(folder, ignored);
   if (!loaded_->object)
     throw std::runtime_error("cannot compile for the CPU: " + messages.substr(0, 3000) + why + "\n" + kernel.source);
 }

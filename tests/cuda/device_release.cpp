@@ -8,6 +8,7 @@
 #include "runtime/cuda/driver.h"
 #include "runtime/kiln.h"
 #include "tests/runtime/release_folder.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 
@@ -68,17 +69,15 @@ std::string plan(const std::string& object, const std::string& constants, const 
 }
 
 std::string compiled_kernels() {
-  std::string folder = (std::filesystem::temp_directory_path() / "kiln-object-XXXXXX").string();
-  if (!::mkdtemp(folder.data())) throw std::runtime_error("cannot make a folder");
+  const test::TemporaryFolder scratch;
+  const std::string folder = scratch.path.string();
   const std::string root = KILN_SOURCE_DIR;
-  std::ofstream(folder + "/k.cpp") << kSource;
+  scratch.put("k.cpp", kSource);
   const std::string command = "c++ -std=c++20 -O1 -w -fPIC -shared -include " + root +
                               "/tests/simt/before.h -DKILN_EMULATION='\"" + root + "/tests/simt/simt.h\"' -o " +
                               folder + "/k.so " + folder + "/k.cpp";
   if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile the test's kernels");
-  const std::string object = read_file(folder + "/k.so");
-  std::filesystem::remove_all(folder);
-  return object;
+  return read_file(folder + "/k.so");
 }
 
 void make_release(test::ReleaseFolder& folder, const std::string& architecture) {

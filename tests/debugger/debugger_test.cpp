@@ -29,7 +29,8 @@ Failure build_failure(const std::string& message, const std::string& severity = 
   Failure f;
   f.variant = v(8, 256, 1);
   f.verdict = Verdict::build_failed;
-  f.build = BuildFact{Verdict::build_failed, "", 0, 0, {{"kernel.cpp", 3, "warning", "unused"}, {"kernel.cpp", 12, severity, message}}};
+  f.build = BuildFact{
+      Verdict::build_failed, "", 0, 0, {{"kernel.cpp", 3, "warning", "unused"}, {"kernel.cpp", 12, severity, message}}};
   return f;
 }
 
@@ -71,12 +72,16 @@ TEST_CASE("what compilers say names the cause") {
   CHECK(cause(build_failure("'vfma' was not declared in this scope")) == "undeclared identifier");
   CHECK(cause(build_failure("use of undeclared identifier 'vfma'")) == "undeclared identifier");
   CHECK(cause(build_failure("unrecognized command-line option '-mavx9'")) == "unsupported flag");
-  CHECK(cause(build_failure("inlining failed in call to 'always_inline' '_mm512_add_ps': target specific option mismatch")) == "unsupported instruction set");
-  CHECK(cause(build_failure("in lookup_page_table_entry, at ggc-page.cc:630", "internal compiler error")) == "internal compiler error");
+  CHECK(cause(build_failure(
+            "inlining failed in call to 'always_inline' '_mm512_add_ps': target specific option mismatch")) ==
+        "unsupported instruction set");
+  CHECK(cause(build_failure("in lookup_page_table_entry, at ggc-page.cc:630", "internal compiler error")) ==
+        "internal compiler error");
   CHECK(cause(build_failure("cannot convert 'float*' to 'double*' in initialization")) == "type error");
   CHECK(cause(build_failure("cc1plus: out of memory allocating 65536 bytes")) == "compiler out of memory");
   CHECK(cause(build_failure("undefined reference to `kiln_exp'")) == "missing symbol at link");
-  CHECK(cause(build_failure("static assertion failed: nr is a multiple of the vector")) == "static assertion of the template");
+  CHECK(cause(build_failure("static assertion failed: nr is a multiple of the vector")) ==
+        "static assertion of the template");
   CHECK(cause(build_failure("something new")) == "compiler error");
   Failure silent = failure(v(8, 256, 1), Verdict::build_failed);
   silent.build = BuildFact{};
@@ -89,8 +94,10 @@ TEST_CASE("the proof is the first error, not the warning before it") {
 }
 
 TEST_CASE("signals name what the processor met") {
-  CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "signal 11 in family 'normal'")) == "reads or writes outside its memory");
-  CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "signal 4 in family 'normal'")) == "instruction that this processor lacks");
+  CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "signal 11 in family 'normal'")) ==
+        "reads or writes outside its memory");
+  CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "signal 4 in family 'normal'")) ==
+        "instruction that this processor lacks");
   CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "signal 8")) == "integer division by zero");
   CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "SIGBUS")) == "misaligned or unmapped access");
   CHECK(cause(failure(v(8, 256, 1), Verdict::crashed, "signal 111")) == "died of an unknown signal");
@@ -100,18 +107,23 @@ TEST_CASE("signals name what the processor met") {
 
 TEST_CASE("refusals to start are told apart") {
   CHECK(cause(failure(v(8, 256, 1), Verdict::launch_failed, "cannot find symbol 'kernel_run'")) == "missing symbol");
-  CHECK(cause(failure(v(8, 256, 1), Verdict::launch_failed, "needs CPU feature 'avx512f'")) == "processor feature missing");
+  CHECK(cause(failure(v(8, 256, 1), Verdict::launch_failed, "needs CPU feature 'avx512f'")) ==
+        "processor feature missing");
   CHECK(cause(failure(v(8, 256, 1), Verdict::launch_failed, "workspace of 9 GiB")) == "workspace too large");
 }
 
 TEST_CASE("the pattern of errors names the kind of wrong") {
-  CHECK(cause(wrong({error("normal", 1e-3, 3e-3), error("uniform", 9e-4, 2e-3)})) == "precision below that of the model's type");
+  CHECK(cause(wrong({error("normal", 1e-3, 3e-3), error("uniform", 9e-4, 2e-3)})) ==
+        "precision below that of the model's type");
   CHECK(cause(wrong({error("normal", 0.02, 7.0), error("uniform", 0.02, 6.0)})) == "few elements wrong, as at a tail");
   CHECK(cause(wrong({error("normal", 0.9, 4.0), error("uniform", 0.9, 4.0)})) == "wrong everywhere");
-  CHECK(cause(wrong({error("normal", 1e-7, 1e-6), error("heavy_tail", 0.9, 4.0)})) == "wrong for inputs of family 'heavy_tail' only");
-  CHECK(cause(wrong({error("normal", 1e-7, 1e-6), error("denormals", 1e-7, 1e-6, 3)})) == "non-finite values handled differently");
+  CHECK(cause(wrong({error("normal", 1e-7, 1e-6), error("heavy_tail", 0.9, 4.0)})) ==
+        "wrong for inputs of family 'heavy_tail' only");
+  CHECK(cause(wrong({error("normal", 1e-7, 1e-6), error("denormals", 1e-7, 1e-6, 3)})) ==
+        "non-finite values handled differently");
   CHECK(cause(wrong({error("normal", 1e-7, 1e-6)}, false)) == "ignores its inputs");
-  CHECK(cause(wrong({error("normal", std::numeric_limits<double>::quiet_NaN(), 1), error("zeros", 0, 0)})).find("wrong") == 0);
+  CHECK(cause(wrong({error("normal", std::numeric_limits<double>::quiet_NaN(), 1), error("zeros", 0, 0)}))
+            .find("wrong") == 0);
 }
 
 TEST_CASE("every verdict has a cause") {
@@ -121,7 +133,8 @@ TEST_CASE("every verdict has a cause") {
 
 TEST_CASE("the tunable that differs from the nearest working variant is moved to its working value") {
   const Failure f = failure(v(16, 256, 3), Verdict::crashed, "signal 4");
-  const std::vector<Trial> trials = {good(v(16, 256, 1)), good(v(4, 128, 2)), bad(f.variant, f.verdict), bad(v(4, 512, 3), Verdict::crashed)};
+  const std::vector<Trial> trials = {good(v(16, 256, 1)), good(v(4, 128, 2)), bad(f.variant, f.verdict),
+                                     bad(v(4, 512, 3), Verdict::crashed)};
   const Diagnosis d = diagnose(f, {space()}, trials);
   CHECK(d.proof.find("isa=3 (works with 1)") != std::string::npos);
   REQUIRE(d.learned);  // two crashes with isa=3, no success with it
@@ -200,13 +213,16 @@ TEST_CASE("a timeout without any working variant is answered by less blocking") 
 
 TEST_CASE("a success with the value denies the constraint") {
   const Failure f = failure(v(16, 256, 3), Verdict::crashed, "signal 11");
-  const std::vector<Trial> trials = {good(v(16, 256, 1)), bad(f.variant, f.verdict), bad(v(4, 512, 3), Verdict::crashed), good(v(8, 128, 3))};
+  const std::vector<Trial> trials = {good(v(16, 256, 1)), bad(f.variant, f.verdict),
+                                     bad(v(4, 512, 3), Verdict::crashed), good(v(8, 128, 3))};
   CHECK_FALSE(diagnose(f, {space()}, trials).learned);
 }
 
 TEST_CASE("failures of another kind are not concordant") {
   const Failure f = failure(v(16, 256, 3), Verdict::crashed, "signal 11");
-  CHECK_FALSE(diagnose(f, {space()}, {good(v(16, 256, 1)), bad(f.variant, f.verdict), bad(v(4, 512, 3), Verdict::wrong)}).learned);
+  CHECK_FALSE(
+      diagnose(f, {space()}, {good(v(16, 256, 1)), bad(f.variant, f.verdict), bad(v(4, 512, 3), Verdict::wrong)})
+          .learned);
 }
 
 TEST_CASE("two suspects with equal evidence are excluded only together") {
@@ -234,7 +250,8 @@ TEST_CASE("a missing header excludes the template after two failures, and never 
 TEST_CASE("slower and invalid teach nothing") {
   for (const Verdict verdict : {Verdict::slower, Verdict::invalid}) {
     const Failure f = failure(v(16, 512, 1), verdict);
-    const Diagnosis d = diagnose(f, {space()}, {good(v(8, 256, 1)), bad(f.variant, verdict), bad(v(16, 512, 2), verdict)});
+    const Diagnosis d =
+        diagnose(f, {space()}, {good(v(8, 256, 1)), bad(f.variant, verdict), bad(v(16, 512, 2), verdict)});
     CHECK_FALSE(d.learned);
     CHECK_FALSE(d.repaired);
     CHECK(d.action == "none");
@@ -242,7 +259,8 @@ TEST_CASE("slower and invalid teach nothing") {
 }
 
 TEST_CASE("a constraint that a later success contradicts is dropped, the others stay") {
-  const std::vector<LearnedConstraint> learned = {{"matmul", "packed", {{"isa", 3}}, ""}, {"matmul", "packed", {{"mr", 16}}, ""}};
+  const std::vector<LearnedConstraint> learned = {{"matmul", "packed", {{"isa", 3}}, ""},
+                                                  {"matmul", "packed", {{"mr", 16}}, ""}};
   const auto left = uncontradicted(learned, {good(v(8, 128, 3)), bad(v(16, 128, 1), Verdict::crashed)});
   REQUIRE(left.size() == 1);
   CHECK(left[0].when == std::map<std::string, std::int64_t>{{"mr", 16}});

@@ -21,11 +21,7 @@ constexpr int kMostRepairs = 8;  // that one fault may take
 class Site {
  public:
   Site() {
-    worker::BenchOptions options;
-    options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
-    options.include_dir = KILN_SOURCE_DIR;
-    options.staging = objects_.root / "staging";
-    bench_ = worker::make_workbench(options, objects_);
+    bench_ = worker::make_workbench(testing::bench_options(objects_), objects_);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {1000}});
     graph::Expr twice;

@@ -44,7 +44,8 @@ class Node:
     def start(self):
         with open(self.folder / "kilnd.log", "ab") as log:
             self.process = subprocess.Popen(
-                [BINARY / "bin/kilnd", "--user", "--foreground", "--state", self.state, "--socket", self.socket, *self.arguments],
+                [BINARY / "bin/kilnd", "--user", "--foreground", "--state", self.state, "--socket", self.socket,
+                 *self.arguments],
                 stdout=log, stderr=log)
         for _ in range(200):
             try:
@@ -65,7 +66,8 @@ class Node:
 
     def kill_a_worker(self, turn):
         """SIGKILL to one of the daemon's worker processes, another one each turn; how many were there to kill."""
-        workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True, text=True).stdout.split()]
+        workers = [int(p) for p in subprocess.run(["pgrep", "-P", str(self.process.pid)], capture_output=True,
+                                                  text=True).stdout.split()]
         for pid in workers[turn % len(workers):][:1] if workers else []:
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -104,7 +106,8 @@ class Node:
         return json.loads(self.request("POST", path, json.dumps(body or {})))
 
     def upload(self, path):
-        return json.loads(self.request("POST", "/v1/blobs", pathlib.Path(path).read_bytes(), "application/octet-stream"))["sha256"]
+        return json.loads(self.request("POST", "/v1/blobs", pathlib.Path(path).read_bytes(),
+                                       "application/octet-stream"))["sha256"]
 
     def import_block(self, name="block", batch=1):
         return self.post("/v1/workloads", {"name": name, "model": self.upload(BLOCK), "file_name": "block.onnx",

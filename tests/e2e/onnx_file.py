@@ -35,7 +35,8 @@ def _attribute(name, value):
 
 
 def node(op, inputs, outputs, **integers):
-    text = b"".join(_text(1, i) for i in inputs) + b"".join(_text(2, o) for o in outputs) + _text(3, outputs[0]) + _text(4, op)
+    text = b"".join(_text(1, i) for i in inputs) + b"".join(_text(2, o) for o in outputs) + \
+        _text(3, outputs[0]) + _text(4, op)
     return text + b"".join(_bytes(5, _attribute(name, value)) for name, value in integers.items())
 
 

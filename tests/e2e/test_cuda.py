@@ -1,5 +1,6 @@
-"""A whole job for target cuda without a GPU: the driver and the compiler are those of tests/simt, which run kernels on the CPU.
-Everything above them is what runs on a GPU node: probe, build, check against the oracle, measure, decide, release, libkiln."""
+"""A whole job for target cuda without a GPU: the driver and the compiler are those of tests/simt, which run kernels on
+the CPU. Everything above them is what runs on a GPU node: probe, build, check against the oracle, measure, decide,
+release, libkiln."""
 
 import json
 import sys
@@ -27,7 +28,8 @@ class CudaJob(unittest.TestCase):
             {"x": [24, 96], "y": [24, 96]}, {"z": [24, 96]}))
 
     def test_a_model_is_tuned_and_released_for_a_gpu(self):
-        workload = self.node.post("/v1/workloads", {"name": "norm", "model": self.node.upload(self.file), "file_name": "norm.onnx",
+        workload = self.node.post("/v1/workloads",
+                                  {"name": "norm", "model": self.node.upload(self.file), "file_name": "norm.onnx",
                                                     "external": {}, "dimensions": {}})
         job = self.node.post("/v1/jobs", {"workload": workload["id"], "budget_seconds": 20, "target": "cuda"})
         row = self.node.wait(job["id"])

@@ -41,13 +41,16 @@ class Job(unittest.TestCase):
         self.assertEqual(self.node.kctl("replay", self.job["id"]).returncode, 0)
 
     def test_3_promote_rollback_promote(self):
-        node, tuned, baseline = self.node, self.job["result"]["releases"]["tuned"], self.job["result"]["releases"]["baseline"]
-        current = lambda: [r["id"] for r in node.get("/v1/releases") if r["current"]] if isinstance(node.get("/v1/releases"), list) \
+        node, releases = self.node, self.job["result"]["releases"]
+        tuned, baseline = releases["tuned"], releases["baseline"]
+        current = lambda: [r["id"] for r in node.get("/v1/releases")
+                           if r["current"]] if isinstance(node.get("/v1/releases"), list) \
             else [r["id"] for r in node.get("/v1/releases")["releases"] if r["current"]]
         self.assertEqual(current(), [baseline])
         node.kctl("promote", tuned, "--force")  # the budget is too short to be sure of a gain
         self.assertEqual(current(), [tuned])
-        self.assertEqual(hashlib.sha256((node.state / "releases/block/current/manifest.json").read_bytes()).hexdigest(), tuned)
+        manifest = (node.state / "releases/block/current/manifest.json").read_bytes()
+        self.assertEqual(hashlib.sha256(manifest).hexdigest(), tuned)
         node.kctl("rollback", "block")
         self.assertEqual(current(), [baseline])
         node.kctl("promote", tuned, "--force")
@@ -85,7 +88,8 @@ class Job(unittest.TestCase):
         def accepted(pae, sig):
             (out / "pae.bin").write_bytes(pae)
             (out / "sig.bin").write_bytes(sig)
-            return subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in", out / "pae.bin",
+            return subprocess.run(["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", key, "-rawin", "-in",
+                                   out / "pae.bin",
                                    "-sigfile", out / "sig.bin"], capture_output=True).returncode == 0
 
         def flipped(data, at):
@@ -100,7 +104,8 @@ class Job(unittest.TestCase):
     def test_5_a_process_that_knows_nothing_of_the_daemon_runs_the_release(self):
         script = SOURCE / "packaging/run_release.py"
         subprocess.run(["/usr/bin/python3", "-B", script, self.node.state / "releases/block/current"], check=True,
-                       env={"PYTHONPATH": str(SOURCE / "runtime/python"), "KILN_LIBRARY": str(BINARY / "lib/libkiln.so")})
+                       env={"PYTHONPATH": str(SOURCE / "runtime/python"),
+                            "KILN_LIBRARY": str(BINARY / "lib/libkiln.so")})
 
     def test_6_a_second_job_competes_with_the_current_release(self):
         tuned = self.job["result"]["releases"]["tuned"]
@@ -142,10 +147,12 @@ class BadInput(unittest.TestCase):
             cut.write_bytes(whole[:n])
             if n == 0:
                 continue
-            self.refused({"name": "cut", "model": self.node.upload(cut), "file_name": "cut.onnx", "external": {}, "dimensions": {"batch": 1}}, "cut.onnx")
+            self.refused({"name": "cut", "model": self.node.upload(cut), "file_name": "cut.onnx", "external": {},
+                          "dimensions": {"batch": 1}}, "cut.onnx")
 
     def test_unbound_dimension_is_named_with_its_cure(self):
-        self.refused({"name": "free", "model": self.node.upload(BLOCK), "file_name": "block.onnx", "external": {}, "dimensions": {}},
+        self.refused({"name": "free", "model": self.node.upload(BLOCK), "file_name": "block.onnx", "external": {},
+                      "dimensions": {}},
                      "batch", "--shape")
 
     def model(self, nodes, initializers=(), name="made.onnx"):
@@ -162,11 +169,13 @@ class BadInput(unittest.TestCase):
         for n in range(1, len(whole)):
             cut = self.node.folder / "cut.onnx"
             cut.write_bytes(whole[:n])
-            self.refused({"name": "cut", "model": self.node.upload(cut), "file_name": "cut.onnx", "external": {}, "dimensions": {}}, "cut.onnx")
+            self.refused({"name": "cut", "model": self.node.upload(cut), "file_name": "cut.onnx", "external": {},
+                          "dimensions": {}}, "cut.onnx")
 
     def test_unknown_operator_is_named(self):
         path = self.model([onnx.helper.make_node("Frobnicate", ["x"], ["y"], name="middle")])
-        self.refused({"name": "odd", "model": self.node.upload(path), "file_name": "made.onnx", "external": {}, "dimensions": {}},
+        self.refused({"name": "odd", "model": self.node.upload(path), "file_name": "made.onnx", "external": {},
+                      "dimensions": {}},
                      "made.onnx", "Frobnicate", "middle")
 
     def test_external_data_outside_the_folder_of_the_model(self):
@@ -176,18 +185,22 @@ class BadInput(unittest.TestCase):
             weight.data_location = onnx.TensorProto.EXTERNAL
             weight.external_data.add(key="location", value=location)
             path = self.model([onnx.helper.make_node("Add", ["x", "w"], ["y"])], [weight])
-            self.refused({"name": "outside", "model": self.node.upload(path), "file_name": "made.onnx", "external": {}, "dimensions": {}},
+            self.refused({"name": "outside", "model": self.node.upload(path), "file_name": "made.onnx", "external": {},
+                          "dimensions": {}},
                          "made.onnx", location)
             run = self.node.kctl("import", path, check=False)
             self.assertNotEqual(run.returncode, 0)
             self.assertIn(location, run.stdout + run.stderr)
 
     def test_bad_configuration_names_file_place_and_cause(self):
-        for text, words in [("[limits]\nclinets = 3\n", ["clinets", "2"]), ("[limits\n", ["1"]), ("[limits]\nclients = \"many\"\n", ["clients", "2"])]:
+        for text, words in [("[limits]\nclinets = 3\n", ["clinets", "2"]), ("[limits\n", ["1"]),
+                            ("[limits]\nclients = \"many\"\n", ["clients", "2"])]:
             path = self.node.folder / "kilnd.toml"
             path.write_text(text)
-            run = subprocess.run([BINARY / "bin/kilnd", "--user", "--foreground", "--config", path, "--state", self.node.folder / "other",
-                                  "--socket", self.node.folder / "other.sock"], capture_output=True, text=True, timeout=20)
+            run = subprocess.run([BINARY / "bin/kilnd", "--user", "--foreground", "--config", path, "--state",
+                                  self.node.folder / "other",
+                                  "--socket", self.node.folder / "other.sock"], capture_output=True, text=True,
+                                 timeout=20)
             self.assertNotEqual(run.returncode, 0)
             for word in ["kilnd.toml", *words]:
                 self.assertIn(word, run.stderr + run.stdout)

@@ -43,7 +43,8 @@ TEST_CASE("an error up to the policy's factor is right, beyond it wrong") {
   CHECK(j.verdict == Verdict::wrong);
   CHECK(j.worst_ratio == doctest::Approx(1.25));
   CHECK(j.normwise_error == doctest::Approx(2.5e-6));
-  for (const char* part : {"heavy_tail", "element 42", "1.5", "1.25", "output 0"}) CHECK(j.reason.find(part) != std::string::npos);
+  for (const char* part : {"heavy_tail", "element 42", "1.5", "1.25", "output 0"})
+    CHECK(j.reason.find(part) != std::string::npos);
   policies::Policy generous;
   generous.error_factor = 3;
   CHECK(judge(check_of({plain_error(2.5)}), generous).verdict == Verdict::ok);
@@ -97,7 +98,8 @@ TEST_CASE("a candidate that ignores its inputs, or that was not compared, is wro
 }
 
 TEST_CASE("what happened before the comparison passes through") {
-  for (const Verdict v : {Verdict::launch_failed, Verdict::crashed, Verdict::hung, Verdict::out_of_bounds, Verdict::nondeterministic}) {
+  for (const Verdict v :
+       {Verdict::launch_failed, Verdict::crashed, Verdict::hung, Verdict::out_of_bounds, Verdict::nondeterministic}) {
     CheckFact c = check_of({plain_error(0.5)});
     c.verdict = v;
     c.evidence = "signal 11 in family 'normal'";

@@ -27,7 +27,8 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr double kRelative = 1e-3, kAbsolute = 1e-7;  // the suite's own
-// This version of the suite cut floats off to make bfloat16, where the specification now rounds: one unit in the last place.
+// This version of the suite cut floats off to make bfloat16, where the specification now rounds: one unit in the last
+// place.
 constexpr double kTruncated = 1.0 / 128;
 
 struct Tally {
@@ -44,15 +45,18 @@ graph::Tensor read_tensor(const ::onnx::TensorProto& proto) {
   model.mutable_graph()->mutable_initializer(0)->set_name("t");
   model.mutable_graph()->add_output()->set_name("t");
   const auto text = std::make_shared<const std::string>(model.SerializeAsString());
-  const auto result = graph::onnx::import_model(text, std::as_bytes(std::span(text->data(), text->size())), {"tensor", {}}, {});
+  const auto result =
+      graph::onnx::import_model(text, std::as_bytes(std::span(text->data(), text->size())), {"tensor", {}}, {});
   return graph::evaluate(result.graph, {}, graph::Arithmetic::model)[0];
 }
 
 // The suite was written by NumPy, which has no bfloat16: such tensors lie there as uint16.
 ::onnx::TensorProto read_proto(const fs::path& path, int declared) {
   ::onnx::TensorProto proto;
-  if (!proto.ParseFromString(read_file(path))) throw Error(ErrorCode::invalid_input, "cannot read " + path.string() + ": it is no tensor");
-  if (declared == ::onnx::TensorProto::BFLOAT16 && proto.data_type() == ::onnx::TensorProto::UINT16) proto.set_data_type(declared);
+  if (!proto.ParseFromString(read_file(path)))
+    throw Error(ErrorCode::invalid_input, "cannot read " + path.string() + ": it is no tensor");
+  if (declared == ::onnx::TensorProto::BFLOAT16 && proto.data_type() == ::onnx::TensorProto::UINT16)
+    proto.set_data_type(declared);
   return proto;
 }
 
@@ -105,12 +109,14 @@ graph::onnx::Result import(const ::onnx::ModelProto& model, const std::string& n
 }
 
 // As given; or, when that is refused since something must be constant, with the integer inputs bound.
-graph::onnx::Result import_bound(::onnx::ModelProto& model, const std::vector<::onnx::TensorProto>& inputs, const std::string& name) {
+graph::onnx::Result import_bound(::onnx::ModelProto& model, const std::vector<::onnx::TensorProto>& inputs,
+                                 const std::string& name) {
   try {
     return import(model, name);
   } catch (const Error& error) {
     const std::string text = error.what();
-    if (error.code() != ErrorCode::unsupported || text.find("depends on the model's inputs") == std::string::npos) throw;
+    if (error.code() != ErrorCode::unsupported || text.find("depends on the model's inputs") == std::string::npos)
+      throw;
   }
   for (int i = 0; i < model.graph().input_size() && static_cast<std::size_t>(i) < inputs.size(); ++i) {
     const bool range = model.graph().node(0).op_type() == "Range";
@@ -124,7 +130,8 @@ graph::onnx::Result import_bound(::onnx::ModelProto& model, const std::vector<::
 
 bool run_case(const fs::path& folder, const fs::path& data) {
   ::onnx::ModelProto model;
-  if (!model.ParseFromString(read_file(folder / "model.onnx"))) throw Error(ErrorCode::invalid_input, "cannot read the model");
+  if (!model.ParseFromString(read_file(folder / "model.onnx")))
+    throw Error(ErrorCode::invalid_input, "cannot read the model");
   std::vector<::onnx::TensorProto> protos;
   std::map<std::string, graph::Tensor> tensors;
   std::set<std::string> initialised;  // old models list their weights among the inputs
@@ -132,7 +139,8 @@ bool run_case(const fs::path& folder, const fs::path& data) {
   for (int i = 0; i < model.graph().input_size(); ++i) {
     const auto& input = model.graph().input(i);
     if (initialised.contains(input.name())) continue;
-    if (!input.type().has_tensor_type()) throw Error(ErrorCode::unsupported, "input '" + input.name() + "' is no tensor");
+    if (!input.type().has_tensor_type())
+      throw Error(ErrorCode::unsupported, "input '" + input.name() + "' is no tensor");
     protos.push_back(
         read_proto(data / ("input_" + std::to_string(protos.size()) + ".pb"), input.type().tensor_type().elem_type()));
     tensors[input.name()] = read_tensor(protos.back());
@@ -143,7 +151,8 @@ bool run_case(const fs::path& folder, const fs::path& data) {
   }
   const auto result = import_bound(model, protos, folder.filename().string());
   std::vector<graph::Tensor> inputs;
-  for (const graph::ValueId id : result.graph.inputs) inputs.push_back(tensors.at(result.graph.values[static_cast<std::size_t>(id)].name));
+  for (const graph::ValueId id : result.graph.inputs)
+    inputs.push_back(tensors.at(result.graph.values[static_cast<std::size_t>(id)].name));
   const auto model_outputs = graph::evaluate(result.graph, inputs, graph::Arithmetic::model);
   const auto oracle_outputs = graph::evaluate(result.graph, inputs, graph::Arithmetic::fp64, 2);
   for (std::size_t i = 0; i < model_outputs.size(); ++i) {

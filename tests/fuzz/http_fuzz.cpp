@@ -1,5 +1,5 @@
-// Requests without a socket: role byte, "METHOD target\n", body. Whatever comes in, one answer goes out, and it is JSON or
-// belongs to a route that answers something else.
+// Requests without a socket: role byte, "METHOD target\n", body. Whatever comes in, one answer goes out, and it is JSON
+// or belongs to a route that answers something else.
 #include <cstddef>
 #include <cstdlib>
 #include <optional>

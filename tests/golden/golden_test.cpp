@@ -27,11 +27,7 @@ struct Golden {
   std::vector<store::TemplateSpec> templates;
 
   Golden() {
-    worker::BenchOptions options;
-    options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
-    options.include_dir = KILN_SOURCE_DIR;
-    options.staging = objects.root / "staging";
-    bench = worker::make_workbench(options, objects);
+    bench = worker::make_workbench(testing::bench_options(objects), objects);
   }
 
   static std::vector<store::GoldenCase> cases(const std::string& family) {

@@ -267,7 +267,8 @@ def sets():
 
 
 def text_of(family, cases):
-    head = f"# Written by tests/golden/make_golden.py: {family}. Inputs are exact in float32; Kiln computed nothing here.\n"
+    head = f"# Written by tests/golden/make_golden.py: {family}. Inputs are exact in float32; "\
+           "Kiln computed nothing here.\n"
     return head + "\n" + "\n".join(case.toml() for case in cases)
 
 

@@ -18,7 +18,9 @@ Tensor tensor(DType type, Shape shape, const std::vector<T>& values) {
   return out;
 }
 
-inline Tensor floats(Shape shape, const std::vector<float>& values) { return tensor(DType::f32, std::move(shape), values); }
+inline Tensor floats(Shape shape, const std::vector<float>& values) {
+  return tensor(DType::f32, std::move(shape), values);
+}
 
 inline Tensor random_floats(Shape shape, unsigned seed, double scale = 1) {
   Tensor out = Tensor::zeros({DType::f32, std::move(shape)});

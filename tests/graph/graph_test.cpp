@@ -22,7 +22,8 @@ TEST_CASE("shapes of products, attention and views") {
   CHECK(inferred(MatMul{false, false}, {{5, 1, 2, 3}, {4, 3, 7}}) == Shape{5, 4, 2, 7});
   CHECK(inferred(MatMul{true, true}, {{3, 2}, {7, 3}}) == Shape{2, 7});
   CHECK_THROWS_AS((void)inferred(MatMul{false, false}, {{2, 3}, {2, 3}}), Error);
-  CHECK(inferred(Attention{1, false}, {{8, 12, 5, 64}, {8, 12, 9, 64}, {8, 12, 9, 32}, {8, 1, 1, 9}}) == Shape{8, 12, 5, 32});
+  CHECK(inferred(Attention{1, false}, {{8, 12, 5, 64}, {8, 12, 9, 64}, {8, 12, 9, 32}, {8, 1, 1, 9}}) ==
+        Shape{8, 12, 5, 32});
   CHECK_THROWS_AS((void)inferred(Attention{1, false}, {{5, 64}, {9, 64}, {8, 64}}), Error);
   CHECK_THROWS_AS((void)inferred(Attention{1, false}, {{5, 64}, {9, 64}, {9, 64}, {2, 5, 9}}), Error);
   CHECK(inferred(Transpose{{2, 0, 1}}, {{4, 5, 6}}) == Shape{6, 4, 5});
@@ -67,7 +68,8 @@ TEST_CASE("validate finds each broken invariant") {
 TEST_CASE("an error of add_node names the origin") {
   Graph g;
   const ValueId x = g.add_input("x", {DType::f32, {2, 3}});
-  CHECK_THROWS_WITH_AS((void)g.add_node(MatMul{false, false}, {x, x}, "/layer/MatMul"), doctest::Contains("/layer/MatMul"), Error);
+  CHECK_THROWS_WITH_AS((void)g.add_node(MatMul{false, false}, {x, x}, "/layer/MatMul"),
+                       doctest::Contains("/layer/MatMul"), Error);
 }
 
 TEST_CASE("domains flow from a gather through casts and views to the inputs") {
@@ -101,5 +103,6 @@ TEST_CASE("equal nodes of an expression are shared, and inlining replaces operan
   outer.results = inline_expr(outer, square, {sum});
   CHECK(to_string(outer) == "(a + b) * (a + b)");
   CHECK(outer.nodes.size() == 4);
-  for (int op = 0; op <= static_cast<int>(ExprOp::row_prod); ++op) CHECK(expr_op_from_name(name(static_cast<ExprOp>(op))) == static_cast<ExprOp>(op));
+  for (int op = 0; op <= static_cast<int>(ExprOp::row_prod); ++op)
+    CHECK(expr_op_from_name(name(static_cast<ExprOp>(op))) == static_cast<ExprOp>(op));
 }

@@ -25,27 +25,36 @@ Graph unary_graph(const Op& op, TensorType type) {
 }  // namespace
 
 TEST_CASE("a product of small integers is exact, for every pair of layouts and tails") {
-  for (const std::int64_t m : {1, 4, 7}) for (const std::int64_t n : {1, 16, 37}) for (const std::int64_t k : {1, 5, 64})
-    for (const bool ta : {false, true}) for (const bool tb : {false, true}) {
-      Graph g;
-      const ValueId a = g.add_input("a", {DType::f32, ta ? Shape{k, m} : Shape{m, k}});
-      const ValueId b = g.add_input("b", {DType::f32, tb ? Shape{2, n, k} : Shape{2, k, n}});
-      g.outputs = g.add_node(MatMul{ta, tb}, {a, b}, "matmul");
-      Tensor x = Tensor::zeros(g.type(a)), y = Tensor::zeros(g.type(b));
-      for (std::size_t i = 0; i < x.as<float>().size(); ++i) x.as<float>()[i] = static_cast<float>(static_cast<int>(i * 7 % 11) - 5);
-      for (std::size_t i = 0; i < y.as<float>().size(); ++i) y.as<float>()[i] = static_cast<float>(static_cast<int>(i * 5 % 13) - 6);
-      const auto out = run64(g, {x, y});
-      const auto single = run32(g, {x, y});
-      for (std::int64_t s = 0; s < 2; ++s) for (std::int64_t i = 0; i < m; ++i) for (std::int64_t j = 0; j < n; ++j) {
-        std::int64_t sum = 0;
-        for (std::int64_t p = 0; p < k; ++p)
-          sum += static_cast<std::int64_t>(x.as<float>()[static_cast<std::size_t>(ta ? p * m + i : i * k + p)]) *
-                 static_cast<std::int64_t>(y.as<float>()[static_cast<std::size_t>(s * k * n + (tb ? j * k + p : p * n + j))]);
-        const auto at = static_cast<std::size_t>((s * m + i) * n + j);
-        REQUIRE(out[at] == static_cast<double>(sum));
-        REQUIRE(single[at] == static_cast<float>(sum));
-      }
-    }
+  for (const std::int64_t m : {1, 4, 7})
+    for (const std::int64_t n : {1, 16, 37})
+      for (const std::int64_t k : {1, 5, 64})
+        for (const bool ta : {false, true})
+          for (const bool tb : {false, true}) {
+            Graph g;
+            const ValueId a = g.add_input("a", {DType::f32, ta ? Shape{k, m} : Shape{m, k}});
+            const ValueId b = g.add_input("b", {DType::f32, tb ? Shape{2, n, k} : Shape{2, k, n}});
+            g.outputs = g.add_node(MatMul{ta, tb}, {a, b}, "matmul");
+            Tensor x = Tensor::zeros(g.type(a)), y = Tensor::zeros(g.type(b));
+            for (std::size_t i = 0; i < x.as<float>().size(); ++i)
+              x.as<float>()[i] = static_cast<float>(static_cast<int>(i * 7 % 11) - 5);
+            for (std::size_t i = 0; i < y.as<float>().size(); ++i)
+              y.as<float>()[i] = static_cast<float>(static_cast<int>(i * 5 % 13) - 6);
+            const auto out = run64(g, {x, y});
+            const auto single = run32(g, {x, y});
+            for (std::int64_t s = 0; s < 2; ++s)
+              for (std::int64_t i = 0; i < m; ++i)
+                for (std::int64_t j = 0; j < n; ++j) {
+                  std::int64_t sum = 0;
+                  for (std::int64_t p = 0; p < k; ++p)
+                    sum +=
+                        static_cast<std::int64_t>(x.as<float>()[static_cast<std::size_t>(ta ? p * m + i : i * k + p)]) *
+                        static_cast<std::int64_t>(
+                            y.as<float>()[static_cast<std::size_t>(s * k * n + (tb ? j * k + p : p * n + j))]);
+                  const auto at = static_cast<std::size_t>((s * m + i) * n + j);
+                  REQUIRE(out[at] == static_cast<double>(sum));
+                  REQUIRE(single[at] == static_cast<float>(sum));
+                }
+          }
 }
 
 TEST_CASE("softmax of equal values is uniform, a shifted row is the same, infinities are defined") {
@@ -53,7 +62,8 @@ TEST_CASE("softmax of equal values is uniform, a shifted row is the same, infini
   const auto y = run64(g, {floats({3, 4}, {5, 5, 5, 5, 1000, 1001, 1002, 1003, -kInf, 0, -kInf, 0})});
   for (int i = 0; i < 4; ++i) CHECK(y[static_cast<std::size_t>(i)] == 0.25);
   const double z = 1 + std::exp(1) + std::exp(2) + std::exp(3);
-  for (int i = 0; i < 4; ++i) CHECK(y[static_cast<std::size_t>(4 + i)] == doctest::Approx(std::exp(i) / z).epsilon(1e-14));
+  for (int i = 0; i < 4; ++i)
+    CHECK(y[static_cast<std::size_t>(4 + i)] == doctest::Approx(std::exp(i) / z).epsilon(1e-14));
   CHECK(y[8] == 0);
   CHECK(y[9] == 0.5);
   const Graph over_first = unary_graph(Softmax{0, true}, {DType::f32, {2, 2}});
@@ -88,12 +98,14 @@ TEST_CASE("attention equals its definition in products and softmax, with mask an
     ValueId scores = apply(written, ExprOp::add, apply(written, ExprOp::mul, raw, scalar(written, 0.25f)), w[3]);
     if (causal) {
       std::vector<float> mask(35);
-      for (int i = 0; i < 5; ++i) for (int j = 0; j < 7; ++j) mask[static_cast<std::size_t>(i * 7 + j)] = j > i + 2 ? -kInf : 0;
+      for (int i = 0; i < 5; ++i)
+        for (int j = 0; j < 7; ++j) mask[static_cast<std::size_t>(i * 7 + j)] = j > i + 2 ? -kInf : 0;
       scores = apply(written, ExprOp::add, scores, written.add_constant("causal", floats({5, 7}, mask)));
     }
     const ValueId weights = written.add_node(Softmax{3, false}, {scores}, "softmax")[0];
     written.outputs = written.add_node(MatMul{false, false}, {weights, w[2]}, "out");
-    const std::vector<Tensor> inputs = {random_floats(shapes[0], 1), random_floats(shapes[1], 2), random_floats(shapes[2], 3), random_floats(shapes[3], 4)};
+    const std::vector<Tensor> inputs = {random_floats(shapes[0], 1), random_floats(shapes[1], 2),
+                                        random_floats(shapes[2], 3), random_floats(shapes[3], 4)};
     CHECK(difference(run64(direct, inputs), run64(written, inputs)) < 1e-14);
   }
 }
@@ -106,7 +118,8 @@ TEST_CASE("reductions: integers exact, NaN wins, empty rows give the identity") 
   const Graph sum = unary_graph(Reduce{Monoid::sum, {0}, true}, {DType::f32, {0, 2}});
   CHECK(run64(sum, {Tensor::zeros({DType::f32, {0, 2}})}) == std::vector<double>{0, 0});
   const Graph product = unary_graph(Reduce{Monoid::prod, {0}, false}, {DType::i64, {3}});
-  CHECK(evaluate(product, {tensor<std::int64_t>(DType::i64, {3}, {3, -5, 7})}, Arithmetic::fp64)[0].as<std::int64_t>()[0] == -105);
+  CHECK(evaluate(product, {tensor<std::int64_t>(DType::i64, {3}, {3, -5, 7})}, Arithmetic::fp64)[0]
+            .as<std::int64_t>()[0] == -105);
 }
 
 TEST_CASE("views and gather move what NumPy would move") {
@@ -119,7 +132,8 @@ TEST_CASE("views and gather move what NumPy would move") {
   g.outputs = g.add_node(Gather{1}, {data, at}, "gather");
   CHECK(run32(g, {x, tensor<std::int64_t>(DType::i64, {2}, {-1, 0})}) == std::vector<float>{2, 0, 5, 3});
   for (const std::int64_t bad : {std::int64_t(3), std::int64_t(-4), INT64_MIN})
-    CHECK_THROWS_WITH_AS((void)run32(g, {x, tensor<std::int64_t>(DType::i64, {2}, {bad, 0})}), doctest::Contains("outside an axis of 3"), Error);
+    CHECK_THROWS_WITH_AS((void)run32(g, {x, tensor<std::int64_t>(DType::i64, {2}, {bad, 0})}),
+                         doctest::Contains("outside an axis of 3"), Error);
   Graph c;
   const ValueId a = c.add_input("a", {DType::f32, {2, 1}}), b = c.add_input("b", {DType::f32, {2, 2}});
   c.outputs = c.add_node(Concat{1}, {a, b}, "concat");
@@ -130,11 +144,14 @@ TEST_CASE("integer arithmetic wraps to its width; division by zero is an error")
   Graph g;
   const ValueId a = g.add_input("a", {DType::i8, {2}}), b = g.add_input("b", {DType::i8, {2}});
   g.outputs = {apply(g, ExprOp::add, a, b), apply(g, ExprOp::div, a, b), apply(g, ExprOp::mod, a, b)};
-  const auto out = evaluate(g, {tensor<std::int8_t>(DType::i8, {2}, {127, -7}), tensor<std::int8_t>(DType::i8, {2}, {1, 3})}, Arithmetic::model);
+  const auto out =
+      evaluate(g, {tensor<std::int8_t>(DType::i8, {2}, {127, -7}), tensor<std::int8_t>(DType::i8, {2}, {1, 3})},
+               Arithmetic::model);
   CHECK(out[0].as<std::int8_t>()[0] == -128);
   CHECK(out[1].as<std::int8_t>()[1] == -2);
   CHECK(out[2].as<std::int8_t>()[1] == 2);  // the divisor's sign, as in Python
-  CHECK_THROWS_AS((void)evaluate(g, {Tensor::zeros({DType::i8, {2}}), Tensor::zeros({DType::i8, {2}})}, Arithmetic::model), Error);
+  CHECK_THROWS_AS(
+      (void)evaluate(g, {Tensor::zeros({DType::i8, {2}}), Tensor::zeros({DType::i8, {2}})}, Arithmetic::model), Error);
 }
 
 TEST_CASE("a half-precision node is rounded in model arithmetic and not by the oracle") {
@@ -159,7 +176,8 @@ TEST_CASE("a model's own sum is sequential in its type, the oracle's is not lost
 
 TEST_CASE("inputs of another shape, type or number are refused by name") {
   const Graph g = unary_graph(Softmax{0, false}, {DType::f32, {2}});
-  CHECK_THROWS_WITH_AS((void)evaluate(g, {floats({1}, {1})}, Arithmetic::model), doctest::Contains("input 'x' needs f32 [2]"), Error);
+  CHECK_THROWS_WITH_AS((void)evaluate(g, {floats({1}, {1})}, Arithmetic::model),
+                       doctest::Contains("input 'x' needs f32 [2]"), Error);
   CHECK_THROWS_AS((void)evaluate(g, {}, Arithmetic::model), Error);
   Tensor cut = floats({2}, {1, 2});
   cut.bytes.pop_back();

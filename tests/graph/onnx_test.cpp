@@ -124,7 +124,8 @@ TEST_CASE("external data: only inside the folder, only inside the file") {
   std::vector<std::string> asked;
   const graph::onnx::ExternalDataSource source = [&](const std::string& location) {
     asked.push_back(location);
-    return location == "w.bin" ? graph::onnx::ExternalData{file, std::as_bytes(std::span(*file))} : graph::onnx::ExternalData{};
+    return location == "w.bin" ? graph::onnx::ExternalData{file, std::as_bytes(std::span(*file))}
+                               : graph::onnx::ExternalData{};
   };
   const auto with = [](const std::vector<std::pair<std::string, std::string>>& entries) {
     Model m = model();
@@ -141,7 +142,8 @@ TEST_CASE("external data: only inside the folder, only inside the file") {
   CHECK(mentions(refusal(with({{"location", "lost.bin"}}), "y", source), {"lost.bin", "'w'"}));
   CHECK(refusal(with({{"location", "lost.bin"}}), "y", source).code == ErrorCode::not_found);
   CHECK(refusal(with({{"location", "w.bin"}, {"offset", "12"}}), "y", source).code == ErrorCode::invalid_input);
-  CHECK(refusal(with({{"location", "w.bin"}, {"offset", "18446744073709551615"}}), "y", source).code == ErrorCode::invalid_input);
+  CHECK(refusal(with({{"location", "w.bin"}, {"offset", "18446744073709551615"}}), "y", source).code ==
+        ErrorCode::invalid_input);
   CHECK(refusal(with({{"location", "w.bin"}, {"offset", "-4"}}), "y", source).code == ErrorCode::invalid_input);
   CHECK(refusal(with({{"location", "w.bin"}, {"length", "12"}}), "y", source).code == ErrorCode::invalid_input);
   for (const char* offset : {"8", "4"}) {  // the second is copied, for its alignment
@@ -151,7 +153,8 @@ TEST_CASE("external data: only inside the folder, only inside the file") {
     CHECK(run32(result.graph, {floats({2}, {10, 20})}) == std::vector<float>{10 + first, 21 + first});
   }
   const std::string text = with({{"location", "w.bin"}}).SerializeAsString();
-  CHECK(graph::onnx::external_locations(std::as_bytes(std::span(text.data(), text.size())), "m.onnx") == std::vector<std::string>{"w.bin"});
+  CHECK(graph::onnx::external_locations(std::as_bytes(std::span(text.data(), text.size())), "m.onnx") ==
+        std::vector<std::string>{"w.bin"});
 }
 
 TEST_CASE("a value made twice, read before it is made, or never made is refused") {

@@ -19,7 +19,8 @@ Graph layer_norm(bool by_power, bool reciprocal, std::vector<std::int32_t> secon
   const ValueId square = by_power ? apply(g, ExprOp::pow, d, scalar(g, 2)) : apply(g, ExprOp::mul, d, d);
   const ValueId variance = g.add_node(Reduce{Monoid::mean, std::move(second_axes), true}, {square}, "variance")[0];
   const ValueId root = apply(g, ExprOp::sqrt, apply(g, ExprOp::add, variance, scalar(g, 1e-5f)));
-  const ValueId n = reciprocal ? apply(g, ExprOp::mul, d, apply(g, ExprOp::reciprocal, root)) : apply(g, ExprOp::div, d, root);
+  const ValueId n =
+      reciprocal ? apply(g, ExprOp::mul, d, apply(g, ExprOp::reciprocal, root)) : apply(g, ExprOp::div, d, root);
   const ValueId scaled = apply(g, ExprOp::mul, n, g.add_constant("scale", random_floats({16}, 8)));
   g.outputs = {apply(g, ExprOp::add, scaled, g.add_constant("bias", random_floats({16}, 9)))};
   return g;
@@ -31,13 +32,19 @@ Graph gelu(int spelling) {
   const auto c = [&](double value) { return scalar(g, static_cast<float>(value)); };
   ValueId inner = -1;
   if (spelling < 2) {
-    inner = apply(g, ExprOp::erf, spelling == 0 ? apply(g, ExprOp::div, x, c(std::sqrt(2.0))) : apply(g, ExprOp::mul, x, c(std::sqrt(0.5))));
+    inner = apply(
+        g, ExprOp::erf,
+        spelling == 0 ? apply(g, ExprOp::div, x, c(std::sqrt(2.0))) : apply(g, ExprOp::mul, x, c(std::sqrt(0.5))));
   } else {
-    const ValueId cube = spelling == 2 ? apply(g, ExprOp::pow, x, c(3)) : apply(g, ExprOp::mul, x, apply(g, ExprOp::mul, x, x));
-    inner = apply(g, ExprOp::tanh, apply(g, ExprOp::mul, apply(g, ExprOp::add, x, apply(g, ExprOp::mul, cube, c(0.044715))), c(0.7978845608)));
+    const ValueId cube =
+        spelling == 2 ? apply(g, ExprOp::pow, x, c(3)) : apply(g, ExprOp::mul, x, apply(g, ExprOp::mul, x, x));
+    inner = apply(
+        g, ExprOp::tanh,
+        apply(g, ExprOp::mul, apply(g, ExprOp::add, x, apply(g, ExprOp::mul, cube, c(0.044715))), c(0.7978845608)));
   }
   const ValueId one = apply(g, ExprOp::add, inner, c(1));
-  g.outputs = {spelling % 2 == 0 ? apply(g, ExprOp::mul, apply(g, ExprOp::mul, x, one), c(0.5)) : apply(g, ExprOp::mul, apply(g, ExprOp::mul, x, c(0.5)), one)};
+  g.outputs = {spelling % 2 == 0 ? apply(g, ExprOp::mul, apply(g, ExprOp::mul, x, one), c(0.5))
+                                 : apply(g, ExprOp::mul, apply(g, ExprOp::mul, x, c(0.5)), one)};
   return g;
 }
 
@@ -45,10 +52,13 @@ enum class Mask { none, given, causal };
 
 Graph attention(Mask mask, bool scale_on_both, bool scale_before) {
   Graph g;
-  const ValueId q = g.add_input("q", {DType::f32, {2, 6, 8}}), k = g.add_input("k", {DType::f32, {2, 6, 8}}), v = g.add_input("v", {DType::f32, {2, 6, 4}});
+  const ValueId q = g.add_input("q", {DType::f32, {2, 6, 8}}), k = g.add_input("k", {DType::f32, {2, 6, 8}}),
+                v = g.add_input("v", {DType::f32, {2, 6, 4}});
   const ValueId kt = g.add_node(Transpose{{0, 2, 1}}, {k}, "kt")[0];
   const float root = std::sqrt(0.125f);
-  const ValueId left = scale_on_both ? apply(g, ExprOp::mul, q, scalar(g, root)) : scale_before ? apply(g, ExprOp::div, q, scalar(g, 8)) : q;
+  const ValueId left = scale_on_both  ? apply(g, ExprOp::mul, q, scalar(g, root))
+                       : scale_before ? apply(g, ExprOp::div, q, scalar(g, 8))
+                                      : q;
   const ValueId right = scale_on_both ? apply(g, ExprOp::mul, kt, scalar(g, root)) : kt;
   ValueId scores = g.add_node(MatMul{false, false}, {left, right}, "scores")[0];
   if (!scale_on_both && !scale_before) scores = apply(g, ExprOp::mul, scalar(g, 0.125f), scores);
@@ -109,7 +119,8 @@ TEST_CASE("what is no GELU, or is read in the middle, stays") {
 TEST_CASE("decomposed softmax is one node") {
   Graph g;
   const ValueId x = g.add_input("x", {DType::f32, {4, 10}});
-  const ValueId e = apply(g, ExprOp::exp, apply(g, ExprOp::sub, x, g.add_node(Reduce{Monoid::max, {1}, true}, {x}, "max")[0]));
+  const ValueId e =
+      apply(g, ExprOp::exp, apply(g, ExprOp::sub, x, g.add_node(Reduce{Monoid::max, {1}, true}, {x}, "max")[0]));
   g.outputs = {apply(g, ExprOp::div, e, g.add_node(Reduce{Monoid::sum, {1}, true}, {e}, "sum")[0])};
   const Proof p = simplified(g);
   CHECK(p.after.nodes.size() == 1);
@@ -129,7 +140,8 @@ TEST_CASE("attention is one node, however its scale and mask are written") {
     CHECK(op.causal == (mask == Mask::causal));
     CHECK(op.scale == doctest::Approx(0.125).epsilon(1e-6));
     for (const double scale : {1.0, 100.0}) {
-      std::vector<Tensor> inputs = {random_floats({2, 6, 8}, 1, scale), random_floats({2, 6, 8}, 2), random_floats({2, 6, 4}, 3)};
+      std::vector<Tensor> inputs = {random_floats({2, 6, 8}, 1, scale), random_floats({2, 6, 8}, 2),
+                                    random_floats({2, 6, 4}, 3)};
       if (mask == Mask::given) {
         inputs.push_back(random_floats({2, 1, 6}, 4));
         for (std::size_t i = 0; i < 6; ++i) inputs.back().as<float>()[i] = i < 5 ? -INFINITY : 0;

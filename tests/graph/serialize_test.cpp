@@ -58,7 +58,8 @@ Graph every_kind() {
   y = g.add_node(MatMul{false, true}, {y, weight}, "matmul")[0];
   Expr e;
   const auto a = e.operand(0, DType::f32);
-  e.results = {e.apply(ExprOp::select, e.apply(ExprOp::less, a, e.constant(-INFINITY, DType::f32)), e.constant(0.1, DType::f32), a)};
+  e.results = {e.apply(ExprOp::select, e.apply(ExprOp::less, a, e.constant(-INFINITY, DType::f32)),
+                       e.constant(0.1, DType::f32), a)};
   y = g.add_node(Pointwise{e}, {y}, "select")[0];
   y = g.add_node(Attention{0.125, true}, {y, y, y}, "attention")[0];
   y = g.add_node(Softmax{1, true}, {y}, "softmax")[0];
@@ -77,7 +78,9 @@ struct Stored {
   std::shared_ptr<const std::string> blob;
 };
 
-Stored store(const Graph& g) { return {to_json(g), std::make_shared<const std::string>(constant_blob(g, layout_constants(g)))}; }
+Stored store(const Graph& g) {
+  return {to_json(g), std::make_shared<const std::string>(constant_blob(g, layout_constants(g)))};
+}
 
 Graph load(const json::value& text, const std::shared_ptr<const std::string>& blob) {
   return graph_from_json(text, blob, std::as_bytes(std::span(blob->data(), blob->size())));
@@ -160,7 +163,8 @@ TEST_CASE("hostile members are refused") {
 TEST_CASE("an expression keeps infinities, NaN and 64-bit integers") {
   Expr e;
   const auto x = e.operand(0, DType::f64);
-  e.results = {e.apply(ExprOp::add, e.apply(ExprOp::max, x, e.constant(-INFINITY, DType::f64)), e.constant(0.1, DType::f64)),
-               e.integer(INT64_MIN, DType::i64), e.apply(ExprOp::row_sum, x)};
+  e.results = {
+      e.apply(ExprOp::add, e.apply(ExprOp::max, x, e.constant(-INFINITY, DType::f64)), e.constant(0.1, DType::f64)),
+      e.integer(INT64_MIN, DType::i64), e.apply(ExprOp::row_sum, x)};
   CHECK(expr_from_json(json::parse(json::canonical(to_json(e)), "expr")) == e);
 }

@@ -73,7 +73,8 @@ TEST_CASE("integers saturate and round to even") {
 }
 
 TEST_CASE("names of types go both ways") {
-  for (int i = 0; i <= static_cast<int>(DType::boolean); ++i) CHECK(dtype_from_name(name(static_cast<DType>(i))) == static_cast<DType>(i));
+  for (int i = 0; i <= static_cast<int>(DType::boolean); ++i)
+    CHECK(dtype_from_name(name(static_cast<DType>(i))) == static_cast<DType>(i));
   CHECK_THROWS_AS((void)dtype_from_name("float"), Error);
 }
 

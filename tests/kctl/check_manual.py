@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every command and option that kctl's help names stands in kctl(1) and in the completion, and the manuals lint clean."""
+"""Every command and option that kctl's help names stands in kctl(1) and in the completion, and the manuals lint
+clean."""
 import os
 import re
 import subprocess
@@ -37,9 +38,11 @@ def main(program, root):
                     faults.append(f"kctl(1) does not name --{option} of '{' '.join(words)}'")
                 if f"--{option}" not in completion:
                     faults.append(f"the completion does not name --{option} of '{' '.join(words)}'")
-            faults += [f"the completion does not name '{word}'" for word in words if not re.search(rf"\b{word}\b", completion)]
+            faults += [f"the completion does not name '{word}'" for word in words
+                       if not re.search(rf"\b{word}\b", completion)]
     pages = sorted(os.listdir(os.path.join(root, "packaging/man")))
-    lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], cwd=os.path.join(root, "packaging/man"), capture_output=True, text=True, check=False)
+    lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], cwd=os.path.join(root, "packaging/man"),
+                          capture_output=True, text=True, check=False)
     faults += (lint.stdout + lint.stderr).splitlines()
     print("\n".join(faults) if faults else f"{len(names)} commands, {len(pages)} manuals")
     return 1 if faults else 0

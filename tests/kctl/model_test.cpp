@@ -1,10 +1,10 @@
 #include "daemon/kctl/model.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include "runtime/base/files.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::kctl;
@@ -12,7 +12,8 @@ namespace fs = std::filesystem;
 
 TEST_CASE("shapes are DIM=EXTENT, each dimension once") {
   CHECK(parse_shapes({"batch=8", "seq=128"}) == std::map<std::string, std::int64_t>{{"batch", 8}, {"seq", 128}});
-  for (const char* bad : {"batch", "=8", "batch=", "batch=0", "batch=-1", "batch=8x"}) CHECK_THROWS_AS((void)parse_shapes({bad}), UsageError);
+  for (const char* bad : {"batch", "=8", "batch=", "batch=0", "batch=-1", "batch=8x"})
+    CHECK_THROWS_AS((void)parse_shapes({bad}), UsageError);
   CHECK_THROWS_AS((void)parse_shapes({"a=1", "a=1"}), UsageError);
 }
 
@@ -24,14 +25,14 @@ TEST_CASE("a file's name becomes a name that the daemon accepts") {
 }
 
 TEST_CASE("names between quotes") {
-  CHECK(quoted_names("upload 'w.bin' and 'd/x.bin', then import again") == std::vector<std::string>{"w.bin", "d/x.bin"});
+  CHECK(quoted_names("upload 'w.bin' and 'd/x.bin', then import again") ==
+        std::vector<std::string>{"w.bin", "d/x.bin"});
   CHECK(quoted_names("it's open").empty());
 }
 
 TEST_CASE("external data is opened beneath the model's folder and through no link") {
-  std::string pattern = (fs::temp_directory_path() / "kctl-model-XXXXXX").native();
-  REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-  const fs::path root = pattern;
+  const test::TemporaryFolder folder;
+  const fs::path& root = folder.path;
   fs::create_directories(root / "model/data");
   write_file_atomic(root / "model/data/w.bin", "weights");
   write_file_atomic(root / "secret", "secret");
@@ -43,5 +44,4 @@ TEST_CASE("external data is opened beneath the model's folder and through no lin
   for (const char* bad : {"../secret", "link", "up/secret", "data/../../secret", "missing", "data/twin", "data"})
     CHECK_THROWS_AS((void)open_beneath(root / "model", bad), Error);
   CHECK_THROWS_AS((void)open_beneath(root / "model", (root / "secret").native()), Error);
-  fs::remove_all(root);
 }

@@ -20,7 +20,8 @@ def read(folder, name):
 
 def faults(program, folder):
     environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "KILN_SOCKET": "/nonexistent/control.sock"}
-    done = subprocess.run([program, *shlex.split(read(folder, "cmd"))], cwd=folder, env=environment, capture_output=True, text=True,
+    done = subprocess.run([program, *shlex.split(read(folder, "cmd"))], cwd=folder, env=environment,
+                          capture_output=True, text=True,
                           timeout=60, check=False, stdin=subprocess.DEVNULL)
     out = []
     if done.returncode != int(read(folder, "rc")):
@@ -28,7 +29,8 @@ def faults(program, folder):
     expected = read(folder, "out")
     if expected is not None and done.stdout != expected:
         out.append(f"standard output is\n{done.stdout}\ninstead of\n{expected}")
-    out += [f"standard error lacks '{line}': {done.stderr}" for line in (read(folder, "err") or "").splitlines() if line not in done.stderr]
+    out += [f"standard error lacks '{line}': {done.stderr}" for line in (read(folder, "err") or "").splitlines()
+            if line not in done.stderr]
     return out
 
 

@@ -32,7 +32,8 @@ TEST_CASE("two data lines are one event with a line feed between") {
 }
 
 TEST_CASE("comments are left out, an id lasts until the next one, an empty id clears it") {
-  const auto events = parse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n");
+  const auto events =
+      parse(": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n");
   REQUIRE(events.size() == 3);
   CHECK(events[0].id == "1");
   CHECK(events[0].data == "first event");

@@ -10,28 +10,14 @@
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "store/releases.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::kilnd;
+using kiln::test::TemporaryFolder;
 namespace fs = std::filesystem;
 
 namespace {
-
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string name = (fs::temp_directory_path() / "kiln-checks-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  void put(const fs::path& file, const std::string& text) const {
-    fs::create_directories((path / file).parent_path());
-    std::ofstream(path / file) << text;
-  }
-};
 
 Check find(const fs::path& root, const std::string& name) {
   for (const Check& check : check_machine(root))
@@ -47,7 +33,7 @@ constexpr auto kFail = Check::Result::fail;
 }  // namespace
 
 TEST_CASE("a machine that is well has nothing to cure") {
-  const Folder root;
+  const TemporaryFolder root;
   for (const char* cpu : {"cpu0", "cpu1"})
     root.put(fs::path("sys/devices/system/cpu") / cpu / "cpufreq/scaling_governor", "performance\n");
   root.put("sys/devices/system/cpu/smt/active", "0\n");
@@ -86,7 +72,7 @@ TEST_CASE("each fault of a machine is found alone, and has a cure") {
       {"memfd", "proc/sys/vm/memfd_noexec", "2\n", kFail, "is 2", "sysctl vm.memfd_noexec=1"},
   };
   for (const Fault& fault : faults) {
-    const Folder root;
+    const TemporaryFolder root;
     root.put("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "performance\n");
     root.put("sys/kernel/mm/transparent_hugepage/enabled", "[always] madvise never\n");
     root.put(fault.file, fault.text);
@@ -103,7 +89,7 @@ TEST_CASE("each fault of a machine is found alone, and has a cure") {
 }
 
 TEST_CASE("a kernel that tells nothing has no fault, but for the huge pages that it lacks") {
-  const Folder root;
+  const TemporaryFolder root;
   for (const Check& check : check_machine(root.path))
     CHECK_MESSAGE(check.result == (check.name == "hugepages" ? kCaution : kPass), check.name);
   root.put("sys/devices/system/clocksource/clocksource0/current_clocksource", "acpi_pm\n");
@@ -112,7 +98,7 @@ TEST_CASE("a kernel that tells nothing has no fault, but for the huge pages that
 }
 
 TEST_CASE("what refuses namespaces to workers is named") {
-  const Folder root;
+  const TemporaryFolder root;
   CHECK(namespace_cure(root.path).find("container") != std::string::npos);
   root.put("proc/sys/kernel/apparmor_restrict_unprivileged_userns", "1\n");
   CHECK(namespace_cure(root.path).find("apparmor") != std::string::npos);
@@ -123,7 +109,7 @@ TEST_CASE("what refuses namespaces to workers is named") {
 }
 
 TEST_CASE("a key that others can use is a failure, and so is a folder in which they can replace it") {
-  const Folder root;
+  const TemporaryFolder root;
   const fs::path keys = root.path / "keys", pem = keys / "node.pem";
   root.put("keys/node.pem", "a key");
   const auto result = [&](mode_t folder, mode_t file) {
@@ -143,7 +129,7 @@ TEST_CASE("a key that others can use is a failure, and so is a folder in which t
 }
 
 TEST_CASE("a state folder is closed to others") {
-  const Folder root;
+  const TemporaryFolder root;
   const auto with_mode = [&](mode_t mode) {
     REQUIRE(::chmod(root.path.c_str(), mode) == 0);
     return check_state(root.path);
@@ -159,7 +145,7 @@ TEST_CASE("a state folder is closed to others") {
 }
 
 TEST_CASE("a current release of which a file or the link has changed is found") {
-  const Folder root;
+  const TemporaryFolder root;
   const auto store = store::Store::open({.directory = root.path, .ballast_bytes = 4096});
   CHECK(check_releases(*store).result == kPass);
   store::Workload w;

@@ -22,9 +22,11 @@ std::string refusal(const std::string& text) {
 }
 
 const std::string kWhole =
-    "[paths]\nstate = \"/s\"\nsocket = \"/r/c.sock\"\ncorpus = \"/c.db\"\nworker = \"/w\"\ninclude = \"/i\"\npolicy = \"/p.toml\"\n"
+    "[paths]\nstate = \"/s\"\nsocket = \"/r/c.sock\"\ncorpus = \"/c.db\"\nworker = \"/w\"\ninclude = \"/i\"\npolicy = "
+    "\"/p.toml\"\n"
     "[access]\nviewer_groups = [\"a\", \"12\"]\noperator_groups = [\"b\"]\nadmin_groups = []\nsocket_group = \"g\"\n"
-    "[limits]\nclients = 10\nclients_per_uid = 5\nblob_bytes = 2097152\nrequest_seconds = 3\nidle_seconds = 60\n[log]\nlevel = \"debug\"\n";
+    "[limits]\nclients = 10\nclients_per_uid = 5\nblob_bytes = 2097152\nrequest_seconds = 3\nidle_seconds = "
+    "60\n[log]\nlevel = \"debug\"\n";
 
 }  // namespace
 
@@ -54,8 +56,10 @@ TEST_CASE("an empty file changes nothing") {
 }
 
 TEST_CASE("what is wrong is refused with its place") {
-  CHECK(refusal("[paths]\nstate = 3\n") == "cannot load configuration 'k.toml': line 2, column 9: 'paths.state': a string is needed");
-  CHECK(refusal("[paths]\nstate = \"relative\"\n").find("line 2, column 9: 'paths.state': 'relative' is no absolute path") != std::string::npos);
+  CHECK(refusal("[paths]\nstate = 3\n") ==
+        "cannot load configuration 'k.toml': line 2, column 9: 'paths.state': a string is needed");
+  CHECK(refusal("[paths]\nstate = \"relative\"\n")
+            .find("line 2, column 9: 'paths.state': 'relative' is no absolute path") != std::string::npos);
   CHECK(refusal("[paths]\n\nstat = \"/x\"\n").find("line 3, column 8: unknown key 'paths.stat'") != std::string::npos);
   CHECK(refusal("[path]\nstate = \"/x\"\n").find("unknown section 'path'") != std::string::npos);
   CHECK(refusal("state = \"/x\"\n").find("outside of any section") != std::string::npos);
@@ -64,7 +68,8 @@ TEST_CASE("what is wrong is refused with its place") {
   CHECK(refusal("[access]\nadmin_groups = [\"\"]\n").find("an array of strings is needed") != std::string::npos);
   CHECK(refusal("[limits]\nclients = 0\n").find("0 is outside 1 to 4096") != std::string::npos);
   CHECK(refusal("[limits]\nclients = 1.5\n").find("an integer is needed") != std::string::npos);
-  CHECK(refusal("[log]\nlevel = \"loud\"\n").find("line 2, column 9: 'log.level': 'loud' is none of") != std::string::npos);
+  CHECK(refusal("[log]\nlevel = \"loud\"\n").find("line 2, column 9: 'log.level': 'loud' is none of") !=
+        std::string::npos);
   CHECK(refusal("[log]\nlevel = \n").find("line 2") != std::string::npos);
   CHECK(refusal("[log]\nlevel = \"info\"\nlevel = \"info\"\n").find("line 3") != std::string::npos);
 }
@@ -100,7 +105,8 @@ TEST_CASE("groups are names or numbers; an unknown name is refused with its key"
   s.viewer_groups = {"root", "4321"};  // root is group 0 everywhere
   CHECK(resolve_access(s).viewer_groups == std::vector<gid_t>{0, 4321});
   s.admin_groups = {"no-such-group-here"};
-  CHECK_THROWS_WITH_AS((void)resolve_access(s), "cannot use group 'no-such-group-here' of 'access.admin_groups': there is no such group", Error);
+  CHECK_THROWS_WITH_AS((void)resolve_access(s),
+                       "cannot use group 'no-such-group-here' of 'access.admin_groups': there is no such group", Error);
 }
 
 TEST_CASE("the sample configuration holds every key, and what it comments out are the defaults") {
@@ -112,10 +118,14 @@ TEST_CASE("the sample configuration holds every key, and what it comments out ar
   const Settings plain = parse_config(text, "kilnd.toml", defaults);
   std::string open;
   for (std::size_t i = 0; i < text.size(); ++i)  // "# key = value" becomes "key = value"; prose stays a comment
-    if (text.compare(i, 2, "# ") == 0 && (i == 0 || text[i - 1] == '\n') && text.substr(i + 2, text.find('\n', i) - i - 2).find(" = ") != std::string::npos) ++i;
+    if (text.compare(i, 2, "# ") == 0 && (i == 0 || text[i - 1] == '\n') &&
+        text.substr(i + 2, text.find('\n', i) - i - 2).find(" = ") != std::string::npos)
+      ++i;
     else open += text[i];
   CHECK(changes(plain, parse_config(open, "kilnd.toml", defaults)).empty());
-  for (const char* key : {"state", "socket", "policy", "viewer_groups", "operator_groups", "admin_groups", "socket_group", "clients", "clients_per_uid", "blob_bytes", "request_seconds", "idle_seconds", "level"})
+  for (const char* key :
+       {"state", "socket", "policy", "viewer_groups", "operator_groups", "admin_groups", "socket_group", "clients",
+        "clients_per_uid", "blob_bytes", "request_seconds", "idle_seconds", "level"})
     CHECK(open.find("\n" + std::string(key) + " = ") != std::string::npos);
 }
 

@@ -1,31 +1,17 @@
 #include "daemon/kilnd/ground.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "daemon/kilnd/log.h"
 #include "runtime/base/error.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::kilnd;
-
-namespace {
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-kilnd-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
-
-}  // namespace
+using kiln::test::TemporaryFolder;
 
 TEST_CASE("only the initial user namespace has the identity map") {
   CHECK(is_identity_map("         0          0 4294967295\n"));  // as the kernel prints it (user_namespaces(7))
@@ -36,7 +22,7 @@ TEST_CASE("only the initial user namespace has the identity map") {
 }
 
 TEST_CASE("a state directory has one daemon") {
-  Folder folder;
+  TemporaryFolder folder;
   const std::filesystem::path state = folder.path / "deep/state";
   UniqueFd lock = lock_state(state);
   struct stat info {};
@@ -54,7 +40,7 @@ TEST_CASE("a state directory has one daemon") {
 }
 
 TEST_CASE("the lock of a killed daemon is free") {
-  Folder folder;
+  TemporaryFolder folder;
   const pid_t child = ::fork();
   if (child == 0) {
     const UniqueFd held = lock_state(folder.path);

@@ -46,8 +46,11 @@ class Process(unittest.TestCase):
         shutil.rmtree(self.folder)
 
     def start(self, *more, wait=True, env=None, **options):
-        process = subprocess.Popen([KILND, "--user", "--foreground", "--state", self.state, "--socket", self.path, *more],
-                                   stderr=subprocess.PIPE, text=True, env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify"), **(env or {})}, **options)
+        process = subprocess.Popen([KILND, "--user", "--foreground", "--state", self.state, "--socket", self.path,
+                                    *more],
+                                   stderr=subprocess.PIPE, text=True, env={**os.environ,
+                                                                           "NOTIFY_SOCKET": str(self.folder / "notify"),
+                                                                            **(env or {})}, **options)
         self.running.append(process)
         if wait:
             self.hear("READY=1")
@@ -100,7 +103,8 @@ class Process(unittest.TestCase):
         def switches():
             total = 0
             for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir():
-                total += sum(int(l.split()[1]) for l in (task / "status").read_text().splitlines() if "ctxt_switches" in l)
+                total += sum(int(l.split()[1]) for l in (task / "status").read_text().splitlines()
+                             if "ctxt_switches" in l)
             return total
         before = switches()
         time.sleep(2)
@@ -113,7 +117,8 @@ class Process(unittest.TestCase):
         _, log = other.communicate(timeout=20)
         self.assertEqual(other.returncode, 4)
         self.assertIn("uses it", log)
-        other = subprocess.run([KILND, "--user", "--foreground", "--state", self.folder / "state2", "--socket", self.path],
+        other = subprocess.run([KILND, "--user", "--foreground", "--state", self.folder / "state2", "--socket",
+                                self.path],
                                capture_output=True, text=True, timeout=20)
         self.assertEqual(other.returncode, 4)
         self.assertIn("another daemon answers there", other.stderr)
@@ -146,7 +151,8 @@ class Process(unittest.TestCase):
         config = self.folder / "kilnd.toml"
         config.write_text("[pahts]\n")
         for more in ([], ["--check-config"]):
-            run = subprocess.run([KILND, "--user", "--config", config, "--state", self.state, "--socket", self.path, *more],
+            run = subprocess.run([KILND, "--user", "--config", config, "--state", self.state, "--socket", self.path,
+                                  *more],
                                  capture_output=True, text=True, timeout=20)
             self.assertEqual(run.returncode, 3, run.stderr)
             self.assertIn("unknown section 'pahts'", run.stderr)
@@ -160,7 +166,8 @@ class Process(unittest.TestCase):
         command = f'exec 3<&{listener.fileno()}; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
         process = subprocess.Popen(["sh", "-c", command, "sh", KILND, "--user", "--foreground", "--state", self.state],
                                    pass_fds=[listener.fileno()], stderr=subprocess.PIPE, text=True,
-                                   env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify"), "XDG_RUNTIME_DIR": str(self.folder)})
+                                   env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify"),
+                                        "XDG_RUNTIME_DIR": str(self.folder)})
         self.running.append(process)
         self.hear("READY=1")
         self.assertEqual(self.get("/v1/status")["pid"], process.pid)
@@ -169,8 +176,11 @@ class Process(unittest.TestCase):
         listener.close()
 
     def test_watchdog(self):
-        process = subprocess.Popen(["sh", "-c", 'export WATCHDOG_PID=$$; exec "$@"', "sh", KILND, "--user", "--foreground", "--state", self.state, "--socket", self.path],
-                                   stderr=subprocess.PIPE, text=True, env={**os.environ, "NOTIFY_SOCKET": str(self.folder / "notify"), "WATCHDOG_USEC": "400000"})
+        process = subprocess.Popen(["sh", "-c", 'export WATCHDOG_PID=$$; exec "$@"', "sh", KILND, "--user",
+                                    "--foreground", "--state", self.state, "--socket", self.path],
+                                   stderr=subprocess.PIPE, text=True, env={**os.environ,
+                                                                           "NOTIFY_SOCKET": str(self.folder / "notify"),
+                                                                            "WATCHDOG_USEC": "400000"})
         self.running.append(process)
         self.hear("READY=1")
         begin = time.monotonic()

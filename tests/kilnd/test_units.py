@@ -16,7 +16,8 @@ LOG = pathlib.Path(os.environ["KILN_SOURCE_DIR"]) / "daemon/kilnd/log.h"
 class Units(unittest.TestCase):
     @unittest.skipUnless(shutil.which("systemd-analyze"), "no systemd-analyze")
     def test_score(self):
-        run = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=10", str(UNITS / "kilnd.service")],
+        run = subprocess.run(["systemd-analyze", "security", "--offline=true", "--threshold=10",
+                              str(UNITS / "kilnd.service")],
                              capture_output=True, text=True)
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         self.assertNotIn("ignoring", run.stderr)

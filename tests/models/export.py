@@ -78,7 +78,8 @@ class SentenceEmbedding(nn.Module):
         self.encoder = encoder
 
     def forward(self, input_ids, attention_mask, token_type_ids):
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask,
+                              token_type_ids=token_type_ids).last_hidden_state
         mask = attention_mask[:, :, None].to(hidden.dtype)
         pooled = (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
         return F.normalize(pooled, p=2.0, dim=1)
@@ -111,8 +112,10 @@ PAIRS = [
 def write(model, inputs, path, names, output, dynamo=False, opset=17):
     model.eval()
     axes = {name: {0: "batch"} for name in names + [output]}
-    options = {"dynamic_shapes": tuple({0: torch.export.Dim("batch")} for _ in names)} if dynamo else {"dynamic_axes": axes}
-    torch.onnx.export(model, inputs, path, input_names=names, output_names=[output], opset_version=18 if dynamo else opset,
+    options = {"dynamic_shapes": tuple({0: torch.export.Dim("batch")}
+                                       for _ in names)} if dynamo else {"dynamic_axes": axes}
+    torch.onnx.export(model, inputs, path, input_names=names, output_names=[output],
+                      opset_version=18 if dynamo else opset,
                       dynamo=dynamo, external_data=False if dynamo else True, **options)
     print(path, os.path.getsize(path), "bytes")
 
@@ -159,14 +162,17 @@ def export_minilm(out, dynamo):
         left, right = encode([a for a, _ in PAIRS]), encode([b for _, b in PAIRS])
         with torch.no_grad():
             u, v = model(**left), model(**right)
-        pairs = [{"a": PAIRS[i][0], "b": PAIRS[i][1], "a_ids": left["input_ids"][i].tolist(), "a_mask": left["attention_mask"][i].tolist(),
+        pairs = [{"a": PAIRS[i][0], "b": PAIRS[i][1], "a_ids": left["input_ids"][i].tolist(),
+                  "a_mask": left["attention_mask"][i].tolist(),
                   "b_ids": right["input_ids"][i].tolist(), "b_mask": right["attention_mask"][i].tolist(),
-                  "cosine": float(u[i].double() @ v[i].double()), "a_embedding": u[i].tolist()} for i in range(len(PAIRS))]
+                  "cosine": float(u[i].double() @ v[i].double()), "a_embedding": u[i].tolist()}
+                 for i in range(len(PAIRS))]
         with open(os.path.join(out, "minilm_pairs.json"), "w", encoding="utf-8") as file:
             json.dump({"pairs": pairs}, file)
     sample = encode([a for a, _ in PAIRS[:2]])
-    write(model, tuple(sample[name] for name in names), os.path.join(out, "minilm-dynamo.onnx" if dynamo else "minilm.onnx"),
-          names, "sentence_embedding" if dynamo else "embedding", dynamo)  # the other exporter has its own "embedding" inside
+    write(model, tuple(sample[name] for name in names),
+          os.path.join(out, "minilm-dynamo.onnx" if dynamo else "minilm.onnx"),
+          names, "sentence_embedding" if dynamo else "embedding", dynamo)  # the other has its own "embedding"
 
 
 def main(arguments):

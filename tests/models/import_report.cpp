@@ -41,7 +41,8 @@ Arguments parse(int argc, char** argv) {
     const auto equals = text.find('=');
     if (text == "--oracle") out.oracle = true;
     if (text == "--pairs" && i + 1 < argc) out.pairs = argv[++i];
-    if (equals != std::string::npos) out.options.dimensions[text.substr(0, equals)] = std::stoll(text.substr(equals + 1));
+    if (equals != std::string::npos)
+      out.options.dimensions[text.substr(0, equals)] = std::stoll(text.substr(equals + 1));
   }
   out.options.file_name = out.model;
   return out;
@@ -74,12 +75,15 @@ void time_oracle(const graph::Graph& g) {
   for (std::size_t i = 0; i < g.inputs.size(); ++i) {
     inputs.push_back(graph::Tensor::zeros(g.type(g.inputs[i])));
     for (std::int64_t e = 0; e < inputs.back().count(); ++e)
-      graph::store_double(inputs.back().type.dtype, inputs.back().bytes.data(), e, domains[i] ? static_cast<double>(domains[i]->high) : std::sin(static_cast<double>(e)));
+      graph::store_double(inputs.back().type.dtype, inputs.back().bytes.data(), e,
+                          domains[i] ? static_cast<double>(domains[i]->high) : std::sin(static_cast<double>(e)));
   }
   for (const auto arithmetic : {graph::Arithmetic::fp64, graph::Arithmetic::model}) {
     const double start = now();
     (void)graph::evaluate(g, inputs, arithmetic, threads());
-    std::printf("%s: %.2f s on %d threads, peak memory %ld MiB\n", arithmetic == graph::Arithmetic::fp64 ? "oracle" : "model arithmetic", now() - start, threads(), peak_mib());
+    std::printf("%s: %.2f s on %d threads, peak memory %ld MiB\n",
+                arithmetic == graph::Arithmetic::fp64 ? "oracle" : "model arithmetic", now() - start, threads(),
+                peak_mib());
   }
 }
 
@@ -107,16 +111,19 @@ int compare_pairs(const graph::Graph& g, const std::string& file) {
     for (std::size_t i = 0; i < u.size(); ++i) dot += u[i] * v[i];
     worst_cosine = std::max(worst_cosine, std::fabs(dot - json::get_double(pair, "cosine", "a pair")));
     const auto& expected = json::as_array(json::at(pair, "a_embedding", "a pair"), "a pair");
-    for (std::size_t i = 0; i < u.size(); ++i) worst_element = std::max(worst_element, std::fabs(u[i] - expected[i].to_number<double>()));
+    for (std::size_t i = 0; i < u.size(); ++i)
+      worst_element = std::max(worst_element, std::fabs(u[i] - expected[i].to_number<double>()));
   }
-  std::printf("against PyTorch: cosine differs by at most %.3g, an element by at most %.3g\n", worst_cosine, worst_element);
+  std::printf("against PyTorch: cosine differs by at most %.3g, an element by at most %.3g\n", worst_cosine,
+              worst_element);
   return worst_cosine < 1e-5 && worst_element < 1e-5 ? 0 : 1;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return std::fprintf(stderr, "usage: import_report MODEL [NAME=EXTENT...] [--oracle] [--pairs FILE]\n"), 2;
+  if (argc < 2)
+    return std::fprintf(stderr, "usage: import_report MODEL [NAME=EXTENT...] [--oracle] [--pairs FILE]\n"), 2;
   try {
     const Arguments arguments = parse(argc, argv);
     const auto result = import_file(arguments);

@@ -1,5 +1,5 @@
-// Executes a Plan's buffers and launches for real, in one arena per kind, with each launch computing its region's body by
-// the interpreter: a buffer that is overwritten too early, or read too soon, shows as a wrong value.
+// Executes a Plan's buffers and launches for real, in one arena per kind, with each launch computing its region's body
+// by the interpreter: a buffer that is overwritten too early, or read too soon, shows as a wrong value.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -27,12 +27,14 @@ inline BuiltKernel fake_kernel(const Region& region, std::size_t index) {
     }
     const graph::TensorType& type = region.body.type(region.body.inputs[i]);
     const auto slot = static_cast<std::int32_t>(k.prepared_bytes.size());
-    k.prepared_bytes.push_back(graph::element_count(type.shape) * static_cast<std::int64_t>(graph::size_of(type.dtype)));
+    k.prepared_bytes.push_back(graph::element_count(type.shape) *
+                               static_cast<std::int64_t>(graph::size_of(type.dtype)));
     prepare.args.push_back({RenderedArg::Kind::input, static_cast<std::int32_t>(i)});
     prepare.args.push_back({RenderedArg::Kind::prepared, slot});
     run.args.push_back({RenderedArg::Kind::prepared, slot});
   }
-  for (std::size_t o = 0; o < region.body.outputs.size(); ++o) run.args.push_back({RenderedArg::Kind::output, static_cast<std::int32_t>(o)});
+  for (std::size_t o = 0; o < region.body.outputs.size(); ++o)
+    run.args.push_back({RenderedArg::Kind::output, static_cast<std::int32_t>(o)});
   k.temporary_bytes = {100};
   run.args.push_back({RenderedArg::Kind::temporary, 0});
   k.run = {run};

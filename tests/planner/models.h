@@ -77,7 +77,9 @@ inline graph::Graph random_graph(std::uint64_t seed) {
     if (kind == 7) pool.push_back(b.chance(50) ? b.gather() : b.attention());
     if (b.chance(15) && graph::element_count(b.shape(pool.back())) > 4096) pool.pop_back();
   }
-  const auto is_input = [&](ValueId v) { return std::find(b.g.inputs.begin(), b.g.inputs.end(), v) != b.g.inputs.end(); };
+  const auto is_input = [&](ValueId v) {
+    return std::find(b.g.inputs.begin(), b.g.inputs.end(), v) != b.g.inputs.end();
+  };
   std::set<ValueId> outputs;
   for (const ValueId v : pool)
     if (!is_input(v) && (outputs.empty() || b.chance(40))) outputs.insert(v);

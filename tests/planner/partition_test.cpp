@@ -23,7 +23,10 @@ std::vector<graph::Tensor> inputs_for(const graph::Graph& g, std::uint64_t seed)
     graph::Tensor t = graph::Tensor::zeros(g.type(g.inputs[i]));
     for (std::int64_t e = 0; e < t.count(); ++e) {
       double value = static_cast<double>(random() % 2048) / 1024 - 1;
-      if (domains[i]) value = static_cast<double>(domains[i]->low + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
+      if (domains[i])
+        value = static_cast<double>(
+            domains[i]->low +
+            static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
       graph::store_double(t.type.dtype, t.bytes.data(), e, value);
     }
     out.push_back(std::move(t));
@@ -35,7 +38,8 @@ std::vector<graph::Tensor> inputs_for(const graph::Graph& g, std::uint64_t seed)
 std::size_t computing_nodes(const Partition& p) {
   std::size_t count = 0;
   for (const RegionInstance& i : p.instances)
-    for (const graph::Node& n : p.regions[static_cast<std::size_t>(i.region)].body.nodes) count += graph::is_view(n.op) ? 0 : 1;
+    for (const graph::Node& n : p.regions[static_cast<std::size_t>(i.region)].body.nodes)
+      count += graph::is_view(n.op) ? 0 : 1;
   return count;
 }
 
@@ -109,7 +113,8 @@ TEST_CASE("composites expand to what they mean, causal or not") {
     graph::validate(expanded);
     CHECK(expanded.nodes.size() == 4);
     const auto inputs = inputs_for(b.g, 1);
-    const auto want = graph::evaluate(b.g, inputs, graph::Arithmetic::fp64), got = graph::evaluate(expanded, inputs, graph::Arithmetic::fp64);
+    const auto want = graph::evaluate(b.g, inputs, graph::Arithmetic::fp64),
+               got = graph::evaluate(expanded, inputs, graph::Arithmetic::fp64);
     for (std::size_t i = 0; i < want[0].as<double>().size(); ++i)
       CHECK(got[0].as<double>()[i] == doctest::Approx(want[0].as<double>()[i]).epsilon(1e-12));
   }
@@ -166,12 +171,14 @@ TEST_CASE("every region that lowers alone still lowers in the fused partition, a
   }
 }
 
-TEST_CASE("a sum of a product with something computed from it does not join the product: each would wait for the other") {
+TEST_CASE(
+    "a sum of a product with something computed from it does not join the product: each would wait for the other") {
   bodies::Builder b(1);
   const ValueId product = b.add(graph::MatMul{false, false}, {b.input({4, 5}), models::weight(b, {5, 6})});
   b.g.outputs = {models::binary(b, graph::ExprOp::add, product, b.add(graph::Softmax{1, false}, {product}))};
   const Partition p = partition_fused(b.g);
-  const std::map<std::string, int> wanted = {{"matmul 4x6x5", 1}, {"softmax 4 rows of 6", 1}};  // the sum joins the softmax
+  const std::map<std::string, int> wanted = {{"matmul 4x6x5", 1},
+                                             {"softmax 4 rows of 6", 1}};  // the sum joins the softmax
   CHECK(labels(p) == wanted);
   (void)check_plan(b.g, p, 1);
 }
@@ -190,7 +197,8 @@ TEST_CASE("buffers that live at the same time never overlap: brute force") {
     std::int64_t sum = 0;
     for (std::size_t i = 0, n = 1 + random() % 30; i < n; ++i) {
       const auto first = static_cast<std::int32_t>(random() % 20);
-      buffers.push_back({static_cast<std::int64_t>(random() % 1000), first, first + static_cast<std::int32_t>(random() % 6)});
+      buffers.push_back(
+          {static_cast<std::int64_t>(random() % 1000), first, first + static_cast<std::int32_t>(random() % 6)});
       sum += aligned(buffers.back().bytes);
     }
     const Arena arena = place(buffers);
@@ -200,7 +208,8 @@ TEST_CASE("buffers that live at the same time never overlap: brute force") {
       CHECK(arena.offsets[i] + buffers[i].bytes <= arena.bytes);
       for (std::size_t j = 0; j < i; ++j) {
         const bool together = buffers[i].first <= buffers[j].last && buffers[j].first <= buffers[i].last;
-        const bool apart = arena.offsets[i] + buffers[i].bytes <= arena.offsets[j] || arena.offsets[j] + buffers[j].bytes <= arena.offsets[i];
+        const bool apart = arena.offsets[i] + buffers[i].bytes <= arena.offsets[j] ||
+                           arena.offsets[j] + buffers[j].bytes <= arena.offsets[i];
         CHECK((!together || apart || buffers[i].bytes == 0 || buffers[j].bytes == 0));
       }
     }
@@ -219,13 +228,15 @@ TEST_CASE("a reshape of an input that is an output is copied; an output that is 
 }
 
 TEST_CASE("the exported transformer block partitions as planned") {
-  const auto bytes = std::make_shared<const std::string>(read_file(std::string(KILN_SOURCE_DIR) + "/tests/models/block.onnx"));
+  const auto bytes =
+      std::make_shared<const std::string>(read_file(std::string(KILN_SOURCE_DIR) + "/tests/models/block.onnx"));
   graph::onnx::Options options;
   options.file_name = "block.onnx";
   options.dimensions = {{"batch", 2}};
-  const graph::Graph g = graph::onnx::import_model(bytes, std::as_bytes(std::span(*bytes)), options, [](const std::string&) {
-                           return graph::onnx::ExternalData{};
-                         }).graph;
+  const graph::Graph g =
+      graph::onnx::import_model(bytes, std::as_bytes(std::span(*bytes)), options, [](const std::string&) {
+        return graph::onnx::ExternalData{};
+      }).graph;
   const Partition p = partition_fused(g);
   std::map<std::string, int> anchors;
   for (const RegionInstance& i : p.instances) {

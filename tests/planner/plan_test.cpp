@@ -13,7 +13,8 @@ using graph::ValueId;
 
 namespace {
 
-store::TemplateSpec template_for(const std::string& family, const std::string& name, const std::string& anchor, bool vendor) {
+store::TemplateSpec template_for(const std::string& family, const std::string& name, const std::string& anchor,
+                                 bool vendor) {
   store::TemplateSpec spec;
   spec.family = family;
   spec.name = name;
@@ -32,7 +33,8 @@ NodeFacts machine_facts() {
 }
 
 const RegionPlan& plan_of(const TuningPlan& p, const std::string& region) {
-  const auto at = std::find_if(p.regions.begin(), p.regions.end(), [&](const RegionPlan& r) { return r.region == region; });
+  const auto at =
+      std::find_if(p.regions.begin(), p.regions.end(), [&](const RegionPlan& r) { return r.region == region; });
   REQUIRE(at != p.regions.end());
   return *at;
 }
@@ -45,7 +47,8 @@ TEST_CASE("standalone regions keep their key, are valid, and hold their weights 
     CAPTURE(region.label);
     const graph::Graph alone = standalone(region, 42);
     graph::validate(alone);
-    CHECK(alone.inputs.size() + static_cast<std::size_t>(std::count(region.weight.begin(), region.weight.end(), true)) ==
+    CHECK(alone.inputs.size() +
+              static_cast<std::size_t>(std::count(region.weight.begin(), region.weight.end(), true)) ==
           region.body.inputs.size());
     std::vector<std::int32_t> nodes(alone.nodes.size());
     std::iota(nodes.begin(), nodes.end(), 0);
@@ -76,7 +79,7 @@ TEST_CASE("generated weights are the same for the same seed and keep the scale o
     sum += static_cast<double>(values[i]);
     squares += static_cast<double>(values[i]) * static_cast<double>(values[i]);
   }
-  CHECK(std::fabs(sum / 20000) < 0.002);                                    // standard error 0.05 / sqrt(20000) = 0.00035
+  CHECK(std::fabs(sum / 20000) < 0.002);  // standard error 0.05 / sqrt(20000) = 0.00035
   CHECK(std::sqrt(squares / 20000) == doctest::Approx(0.05).epsilon(0.03));  // 1 / sqrt(400)
 }
 
@@ -132,7 +135,8 @@ TEST_CASE("the budget goes where the head-room is, nobody goes without, and fami
   CHECK(plan_of(p, slow).families == std::vector<std::string>{"matmul/packed", "matmul/onednn"});
   policies::Policy own = policy;
   own.vendor = false;
-  CHECK(plan_of(plan(partition, report, incumbent, corpus, own), slow).families == std::vector<std::string>{"matmul/packed"});
+  CHECK(plan_of(plan(partition, report, incumbent, corpus, own), slow).families ==
+        std::vector<std::string>{"matmul/packed"});
   own.families = {"row"};
   CHECK(plan_of(plan(partition, report, incumbent, corpus, own), slow).families.empty());
 }

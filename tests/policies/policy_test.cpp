@@ -24,7 +24,8 @@ std::string message(const std::string& toml) {
 }  // namespace
 
 TEST_CASE("the shipped policies load, and say what their text says") {
-  for (const char* name : {"default.toml", "strict.toml", "explore.toml"}) CHECK_NOTHROW((void)parse_policy(shipped(name), name));
+  for (const char* name : {"default.toml", "strict.toml", "explore.toml"})
+    CHECK_NOTHROW((void)parse_policy(shipped(name), name));
   CHECK(parse_policy(shipped("strict.toml"), "s").cold_cache);
   CHECK_FALSE(parse_policy(shipped("strict.toml"), "s").vendor);
   CHECK(parse_policy(shipped("explore.toml"), "e").automatic);
@@ -32,7 +33,8 @@ TEST_CASE("the shipped policies load, and say what their text says") {
 }
 
 TEST_CASE("default.toml and an empty policy agree, so that the file documents the defaults") {
-  const json::array changes = policies::diff(parse_policy("", "empty"), parse_policy(shipped("default.toml"), "default"));
+  const json::array changes =
+      policies::diff(parse_policy("", "empty"), parse_policy(shipped("default.toml"), "default"));
   REQUIRE(changes.size() == 2);  // the name, and a longer limit for whole-model runs
   CHECK(changes.at(0).at("key") == "name");
   CHECK(changes.at(1).at("key") == "budget.run_timeout_seconds");
@@ -55,9 +57,12 @@ TEST_CASE("types and ranges are checked key by key") {
 }
 
 TEST_CASE("a policy that contradicts itself is refused") {
-  CHECK(message("[promotion]\nautomatic = true\nconfidence = 0.8\n").find("automatic promotion needs") != std::string::npos);
-  CHECK(message("[budget]\nseconds = 5\nbuild_timeout_seconds = 30\n").find("shorter than one build") != std::string::npos);
-  CHECK(message("[search]\nvendor = false\nfamilies = [\"onednn\"]\n").find("allows nothing else") != std::string::npos);
+  CHECK(message("[promotion]\nautomatic = true\nconfidence = 0.8\n").find("automatic promotion needs") !=
+        std::string::npos);
+  CHECK(message("[budget]\nseconds = 5\nbuild_timeout_seconds = 30\n").find("shorter than one build") !=
+        std::string::npos);
+  CHECK(message("[search]\nvendor = false\nfamilies = [\"onednn\"]\n").find("allows nothing else") !=
+        std::string::npos);
 }
 
 TEST_CASE("text cut at every byte is refused or is a shorter policy, and never crashes") {
@@ -68,7 +73,8 @@ TEST_CASE("text cut at every byte is refused or is a shorter policy, and never c
 }
 
 TEST_CASE("two policies differ by key") {
-  const json::array changes = policies::diff(parse_policy("[budget]\nseconds = 600\n", "a"), parse_policy("[budget]\nseconds = 60\n", "b"));
+  const json::array changes =
+      policies::diff(parse_policy("[budget]\nseconds = 600\n", "a"), parse_policy("[budget]\nseconds = 60\n", "b"));
   REQUIRE(changes.size() == 1);
   CHECK(changes.at(0).at("key") == "budget.seconds");
   CHECK(changes.at(0).at("from") == 600);

@@ -67,8 +67,10 @@ TEST_CASE("the bandwidth is that of the fastest level that holds what is touched
   CHECK(large.limit == "bandwidth");
 }
 
-TEST_CASE("what is less work than a launch of all threads says so, and the workload's floor is the sum over occurrences") {
-  const RegionProfile r = only(one_negation(16));  // 128 bytes at 400 bytes per ns: one thread may do that without the others
+TEST_CASE(
+    "what is less work than a launch of all threads says so, and the workload's floor is the sum over occurrences") {
+  const RegionProfile r =
+      only(one_negation(16));  // 128 bytes at 400 bytes per ns: one thread may do that without the others
   CHECK(r.floor_ns == doctest::Approx(0.32));
   CHECK(r.limit == "launch");
   Partition twice = one_negation(16);
@@ -110,7 +112,8 @@ TEST_CASE("a bottleneck says how far from the floor, in the unit of what limits"
 TEST_CASE("the profile report's JSON names every figure") {
   const json::object o = to_json(profile(round_machine(), one_matmul(8, 8, 8)));
   const json::object& r = o.at("regions").as_array().at(0).as_object();
-  for (const char* member : {"region", "label", "occurrences", "flops", "bytes", "intensity", "compute_ns", "memory_ns", "floor_ns", "limit"})
+  for (const char* member : {"region", "label", "occurrences", "flops", "bytes", "intensity", "compute_ns", "memory_ns",
+                             "floor_ns", "limit"})
     CHECK(r.contains(member));
   CHECK(o.at("node").as_object().at("cores").as_int64() == 2);
 }

@@ -43,7 +43,8 @@ class Builder {
   std::vector<std::int32_t> permutation(std::size_t rank) {
     std::vector<std::int32_t> p(rank);
     std::iota(p.begin(), p.end(), 0);
-    for (std::size_t i = rank; i > 1; --i) std::swap(p[i - 1], p[static_cast<std::size_t>(below(static_cast<std::int64_t>(i)))]);
+    for (std::size_t i = rank; i > 1; --i)
+      std::swap(p[i - 1], p[static_cast<std::size_t>(below(static_cast<std::int64_t>(i)))]);
     return p;
   }
 
@@ -126,7 +127,9 @@ class Builder {
     std::int32_t r = x;
     switch (below(5)) {
       case 0: r = e.apply(ExprOp::tanh, x); break;
-      case 1: r = e.apply(ExprOp::add, e.apply(ExprOp::mul, x, e.constant(0.5, DType::f32)), e.constant(-0.25, DType::f32)); break;
+      case 1:
+        r = e.apply(ExprOp::add, e.apply(ExprOp::mul, x, e.constant(0.5, DType::f32)), e.constant(-0.25, DType::f32));
+        break;
       case 2:
         in.push_back(operand(broadcastable(shape(v))));
         r = e.apply(ExprOp::add, x, e.operand(1, DType::f32));
@@ -138,7 +141,8 @@ class Builder {
         break;
       default: {
         const std::int32_t less = e.apply(ExprOp::less, x, e.constant(0, DType::f32));
-        r = e.apply(ExprOp::select, less, e.apply(ExprOp::neg, x), e.apply(ExprOp::max, x, e.constant(0.125, DType::f32)));
+        r = e.apply(ExprOp::select, less, e.apply(ExprOp::neg, x),
+                    e.apply(ExprOp::max, x, e.constant(0.125, DType::f32)));
       }
     }
     e.results = {r};
@@ -204,7 +208,8 @@ class Builder {
     return transpose(reshape(input({b, s, h * d}), {b, s, h, d}), {0, 2, 1, 3});
   }
   ValueId attention() {
-    const std::int64_t b = 1 + below(2), h = 1 + below(3), s = 1 + below(4), t = s + below(3), d = 1 + below(4), e = 1 + below(4);
+    const std::int64_t b = 1 + below(2), h = 1 + below(3), s = 1 + below(4), t = s + below(3), d = 1 + below(4),
+                       e = 1 + below(4);
     std::vector<ValueId> in = {heads(b, s, h, d), heads(b, t, h, d), heads(b, t, h, e)};
     if (chance(50)) in.push_back(chance(50) ? input({b, 1, 1, t}) : operand(broadcastable({b, h, s, t})));
     const ValueId out = add(graph::Attention{0.5, chance(40)}, in);

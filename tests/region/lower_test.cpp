@@ -23,7 +23,10 @@ std::vector<graph::Tensor> inputs_for(const graph::Graph& body, std::uint64_t se
     graph::Tensor t = graph::Tensor::zeros(body.type(body.inputs[i]));
     for (std::int64_t e = 0; e < t.count(); ++e) {
       double value = static_cast<double>(random() % 4096) / 1024 - 2;
-      if (domains[i]) value = static_cast<double>(domains[i]->low + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
+      if (domains[i])
+        value = static_cast<double>(
+            domains[i]->low +
+            static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
       graph::store_double(t.type.dtype, t.bytes.data(), e, value);
     }
     out.push_back(std::move(t));
@@ -68,7 +71,8 @@ void check_equal(const Region& region, const Kernel& kernel, std::uint64_t seed)
       REQUIRE(memory.written[o][i] == 1);
       const bool same = std::fabs(memory.outputs[o][i] - wanted[i]) <= 1e-9 * (1 + std::fabs(wanted[i])) ||
                         (std::isnan(memory.outputs[o][i]) && std::isnan(wanted[i]));
-      REQUIRE_MESSAGE(same, "output " << o << " element " << i << ": " << memory.outputs[o][i] << " is not " << wanted[i]);
+      REQUIRE_MESSAGE(same,
+                      "output " << o << " element " << i << ": " << memory.outputs[o][i] << " is not " << wanted[i]);
     }
   }
 }
@@ -136,7 +140,8 @@ TEST_CASE("attention between split and merged heads computes what the oracle com
 }
 
 TEST_CASE("gathers and concatenations compute what the oracle computes") {
-  CHECK(check_many(200, 6, "gather", [](Builder& b) { return b.region({b.views(b.chain(b.gather(), 2), 1, true)}); }) >= 140);
+  CHECK(check_many(200, 6, "gather", [](Builder& b) { return b.region({b.views(b.chain(b.gather(), 2), 1, true)}); }) >=
+        140);
   CHECK(check_many(200, 7, "concat", [](Builder& b) { return b.region({b.views(b.concat(), 1, true)}); }) >= 140);
 }
 
@@ -144,14 +149,18 @@ TEST_CASE("anything at all lowers or is refused, and what lowers is right") {
   (void)check_many(600, 8, nullptr, [](Builder& b) {
     std::vector<ValueId> outputs;
     const std::int64_t kind = b.below(6);
-    ValueId v = kind == 0 ? b.matmul() : kind == 1 ? b.gather() : kind == 2 ? b.attention() : b.operand(b.random_shape(3));
+    ValueId v = kind == 0   ? b.matmul()
+                : kind == 1 ? b.gather()
+                : kind == 2 ? b.attention()
+                            : b.operand(b.random_shape(3));
     for (std::int64_t i = b.below(4); i >= 0; --i) {
       v = b.chain(b.views(v, 2, false), 2);
       if (b.chance(40) && !b.shape(v).empty()) v = b.row(v);
       if (b.chance(20)) outputs.push_back(v);
     }
     outputs.push_back(v);
-    std::erase_if(outputs, [&](ValueId o) { return std::find(b.g.inputs.begin(), b.g.inputs.end(), o) != b.g.inputs.end(); });
+    std::erase_if(outputs,
+                  [&](ValueId o) { return std::find(b.g.inputs.begin(), b.g.inputs.end(), o) != b.g.inputs.end(); });
     if (outputs.empty()) outputs.push_back(b.pointwise(v));
     return b.region(outputs);
   });
@@ -180,7 +189,8 @@ TEST_CASE("leading dimensions of a product with a weight become rows") {
   const ValueId x = b.input({2, 5, 12}), w = b.input({12, 7}), bias = b.input({7});
   const ValueId product = b.add(graph::MatMul{false, false}, {x, w});
   graph::Pointwise sum;
-  sum.expr.results = {sum.expr.apply(graph::ExprOp::add, sum.expr.operand(0, DType::f32), sum.expr.operand(1, DType::f32))};
+  sum.expr.results = {
+      sum.expr.apply(graph::ExprOp::add, sum.expr.operand(0, DType::f32), sum.expr.operand(1, DType::f32))};
   Region region = b.region({b.add(std::move(sum), {product, bias})});
   region.weight = {false, true, true};
   const std::optional<Kernel> kernel = lower(region);
@@ -209,7 +219,8 @@ TEST_CASE("what no single kernel computes is refused") {
   Builder t(1);  // one element needs two elements of the product
   const ValueId square = t.add(graph::MatMul{false, false}, {t.input({4, 3}), t.input({3, 4})});
   graph::Pointwise sum;
-  sum.expr.results = {sum.expr.apply(graph::ExprOp::add, sum.expr.operand(0, DType::f32), sum.expr.operand(1, DType::f32))};
+  sum.expr.results = {
+      sum.expr.apply(graph::ExprOp::add, sum.expr.operand(0, DType::f32), sum.expr.operand(1, DType::f32))};
   CHECK_FALSE(lower(t.region({t.add(std::move(sum), {square, t.transpose(square, {1, 0})})})));
   Builder d(1);  // merged heads as the depth of a product have two strides
   const ValueId merged = d.reshape(d.transpose(d.input({3, 5, 4}), {1, 0, 2}), {5, 12});
@@ -227,5 +238,6 @@ TEST_CASE("integer constants keep all 64 bits") {
   const std::optional<Kernel> kernel = lower(b.region({b.add(std::move(p), {b.input({4}, DType::i64), c})}));
   REQUIRE(kernel);
   const graph::Expr& e = std::get<PointwiseKernel>(*kernel).expr;
-  CHECK(std::any_of(e.nodes.begin(), e.nodes.end(), [&](const graph::ExprNode& n) { return n.op == graph::ExprOp::constant && n.integer == big; }));
+  CHECK(std::any_of(e.nodes.begin(), e.nodes.end(),
+                    [&](const graph::ExprNode& n) { return n.op == graph::ExprOp::constant && n.integer == big; }));
 }

@@ -1,5 +1,6 @@
 // A reference executor of kernels: loops over the iteration space, follows the accesses, and evaluates the scalar
-// expression in double. It knows nothing of views or of how lower() works, so that a wrong stride shows as a wrong value.
+// expression in double. It knows nothing of views or of how lower() works, so that a wrong stride shows as a wrong
+// value.
 #pragma once
 
 #include <doctest/doctest.h>
@@ -103,7 +104,11 @@ std::vector<Values> evaluate(const graph::Expr& e, std::int64_t length, Operand 
       std::fill(v.begin(), v.end(), total);
     } else {
       for (std::size_t p = 0; p < n; ++p) {
-        const auto arg = [&](int i) { return node.args[static_cast<std::size_t>(i)] < 0 ? 0 : values.at(static_cast<std::size_t>(node.args[static_cast<std::size_t>(i)]))[p]; };
+        const auto arg = [&](int i) {
+          return node.args[static_cast<std::size_t>(i)] < 0
+                     ? 0
+                     : values.at(static_cast<std::size_t>(node.args[static_cast<std::size_t>(i)]))[p];
+        };
         v[p] = node.op == graph::ExprOp::operand ? operand(node.operand, static_cast<std::int64_t>(p))
                                                  : apply(node, arg(0), arg(1), arg(2));
       }
@@ -125,7 +130,8 @@ inline void finish(Memory& m, const graph::Expr& e, const std::vector<Access>& r
     if (first && operand == 0) return *first;
     return load(m, reads.at(static_cast<std::size_t>(operand - (first ? 1 : 0))), at);
   });
-  for (std::size_t r = 0; r < writes.size(); ++r) store(m, writes[r], at, values.at(static_cast<std::size_t>(e.results[r]))[0]);
+  for (std::size_t r = 0; r < writes.size(); ++r)
+    store(m, writes[r], at, values.at(static_cast<std::size_t>(e.results[r]))[0]);
 }
 
 struct Run {
@@ -143,7 +149,8 @@ struct Run {
       });
       for (std::size_t r = 0; r < k.writes.size(); ++r) {
         const Values& row = values.at(static_cast<std::size_t>(k.expr.results[r]));
-        if (k.write_per_row[r]) REQUIRE(std::all_of(row.begin(), row.end(), [&](double x) { return x == row[0] || std::isnan(x); }));
+        if (k.write_per_row[r])
+          REQUIRE(std::all_of(row.begin(), row.end(), [&](double x) { return x == row[0] || std::isnan(x); }));
         for (std::int64_t p = 0; p < (k.write_per_row[r] ? 1 : k.length); ++p)
           store(m, k.writes[r], with(o, {p}), row[static_cast<std::size_t>(p)]);
       }
@@ -176,7 +183,8 @@ struct Run {
         for (double& s : scores) total += s = std::exp(s - most);
         for (std::int64_t c = 0; c < k.e; ++c) {
           double out = 0;
-          for (std::int64_t j = 0; j < k.t; ++j) out += scores[static_cast<std::size_t>(j)] / total * load(m, k.v, with(b, {j, c}));
+          for (std::int64_t j = 0; j < k.t; ++j)
+            out += scores[static_cast<std::size_t>(j)] / total * load(m, k.v, with(b, {j, c}));
           store(m, k.out, with(b, {i, c}), out);
         }
       }

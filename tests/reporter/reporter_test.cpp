@@ -28,7 +28,8 @@ bool well_formed(const std::string& page, std::string& why) {
     const bool self = !tag.empty() && tag.back() == '/';
     const std::string name = tag.substr(closing ? 1 : 0, tag.find_first_of(" /\n", 1) - (closing ? 1 : 0));
     if (closing) {
-      if (open.empty() || open.back() != name) return why = "</" + name + "> closes " + (open.empty() ? "nothing" : open.back()), false;
+      if (open.empty() || open.back() != name)
+        return why = "</" + name + "> closes " + (open.empty() ? "nothing" : open.back()), false;
       open.pop_back();
     } else if (!self && (empty.count(name) == 0 || (name == "circle"))) {
       open.push_back(name);
@@ -65,8 +66,9 @@ TEST_CASE("a report has every member of the format, and only those") {
   trace["secret"] = "not in the format";
   const json::object r = report(trace);
   CHECK(json::get_string(r, "format", "r") == "kiln-report/1");
-  for (const char* member : {"job", "workload", "policy", "corpus", "seed", "node", "profile", "plan", "totals", "regions", "whole", "decision",
-                             "releases", "timeline", "rewrites", "checkpoint", "versions"})
+  for (const char* member :
+       {"job", "workload", "policy", "corpus", "seed", "node", "profile", "plan", "totals", "regions", "whole",
+        "decision", "releases", "timeline", "rewrites", "checkpoint", "versions"})
     CHECK(r.contains(member));
   CHECK(r.size() == 18);
 }
@@ -97,8 +99,8 @@ TEST_CASE("a trace without a member, or with one of another type, gives a report
 }
 
 TEST_CASE("required members are required") {
-  for (const char* member : {"job", "workload", "policy", "node", "profile", "plan", "regions", "whole", "decision", "releases", "timeline",
-                             "rewrites", "checkpoint", "versions"}) {
+  for (const char* member : {"job", "workload", "policy", "node", "profile", "plan", "regions", "whole", "decision",
+                             "releases", "timeline", "rewrites", "checkpoint", "versions"}) {
     json::object trace = test::trace();
     trace.erase(member);
     CHECK_THROWS_AS((void)report(trace), Error);
@@ -141,11 +143,14 @@ TEST_CASE("the page is well-formed, loads nothing and runs nothing") {
   if (const char* file = std::getenv("KILN_REPORT_PAGE")) std::ofstream(file) << page;
   std::string why;
   CHECK_MESSAGE(well_formed(page, why), why);
-  for (const char* forbidden : {"<script", "<link", "<img", "<iframe", "<object", "<embed", "<form", "http:", "https:", "url(", "@import", "javascript:", "src="})
+  for (const char* forbidden : {"<script", "<link", "<img", "<iframe", "<object", "<embed", "<form",
+                                "http:", "https:", "url(", "@import", "javascript:", "src="})
     CHECK_MESSAGE(page.find(forbidden) == std::string::npos, forbidden);
   CHECK(page.find("default-src 'none'") != std::string::npos);
-  for (const char* shown : {"1.39× faster", "[1.362, 1.418]", "matmul 128x1536x384 + gelu", "layer norm", "Example Processor 9000", "seccomp", "openssl pkeyutl -verify",
-                            "ssh-keygen -Y verify", "kctl replay j-1", "few elements wrong, as at a tail", "failed twice and never worked", "matmul/onednn", "0.40 %"})
+  for (const char* shown :
+       {"1.39× faster", "[1.362, 1.418]", "matmul 128x1536x384 + gelu", "layer norm", "Example Processor 9000",
+        "seccomp", "openssl pkeyutl -verify", "ssh-keygen -Y verify", "kctl replay j-1",
+        "few elements wrong, as at a tail", "failed twice and never worked", "matmul/onednn", "0.40 %"})
     CHECK_MESSAGE(page.find(shown) != std::string::npos, shown);
 }
 
@@ -187,7 +192,8 @@ TEST_CASE("hostile names are text") {
   trace["rewrites"] = json::array{kHostile};
   trace["checkpoint"] = kHostile;
   trace["timeline"].as_array()[0].as_object()["phase"] = kHostile;
-  trace["timeline"].as_array()[1].as_object()["phase"] = std::string(25, 'x') + "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";  // cut inside a character
+  trace["timeline"].as_array()[1].as_object()["phase"] =
+      std::string(25, 'x') + "\xe2\x82\xac\xe2\x82\xac\xe2\x82\xac";  // cut inside a character
   trace["regions"].as_array()[0].as_object()["candidates"].as_array()[0].as_object()["reason"] = kHostile;
   trace["regions"].as_array()[0].as_object()["diagnoses"].as_array()[0].as_object()["proof"] = kHostile;
   trace["node"].as_object()["cpu_model"] = kHostile;

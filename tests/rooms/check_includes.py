@@ -28,7 +28,8 @@ ROOMS = {
 SYSTEM = [
     (re.compile(r"^sqlite3"), ["store"], "SQLite"),
     (re.compile(r"^(sys/socket|sys/un|netinet/|arpa/|netdb|boost/asio|boost/beast)"), ["daemon"], "a socket"),
-    (re.compile(r"^(cuda|nvrtc|nvml|cupti|cublas|cudnn|hip/|rocm|rocblas)"), ["daemon/targets", "runtime"], "a device header"),
+    (re.compile(r"^(cuda|nvrtc|nvml|cupti|cublas|cudnn|hip/|rocm|rocblas)"), ["daemon/targets", "runtime"],
+     "a device header"),
     (re.compile(r"^(onnx/)"), ["agents/graph/onnx"], "ONNX"),
 ]
 
@@ -73,9 +74,11 @@ def check_file(path, text):
     faults = []
     lines = text.splitlines()
     if len(lines) > LINE_LIMIT:
-        faults.append(f"{path}:{LINE_LIMIT + 1}: cannot hold {len(lines)} lines: {LINE_LIMIT} is the end; split the file")
+        faults.append(f"{path}:{LINE_LIMIT + 1}: cannot hold {len(lines)} lines: {LINE_LIMIT} is the end; "
+                      "split the file")
     room = room_of(path)
-    if room is None or path.startswith("store/corpus/templates/") or not path.endswith((".h", ".hpp", ".c", ".cpp", ".cu", ".hip")):
+    if room is None or path.startswith("store/corpus/templates/") or not path.endswith((".h", ".hpp", ".c", ".cpp",
+                                                                                        ".cu", ".hip")):
         return faults
     for number, line in enumerate(lines, 1):
         match = INCLUDE.match(line)

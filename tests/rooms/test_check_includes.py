@@ -24,7 +24,8 @@ class Rooms(unittest.TestCase):
         self.assertEqual(len(faults("runtime/base/a.cpp", '"runtime/kiln.h"')), 1)
 
     def test_agents_may_not_reach_the_database_or_the_daemon(self):
-        self.assertEqual(faults("agents/search/a.cpp", '"store/corpus/corpus.h"', '"policies/policy.h"', '"agents/graph/graph.h"'), [])
+        self.assertEqual(faults("agents/search/a.cpp", '"store/corpus/corpus.h"', '"policies/policy.h"',
+                                '"agents/graph/graph.h"'), [])
         for header in ("store/store.h", "daemon/worker/pool.h", "runtime/kiln.h", "store/signing/signing.h"):
             self.assertEqual(len(faults("agents/search/a.cpp", f'"{header}"')), 1, header)
 
@@ -32,7 +33,8 @@ class Rooms(unittest.TestCase):
         self.assertEqual(len(faults("agents/graph/a.cpp", '"agents/region/region.h"')), 1)
 
     def test_the_worker_sees_artifacts_but_not_the_store(self):
-        self.assertEqual(faults("daemon/worker/a.cpp", '"agents/artifacts/plan.h"', '"agents/workbench.h"', '"daemon/targets/cpu/detect.h"'), [])
+        self.assertEqual(faults("daemon/worker/a.cpp", '"agents/artifacts/plan.h"', '"agents/workbench.h"',
+                                '"daemon/targets/cpu/detect.h"'), [])
         self.assertEqual(len(faults("daemon/worker/a.cpp", '"store/store.h"', '"agents/conductor/conductor.h"')), 2)
 
     def test_the_tool_sees_signatures_but_not_the_store(self):
@@ -58,7 +60,8 @@ class Rooms(unittest.TestCase):
             "room 'daemon/control' is not among what it may include"])
 
     def test_tests_may_include_all(self):
-        self.assertEqual(faults("tests/agents/a_test.cpp", "<sqlite3.h>", '"store/store.h"', '"daemon/kilnd/config.h"'), [])
+        self.assertEqual(faults("tests/agents/a_test.cpp", "<sqlite3.h>", '"store/store.h"',
+                                '"daemon/kilnd/config.h"'), [])
 
     def test_eight_hundred_lines_are_the_end(self):
         self.assertEqual(rooms.check_file("store/a.cpp", "\n" * 800), [])

@@ -124,17 +124,22 @@ TEST_CASE("a plan whose numbers lead outside is refused, each by itself") {
       {"\"shape\":[10,10],\"buffer\":0", "\"shape\":[10,10],\"buffer\":1"},
       {"\"shape\":[10,10],\"buffer\":0", "\"shape\":[10,10],\"buffer\":99"},
       {"\"dtype\":\"f32\"", "\"dtype\":\"f33\""},
-      {"\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":0", "\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":1"},
-      {"\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":0", "\"kind\":\"input\",\"bytes\":400,\"offset\":64,\"index\":0"},
-      {"\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":0", "\"kind\":\"input\",\"bytes\":399,\"offset\":0,\"index\":0"},
+      {"\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":0",
+       "\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":1"},
+      {"\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":0",
+       "\"kind\":\"input\",\"bytes\":400,\"offset\":64,\"index\":0"},
+      {"\"kind\":\"input\",\"bytes\":400,\"offset\":0,\"index\":0",
+       "\"kind\":\"input\",\"bytes\":399,\"offset\":0,\"index\":0"},
       {"\"kind\":\"input\"", "\"kind\":\"inptu\""},
       {"\"kind\":\"constant\",\"bytes\":400,\"offset\":0", "\"kind\":\"constant\",\"bytes\":400,\"offset\":64"},
       {"\"kind\":\"constant\",\"bytes\":400,\"offset\":0", "\"kind\":\"constant\",\"bytes\":-1,\"offset\":0"},
       {"\"kind\":\"prepared\",\"bytes\":400,\"offset\":64", "\"kind\":\"prepared\",\"bytes\":400,\"offset\":128"},
       {"\"kind\":\"prepared\",\"bytes\":400,\"offset\":64", "\"kind\":\"prepared\",\"bytes\":400,\"offset\":4"},
       {"\"kind\":\"temporary\",\"bytes\":400,\"offset\":128", "\"kind\":\"temporary\",\"bytes\":401,\"offset\":128"},
-      {"\"kind\":\"temporary\",\"bytes\":400,\"offset\":128", "\"kind\":\"temporary\",\"bytes\":9223372036854775807,\"offset\":128"},
-      {"\"kind\":\"temporary\",\"bytes\":400,\"offset\":128", "\"kind\":\"temporary\",\"bytes\":400,\"offset\":9223372036854775744"},
+      {"\"kind\":\"temporary\",\"bytes\":400,\"offset\":128",
+       "\"kind\":\"temporary\",\"bytes\":9223372036854775807,\"offset\":128"},
+      {"\"kind\":\"temporary\",\"bytes\":400,\"offset\":128",
+       "\"kind\":\"temporary\",\"bytes\":400,\"offset\":9223372036854775744"},
       {"\"kind\":\"temporary\",\"bytes\":400,\"offset\":128", "\"kind\":\"temporary\",\"bytes\":400,\"offset\":-64"},
       {"\"temporary_bytes\":528", "\"temporary_bytes\":527"},
       {"\"temporary_bytes\":528", "\"temporary_bytes\":9223372036854775807"},
@@ -147,8 +152,8 @@ TEST_CASE("a plan whose numbers lead outside is refused, each by itself") {
       {"\"args\":[0,3,4]", "\"args\":[0,3,5]"},
       {"\"args\":[0,3,4]", "\"args\":[0,3,-1]"},
       {"\"args\":[0,3,4]", "\"args\":[0,3,1.5]"},
-      {"\"args\":[2,3]", "\"args\":[0,3]"},   // prepare must not read the caller's input
-      {"\"args\":[2,3]", "\"args\":[2,1]"},   // nor write its output
+      {"\"args\":[2,3]", "\"args\":[0,3]"},  // prepare must not read the caller's input
+      {"\"args\":[2,3]", "\"args\":[2,1]"},  // nor write its output
       {"\"tasks\":10", "\"tasks\":-1"},
       {"\"tasks\":10", "\"tasks\":99999999999"},
       {"\"scratch_bytes\":40", "\"scratch_bytes\":-1"},
@@ -171,7 +176,8 @@ TEST_CASE("a plan whose numbers lead outside is refused, each by itself") {
   CHECK(plan_status(replaced(gpu, "sm_90a", "sm_x")) == KILN_E_FORMAT);
   CHECK(plan_status(replaced(good, "\"threads\":2", "\"threads\":2,\"threads\":2")) == KILN_E_FORMAT);
   CHECK(plan_status(std::string(100'000, '[')) == KILN_E_FORMAT);
-  std::string names_twice = replaced(good, "\"inputs\":[", R"("inputs":[{"name":"x","dtype":"f32","shape":[10,10],"buffer":0},)");
+  std::string names_twice =
+      replaced(good, "\"inputs\":[", R"("inputs":[{"name":"x","dtype":"f32","shape":[10,10],"buffer":0},)");
   CHECK(plan_status(names_twice) == KILN_E_FORMAT);
 }
 

@@ -45,14 +45,20 @@ inline std::string example_plan(const std::string& object, const std::string& co
   return R"({"format":"kiln-plan/1","name":"example","target":"cpu","cpu_features":[],"threads":2,)"
          R"("inputs":[{"name":"x","dtype":"f32","shape":[10,10],"buffer":0}],)"
          R"("outputs":[{"name":"y","dtype":"f32","shape":[10,10],"buffer":1}],)"
-         R"("buffers":[{"kind":"input","bytes":400,"offset":0,"index":0},{"kind":"output","bytes":400,"offset":0,"index":0},)"
-         R"({"kind":"constant","bytes":400,"offset":0,"index":0},{"kind":"prepared","bytes":400,"offset":64,"index":0},)"
+         R"("buffers":[{"kind":"input","bytes":400,"offset":0,"index":0},{"kind":"output","bytes":400,"offset":0,)"
+         R"("index":0},)"
+         R"({"kind":"constant","bytes":400,"offset":0,"index":0},{"kind":"prepared","bytes":400,"offset":64,)"
+         R"("index":0},)"
          R"({"kind":"temporary","bytes":400,"offset":128,"index":0}],)"
-         R"("objects":[")" + object + R"("],"constants":")" + constants +
+         R"("objects":[")" +
+         object + R"("],"constants":")" + constants +
          R"(","constants_bytes":400,"prepared_bytes":464,"temporary_bytes":528,)"
-         R"("prepare":[{"object":0,"symbol":"negate","args":[2,3],"tasks":1,"scratch_bytes":0,"has_state":false,"instance":-1,"label":"negate"}],)"
-         R"("run":[{"object":0,"symbol":"add","args":[0,3,4],"tasks":10,"scratch_bytes":0,"has_state":false,"instance":0,"label":"add c"},)"
-         R"({"object":0,"symbol":"twice","args":[4,1],"tasks":10,"scratch_bytes":40,"has_state":true,"instance":1,"label":"twice"}]})";
+         R"("prepare":[{"object":0,"symbol":"negate","args":[2,3],"tasks":1,"scratch_bytes":0,"has_state":false,)"
+         R"("instance":-1,"label":"negate"}],)"
+         R"("run":[{"object":0,"symbol":"add","args":[0,3,4],"tasks":10,"scratch_bytes":0,"has_state":false,)"
+         R"("instance":0,"label":"add c"},)"
+         R"({"object":0,"symbol":"twice","args":[4,1],"tasks":10,"scratch_bytes":40,"has_state":true,)"
+         R"("instance":1,"label":"twice"}]})";
 }
 
 // y[i] = 2 (x[i] + i), by the definition above and by nothing of Kiln.

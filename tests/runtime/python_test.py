@@ -44,17 +44,22 @@ def make_release(folder):
     plan = {
         "format": "kiln-plan/1", "name": "affine", "target": "cpu", "cpu_features": [], "threads": 1,
         "inputs": [{"name": "x", "dtype": "f32", "shape": [4, 3], "buffer": 0}],
-        "outputs": [{"name": "y", "dtype": "f32", "shape": [4, 3], "buffer": 1}, {"name": "z", "dtype": "i64", "shape": [], "buffer": 2}],
-        "buffers": [{"kind": "input", "bytes": 48, "offset": 0, "index": 0}, {"kind": "output", "bytes": 48, "offset": 0, "index": 0},
+        "outputs": [{"name": "y", "dtype": "f32", "shape": [4, 3], "buffer": 1},
+                    {"name": "z", "dtype": "i64", "shape": [], "buffer": 2}],
+        "buffers": [{"kind": "input", "bytes": 48, "offset": 0, "index": 0},
+                    {"kind": "output", "bytes": 48, "offset": 0, "index": 0},
                     {"kind": "output", "bytes": 8, "offset": 0, "index": 1}],
-        "objects": [digest], "constants": "", "constants_bytes": 0, "prepared_bytes": 0, "temporary_bytes": 0, "prepare": [],
+        "objects": [digest], "constants": "", "constants_bytes": 0, "prepared_bytes": 0, "temporary_bytes": 0,
+        "prepare": [],
         "run": [{"object": 0, "symbol": "affine", "args": [0, 1, 2], "tasks": 1, "scratch_bytes": 0, "has_state": False,
                  "instance": 0, "label": "affine"}],
     }
     (folder / "plan.json").write_text(json.dumps(plan))
-    files = [{"path": str(p.relative_to(folder)), "bytes": p.stat().st_size, "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
+    files = [{"path": str(p.relative_to(folder)), "bytes": p.stat().st_size,
+              "sha256": hashlib.sha256(p.read_bytes()).hexdigest()}
              for p in [folder / "plan.json", folder / "objects" / f"{digest}.so"]]
-    (folder / "manifest.json").write_text(json.dumps({"format": "kiln-release/1", "plan": "plan.json", "files": files, "about": {}}))
+    (folder / "manifest.json").write_text(json.dumps({"format": "kiln-release/1", "plan": "plan.json", "files": files,
+                                                      "about": {}}))
 
 
 class Loader(unittest.TestCase):

@@ -12,6 +12,7 @@
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
+#include "tests/temporary_folder.h"
 
 namespace kiln::test {
 
@@ -19,34 +20,22 @@ namespace kiln::test {
 inline const std::string& compiled(const std::string& source) {
   static std::map<std::string, std::string> known;
   if (const auto found = known.find(source); found != known.end()) return found->second;
-  std::string folder = (std::filesystem::temp_directory_path() / "kiln-object-XXXXXX").string();
-  if (!::mkdtemp(folder.data())) throw std::runtime_error("cannot make a folder");
-  std::ofstream(folder + "/k.cpp") << source;
-  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder + "/k.so " +
-                              folder + "/k.cpp";
+  const test::TemporaryFolder scratch;
+  const std::string folder = scratch.path.string();
+  scratch.put("k.cpp", source);
+  const std::string command = "c++ -std=c++20 -O1 -fPIC -shared -I" + std::string(KILN_SOURCE_DIR) + " -o " + folder +
+                              "/k.so " + folder + "/k.cpp";
   if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile the test's kernel");
-  const std::string object = read_file(folder + "/k.so");
-  std::filesystem::remove_all(folder);
-  return known[source] = object;
+  return known[source] = read_file(folder + "/k.so");
 }
 
 class ReleaseFolder {
  public:
-  ReleaseFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-release-XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw std::runtime_error("cannot make a folder");
-    path_ = name;
-  }
-  ~ReleaseFolder() { std::filesystem::remove_all(path_); }
-  ReleaseFolder(const ReleaseFolder&) = delete;
-  ReleaseFolder& operator=(const ReleaseFolder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  [[nodiscard]] const std::filesystem::path& path() const { return folder_.path; }
 
   // Writes a file and lists it in the manifest; returns its digest.
   std::string put(const std::string& name, const std::string& content) {
-    std::filesystem::create_directories((path_ / name).parent_path());
-    std::ofstream(path_ / name, std::ios::binary) << content;
+    folder_.put(name, content);
     const std::string digest = sha256_hex(content);
     files_[name] = {std::to_string(content.size()), digest};
     return digest;
@@ -61,17 +50,17 @@ class ReleaseFolder {
     put("plan.json", plan);
     write_manifest(manifest());
   }
-  void write_manifest(const std::string& text) const { std::ofstream(path_ / "manifest.json", std::ios::binary) << text; }
+  void write_manifest(const std::string& text) const { folder_.put("manifest.json", text); }
   [[nodiscard]] std::string manifest() const {
     std::string text = R"({"format":"kiln-release/1","plan":"plan.json","files":[)";
     for (const auto& [name, entry] : files_)
-      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first + R"(,"sha256":")" +
-              entry.second + R"("})";
+      text += (text.back() == '[' ? "" : ",") + std::string(R"({"path":")") + name + R"(","bytes":)" + entry.first +
+              R"(,"sha256":")" + entry.second + R"("})";
     return text + R"(],"about":{"made":"by hand"}})";
   }
 
  private:
-  std::filesystem::path path_;
+  TemporaryFolder folder_;
   std::map<std::string, std::pair<std::string, std::string>> files_;  // name -> bytes, digest
 };
 

@@ -169,9 +169,13 @@ TEST_CASE("a state that cannot be made is an error of the session") {
   const std::string object = folder.put_object(
       "#include \"runtime/kernel_abi.h\"\nextern \"C\" void k(void* const*, const kiln_task*) {}\n"
       "extern \"C\" void* k_create(int32_t) { return nullptr; }\nextern \"C\" void k_destroy(void*) {}\n");
-  folder.finish(R"({"format":"kiln-plan/1","name":"n","target":"cpu","cpu_features":[],"threads":1,"inputs":[],"outputs":[],"buffers":[],"objects":[")" +
-                object + R"("],"constants":"","constants_bytes":0,"prepared_bytes":0,"temporary_bytes":0,"prepare":[],)"
-                R"("run":[{"object":0,"symbol":"k","args":[],"tasks":1,"scratch_bytes":0,"has_state":true,"instance":-1,"label":"k"}]})");
+  folder.finish(
+      R"({"format":"kiln-plan/1","name":"n","target":"cpu","cpu_features":[],"threads":1,"inputs":[],)"
+      R"("outputs":[],"buffers":[],"objects":[")" +
+      object +
+      R"("],"constants":"","constants_bytes":0,"prepared_bytes":0,"temporary_bytes":0,"prepare":[],)"
+      R"("run":[{"object":0,"symbol":"k","args":[],"tasks":1,"scratch_bytes":0,"has_state":true,"instance":-1,)"
+      R"("label":"k"}]})");
   kiln_release* release = nullptr;
   REQUIRE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK);
   kiln_session* session = nullptr;
@@ -183,28 +187,36 @@ TEST_CASE("a state that cannot be made is an error of the session") {
 
 TEST_CASE("launches of one kernel share a state only when their constants are the same") {
   ReleaseFolder folder;
-  // As vendor kernels do, the state keeps what it made of the weight at its first call; y = 10 x the weight that it met first.
+  // As vendor kernels do, the state keeps what it made of the weight at its first call; y = 10 x the weight that it met
+  // first.
   const std::string object = folder.put_object(
       "#include \"runtime/kernel_abi.h\"\nstruct S { float kept; bool full; };\n"
       "extern \"C\" void k(void* const* a, const kiln_task* t) {\n"
       "  S* s = static_cast<S*>(t->state);\n"
       "  if (!s->full) { s->kept = 10 * *static_cast<const float*>(a[0]); s->full = true; }\n"
       "  *static_cast<float*>(a[1]) = s->kept;\n}\n"
-      "extern \"C\" void* k_create(int32_t) { return new S{}; }\nextern \"C\" void k_destroy(void* s) { delete static_cast<S*>(s); }\n");
+      "extern \"C\" void* k_create(int32_t) { return new S{}; }\nextern \"C\" void k_destroy(void* s) { delete "
+      "static_cast<S*>(s); }\n");
   std::string constants(64 + sizeof(float), '\0');
   const float first = 3, second = 4;
   std::memcpy(constants.data(), &first, sizeof first);
   std::memcpy(constants.data() + 64, &second, sizeof second);
   const std::string digest = folder.put("constants.bin", constants);
-  const std::string launch = R"({"object":0,"symbol":"k","args":[%],"tasks":1,"scratch_bytes":0,"has_state":true,"instance":-1,"label":"k"})";
+  const std::string launch =
+      R"({"object":0,"symbol":"k","args":[%],"tasks":1,"scratch_bytes":0,"has_state":true,"instance":-1,"label":"k"})";
   const auto with = [&](const char* args) { return std::string(launch).replace(launch.find('%'), 1, args); };
-  folder.finish(R"({"format":"kiln-plan/1","name":"n","target":"cpu","cpu_features":[],"threads":1,"inputs":[],)"
-                R"("outputs":[{"name":"a","dtype":"f32","shape":[1],"buffer":2},{"name":"b","dtype":"f32","shape":[1],"buffer":3},{"name":"c","dtype":"f32","shape":[1],"buffer":4}],)"
-                R"("buffers":[{"kind":"constant","bytes":4,"offset":0,"index":0},{"kind":"constant","bytes":4,"offset":64,"index":0},)"
-                R"({"kind":"output","bytes":4,"offset":0,"index":0},{"kind":"output","bytes":4,"offset":0,"index":1},{"kind":"output","bytes":4,"offset":0,"index":2}],)"
-                R"("objects":[")" + object + R"("],"constants":")" + digest +
-                R"(","constants_bytes":68,"prepared_bytes":0,"temporary_bytes":0,"prepare":[],"run":[)" +
-                with("0,2") + "," + with("1,3") + "," + with("0,4") + "]}");
+  folder.finish(
+      R"({"format":"kiln-plan/1","name":"n","target":"cpu","cpu_features":[],"threads":1,"inputs":[],)"
+      R"("outputs":[{"name":"a","dtype":"f32","shape":[1],"buffer":2},{"name":"b","dtype":"f32","shape":[1],)"
+      R"("buffer":3},{"name":"c","dtype":"f32","shape":[1],"buffer":4}],)"
+      R"("buffers":[{"kind":"constant","bytes":4,"offset":0,"index":0},{"kind":"constant","bytes":4,"offset":64,)"
+      R"("index":0},)"
+      R"({"kind":"output","bytes":4,"offset":0,"index":0},{"kind":"output","bytes":4,"offset":0,"index":1},)"
+      R"({"kind":"output","bytes":4,"offset":0,"index":2}],)"
+      R"("objects":[")" +
+      object + R"("],"constants":")" + digest +
+      R"(","constants_bytes":68,"prepared_bytes":0,"temporary_bytes":0,"prepare":[],"run":[)" + with("0,2") + "," +
+      with("1,3") + "," + with("0,4") + "]}");
   kiln_release* release = nullptr;
   REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
   kiln_session* session = nullptr;

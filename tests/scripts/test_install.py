@@ -146,7 +146,8 @@ class Installed(unittest.TestCase):
         self.assertLessEqual({"kiln", "kiln-operator", "kiln-admin"}, groups)
         self.run_tool("systemd-tmpfiles", "--create", f"--root={self.root}", "kiln.conf")
         made = (self.root / "run/kiln").stat()
-        self.assertEqual((made.st_mode & 0o777, str(made.st_uid)), (0o755, user.split(":")[2]))  # or the unit would chown it
+        self.assertEqual((made.st_mode & 0o777, str(made.st_uid)),
+                         (0o755, user.split(":")[2]))  # or the unit would chown it
 
     @unittest.skipUnless(shutil.which("journalctl"), "no journalctl")
     def test_catalog_is_one(self):

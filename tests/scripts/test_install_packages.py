@@ -21,16 +21,19 @@ class InstallPackages(unittest.TestCase):
         """(status, what apt-get was asked to install, standard error)"""
         with tempfile.TemporaryDirectory() as folder:
             asked = os.path.join(folder, "asked")
-            self.program(folder, "dpkg-query", 'case " $KILN_TEST_INSTALLED " in *" ${@: -1} "*) echo -n installed;; *) exit 1;; esac')
+            self.program(folder, "dpkg-query", 'case " $KILN_TEST_INSTALLED " in *" ${@: -1} "*) echo -n installed;; '
+                                               '*) exit 1;; esac')
             self.program(folder, "apt-get", f'echo "$@" >>{asked}')
             self.program(folder, "sudo", '"$@"')
             listed = os.path.join(folder, "list.txt")
             with open(listed, "w", encoding="utf-8") as file:
                 file.write(LIST)
-            environment = {"PATH": folder + ":/usr/bin:/bin", "KILN_PACKAGE_LIST": listed, "KILN_TEST_INSTALLED": " ".join(installed)}
+            environment = {"PATH": folder + ":/usr/bin:/bin", "KILN_PACKAGE_LIST": listed,
+                           "KILN_TEST_INSTALLED": " ".join(installed)}
             done = subprocess.run([SCRIPT, *uses], env=environment, capture_output=True, text=True, check=False)
             lines = pathlib.Path(asked).read_text(encoding="utf-8").splitlines() if os.path.exists(asked) else []
-            packages = [word for line in lines if line.startswith("install") for word in line.split()[1:] if not word.startswith("-")]
+            packages = [word for line in lines if line.startswith("install") for word in line.split()[1:]
+                        if not word.startswith("-")]
             return done.returncode, packages, done.stderr
 
     @staticmethod

@@ -32,9 +32,11 @@ class Manuals(unittest.TestCase):
 
     def test_every_command_of_kctl(self):
         # "report_show_command()" in the registry is `kctl report show`.
-        commands = {name.replace("_", " ") for name in re.findall(r"(\w+)_command\(\)", text("daemon/kctl/registry.cpp"))}
+        commands = {name.replace("_", " ") for name in re.findall(r"(\w+)_command\(\)",
+                                                                  text("daemon/kctl/registry.cpp"))}
         pages = {" ".join(words) for words in
-                 (re.match(r"\.It Cm ([a-z]+(?: [a-z]+)?)", line).group(1).split() for line in (MAN / "kctl.1").read_text().splitlines()
+                 (re.match(r"\.It Cm ([a-z]+(?: [a-z]+)?)", line).group(1).split()
+                  for line in (MAN / "kctl.1").read_text().splitlines()
                   if re.match(r"\.It Cm [a-z]+", line))}
         self.assertGreater(len(commands), 20)
         self.assertEqual(pages, commands)

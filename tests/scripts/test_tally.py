@@ -8,9 +8,12 @@ from contextlib import redirect_stderr, redirect_stdout
 
 import tally
 
-PASSED = '<testcase name="a_test" status="run"><system-out>[doctest] test cases:  7 |  7 passed | 0 failed | 2 skipped</system-out></testcase>'
-FAILED = '<testcase name="b_test" status="fail"><failure message=""/><system-out>[doctest] test cases: 5 | 3 passed | 2 failed | 0 skipped</system-out></testcase>'
-CRASHED = '<testcase name="c_test" status="fail"><failure message="SEGV"/><system-out>AddressSanitizer</system-out></testcase>'
+PASSED = ('<testcase name="a_test" status="run">'
+          '<system-out>[doctest] test cases:  7 |  7 passed | 0 failed | 2 skipped</system-out></testcase>')
+FAILED = ('<testcase name="b_test" status="fail"><failure message=""/>'
+          '<system-out>[doctest] test cases: 5 | 3 passed | 2 failed | 0 skipped</system-out></testcase>')
+CRASHED = ('<testcase name="c_test" status="fail"><failure message="SEGV"/>'
+           '<system-out>AddressSanitizer</system-out></testcase>')
 SCRIPT = '<testcase name="rooms" status="run"><system-out>ok</system-out></testcase>'
 NOT_RUN = '<testcase name="d_test" status="notrun"><skipped message="Required file missing"/></testcase>'
 

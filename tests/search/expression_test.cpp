@@ -48,7 +48,8 @@ TEST_CASE("a wrong expression is refused by name and cause") {
   CHECK(failure("mr = 8").find("assigns") != std::string::npos);
   CHECK(failure("1, 2").find("several results") != std::string::npos);
   CHECK(failure("m / (mr - 12)").find("finite") != std::string::npos);
-  for (const char* text : {"", "mr *", "(mr", "mr nr", "nosuch(mr)", "\"text\"", "mr)"}) CHECK_FALSE(failure(text).empty());
+  for (const char* text : {"", "mr *", "(mr", "mr nr", "nosuch(mr)", "\"text\"", "mr)"})
+    CHECK_FALSE(failure(text).empty());
   CHECK(failure(std::string(5000, '1')).find("4096") != std::string::npos);
 }
 

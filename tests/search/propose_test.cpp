@@ -48,7 +48,8 @@ TEST_CASE("the stream of chance is that of the published generator") {
 
 TEST_CASE("defaults and then priors come first, fastest prior first") {
   const std::vector<Space> spaces = {grid_space("x", 2, 4), grid_space("y", 2, 4)};
-  const std::vector<Trial> priors = {{variant_of(spaces[0], 5), Verdict::ok, 200}, {variant_of(spaces[1], 7), Verdict::ok, 100},
+  const std::vector<Trial> priors = {{variant_of(spaces[0], 5), Verdict::ok, 200},
+                                     {variant_of(spaces[1], 7), Verdict::ok, 100},
                                      {variant_of(spaces[1], 9), Verdict::crashed, 0}};
   const auto p = propose(spaces, {}, priors, {}, 1, 5);
   REQUIRE(p.size() == 5);
@@ -80,7 +81,8 @@ TEST_CASE("nothing is proposed twice, nothing excluded, and everything in the en
 TEST_CASE("equal arguments give equal proposals; another seed gives others") {
   const std::vector<Space> spaces = {grid_space("x", 3, 8)};
   std::vector<Trial> trials;
-  for (std::size_t i = 0; i < 40; ++i) trials.push_back({variant_of(spaces[0], i * 11), Verdict::ok, valley_ns(variant_of(spaces[0], i * 11))});
+  for (std::size_t i = 0; i < 40; ++i)
+    trials.push_back({variant_of(spaces[0], i * 11), Verdict::ok, valley_ns(variant_of(spaces[0], i * 11))});
   const auto variants = [&](std::uint64_t seed) {
     std::vector<Variant> out;
     for (const Proposal& p : propose(spaces, trials, {}, {}, seed, 12)) out.push_back(p.variant);

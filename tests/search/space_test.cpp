@@ -83,7 +83,8 @@ TEST_CASE("figures of every other anchor") {
 
   PointwiseKernel bias;  // a broadcast operand is read once
   bias.space = {32, 8};
-  bias.expr.results = {bias.expr.apply(graph::ExprOp::add, bias.expr.operand(0, graph::DType::f32), bias.expr.operand(1, graph::DType::f32))};
+  bias.expr.results = {bias.expr.apply(graph::ExprOp::add, bias.expr.operand(0, graph::DType::f32),
+                                       bias.expr.operand(1, graph::DType::f32))};
   bias.reads = {{0, graph::DType::f32, 0, {8, 1}}, {1, graph::DType::f32, 0, {0, 1}}};
   bias.writes = {{0, graph::DType::f32, 0, {8, 1}}};
   f = figures_of(bias, node(), 1);
@@ -128,11 +129,13 @@ TEST_CASE("constraints leave exactly the rows for which an independent loop find
   for (std::uint16_t i = 0; i < 4; ++i)
     for (std::uint16_t j = 0; j < 3; ++j)
       for (std::uint16_t k = 0; k < 2; ++k) {
-        const std::int64_t mr = spec.tunables[0].values[i], nr = spec.tunables[1].values[j], kc = spec.tunables[2].values[k];
+        const std::int64_t mr = spec.tunables[0].values[i], nr = spec.tunables[1].values[j],
+                           kc = spec.tunables[2].values[k];
         if (mr * nr <= 256 && kc >= 16 * mr && 128 % mr == 0) expected.push_back({i, j, k});
       }
   CHECK(space.rows == expected);
-  // The default (8, 64, 256) is not valid; one step from it are (4, ...) no: mr one down is 6, and 6 does not divide 128.
+  // The default (8, 64, 256) is not valid; one step from it are (4, ...) no: mr one down is 6, and 6 does not divide
+  // 128.
   CHECK(variant_of(space, static_cast<std::size_t>(space.default_row)).tunables.at("nr") == 32);
 }
 
@@ -161,7 +164,8 @@ TEST_CASE("a misspelt constraint is an error even when no row would reach it") {
 TEST_CASE("a hundred thousand rows are enumerated at once") {
   store::TemplateSpec spec = matmul_template();
   spec.tunables.clear();
-  for (const char* name : {"a", "b", "c", "d", "f"}) spec.tunables.push_back({name, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 1, ""});
+  for (const char* name : {"a", "b", "c", "d", "f"})
+    spec.tunables.push_back({name, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}, 1, ""});
   spec.constraints = {"a + b + c + d + f > 0", "a * b <= 100"};
   CHECK(enumerated(spec).rows.size() == 100'000);
 }

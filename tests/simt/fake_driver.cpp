@@ -66,8 +66,9 @@ void run(const Recorded& launch) {
   simt::run(launch.kernel, launch.arguments.data(), launch.grid, simt::Order::forward);
 }
 
-// A copy from pageable memory returns when its bytes are staged; the default stream brings them to the device, and a stream
-// that was made not to wait for that one (CUDA Driver API, "API synchronization behavior") meets what was there before.
+// A copy from pageable memory returns when its bytes are staged; the default stream brings them to the device, and a
+// stream that was made not to wait for that one (CUDA Driver API, "API synchronization behavior") meets what was there
+// before.
 struct Copy {
   DevicePointer to = 0;
   std::vector<std::byte> bytes;
@@ -75,7 +76,8 @@ struct Copy {
 Copy under_way;
 
 void land() {
-  if (under_way.to != 0) std::memcpy(reinterpret_cast<void*>(under_way.to), under_way.bytes.data(), under_way.bytes.size());
+  if (under_way.to != 0)
+    std::memcpy(reinterpret_cast<void*>(under_way.to), under_way.bytes.data(), under_way.bytes.size());
   under_way = {};
 }
 

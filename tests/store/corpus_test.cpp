@@ -43,7 +43,9 @@ std::string message(const std::string& toml) {
   }
 }
 
-std::string replaced(std::string text, const std::string& what, const std::string& by) { return text.replace(text.find(what), what.size(), by); }
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  return text.replace(text.find(what), what.size(), by);
+}
 }  // namespace
 
 TEST_CASE("a template keeps its tunables in the order of the file, and its digest covers every file") {
@@ -56,7 +58,8 @@ TEST_CASE("a template keeps its tunables in the order of the file, and its diges
 
 TEST_CASE("a defect is named with file, line and cause") {
   CHECK(message(kGood) == "accepted");
-  CHECK(message(replaced(kGood, "summary", "sumary")).find("matmul/t/template.toml': line 2, column 10: unknown key 'sumary'") != std::string::npos);
+  CHECK(message(replaced(kGood, "summary", "sumary"))
+            .find("matmul/t/template.toml': line 2, column 10: unknown key 'sumary'") != std::string::npos);
   CHECK(message(replaced(kGood, "default = 2", "default = 3")).find("is not among its values") != std::string::npos);
   CHECK(message(replaced(kGood, "[1, 2]", "[1, 1]")).find("one value twice") != std::string::npos);
   CHECK(message(replaced(kGood, "\"k.cpp\"", "\"q.cpp\"")).find("'q.cpp' is not in its folder") != std::string::npos);
@@ -71,7 +74,8 @@ TEST_CASE("a template cut at every byte is refused or whole, never a crash") {
 
 TEST_CASE("the corpus in git compiles, the same text to the same bytes, and a flipped byte is found") {
   const std::filesystem::path root = KILN_SOURCE_DIR;
-  const std::filesystem::path a = std::filesystem::path(KILN_BINARY_DIR) / "corpus_a.db", b = std::filesystem::path(KILN_BINARY_DIR) / "corpus_b.db";
+  const std::filesystem::path a = std::filesystem::path(KILN_BINARY_DIR) / "corpus_a.db",
+                              b = std::filesystem::path(KILN_BINARY_DIR) / "corpus_b.db";
   build_corpus(root / "store/corpus/templates", root / "store/golden", a);
   build_corpus(root / "store/corpus/templates", root / "store/golden", b);
   const std::string bytes = read_file(a);

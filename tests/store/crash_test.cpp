@@ -25,7 +25,8 @@ namespace {
 constexpr int kRounds = 30;
 
 // Runs `work` in a child that is killed `delay_us` after its first acknowledgement; returns the last one, or -1.
-std::int64_t killed(int delay_us, const std::function<void(const std::function<void(std::int64_t)>& acknowledge)>& work) {
+std::int64_t killed(int delay_us,
+                    const std::function<void(const std::function<void(std::int64_t)>& acknowledge)>& work) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
   const pid_t child = ::fork();
@@ -57,7 +58,7 @@ std::int64_t killed(int delay_us, const std::function<void(const std::function<v
 }  // namespace
 
 TEST_CASE("kill -9 loses no acknowledged entry, and the ledger stays whole") {
-  const Folder folder;
+  const TemporaryFolder folder;
   (void)open_store(folder)->add_job(add_workload(*open_store(folder), "k").id, {});
   std::mt19937 random(1);
   std::int64_t acknowledged = 0;
@@ -83,7 +84,7 @@ TEST_CASE("kill -9 loses no acknowledged entry, and the ledger stays whole") {
 }
 
 TEST_CASE("kill -9 during promote and rollback leaves one whole release, and link and table agree") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::map<std::string, ReleaseRow> rows;  // by link target
   {
     const auto store = open_store(folder);
@@ -113,7 +114,8 @@ TEST_CASE("kill -9 during promote and rollback leaves one whole release, and lin
     CHECK(sha256_hex(read_file(current / "manifest.json")) == rows[target].id);
     const json::value manifest = json::parse(read_file(current / "manifest.json"), "manifest");
     for (const json::value& file : manifest.at("files").as_array())
-      CHECK(sha256_hex(read_file(current / std::string(file.at("path").as_string()))) == std::string(file.at("sha256").as_string()));
+      CHECK(sha256_hex(read_file(current / std::string(file.at("path").as_string()))) ==
+            std::string(file.at("sha256").as_string()));
     const auto store = open_store(folder);
     int marked = 0;
     for (const ReleaseRow& row : store->releases({})) marked += row.current;
@@ -124,7 +126,7 @@ TEST_CASE("kill -9 during promote and rollback leaves one whole release, and lin
 }
 
 TEST_CASE("a rollback that a crash cut between link and row is still a rollback") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open_store(folder);
     const Workload w = add_workload(*store, "m");
@@ -139,7 +141,7 @@ TEST_CASE("a rollback that a crash cut between link and row is still a rollback"
 }
 
 TEST_CASE("what a crash leaves half done is tidied at the next start") {
-  const Folder folder;
+  const TemporaryFolder folder;
   {
     const auto store = open_store(folder);
     const Workload w = add_workload(*store, "m");

@@ -35,14 +35,18 @@ void fill(Store& store) {
 // All that the ledger answers for, as one text.
 std::string recorded(const Store& store) {
   std::string out;
-  for (const Workload& w : store.workloads()) out += w.id + w.name + w.model + w.graph + w.constants + std::to_string(w.created_ns) + "\n";
+  for (const Workload& w : store.workloads())
+    out += w.id + w.name + w.model + w.graph + w.constants + std::to_string(w.created_ns) + "\n";
   for (const Job& j : store.jobs()) {
     out += j.id + json::canonical(j.spec) + "\n";
     for (const JobEntry& e : store.entries(j.id))
-      out += std::to_string(e.sequence) + e.kind + (e.decision ? "d" : "f") + e.request_digest + e.content + std::to_string(e.recorded_ns) + "\n";
+      out += std::to_string(e.sequence) + e.kind + (e.decision ? "d" : "f") + e.request_digest + e.content +
+             std::to_string(e.recorded_ns) + "\n";
   }
-  for (const AuditRow& a : store.audit(0, 100)) out += std::to_string(a.uid) + a.role + a.action + a.object + std::to_string(a.status) + "\n";
-  for (const ReleaseRow& r : store.releases({})) out += r.id + r.workload + std::to_string(r.version) + r.job + r.kind + "\n";
+  for (const AuditRow& a : store.audit(0, 100))
+    out += std::to_string(a.uid) + a.role + a.action + a.object + std::to_string(a.status) + "\n";
+  for (const ReleaseRow& r : store.releases({}))
+    out += r.id + r.workload + std::to_string(r.version) + r.job + r.kind + "\n";
   return out;
 }
 
@@ -68,7 +72,7 @@ int limited(rlim_t bytes, const std::function<int()>& work) {
 }  // namespace
 
 TEST_CASE("one flipped byte anywhere in the database is found or changes nothing that is recorded") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string before;
   {
     const auto store = open_store(folder);
@@ -100,10 +104,12 @@ TEST_CASE("one flipped byte anywhere in the database is found or changes nothing
 }
 
 TEST_CASE("a row that says something else than its ledger entry is found, and so is a missing one") {
-  for (const char* forgery : {"UPDATE entries SET request_digest = 'forged' WHERE sequence = 3", "DELETE FROM entries WHERE sequence = 11",
-                              "UPDATE workloads SET model = 'forged'", "UPDATE jobs SET spec = '{\"seed\":2}'", "UPDATE audit SET uid = 0",
-                              "DELETE FROM audit", "UPDATE releases SET kind = 'tuned'", "UPDATE entries SET decision = 1 WHERE sequence = 0"}) {
-    const Folder folder;
+  for (const char* forgery :
+       {"UPDATE entries SET request_digest = 'forged' WHERE sequence = 3", "DELETE FROM entries WHERE sequence = 11",
+        "UPDATE workloads SET model = 'forged'", "UPDATE jobs SET spec = '{\"seed\":2}'", "UPDATE audit SET uid = 0",
+        "DELETE FROM audit", "UPDATE releases SET kind = 'tuned'",
+        "UPDATE entries SET decision = 1 WHERE sequence = 0"}) {
+    const TemporaryFolder folder;
     fill(*open_store(folder));
     CHECK(open_store(folder)->verify_ledger() > 0);
     Database(folder.path / "kiln.db", Access::read_write).exec(forgery);
@@ -112,7 +118,7 @@ TEST_CASE("a row that says something else than its ledger entry is found, and so
 }
 
 TEST_CASE("verifying while others append finds no damage") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   std::atomic<bool> stop = false;
   std::jthread writer([&] {
@@ -126,7 +132,7 @@ TEST_CASE("verifying while others append finds no damage") {
 }
 
 TEST_CASE("a blob cut at any byte is refused, and putting its content again mends it") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   const std::string content = "forty bytes of content, no more, no less";
   const std::string digest = store->put_blob(content);
@@ -141,7 +147,7 @@ TEST_CASE("a blob cut at any byte is refused, and putting its content again mend
 }
 
 TEST_CASE("a full database is a limit that the writer tells, and what was committed stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   Database db(folder.path / "small.db", Access::read_write);
   db.exec("PRAGMA journal_mode=WAL; PRAGMA max_page_count=8; CREATE TABLE t (x TEXT) STRICT");
   std::atomic<int> failures = 0;
@@ -149,7 +155,8 @@ TEST_CASE("a full database is a limit that the writer tells, and what was commit
   {
     Writer writer(db, [&](const std::exception_ptr&) { ++failures; });
     try {
-      for (;; ++written) writer.write([](Database& d) { Statement(d, "INSERT INTO t VALUES (?)").bind(std::string(2000, 'x')).run(); });
+      for (;; ++written)
+        writer.write([](Database& d) { Statement(d, "INSERT INTO t VALUES (?)").bind(std::string(2000, 'x')).run(); });
     } catch (const Error& error) {
       CHECK(error.code() == ErrorCode::limit);
       CHECK(!error.remedy().empty());
@@ -161,7 +168,7 @@ TEST_CASE("a full database is a limit that the writer tells, and what was commit
 }
 
 TEST_CASE("a disk that takes no more bytes makes the store read-only, and loses nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   fill(*open_store(folder));
   const int status = limited(256 << 10, [&] {
     const auto store = open_store(folder);
@@ -195,7 +202,7 @@ TEST_CASE("a disk that takes no more bytes makes the store read-only, and loses 
 }
 
 TEST_CASE("a row past SQLite's length limit is refused, and the store goes on") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   CHECK_THROWS_AS((void)store->add_event("test", "s", {{"text", std::string(65 << 20, 'x')}}), Error);
   CHECK(!store->read_only());
@@ -203,7 +210,7 @@ TEST_CASE("a row past SQLite's length limit is refused, and the store goes on") 
 }
 
 TEST_CASE("a release that is not there, or is there already, moves nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   const Workload w = add_workload(*store, "m");
   const ReleaseRow one = add_release(*store, w, "baseline");
@@ -215,7 +222,7 @@ TEST_CASE("a release that is not there, or is there already, moves nothing") {
 }
 
 TEST_CASE("a store opened for reading writes nothing and leaves another's uploads alone") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto writing = open_store(folder);
   fill(*writing);
   const auto upload = writing->upload(100);
@@ -232,7 +239,7 @@ TEST_CASE("a store opened for reading writes nothing and leaves another's upload
 }
 
 TEST_CASE("a newer schema is refused with the name of the backup to go back to") {
-  const Folder folder;
+  const TemporaryFolder folder;
   (void)open_store(folder);
   write_file_atomic(folder.path / "backups/kiln-schema-1.db", "a backup");
   Database(folder.path / "kiln.db", Access::read_write).exec("PRAGMA user_version = 999");
@@ -246,7 +253,7 @@ TEST_CASE("a newer schema is refused with the name of the backup to go back to")
 }
 
 TEST_CASE("an idle store uses no processor time") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   fill(*store);
   ::usleep(500'000);  // past the one checkpoint after the last write

@@ -1,8 +1,6 @@
 // A store in a folder that goes with the test, and rows to put into it.
 #pragma once
 
-#include <stdlib.h>
-
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -10,21 +8,15 @@
 #include "runtime/base/digest.h"
 #include "store/releases.h"
 #include "store/store.h"
+#include "tests/temporary_folder.h"
 
 namespace kiln::store::test {
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-store-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
+using kiln::test::TemporaryFolder;
 
-inline std::unique_ptr<Store> open_store(const Folder& folder) { return Store::open({.directory = folder.path, .ballast_bytes = 4096}); }
+inline std::unique_ptr<Store> open_store(const TemporaryFolder& folder) {
+  return Store::open({.directory = folder.path, .ballast_bytes = 4096});
+}
 
 inline Workload add_workload(Store& store, const std::string& name) {
   Workload w;

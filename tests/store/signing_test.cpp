@@ -8,9 +8,11 @@
 
 #include "runtime/base/files.h"
 #include "store/signing/openssl.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::store;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
@@ -18,24 +20,15 @@ namespace {
 constexpr const char* kSeed2 = "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb";
 constexpr const char* kPublic2 = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
 constexpr const char* kSignature2 =
-    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+    "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb0"
+    "0d291612bb0c00";
 
 std::string from_hex(std::string_view hex) {
   std::string out;
-  for (std::size_t i = 0; i < hex.size(); i += 2) out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
+  for (std::size_t i = 0; i < hex.size(); i += 2)
+    out += static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16));
   return out;
 }
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-signing-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-};
 
 // PKCS#8 of an Ed25519 seed: a fixed 16-byte prefix (RFC 8410).
 void write_seed(const std::filesystem::path& pem, const char* seed) {
@@ -48,7 +41,7 @@ int shell(const std::string& command) { return ::system((command + " >/dev/null 
 }  // namespace
 
 TEST_CASE("Ed25519 signatures are those of RFC 8032") {
-  const Folder folder;
+  const TemporaryFolder folder;
   write_seed(folder.path / "k.pem", kSeed2);
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   CHECK(key->sign("\x72") == from_hex(kSignature2));
@@ -70,11 +63,12 @@ TEST_CASE("base64 is that of RFC 4648, section 10, in both alphabets") {
   CHECK(from_base64("Zm9vYg==", "x") == "foob");
   CHECK(from_base64("Zm9vYg", "x") == "foob");
   CHECK(from_base64("-_-_", "x") == from_base64("+/+/", "x"));
-  for (const char* bad : {"Z", "Zm9v Yg==", "Zg===", "Zh==", "Zm9v=", "\n"}) CHECK_THROWS_AS((void)from_base64(bad, "x"), Error);
+  for (const char* bad : {"Z", "Zm9v Yg==", "Zg===", "Zh==", "Zm9v=", "\n"})
+    CHECK_THROWS_AS((void)from_base64(bad, "x"), Error);
 }
 
 TEST_CASE("a key that others can read is refused, and a made key is 0400 and stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto made = SigningKey::load_or_create(folder.path / "k.pem");
   struct stat status{};
   REQUIRE(::stat((folder.path / "k.pem").c_str(), &status) == 0);
@@ -85,7 +79,7 @@ TEST_CASE("a key that others can read is refused, and a made key is 0400 and sta
 }
 
 TEST_CASE("an envelope verifies, under its key only, and not after any one flipped byte") {
-  const Folder folder;
+  const TemporaryFolder folder;
   write_seed(folder.path / "k.pem", kSeed2);
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   const auto other = SigningKey::load_or_create(folder.path / "other.pem");
@@ -106,14 +100,16 @@ TEST_CASE("an envelope verifies, under its key only, and not after any one flipp
     } catch (const Error&) {
       ++refused;
     }
-    CHECK(accepted == payload);  // what the signature does not cover (white space, keyid) may change; the payload may not
+    CHECK(accepted ==
+          payload);  // what the signature does not cover (white space, keyid) may change; the payload may not
   }
   CHECK(refused > 150);
-  for (std::size_t n = 0; n + 1 < envelope.size(); ++n) CHECK_THROWS_AS((void)verify_envelope(envelope.substr(0, n), {key->public_pem()}), Error);
+  for (std::size_t n = 0; n + 1 < envelope.size(); ++n)
+    CHECK_THROWS_AS((void)verify_envelope(envelope.substr(0, n), {key->public_pem()}), Error);
 }
 
 TEST_CASE("a duplicate member, no signature and a foreign type are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   const std::string payload = base64("x");
   const std::string sig = base64(key->sign(pre_authentication_encoding(kPayloadType, "x")));
@@ -130,14 +126,15 @@ TEST_CASE("a duplicate member, no signature and a foreign type are refused") {
 }
 
 TEST_CASE("stock openssl and ssh-keygen accept what we sign and refuse it after a flip") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto key = SigningKey::load_or_create(folder.path / "k.pem");
   const std::string message = "a statement\n";
   write_file_atomic(folder.path / "pub.pem", key->public_pem());
   const std::string pae = pre_authentication_encoding(kPayloadType, message);
   write_file_atomic(folder.path / "pae.bin", pae);
   write_file_atomic(folder.path / "sig.bin", key->sign(pae));
-  const std::string verify = "cd " + folder.path.string() + " && openssl pkeyutl -verify -pubin -inkey pub.pem -rawin -in pae.bin -sigfile sig.bin";
+  const std::string verify = "cd " + folder.path.string() +
+                             " && openssl pkeyutl -verify -pubin -inkey pub.pem -rawin -in pae.bin -sigfile sig.bin";
   CHECK(shell(verify) == 0);
   std::string flipped = pae;
   flipped.back() = '!';

@@ -36,10 +36,11 @@ std::string hex(const std::string& bytes) {
 
 }  // namespace
 
-// The tree heads of the reference vectors that Certificate Transparency implementations share (google/certificate-transparency,
-// merkle tree tests; eight leaves of rising length).
+// The tree heads of the reference vectors that Certificate Transparency implementations share
+// (google/certificate-transparency, merkle tree tests; eight leaves of rising length).
 TEST_CASE("the tree is that of RFC 6962") {
-  const std::vector<std::string> leaves = {"", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"};
+  const std::vector<std::string> leaves = {
+      "", "00", "10", "2021", "3031", "40414243", "5051525354555657", "606162636465666768696a6b6c6d6e6f"};
   const std::vector<std::string> roots = {"6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
                                           "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
                                           "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
@@ -57,7 +58,7 @@ TEST_CASE("the tree is that of RFC 6962") {
 }
 
 TEST_CASE("what is written is there after reopening, and the ledger is whole") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::int64_t entries = 0;
   {
     const auto store = open_store(folder);
@@ -81,7 +82,7 @@ TEST_CASE("what is written is there after reopening, and the ledger is whole") {
 }
 
 TEST_CASE("a name or a model is taken once, and importing the same again changes nothing") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   Workload w = add_workload(*store, "a");
   CHECK_NOTHROW(store->add_workload(w));
@@ -94,7 +95,7 @@ TEST_CASE("a name or a model is taken once, and importing the same again changes
 }
 
 TEST_CASE("a changed blob, a foreign database, a newer schema and a changed ledger are refused") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string digest;
   {
     const auto store = open_store(folder);
@@ -116,13 +117,13 @@ TEST_CASE("a changed blob, a foreign database, a newer schema and a changed ledg
     db.exec("PRAGMA user_version = 999");
   }
   CHECK_THROWS_AS((void)open_store(folder), Error);
-  const Folder foreign;
+  const TemporaryFolder foreign;
   write_file_atomic(foreign.path / "kiln.db", std::string(5000, 'x'));
   CHECK_THROWS_AS((void)open_store(foreign), Error);
 }
 
 TEST_CASE("uploads are whole or nothing, and limited") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   {
     const auto upload = store->upload(100);
@@ -137,7 +138,7 @@ TEST_CASE("uploads are whole or nothing, and limited") {
 
 TEST_CASE("a daemon that closes what it makes still lets its group read releases, and nothing else") {
   const mode_t before = ::umask(077);
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   const ReleaseRow row = add_release(*store, add_workload(*store, "m"), "baseline");
   store->set_current(row.id);
@@ -155,7 +156,7 @@ TEST_CASE("a daemon that closes what it makes still lets its group read releases
 }
 
 TEST_CASE("promote, roll back, promote: one link, a stack behind it") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   const Workload w = add_workload(*store, "m");
   const ReleaseRow one = add_release(*store, w, "baseline"), two = add_release(*store, w, "tuned");
@@ -179,7 +180,7 @@ TEST_CASE("promote, roll back, promote: one link, a stack behind it") {
 }
 
 TEST_CASE("a link that a crash left ahead of its row is right, and the row follows") {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string two;
   {
     const auto store = open_store(folder);
@@ -193,7 +194,7 @@ TEST_CASE("a link that a crash left ahead of its row is right, and the row follo
 }
 
 TEST_CASE("many threads write and read at once") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto store = open_store(folder);
   std::vector<std::jthread> threads;
   for (int t = 0; t < 8; ++t)

@@ -10,22 +10,15 @@
 #include <fstream>
 
 #include "runtime/base/error.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::targets::cpu;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
-struct Scratch {
-  std::filesystem::path path;
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-compile-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Scratch() { std::filesystem::remove_all(path); }
-};
-
-CompileRequest request(const Scratch& scratch, const std::string& source) {
+CompileRequest request(const TemporaryFolder& scratch, const std::string& source) {
   CompileRequest r;
   r.file_name = "kernel.cpp";
   r.source = source;
@@ -41,7 +34,7 @@ const std::string answer_source =
 }  // namespace
 
 TEST_CASE("an object that loads and runs, the same bytes from another folder") {
-  const Scratch one, two;
+  const TemporaryFolder one, two;
   const CompileResult a = compile(request(one, answer_source));
   REQUIRE(a.ok);
   CHECK(a.diagnostics.empty());
@@ -59,7 +52,7 @@ TEST_CASE("an object that loads and runs, the same bytes from another folder") {
 }
 
 TEST_CASE("an error has its place") {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const CompileResult r = compile(request(scratch, "int f() {\n  return undeclared_name;\n}\n"));
   CHECK_FALSE(r.ok);
   REQUIRE_FALSE(r.diagnostics.empty());
@@ -70,8 +63,9 @@ TEST_CASE("an error has its place") {
 }
 
 TEST_CASE("what is missing at link time is said, at build time") {
-  const Scratch scratch;
-  const CompileResult r = compile(request(scratch, "extern \"C\" int elsewhere();\nextern \"C\" int f() { return elsewhere(); }\n"));
+  const TemporaryFolder scratch;
+  const CompileResult r =
+      compile(request(scratch, "extern \"C\" int elsewhere();\nextern \"C\" int f() { return elsewhere(); }\n"));
   CHECK_FALSE(r.ok);
   CHECK(std::any_of(r.diagnostics.begin(), r.diagnostics.end(),
                     [](const CompileDiagnostic& d) { return d.message.find("elsewhere") != std::string::npos; }));
@@ -81,13 +75,15 @@ TEST_CASE("what is missing at link time is said, at build time") {
 }
 
 TEST_CASE("an endless build is stopped at its limit") {
-  const Scratch scratch;
-  CompileRequest r = request(scratch,
-                             "template <unsigned long N> struct F { static constexpr unsigned long v = F<N - 1>::v + F<N - 2>::v % 7; };\n"
-                             "template <> struct F<0> { static constexpr unsigned long v = 0; };\n"
-                             "template <> struct F<1> { static constexpr unsigned long v = 1; };\n"
-                             "constexpr unsigned long spin() { unsigned long s = 0; for (unsigned long i = 0; i < 4000000000000ul; ++i) s += i; return s; }\n"
-                             "constexpr unsigned long x = spin();\n");
+  const TemporaryFolder scratch;
+  CompileRequest r = request(
+      scratch,
+      "template <unsigned long N> struct F { static constexpr unsigned long v = F<N - 1>::v + F<N - 2>::v % 7; };\n"
+      "template <> struct F<0> { static constexpr unsigned long v = 0; };\n"
+      "template <> struct F<1> { static constexpr unsigned long v = 1; };\n"
+      "constexpr unsigned long spin() { unsigned long s = 0; for (unsigned long i = 0; i < 4000000000000ul; ++i) s += "
+      "i; return s; }\n"
+      "constexpr unsigned long x = spin();\n");
   r.flags = {"-fconstexpr-ops-limit=9000000000000", "-fconstexpr-loop-limit=2000000000"};
   r.timeout_ns = 300'000'000;
   const auto begin = std::chrono::steady_clock::now();
@@ -98,9 +94,9 @@ TEST_CASE("an endless build is stopped at its limit") {
 }
 
 TEST_CASE("flags and names that reach outside are refused") {
-  const Scratch scratch;
-  for (const char* flag : {"-fplugin=/x.so", "-o/etc/passwd", "@file", "kernel2.cpp", "-B/tmp", "-specs=x", "-include/etc/passwd",
-                           "-wrapper", "", "-", "-save-temps", "-Wl,-o,x"}) {
+  const TemporaryFolder scratch;
+  for (const char* flag : {"-fplugin=/x.so", "-o/etc/passwd", "@file", "kernel2.cpp", "-B/tmp", "-specs=x",
+                           "-include/etc/passwd", "-wrapper", "", "-", "-save-temps", "-Wl,-o,x"}) {
     INFO(flag);
     CompileRequest r = request(scratch, answer_source);
     r.flags = {flag};
@@ -142,7 +138,8 @@ TEST_CASE("Clang's and the linker's lines") {
 
 TEST_CASE("GCC's JSON, cut anywhere, never throws; a flood is bounded") {
   const std::string text =
-      R"([{"kind":"error","message":"expected ';'","locations":[{"caret":{"file":"k.cpp","line":3,"column":5}}],"children":[]}])";
+      R"([{"kind":"error","message":"expected ';'","locations":[{"caret":{"file":"k.cpp","line":3,"column":5}}],)"
+      R"("children":[]}])";
   const auto whole = parse_diagnostics(text);
   REQUIRE(whole.size() == 1);
   CHECK(whole[0].file == "k.cpp");

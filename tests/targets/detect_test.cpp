@@ -12,9 +12,11 @@
 #include <sstream>
 
 #include "runtime/base/cpu_features.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::targets::cpu;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
@@ -30,28 +32,16 @@ std::vector<std::string> kernel_flags() {
   return {};
 }
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-cgroup-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  void put(const std::string& file, const std::string& text) const {
-    std::filesystem::create_directories((path / file).parent_path());
-    std::ofstream(path / file) << text;
-  }
-};
-
 }  // namespace
 
 TEST_CASE("features are those that the kernel lists") {
   const std::vector<std::string> flags = kernel_flags();
   if (flags.empty()) return;
   const auto listed = [&](const std::string& f) { return std::find(flags.begin(), flags.end(), f) != flags.end(); };
-  for (const std::string f : {"sse4_2", "popcnt", "avx", "f16c", "fma", "avx2", "bmi1", "bmi2", "avx_vnni", "avx512f", "avx512dq",
-                              "avx512ifma", "avx512cd", "avx512bw", "avx512vl", "avx512_vbmi2", "avx512_vnni",
-                              "avx512_bitalg", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16"}) {
+  for (const std::string f : {"sse4_2",      "popcnt",      "avx",      "f16c",         "fma",         "avx2",
+                              "bmi1",        "bmi2",        "avx_vnni", "avx512f",      "avx512dq",    "avx512ifma",
+                              "avx512cd",    "avx512bw",    "avx512vl", "avx512_vbmi2", "avx512_vnni", "avx512_bitalg",
+                              "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8",     "amx_bf16"}) {
     INFO(f);
     CHECK(has_cpu_feature(f) == listed(f));
   }
@@ -97,7 +87,7 @@ TEST_CASE("cpu.max as the kernel's documentation writes it") {
 }
 
 TEST_CASE("the tightest quota on the way up counts") {
-  const Folder root;
+  const TemporaryFolder root;
   root.put("a.slice/cpu.max", "150000 100000\n");
   root.put("a.slice/b.service/cpu.max", "max 100000\n");
   root.put("a.slice/c.service/cpu.max", "50000 100000\n");

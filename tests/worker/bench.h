@@ -1,17 +1,16 @@
-// A bench of real worker processes for y = 2 x over 1000 floats, and candidates for it made of the text of a function's body.
+// A bench of real worker processes for y = 2 x over 1000 floats, and candidates for it made of the text of a function's
+// body.
 #pragma once
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <filesystem>
 #include <memory>
 #include <string>
 
 #include "agents/graph/serialize.h"
-#include "daemon/worker/cpu_workbench.h"
-#include "runtime/base/digest.h"
 #include "runtime/base/files.h"
+#include "tests/worker/object_folder.h"
 
 namespace kiln::test {
 
@@ -19,38 +18,19 @@ using namespace kiln::agents;
 
 constexpr int kCount = 1000;
 
-struct Folder : worker::ObjectSource {
-  std::filesystem::path root;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-worker-test-XXXXXX").string();
-    root = ::mkdtemp(name.data());
-    std::filesystem::create_directory(root / "blobs");
-  }
-  ~Folder() override { std::filesystem::remove_all(root); }
-  std::string put(std::string_view bytes) override {
-    const std::string digest = sha256_hex(bytes);
-    write_file_atomic(root / "blobs" / digest, bytes);
-    return digest;
-  }
-  [[nodiscard]] std::filesystem::path path(const std::string& digest) const override { return root / "blobs" / digest; }
-};
-
 // y = 2 x over 1000 floats, and a bench to run candidates for it.
 struct Bench {
-  Folder objects;
+  testing::ObjectFolder objects;
   std::unique_ptr<Workbench> bench;
   std::string graph;
 
   Bench() {
-    worker::BenchOptions options;
-    options.worker = std::filesystem::path(KILN_BINARY_DIR) / "bin/kiln-worker";
-    options.include_dir = KILN_SOURCE_DIR;
-    options.staging = objects.root / "staging";
-    bench = worker::make_workbench(options, objects);
+    bench = worker::make_workbench(testing::bench_options(objects), objects);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {kCount}});
     graph::Expr twice;
-    const auto product = twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32));
+    const auto product =
+        twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32));
     twice.results = {product};
     g.outputs = g.add_node(graph::Pointwise{twice}, {x}, "twice");
     graph = objects.put(json::canonical(graph::to_json(g)));
@@ -60,8 +40,10 @@ struct Bench {
   BuildFact build(const std::string& body, const std::string& before = {}) {
     RenderedKernel kernel;
     kernel.file_name = "kernel.cpp";
-    kernel.source = "#include \"runtime/kernel_abi.h\"\n" + before + "\nextern \"C\" void k(void* const* args, const kiln_task* task) {\n"
-                    "  const float* x = static_cast<const float*>(args[0]); float* y = static_cast<float*>(args[1]); (void)task; (void)x; (void)y;\n" +
+    kernel.source = "#include \"runtime/kernel_abi.h\"\n" + before +
+                    "\nextern \"C\" void k(void* const* args, const kiln_task* task) {\n"
+                    "  const float* x = static_cast<const float*>(args[0]); float* y = static_cast<float*>(args[1]); "
+                    "(void)task; (void)x; (void)y;\n" +
                     body + "\n}\n";
     return bench->build(std::vector<BuildRequest>{{kernel, 30'000'000'000}}).front();
   }

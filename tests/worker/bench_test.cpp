@@ -1,4 +1,5 @@
-// The real worker processes, held to candidates that misbehave. Each must get its own verdict, and the next candidate a right one.
+// The real worker processes, held to candidates that misbehave. Each must get its own verdict, and the next candidate a
+// right one.
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -14,7 +15,8 @@ const char* kRight = "for (int i = 0; i < 1000; ++i) y[i] = 2 * x[i];";
 
 double worst(const CheckFact& fact) {
   double out = 0;
-  for (const ErrorFact& error : fact.errors) out = std::max({out, error.normwise, static_cast<double>(error.mismatched_nonfinite)});
+  for (const ErrorFact& error : fact.errors)
+    out = std::max({out, error.normwise, static_cast<double>(error.mismatched_nonfinite)});
   return out;
 }
 
@@ -59,12 +61,15 @@ TEST_CASE("a right candidate passes with no error, and every misbehaviour gets i
   SUBCASE("writes past its output") {
     CHECK(bench.check(std::string(kRight) + " y[1016] = 1;").verdict == Verdict::out_of_bounds);
   }
-  SUBCASE("writes before its output") { CHECK(bench.check(std::string(kRight) + " y[-1] = 1;").verdict == Verdict::out_of_bounds); }
+  SUBCASE("writes before its output") {
+    CHECK(bench.check(std::string(kRight) + " y[-1] = 1;").verdict == Verdict::out_of_bounds);
+  }
   SUBCASE("changes its input") {
     CHECK(bench.check(std::string(kRight) + " const_cast<float*>(x)[3] += 1;").verdict == Verdict::out_of_bounds);
   }
   SUBCASE("gives other bits each time") {
-    const CheckFact fact = bench.check(std::string(kRight) + " y[6] = static_cast<float>(__builtin_ia32_rdtsc() & 0xffff);");
+    const CheckFact fact =
+        bench.check(std::string(kRight) + " y[6] = static_cast<float>(__builtin_ia32_rdtsc() & 0xffff);");
     CHECK(fact.verdict == Verdict::nondeterministic);
   }
   SUBCASE("ignores its input") {
@@ -105,7 +110,11 @@ TEST_CASE("a vendor library works inside the sandbox, with its state, on the thr
   kernel.source = R"(#include "runtime/kernel_abi.h"
 #include <dnnl.hpp>
 #include <omp.h>
-struct State { dnnl::engine engine{dnnl::engine::kind::cpu, 0}; dnnl::stream stream{engine}; dnnl::memory::desc desc{{1000}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a}; };
+struct State {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  dnnl::memory::desc desc{{1000}, dnnl::memory::data_type::f32, dnnl::memory::format_tag::a};
+};
 extern "C" void* k_create(int32_t) { omp_set_num_threads(1); return new State; }
 extern "C" void k_destroy(void* state) { delete static_cast<State*>(state); }
 extern "C" void k(void* const* args, const kiln_task* task) {
@@ -139,7 +148,8 @@ TEST_CASE("one subject that crashes while it is timed costs no other its samples
   const BuildFact good = bench.build(kRight);
   const BuildFact bad = bench.build("if (x[0] > 0.5f) __builtin_trap();");  // the values of every call are new
   MeasureRequest request;
-  request.subjects = {bench.subject("a", good.object), bench.subject("bad", bad.object), bench.subject("b", good.object)};
+  request.subjects = {bench.subject("a", good.object), bench.subject("bad", bad.object),
+                      bench.subject("b", good.object)};
   request.samples = 6;
   const SampleFact fact = bench.bench->measure(request);
   REQUIRE(fact.subjects.size() == 3);

@@ -2,7 +2,6 @@
 #include "daemon/worker/importer.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <chrono>
 #include <fstream>
@@ -11,21 +10,14 @@
 #include "agents/graph/serialize.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
 const std::filesystem::path model = std::filesystem::path(KILN_SOURCE_DIR) / "tests/models/block.onnx";
-
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-import-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
 
 worker::ImportJob job(const std::filesystem::path& file) {
   worker::ImportJob j;
@@ -42,8 +34,9 @@ TEST_CASE("the worker's graph is the graph") {
   const worker::Imported got = worker::import_in_worker(job(model));
   const std::string bytes = read_file(model);
   const auto owner = std::make_shared<std::string>(bytes);
-  const graph::onnx::Result here = graph::onnx::import_model(owner, std::as_bytes(std::span(*owner)), {"the-model.onnx", {{"batch", 2}}},
-                                                             [](const std::string&) { return graph::onnx::ExternalData{}; });
+  const graph::onnx::Result here =
+      graph::onnx::import_model(owner, std::as_bytes(std::span(*owner)), {"the-model.onnx", {{"batch", 2}}},
+                                [](const std::string&) { return graph::onnx::ExternalData{}; });
   CHECK(got.graph == json::canonical(graph::to_json(here.graph)));
   CHECK(got.constants == graph::constant_blob(here.graph, graph::layout_constants(here.graph)));
   CHECK(got.rewrites == here.rewrites);
@@ -51,13 +44,14 @@ TEST_CASE("the worker's graph is the graph") {
 }
 
 TEST_CASE("a broken model is an error that names the operator's file, and the daemon stays") {
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string bytes = read_file(model);
   const auto import_bytes = [&](const std::string& content) {
     std::ofstream(folder.path / "m.onnx", std::ios::binary) << content;
     return worker::import_in_worker(job(folder.path / "m.onnx"));
   };
-  for (const std::string& content : {std::string(), std::string("not a model at all"), bytes.substr(0, bytes.size() / 2), bytes.substr(0, 3)}) {
+  for (const std::string& content :
+       {std::string(), std::string("not a model at all"), bytes.substr(0, bytes.size() / 2), bytes.substr(0, 3)}) {
     try {
       (void)import_bytes(content);
       FAIL("a broken model was imported");

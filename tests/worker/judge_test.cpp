@@ -27,7 +27,9 @@ graph::Tensor f64(const std::vector<double>& v) { return tensor(DType::f64, v); 
 constexpr float inf = std::numeric_limits<float>::infinity();
 constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
 
-struct Moments { double mean = 0, variance = 0, least = 1e300, most = -1e300; };
+struct Moments {
+  double mean = 0, variance = 0, least = 1e300, most = -1e300;
+};
 Moments moments(const std::string& family) {
   const graph::Tensor t = make_input({DType::f64, {40'000}}, std::nullopt, family, 5, 0);
   Moments m;
@@ -80,7 +82,8 @@ TEST_CASE("what is not finite must be so in the same way") {
 TEST_CASE("one wrong element among many is seen") {
   std::vector<float> values(10'000, 1.0f);
   values[7777] = 1.5f;
-  const auto e = compare_output(f32(values).bytes, f32(std::vector<float>(10'000, 1.0f)), f64(std::vector<double>(10'000, 1.0)));
+  const auto e =
+      compare_output(f32(values).bytes, f32(std::vector<float>(10'000, 1.0f)), f64(std::vector<double>(10'000, 1.0)));
   CHECK(e.max_scaled == doctest::Approx(0.5));
   CHECK(e.worst_index == 7777);
   CHECK(e.normwise == doctest::Approx(0.005));
@@ -94,8 +97,8 @@ TEST_CASE("tiny references do not vanish when squared") {
 }
 
 TEST_CASE("integers are compared as numbers") {
-  const auto e = compare_output(tensor<std::int32_t>(DType::i32, {5, 7}).bytes, tensor<std::int32_t>(DType::i32, {5, 8}),
-                                tensor<std::int32_t>(DType::i32, {5, 8}));
+  const auto e = compare_output(tensor<std::int32_t>(DType::i32, {5, 7}).bytes,
+                                tensor<std::int32_t>(DType::i32, {5, 8}), tensor<std::int32_t>(DType::i32, {5, 8}));
   CHECK(e.worst_index == 1);
   CHECK(e.normwise > 0);
   CHECK(e.normwise_plain == 0);
@@ -120,7 +123,9 @@ TEST_CASE("families have the moments that they are named for") {
 
 TEST_CASE("values depend on seed and stream, and on nothing else") {
   const graph::TensorType type{DType::f32, {100}};
-  const auto bytes = [&](std::uint64_t seed, std::uint64_t stream) { return make_input(type, std::nullopt, "normal", seed, stream).bytes; };
+  const auto bytes = [&](std::uint64_t seed, std::uint64_t stream) {
+    return make_input(type, std::nullopt, "normal", seed, stream).bytes;
+  };
   CHECK(bytes(1, 0) == bytes(1, 0));
   CHECK(bytes(1, 0) != bytes(2, 0));
   CHECK(bytes(1, 0) != bytes(1, 1));
@@ -128,12 +133,14 @@ TEST_CASE("values depend on seed and stream, and on nothing else") {
 
 TEST_CASE("threads change neither the values nor what a comparison says of them") {
   const graph::TensorType type{DType::f32, {700'001}};
-  const graph::Tensor one = make_input(type, std::nullopt, "heavy_tail", 3, 1), many = make_input(type, std::nullopt, "heavy_tail", 3, 1, 5);
+  const graph::Tensor one = make_input(type, std::nullopt, "heavy_tail", 3, 1),
+                      many = make_input(type, std::nullopt, "heavy_tail", 3, 1, 5);
   CHECK(one.bytes == many.bytes);
   const graph::Tensor other = make_input(type, std::nullopt, "heavy_tail", 4, 1);
   std::vector<double> exact(700'001);
   for (std::size_t i = 0; i < exact.size(); ++i) exact[i] = static_cast<double>(one.as<float>()[i]);
-  const auto alone = compare_output(other.bytes, one, f64(exact)), together = compare_output(other.bytes, one, f64(exact), 5);
+  const auto alone = compare_output(other.bytes, one, f64(exact)),
+             together = compare_output(other.bytes, one, f64(exact), 5);
   CHECK(alone.normwise == together.normwise);
   CHECK(alone.max_scaled == together.max_scaled);
   CHECK(alone.worst_index == together.worst_index);
@@ -152,7 +159,8 @@ TEST_CASE("integers keep to their domain and reach both ends") {
 }
 
 TEST_CASE("an arena: aligned windows, guards all around, and each broken guard byte found") {
-  const ArenaLayout layout = layout_arena({{DType::f32, {3}}, {DType::i64, {}}}, {{DType::f64, {5}}, {DType::boolean, {7}}});
+  const ArenaLayout layout =
+      layout_arena({{DType::f32, {3}}, {DType::i64, {}}}, {{DType::f64, {5}}, {DType::boolean, {7}}});
   CHECK(layout.inputs[0].bytes == 12);
   CHECK(layout.inputs[1].bytes == 8);
   CHECK(layout.outputs[0].bytes == 40);
@@ -175,7 +183,9 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
   CHECK(arena_from_json(to_json(layout), arena.size()).outputs[1].offset == layout.outputs[1].offset);
   CHECK_THROWS_AS((void)arena_from_json(to_json(layout), layout.outputs[1].offset + 6), Error);
   CHECK_THROWS_AS((void)arena_from_json(json::parse("{\"inputs\":[[0,-1]],\"outputs\":[]}", "t"), 100), Error);
-  CHECK_THROWS_AS((void)arena_from_json(json::parse("{\"inputs\":[[9223372036854775807,9223372036854775807]],\"outputs\":[]}", "t"), 100), Error);
+  CHECK_THROWS_AS((void)arena_from_json(
+                      json::parse("{\"inputs\":[[9223372036854775807,9223372036854775807]],\"outputs\":[]}", "t"), 100),
+                  Error);
 }
 
 TEST_CASE("elements that still are poison") {

@@ -19,9 +19,11 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/unique_fd.h"
+#include "tests/temporary_folder.h"
 
 using namespace kiln;
 using namespace kiln::worker;
+using kiln::test::TemporaryFolder;
 
 namespace {
 
@@ -46,18 +48,10 @@ int inside(const SandboxRules& rules, const std::function<int(const std::vector<
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-struct Folder {
-  std::filesystem::path path;
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "kiln-sandbox-XXXXXX").string();
-    path = ::mkdtemp(name.data());
-    std::ofstream(path / "file") << "text";
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
 bool readable(const std::filesystem::path& path) { return bool(UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC))); }
-bool creatable(const std::filesystem::path& path) { return bool(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600))); }
+bool creatable(const std::filesystem::path& path) {
+  return bool(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)));
+}
 
 bool has(const std::vector<std::string>& active, const std::string& prefix) {
   for (const std::string& item : active)
@@ -74,7 +68,8 @@ TEST_CASE("the self-test refuses to work where a mechanism that should be active
   CHECK_THROWS_AS(prove_sandbox({}, {"no_new_privs"}), Error);
   std::ifstream routes("/proc/self/net/route");
   const auto lines = std::count(std::istreambuf_iterator<char>(routes), {}, '\n');
-  if (lines > 1) CHECK_THROWS_AS(prove_sandbox({}, {"network_namespace"}), Error);  // where this node has a network at all
+  if (lines > 1)
+    CHECK_THROWS_AS(prove_sandbox({}, {"network_namespace"}), Error);  // where this node has a network at all
   try {
     prove_sandbox({}, {"seccomp"});
   } catch (const Error& error) {
@@ -96,7 +91,8 @@ TEST_CASE("inside, the self-test passes for every kind of role") {
 }
 
 TEST_CASE("files: only the role's folders") {
-  const Folder mine, other;
+  const TemporaryFolder mine, other;
+  for (const TemporaryFolder* folder : {&mine, &other}) folder->put("file", "text");
   SandboxRules rules;
   rules.read = {mine.path};
   CHECK(inside(rules, [&](const auto& active) {
@@ -151,14 +147,18 @@ TEST_CASE("the build role may start a program, which inherits the rest") {
   SandboxRules rules;
   rules.may_execute = true;
   CHECK(inside(rules, [](const auto&) {
-          return WEXITSTATUS(std::system("/bin/true")) == 0 && WEXITSTATUS(std::system("/bin/cat /etc/passwd >/dev/null 2>&1")) != 0 ? 0 : 1;
+          return WEXITSTATUS(std::system("/bin/true")) == 0 &&
+                         WEXITSTATUS(std::system("/bin/cat /etc/passwd >/dev/null 2>&1")) != 0
+                     ? 0
+                     : 1;
         }) == 0);
 }
 
 TEST_CASE("limits: no core, a largest file, processor seconds") {
   SandboxRules rules;
   rules.file_bytes = 4096;
-  const Folder folder;
+  const TemporaryFolder folder;
+  folder.put("file", "text");
   rules.write = {folder.path};
   CHECK(inside(rules, [&](const auto&) {
           ::signal(SIGXFSZ, SIG_IGN);

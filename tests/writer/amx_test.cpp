@@ -1,4 +1,5 @@
-// Products on the tile unit: exact where float32 is, at most as wrong as float32 where it is not, and right at its edges.
+// Products on the tile unit: exact where float32 is, at most as wrong as float32 where it is not, and right at its
+// edges.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -35,17 +36,19 @@ bool has_tiles() {
   return std::find(features.begin(), features.end(), "amx_bf16") != features.end();
 }
 
-std::vector<float> product(const std::string& name, const Product& c, const testing::Setting& setting, const std::vector<float>& a,
-                           const std::vector<float>& b) {
+std::vector<float> product(const std::string& name, const Product& c, const testing::Setting& setting,
+                           const std::vector<float>& a, const std::vector<float>& b) {
   std::vector<float> out(static_cast<std::size_t>(c.m * c.n) + 16, -7777.0f);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("matmul", name), kernel_of(c), setting), setting.threads);
+  testing::BuiltKernel built(testing::rendered(testing::template_of("matmul", name), kernel_of(c), setting),
+                             setting.threads);
   built.prepare({a.data(), b.data()});
   for (int repeat = 0; repeat < 2; ++repeat) built.run({a.data(), b.data()}, {out.data()});
   for (std::size_t i = static_cast<std::size_t>(c.m * c.n); i < out.size(); ++i) CHECK(out[i] == -7777.0f);
   return out;
 }
 
-double exact(const Product& c, const std::vector<float>& a, const std::vector<float>& b, std::int64_t i, std::int64_t j) {
+double exact(const Product& c, const std::vector<float>& a, const std::vector<float>& b, std::int64_t i,
+             std::int64_t j) {
   long double sum = 0;
   for (std::int64_t p = 0; p < c.k; ++p)
     sum += static_cast<long double>(a[static_cast<std::size_t>(i * c.k + p)]) *
@@ -54,11 +57,13 @@ double exact(const Product& c, const std::vector<float>& a, const std::vector<fl
 }
 
 // Of all elements: the error's norm over the result's.
-double error_of(const Product& c, const std::vector<float>& a, const std::vector<float>& b, const std::vector<float>& got) {
+double error_of(const Product& c, const std::vector<float>& a, const std::vector<float>& b,
+                const std::vector<float>& got) {
   double error = 0, norm = 0;
   for (std::int64_t i = 0; i < c.m; ++i)
     for (std::int64_t j = 0; j < c.n; ++j) {
-      const double want = exact(c, a, b, i, j), difference = static_cast<double>(got[static_cast<std::size_t>(i * c.n + j)]) - want;
+      const double want = exact(c, a, b, i, j),
+                   difference = static_cast<double>(got[static_cast<std::size_t>(i * c.n + j)]) - want;
       error += difference * difference;
       norm += want * want;
     }
@@ -79,14 +84,16 @@ const testing::Setting kSmallBlocks{2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}};
 
 TEST_CASE("tile products of integers are exact: tails in every dimension, k in several blocks, either order of B") {
   if (!has_tiles()) return;
-  for (const Product& c : {Product{45, 67, 515}, Product{1, 1, 1}, Product{33, 40, 31, true}, Product{64, 32, 64}, Product{7, 230, 600, true}}) {
+  for (const Product& c : {Product{45, 67, 515}, Product{1, 1, 1}, Product{33, 40, 31, true}, Product{64, 32, 64},
+                           Product{7, 230, 600, true}}) {
     std::vector<float> a = values(c.m * c.k, 1, 100), b = values(c.k * c.n, 2, 100);
     for (float& v : a) v = std::round(v);  // of up to 9 bits, so two parts
     for (float& v : b) v = std::round(v);
     const std::vector<float> got = product("amx", c, kSmallBlocks, a, b);
     int wrong = 0;
     for (std::int64_t i = 0; i < c.m; ++i)
-      for (std::int64_t j = 0; j < c.n; ++j) wrong += static_cast<double>(got[static_cast<std::size_t>(i * c.n + j)]) != exact(c, a, b, i, j);
+      for (std::int64_t j = 0; j < c.n; ++j)
+        wrong += static_cast<double>(got[static_cast<std::size_t>(i * c.n + j)]) != exact(c, a, b, i, j);
     INFO(c.m << " " << c.n << " " << c.k);
     CHECK(wrong == 0);
   }
@@ -120,8 +127,10 @@ TEST_CASE("rows and columns of any magnitude keep their precision") {
     for (std::int64_t j = 0; j < c.n; ++j) {
       double size = 0;
       for (std::int64_t p = 0; p < c.k; ++p)
-        size += std::fabs(static_cast<double>(a[static_cast<std::size_t>(i * c.k + p)]) * static_cast<double>(b[static_cast<std::size_t>(p * c.n + j)]));
-      const double difference = std::fabs(static_cast<double>(got[static_cast<std::size_t>(i * c.n + j)]) - exact(c, a, b, i, j));
+        size += std::fabs(static_cast<double>(a[static_cast<std::size_t>(i * c.k + p)]) *
+                          static_cast<double>(b[static_cast<std::size_t>(p * c.n + j)]));
+      const double difference =
+          std::fabs(static_cast<double>(got[static_cast<std::size_t>(i * c.n + j)]) - exact(c, a, b, i, j));
       CHECK(difference <= 2e-6 * size + 1.5e-45);  // one step between denormals beside
     }
 }
@@ -134,10 +143,13 @@ TEST_CASE("infinities and NaN reach exactly the results that they reach in float
   a[static_cast<std::size_t>(39 * c.k)] = std::numeric_limits<float>::quiet_NaN();
   b[static_cast<std::size_t>(3 * c.n + 5)] = 0.5f;  // has one part only: infinity times the others would be NaN
   b[static_cast<std::size_t>(4 * c.n + 66)] = -std::numeric_limits<float>::infinity();
-  const std::vector<float> got = product("amx", c, kSmallBlocks, a, b), want = product("packed", c, {1, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}, a, b);
+  const std::vector<float> got = product("amx", c, kSmallBlocks, a, b),
+                           want = product("packed", c, {1, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}, a, b);
   int wrong = 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(c.m * c.n); ++i) {
-    const bool same_kind = std::isnan(want[i]) ? std::isnan(got[i]) : std::isinf(want[i]) ? got[i] == want[i] : std::fabs(got[i] - want[i]) < 1e-4f;
+    const bool same_kind = std::isnan(want[i])   ? std::isnan(got[i])
+                           : std::isinf(want[i]) ? got[i] == want[i]
+                                                 : std::fabs(got[i] - want[i]) < 1e-4f;
     wrong += !same_kind;
   }
   CHECK(wrong == 0);

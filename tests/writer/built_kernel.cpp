@@ -15,9 +15,11 @@
 #include "runtime/base/cpu_features.h"
 #include "runtime/base/files.h"
 #include "runtime/kernel_abi.h"
+#include "tests/temporary_folder.h"
 
-// Read by AddressSanitizer when it is there. Its leak check crashes ("Tracer caught signal 11") on the thread-local memory of
-// the OpenMP runtime that oneDNN kernels bring into the process; the writer's own code keeps its memory in containers.
+// Read by AddressSanitizer when it is there. Its leak check crashes ("Tracer caught signal 11") on the thread-local
+// memory of the OpenMP runtime that oneDNN kernels bring into the process; the writer's own code keeps its memory in
+// containers.
 extern "C" const char* __asan_default_options();
 extern "C" const char* __asan_default_options() { return "detect_leaks=0"; }
 
@@ -84,7 +86,7 @@ struct BuiltKernel::Loaded {
   };
   agents::RenderedKernel kernel;
   std::int32_t threads;
-  std::filesystem::path folder;
+  test::TemporaryFolder folder;
   void* object = nullptr;
   std::vector<Launch> prepare, run;
   std::vector<Memory> prepared, temporary;
@@ -136,22 +138,24 @@ struct BuiltKernel::Loaded {
   }
 };
 
-BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads) : loaded_(std::make_unique<Loaded>()) {
+BuiltKernel::BuiltKernel(const agents::RenderedKernel& kernel, std::int32_t threads)
+    : loaded_(std::make_unique<Loaded>()) {
   Loaded& l = *loaded_;
   l.kernel = kernel;
   l.threads = threads;
-  std::string folder = (std::filesystem::temp_directory_path() / "kiln-writer-XXXXXX").string();
-  if (!mkdtemp(folder.data())) throw std::runtime_error("no temporary folder");
-  l.folder = folder;
-  std::ofstream(l.folder / kernel.file_name) << kernel.source;
-  std::string command = "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-aggressive-loop-optimizations -Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
+  const std::filesystem::path& folder = l.folder.path;
+  l.folder.put(kernel.file_name, kernel.source);
+  std::string command =
+      "c++ -fPIC -shared -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-aggressive-loop-optimizations "
+      "-Werror -Wl,-z,defs -I" KILN_SOURCE_DIR;
   for (const std::string& flag : kernel.compile_flags) command += " " + flag;
-  command += " " + (l.folder / kernel.file_name).string() + " -o " + (l.folder / "kernel.so").string();
+  command += " " + (folder / kernel.file_name).string() + " -o " + (folder / "kernel.so").string();
   for (const std::string& library : kernel.libraries) command += " -l" + library;
   if (std::system(command.c_str()) != 0) throw std::runtime_error("cannot compile:\n" + kernel.source);
-  l.object = dlopen((l.folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
+  l.object = dlopen((folder / "kernel.so").c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!l.object) throw std::runtime_error(dlerror());
-  const bool tiles = std::find(kernel.cpu_features.begin(), kernel.cpu_features.end(), "amx_tile") != kernel.cpu_features.end();
+  const bool tiles =
+      std::find(kernel.cpu_features.begin(), kernel.cpu_features.end(), "amx_tile") != kernel.cpu_features.end();
   if (tiles && !use_tiles()) throw std::runtime_error("no tile registers are granted");
   for (const RenderedLaunch& launch : l.kernel.prepare) l.prepare.push_back(l.load(launch));
   for (const RenderedLaunch& launch : l.kernel.run) l.run.push_back(l.load(launch));
@@ -163,8 +167,6 @@ BuiltKernel::~BuiltKernel() {
   for (const Loaded::Launch& launch : loaded_->run)
     if (launch.destroy) launch.destroy(launch.state);
   // The object stays mapped: a sanitizer's report at exit names its functions, and vendor libraries do not unload well.
-  std::error_code ignored;  // a folder that stays behind in the temporary folder is no failure of the test
-  std::filesystem::remove_all(loaded_->folder, ignored);
 }
 
 void BuiltKernel::prepare(const std::vector<const void*>& inputs) {

@@ -22,7 +22,8 @@ struct Setting {
   std::map<std::string, std::int64_t> tunables;  // the others are the template's defaults, as far as this CPU has them
 };
 
-[[nodiscard]] agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::Kernel& kernel, const Setting& setting);
+[[nodiscard]] agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::Kernel& kernel,
+                                              const Setting& setting);
 
 // A launch with its arguments, ready to be called from any number of threads.
 struct BoundLaunch {
@@ -45,7 +46,8 @@ class BuiltKernel {
   void prepare(const std::vector<const void*>& inputs);
   void run(const std::vector<const void*>& inputs, const std::vector<void*>& outputs);
   // The launches of run(), for a caller that spreads their tasks itself.
-  [[nodiscard]] std::vector<BoundLaunch> bind(const std::vector<const void*>& inputs, const std::vector<void*>& outputs);
+  [[nodiscard]] std::vector<BoundLaunch> bind(const std::vector<const void*>& inputs,
+                                              const std::vector<void*>& outputs);
 
  private:
   struct Loaded;

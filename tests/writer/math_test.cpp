@@ -54,8 +54,9 @@ agents::PointwiseKernel all_functions(std::int64_t count) {
 }
 
 std::vector<float> sample() {
-  std::vector<float> x = {0.0f, -0.0f, INFINITY, -INFINITY, NAN, FLT_MIN, -FLT_MIN, 1e-45f, -1e-45f, 3e-39f, FLT_MAX, -FLT_MAX,
-                          88.72f, 88.73f, 89.5f, -87.3f, -87.4f, -103.9f, -104.1f, 1.0f, -1.0f, 0.625f, 0.9257f, 4.0f, 1e30f};
+  std::vector<float> x = {0.0f,    -0.0f,   INFINITY, -INFINITY, NAN,     FLT_MIN, -FLT_MIN, 1e-45f, -1e-45f,
+                          3e-39f,  FLT_MAX, -FLT_MAX, 88.72f,    88.73f,  89.5f,   -87.3f,   -87.4f, -103.9f,
+                          -104.1f, 1.0f,    -1.0f,    0.625f,    0.9257f, 4.0f,    1e30f};
   std::uint32_t state = 12345;
   for (int i = 0; i < 200000; ++i) {
     state = state * 1664525u + 1013904223u;
@@ -68,7 +69,8 @@ std::vector<float> sample() {
 
 double units_in_last_place(float got, double want) {
   const float nearest = static_cast<float>(want);
-  const double spacing = std::fmax(std::ldexp(1.0, std::ilogb(nearest == 0 ? FLT_MIN : nearest) - 23), std::ldexp(1.0, -149));
+  const double spacing =
+      std::fmax(std::ldexp(1.0, std::ilogb(nearest == 0 ? FLT_MIN : nearest) - 23), std::ldexp(1.0, -149));
   return std::fabs(got - want) / spacing;
 }
 

@@ -35,7 +35,8 @@ agents::MatmulKernel kernel_of(const Case& c) {
   k.k = c.k;
   k.a = {0, DType::f32, 0, {c.m * c.k, c.k, 1}};
   const std::int64_t of_batch = c.weight ? 0 : c.k * c.n;
-  k.b = c.transposed_b ? agents::Access{1, DType::f32, 0, {of_batch, 1, c.k}} : agents::Access{1, DType::f32, 0, {of_batch, c.n, 1}};
+  k.b = c.transposed_b ? agents::Access{1, DType::f32, 0, {of_batch, 1, c.k}}
+                       : agents::Access{1, DType::f32, 0, {of_batch, c.n, 1}};
   k.b_is_weight = c.weight;
   k.reads = {{2, DType::f32, 0, {0, 0, 1}}, {3, DType::f32, 0, {c.m * c.n, c.n, 1}}};
   auto& e = k.epilogue;
@@ -47,8 +48,8 @@ agents::MatmulKernel kernel_of(const Case& c) {
 
 int differences(const std::string& name, const Case& c, const testing::Setting& setting) {
   const auto k = kernel_of(c);
-  const auto a = integers(c.batch * c.m * c.k, 1), b = integers((c.weight ? 1 : c.batch) * c.k * c.n, 2), bias = integers(c.n, 3),
-             residual = integers(c.batch * c.m * c.n, 4);
+  const auto a = integers(c.batch * c.m * c.k, 1), b = integers((c.weight ? 1 : c.batch) * c.k * c.n, 2),
+             bias = integers(c.n, 3), residual = integers(c.batch * c.m * c.n, 4);
   std::vector<float> got(static_cast<std::size_t>(c.batch * c.m * c.n) + 16, -7777.0f);
   testing::BuiltKernel built(testing::rendered(testing::template_of("matmul", name), k, setting), setting.threads);
   const std::vector<const void*> inputs = {a.data(), b.data(), bias.data(), residual.data()};
@@ -61,7 +62,8 @@ int differences(const std::string& name, const Case& c, const testing::Setting& 
         double sum = 0;
         for (std::int64_t p = 0; p < c.k; ++p)
           sum += double(a[static_cast<std::size_t>((g * c.m + i) * c.k + p)]) *
-                 double(b[static_cast<std::size_t>((c.weight ? 0 : g * c.k * c.n) + (c.transposed_b ? j * c.k + p : p * c.n + j))]);
+                 double(b[static_cast<std::size_t>((c.weight ? 0 : g * c.k * c.n) +
+                                                   (c.transposed_b ? j * c.k + p : p * c.n + j))]);
         const auto at = static_cast<std::size_t>((g * c.m + i) * c.n + j);
         const double want = std::fmax(sum + bias[static_cast<std::size_t>(j)], 0) + residual[at];
         wrong += got[at] != static_cast<float>(want);
@@ -73,9 +75,11 @@ int differences(const std::string& name, const Case& c, const testing::Setting& 
 }  // namespace
 
 TEST_CASE("packed products are exact on integers, tails in every dimension, k in several blocks") {
-  // n = 67: a panel and a tail with a partial vector; m = 45: two tile heights; k = 515: two blocks of 256 and one less.
+  // n = 67: a panel and a tail with a partial vector; m = 45: two tile heights; k = 515: two blocks of 256 and one
+  // less.
   CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}) == 0);
-  CHECK(differences("packed", {1, 130, 200, 1030, true, true}, {1, {{"kc", 256}, {"mc", 32}, {"nc", 192}, {"pack_a", 1}}}) == 0);
+  CHECK(differences("packed", {1, 130, 200, 1030, true, true},
+                    {1, {{"kc", 256}, {"mc", 32}, {"nc", 192}, {"pack_a", 1}}}) == 0);
   CHECK(differences("packed", {3, 7, 33, 20, false, true}, {2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}) == 0);
   CHECK(differences("packed", {2, 1, 1, 1, true, false}, {2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}}) == 0);
 }
@@ -86,7 +90,8 @@ TEST_CASE("packed products on narrower vectors") {
   tunables["isa"] = 128;
   CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, tunables}) == 0);
   tunables["isa"] = 256;
-  if (testing::this_node().features.size() >= 2) CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, tunables}) == 0);
+  if (testing::this_node().features.size() >= 2)
+    CHECK(differences("packed", {1, 45, 67, 515, true, false}, {2, tunables}) == 0);
 }
 
 TEST_CASE("direct products read B in place") {

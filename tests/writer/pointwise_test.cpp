@@ -32,13 +32,16 @@ void check_permuted(const std::string& name, const testing::Setting& setting) {
   const std::int64_t planes = 3, down = 37, across = 50;
   const auto x = ramp(static_cast<std::size_t>(planes * down * across));
   std::vector<float> y(x.size() + 1, -1e9f);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("pointwise", name), permuted(planes, down, across), setting), setting.threads);
+  testing::BuiltKernel built(
+      testing::rendered(testing::template_of("pointwise", name), permuted(planes, down, across), setting),
+      setting.threads);
   built.run({x.data()}, {y.data()});
   int wrong = 0;
   for (std::int64_t p = 0; p < planes; ++p)
     for (std::int64_t d = 0; d < down; ++d)
       for (std::int64_t a = 0; a < across; ++a)
-        wrong += y[static_cast<std::size_t>((p * down + d) * across + a)] != x[static_cast<std::size_t>((p * across + a) * down + d)];
+        wrong += y[static_cast<std::size_t>((p * down + d) * across + a)] !=
+                 x[static_cast<std::size_t>((p * across + a) * down + d)];
   CHECK(wrong == 0);
   CHECK(y.back() == -1e9f);
 }
@@ -49,9 +52,13 @@ TEST_CASE("broadcast, offset, reversed and strided operands with a mask; two res
   // space [5, 21]: y0 = mask[j] ? a[i, j] * s[i] : b[20 - j]; y1 = a < b
   agents::PointwiseKernel k;
   k.space = {5, 21};
-  k.reads = {{0, DType::f32, 3, {50, 2}}, {1, DType::f32, 0, {1, 0}}, {2, DType::f32, 20, {0, -1}}, {3, DType::boolean, 0, {0, 1}}};
+  k.reads = {{0, DType::f32, 3, {50, 2}},
+             {1, DType::f32, 0, {1, 0}},
+             {2, DType::f32, 20, {0, -1}},
+             {3, DType::boolean, 0, {0, 1}}};
   auto& e = k.expr;
-  const auto a = e.operand(0, DType::f32), s = e.operand(1, DType::f32), b = e.operand(2, DType::f32), mask = e.operand(3, DType::boolean);
+  const auto a = e.operand(0, DType::f32), s = e.operand(1, DType::f32), b = e.operand(2, DType::f32),
+             mask = e.operand(3, DType::boolean);
   e.results = {e.apply(ExprOp::select, mask, e.apply(ExprOp::mul, a, s), b), e.apply(ExprOp::less, a, b)};
   k.writes = {{0, DType::f32, 0, {21, 1}}, {1, DType::boolean, 0, {21, 1}}};
   const auto x = ramp(300), scale = ramp(5), other = ramp(21);
@@ -59,7 +66,8 @@ TEST_CASE("broadcast, offset, reversed and strided operands with a mask; two res
   for (std::size_t j = 0; j < on.size(); ++j) on[j] = j % 3 == 0;
   std::vector<float> y0(5 * 21);
   std::vector<std::uint8_t> y1(5 * 21);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("pointwise", "fused"), k, {2, {{"elements_per_task", 2048}}}), 2);
+  testing::BuiltKernel built(
+      testing::rendered(testing::template_of("pointwise", "fused"), k, {2, {{"elements_per_task", 2048}}}), 2);
   built.run({x.data(), scale.data(), other.data(), on.data()}, {y0.data(), y1.data()});
   for (std::size_t i = 0; i < 5; ++i)
     for (std::size_t j = 0; j < 21; ++j) {
@@ -90,7 +98,8 @@ TEST_CASE("integers, conversions and double precision take the scalar path") {
   std::vector<std::int64_t> r1(40);
   std::vector<double> r2(40);
   std::vector<std::int32_t> r3(40);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("pointwise", "fused"), k, {1, {{"elements_per_task", 2048}}}), 1);
+  testing::BuiltKernel built(
+      testing::rendered(testing::template_of("pointwise", "fused"), k, {1, {{"elements_per_task", 2048}}}), 1);
   built.run({x.data(), y.data(), z.data()}, {r0.data(), r1.data(), r2.data(), r3.data()});
   for (std::size_t i = 0; i < 40; ++i) {
     CHECK(r0[i] == static_cast<float>(((x[i] % 7) + 7) % 7));
@@ -114,7 +123,8 @@ TEST_CASE("one long row is cut into columns") {
   k.writes = {{0, DType::f32, 0, {1}}};
   const auto x = ramp(100003);
   std::vector<float> y(x.size() + 1, -5.0f);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("pointwise", "fused"), k, {2, {{"elements_per_task", 8192}}}), 2);
+  testing::BuiltKernel built(
+      testing::rendered(testing::template_of("pointwise", "fused"), k, {2, {{"elements_per_task", 8192}}}), 2);
   built.run({x.data()}, {y.data()});
   int wrong = 0;
   for (std::size_t i = 0; i < x.size(); ++i) wrong += y[i] != std::fabs(x[i]);
@@ -138,7 +148,8 @@ TEST_CASE("gathered rows: negative indices, an epilogue with a second operand") 
   const auto data = ramp(2 * 11 * 19), position = ramp(6 * 19);
   const std::vector<std::int64_t> indices = {0, 10, -1, 5, 5, -11};
   std::vector<float> y(2 * 6 * 19);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("gather", "rows"), k, {2, {{"rows_per_task", 4}}}), 2);
+  testing::BuiltKernel built(testing::rendered(testing::template_of("gather", "rows"), k, {2, {{"rows_per_task", 4}}}),
+                             2);
   built.run({data.data(), indices.data(), position.data()}, {y.data()});
   for (std::size_t o = 0; o < 2; ++o)
     for (std::size_t i = 0; i < 6; ++i)
@@ -157,11 +168,13 @@ TEST_CASE("concatenation along the last and along a middle dimension") {
     const std::int64_t inner = axis == 2 ? 1 : 4, rows = axis == 2 ? 3 : 1;
     const auto source = [&](std::int32_t buffer, std::int64_t begin, std::int64_t extent) {
       const std::int64_t stride = axis == 2 ? extent : 4;
-      return agents::ConcatKernel::Source{{buffer, DType::i64, 0, {axis == 2 ? 3 * extent : extent * 4, stride, 1}}, begin, extent};
+      return agents::ConcatKernel::Source{
+          {buffer, DType::i64, 0, {axis == 2 ? 3 * extent : extent * 4, stride, 1}}, begin, extent};
     };
     k.sources = {source(0, 0, first), source(1, first, second)};
     k.write = {0, DType::i64, 0, graph::row_major_strides(k.space)};
-    std::vector<std::int64_t> a(static_cast<std::size_t>(2 * rows * first * inner)), b(static_cast<std::size_t>(2 * rows * second * inner));
+    std::vector<std::int64_t> a(static_cast<std::size_t>(2 * rows * first * inner)),
+        b(static_cast<std::size_t>(2 * rows * second * inner));
     std::iota(a.begin(), a.end(), 1000);
     std::iota(b.begin(), b.end(), 5000);
     std::vector<std::int64_t> y(a.size() + b.size());
@@ -183,7 +196,9 @@ TEST_CASE("rendering is deterministic, and refuses what breaks a constraint") {
   CHECK(testing::rendered(spec, k, {1, {}}).source == testing::rendered(spec, k, {1, {}}).source);
   CHECK_THROWS_AS((void)testing::rendered(spec, k, {1, {{"tile", 7}}}), Error);      // not a value
   CHECK_THROWS_AS((void)testing::rendered(spec, k, {1, {{"tyle", 16}}}), Error);     // not a tunable
-  CHECK_THROWS_AS((void)testing::rendered(testing::template_of("matmul", "packed"), k, {1, {}}), Error);  // another family
+  CHECK_THROWS_AS((void)testing::rendered(testing::template_of("matmul", "packed"), k, {1, {}}),
+                  Error);  // another family
   const auto gemm = testing::template_of("pointwise", "fused");
-  CHECK_THROWS_AS((void)testing::rendered(gemm, k, {1, {{"elements_per_task", 131072}}}), Error);  // breaks a constraint
+  CHECK_THROWS_AS((void)testing::rendered(gemm, k, {1, {{"elements_per_task", 131072}}}),
+                  Error);  // breaks a constraint
 }

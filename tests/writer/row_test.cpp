@@ -37,10 +37,13 @@ agents::RowKernel softmax_kernel(std::int64_t rows, std::int64_t length, bool lo
   return k;
 }
 
-void check_softmax(const std::string& name, const testing::Setting& setting, bool log, std::int64_t rows, std::int64_t length) {
+void check_softmax(const std::string& name, const testing::Setting& setting, bool log, std::int64_t rows,
+                   std::int64_t length) {
   const auto x = noise(rows * length, 7);
   std::vector<float> y(x.size() + 1, -9.0f);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("row", name), softmax_kernel(rows, length, log), setting), setting.threads);
+  testing::BuiltKernel built(
+      testing::rendered(testing::template_of("row", name), softmax_kernel(rows, length, log), setting),
+      setting.threads);
   built.run({x.data()}, {y.data()});
   double worst = 0;
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -92,16 +95,23 @@ void check_layer_norm(const std::string& name, const testing::Setting& setting, 
   for (float& v : x) v += 100;  // a mean that a one-pass variance would lose its digits to
   const auto scale = noise(length, 2), shift = noise(length, 3), more = noise(rows * length, 4);
   std::vector<float> y(x.size()), means(static_cast<std::size_t>(rows));
-  testing::BuiltKernel built(testing::rendered(testing::template_of("row", name), layer_norm_kernel(rows, length, residual), setting), setting.threads);
+  testing::BuiltKernel built(
+      testing::rendered(testing::template_of("row", name), layer_norm_kernel(rows, length, residual), setting),
+      setting.threads);
   built.run({x.data(), scale.data(), shift.data(), more.data()}, {y.data(), means.data()});
   double worst = 0, worst_mean = 0;
   for (std::int64_t r = 0; r < rows; ++r) {
-    const auto value = [&](std::int64_t j) { return at(x, r * length + j) + (residual ? at(more, r * length + j) : 0); };
+    const auto value = [&](std::int64_t j) {
+      return at(x, r * length + j) + (residual ? at(more, r * length + j) : 0);
+    };
     double mean = 0, variance = 0;
     for (std::int64_t j = 0; j < length; ++j) mean += value(j) / static_cast<double>(length);
-    for (std::int64_t j = 0; j < length; ++j) variance += (value(j) - mean) * (value(j) - mean) / static_cast<double>(length);
     for (std::int64_t j = 0; j < length; ++j)
-      worst = std::fmax(worst, std::fabs(at(y, r * length + j) - ((value(j) - mean) / std::sqrt(variance + 1e-5) * at(scale, j) + at(shift, j))));
+      variance += (value(j) - mean) * (value(j) - mean) / static_cast<double>(length);
+    for (std::int64_t j = 0; j < length; ++j)
+      worst =
+          std::fmax(worst, std::fabs(at(y, r * length + j) -
+                                     ((value(j) - mean) / std::sqrt(variance + 1e-5) * at(scale, j) + at(shift, j))));
     worst_mean = std::fmax(worst_mean, std::fabs(at(means, r) - mean));
   }
   CHECK(worst < 6e-5);  // 100 * 2^-23 in x, over a deviation of 1.7, times a scale of at most 3
@@ -131,9 +141,11 @@ void check_attention(const AttentionCase& c, const testing::Setting& setting) {
   k.out = {0, DType::f32, 0, {c.e, c.heads * c.e, 1}};
   const auto q = noise(c.s * c.heads * c.d, 1), keys = noise(c.t * c.heads * c.d, 2), v = noise(c.t * c.heads * c.e, 3);
   std::vector<float> mask(static_cast<std::size_t>(c.t));
-  for (std::int64_t j = 0; j < c.t; ++j) mask[static_cast<std::size_t>(j)] = j >= c.t - c.excluded ? -INFINITY : 0.1f * static_cast<float>(j % 4);
+  for (std::int64_t j = 0; j < c.t; ++j)
+    mask[static_cast<std::size_t>(j)] = j >= c.t - c.excluded ? -INFINITY : 0.1f * static_cast<float>(j % 4);
   std::vector<float> y(static_cast<std::size_t>(c.s * c.heads * c.e) + 1, -9.0f);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("attention", "fused"), k, setting), setting.threads);
+  testing::BuiltKernel built(testing::rendered(testing::template_of("attention", "fused"), k, setting),
+                             setting.threads);
   built.run({q.data(), keys.data(), v.data(), mask.data()}, {y.data()});
   double worst = 0;
   for (std::int64_t h = 0; h < c.heads; ++h)
@@ -142,14 +154,16 @@ void check_attention(const AttentionCase& c, const testing::Setting& setting) {
       double total = 0;
       for (std::int64_t j = 0; j < c.t; ++j) {
         double score = 0;
-        for (std::int64_t p = 0; p < c.d; ++p) score += at(q, (i * c.heads + h) * c.d + p) * at(keys, (j * c.heads + h) * c.d + p);
+        for (std::int64_t p = 0; p < c.d; ++p)
+          score += at(q, (i * c.heads + h) * c.d + p) * at(keys, (j * c.heads + h) * c.d + p);
         const bool seen = !c.causal || j <= i + c.t - c.s;
         weight[static_cast<std::size_t>(j)] = seen ? std::exp(score * 0.25 + (c.mask ? at(mask, j) : 0)) : 0;
         total += weight[static_cast<std::size_t>(j)];
       }
       for (std::int64_t p = 0; p < c.e; ++p) {
         double want = 0;
-        for (std::int64_t j = 0; j < c.t; ++j) want += weight[static_cast<std::size_t>(j)] / total * at(v, (j * c.heads + h) * c.e + p);
+        for (std::int64_t j = 0; j < c.t; ++j)
+          want += weight[static_cast<std::size_t>(j)] / total * at(v, (j * c.heads + h) * c.e + p);
         const float got = at(y, (i * c.heads + h) * c.e + p);
         if (std::isnan(want) && std::isnan(got)) continue;  // no key is left: 0 / 0
         const double error = std::fabs(got - want);
@@ -187,7 +201,8 @@ TEST_CASE("a strided reduction: minimum and product over the first dimension of 
   std::vector<float> data(60);
   for (std::size_t i = 0; i < 60; ++i) data[i] = static_cast<float>(i * 7 % 11) - 4;
   std::vector<float> least(10), product(10);
-  testing::BuiltKernel built(testing::rendered(testing::template_of("row", "fused"), k, {1, {{"rows_per_task", 1}}}), 1);
+  testing::BuiltKernel built(testing::rendered(testing::template_of("row", "fused"), k, {1, {{"rows_per_task", 1}}}),
+                             1);
   built.run({data.data()}, {least.data(), product.data()});
   for (std::size_t j = 0; j < 10; ++j) {
     float want_least = 1e9f, want_product = 1;
@@ -219,7 +234,8 @@ TEST_CASE("attention: tails in every dimension, several blocks of keys, mask and
   check_attention({3, 29, 150, 20, 37, true, false}, {2, {{"q_block", 32}, {"kv_block", 64}, {"in_place", 0}}});
   check_attention({3, 29, 150, 35, 64, true, true}, {2, {{"q_block", 32}, {"kv_block", 64}}});
   check_attention({2, 70, 100, 16, 16, false, true}, {2, {{"q_block", 32}, {"kv_block", 64}, {"mr", 12}, {"nv", 1}}});
-  check_attention({1, 1, 5, 3, 5, true, false}, {1, {{"q_block", 32}, {"kv_block", 64}, {"isa", 128}, {"mr", 4}, {"nv", 2}, {"in_place", 0}}});
+  check_attention({1, 1, 5, 3, 5, true, false},
+                  {1, {{"q_block", 32}, {"kv_block", 64}, {"isa", 128}, {"mr", 4}, {"nv", 2}, {"in_place", 0}}});
 }
 
 TEST_CASE("attention: blocks of keys that are excluded weigh nothing, and a query without any key gives no number") {
@@ -227,5 +243,6 @@ TEST_CASE("attention: blocks of keys that are excluded weigh nothing, and a quer
   check_attention({2, 9, 70, 16, 32, true, false, 70}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});
   // The first queries see no key.
   check_attention({1, 20, 12, 16, 32, false, true}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});
-  check_attention({1, 20, 13, 16, 32, false, true}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}, {"in_place", 0}}});
+  check_attention({1, 20, 13, 16, 32, false, true},
+                  {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}, {"in_place", 0}}});
 }

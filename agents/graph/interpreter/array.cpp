@@ -63,7 +63,8 @@ Array from_bytes(const TensorType& type, const std::byte* bytes, Arithmetic arit
             out[i] = static_cast<T>(value);
           }
         } else {
-          for (std::size_t i = 0; i < count; ++i) out[i] = static_cast<T>(load_double(type.dtype, bytes, static_cast<std::int64_t>(i)));
+          for (std::size_t i = 0; i < count; ++i)
+            out[i] = static_cast<T>(load_double(type.dtype, bytes, static_cast<std::int64_t>(i)));
         }
       },
       array.elements);
@@ -82,7 +83,8 @@ Tensor to_tensor(const Array& array) {
           return;
         }
         // Integers of narrower types are exact as doubles.
-        for (std::size_t i = 0; i < from.size(); ++i) store_double(type.dtype, out.bytes.data(), static_cast<std::int64_t>(i), static_cast<double>(from[i]));
+        for (std::size_t i = 0; i < from.size(); ++i)
+          store_double(type.dtype, out.bytes.data(), static_cast<std::int64_t>(i), static_cast<double>(from[i]));
       },
       array.elements);
   return out;

@@ -39,10 +39,12 @@ void round_to(DType type, Arithmetic arithmetic, double* values, std::size_t cou
 void round_to(DType type, Arithmetic arithmetic, std::int64_t* values, std::size_t count);  // wraps to the width
 
 // Calls body(begin, end) over [0, count) from up to context.threads threads; rethrows the first exception.
-void parallel(const Context& context, std::int64_t count, std::int64_t grain, const std::function<void(std::int64_t, std::int64_t)>& body);
+void parallel(const Context& context, std::int64_t count, std::int64_t grain,
+              const std::function<void(std::int64_t, std::int64_t)>& body);
 
 // One entry per element of `shape`, in row-major order: offset + sum(index * strides).
-[[nodiscard]] std::vector<std::int64_t> offsets(const Shape& shape, const std::vector<std::int64_t>& strides, std::int64_t offset = 0);
+[[nodiscard]] std::vector<std::int64_t> offsets(const Shape& shape, const std::vector<std::int64_t>& strides,
+                                                std::int64_t offset = 0);
 // The strides with which an array of shape `from` is read over the broadcast shape `to`.
 [[nodiscard]] std::vector<std::int64_t> broadcast_strides(const Shape& from, const Shape& to);
 
@@ -51,7 +53,8 @@ void parallel(const Context& context, std::int64_t count, std::int64_t grain, co
 
 // One evaluation per kind; `outputs` gives the types.
 using Inputs = std::vector<ArrayRef>;
-[[nodiscard]] std::vector<Array> run(const Pointwise& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context);
+[[nodiscard]] std::vector<Array> run(const Pointwise& op, const Inputs& in, const std::vector<TensorType>& out,
+                                     const Context& context);
 [[nodiscard]] Array run(const Reduce& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const Softmax& op, const Inputs& in, const TensorType& out, const Context& context);
 [[nodiscard]] Array run(const LayerNorm& op, const Inputs& in, const TensorType& out, const Context& context);

@@ -18,10 +18,12 @@ void check_inputs(const Graph& graph, const std::vector<Tensor>& inputs) {
     fail(graph, "it takes " + std::to_string(graph.inputs.size()) + " inputs, not " + std::to_string(inputs.size()));
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Value& value = graph.values[static_cast<std::size_t>(graph.inputs[i])];
-    const bool whole = inputs[i].bytes.size() == static_cast<std::size_t>(inputs[i].count()) * size_of(inputs[i].type.dtype);
+    const bool whole =
+        inputs[i].bytes.size() == static_cast<std::size_t>(inputs[i].count()) * size_of(inputs[i].type.dtype);
     if (inputs[i].type != value.type || !whole)
-      fail(graph, "input '" + value.name + "' needs " + std::string(name(value.type.dtype)) + " " + to_string(value.type.shape) + ", not " +
-                      std::string(name(inputs[i].type.dtype)) + " " + to_string(inputs[i].type.shape));
+      fail(graph, "input '" + value.name + "' needs " + std::string(name(value.type.dtype)) + " " +
+                      to_string(value.type.shape) + ", not " + std::string(name(inputs[i].type.dtype)) + " " +
+                      to_string(inputs[i].type.shape));
   }
 }
 
@@ -36,7 +38,8 @@ std::vector<int> count_uses(const Graph& graph) {
 
 class Run {
  public:
-  Run(const Graph& graph, const Context& context) : graph_(graph), context_(context), values_(graph.values.size()), uses_(count_uses(graph)) {}
+  Run(const Graph& graph, const Context& context)
+      : graph_(graph), context_(context), values_(graph.values.size()), uses_(count_uses(graph)) {}
 
   void set(ValueId id, Array array) { values_[index(id)] = std::make_shared<const Array>(std::move(array)); }
 
@@ -62,7 +65,8 @@ class Run {
 
   // Constants are widened when first read, so that unused ones cost nothing.
   ArrayRef read(ValueId id) {
-    if (!values_[index(id)]) set(id, from_bytes(graph_.type(id), graph_.constants[index(id)]->bytes.data(), context_.arithmetic));
+    if (!values_[index(id)])
+      set(id, from_bytes(graph_.type(id), graph_.constants[index(id)]->bytes.data(), context_.arithmetic));
     return values_[index(id)];
   }
 
@@ -91,11 +95,13 @@ class Run {
 
 }  // namespace
 
-std::vector<Tensor> evaluate(const Graph& graph, const std::vector<Tensor>& inputs, Arithmetic arithmetic, int threads) {
+std::vector<Tensor> evaluate(const Graph& graph, const std::vector<Tensor>& inputs, Arithmetic arithmetic,
+                             int threads) {
   validate(graph);
   check_inputs(graph, inputs);
   Run run(graph, {arithmetic, std::max(threads, 1)});
-  for (std::size_t i = 0; i < inputs.size(); ++i) run.set(graph.inputs[i], from_bytes(inputs[i].type, inputs[i].bytes.data(), arithmetic));
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    run.set(graph.inputs[i], from_bytes(inputs[i].type, inputs[i].bytes.data(), arithmetic));
   for (const Node& node : graph.nodes) run.step(node);
   std::vector<Tensor> results;
   for (const ValueId id : graph.outputs) results.push_back(run.result(id));

@@ -43,7 +43,9 @@ T unary_float(ExprOp op, T x) {
     case ExprOp::atanh: return std::atanh(x);
     case ExprOp::expm1: return std::expm1(x);
     case ExprOp::log1p: return std::log1p(x);
-    default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on floats: it is not defined there");
+    default:
+      throw Error(ErrorCode::invalid_input,
+                  "cannot evaluate '" + std::string(name(op)) + "' on floats: it is not defined there");
   }
 }
 
@@ -55,7 +57,9 @@ std::int64_t unary_integer(ExprOp op, std::int64_t x) {
     case ExprOp::logical_not: return x == 0;
     case ExprOp::bit_not: return ~x;
     case ExprOp::floor: case ExprOp::ceil: case ExprOp::round: return x;
-    default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on integers: it is not defined there");
+    default:
+      throw Error(ErrorCode::invalid_input,
+                  "cannot evaluate '" + std::string(name(op)) + "' on integers: it is not defined there");
   }
 }
 
@@ -78,7 +82,9 @@ T binary_float(ExprOp op, T a, T b) {
     case ExprOp::max: return (b > a || b != b) && a == a ? b : a;
     case ExprOp::mod: return modulo_float(a, b);
     case ExprOp::fmod: return std::fmod(a, b);
-    default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on floats: it is not defined there");
+    default:
+      throw Error(ErrorCode::invalid_input,
+                  "cannot evaluate '" + std::string(name(op)) + "' on floats: it is not defined there");
   }
 }
 
@@ -141,7 +147,9 @@ std::int64_t binary_integer(ExprOp op, std::int64_t a, std::int64_t b, bool is_u
     case ExprOp::logical_and: case ExprOp::bit_and: return a & b;
     case ExprOp::logical_or: case ExprOp::bit_or: return a | b;
     case ExprOp::logical_xor: case ExprOp::bit_xor: return a ^ b;
-    default: throw Error(ErrorCode::invalid_input, "cannot evaluate '" + std::string(name(op)) + "' on integers: it is not defined there");
+    default:
+      throw Error(ErrorCode::invalid_input,
+                  "cannot evaluate '" + std::string(name(op)) + "' on integers: it is not defined there");
   }
 }
 
@@ -191,8 +199,10 @@ std::vector<Source> sources_of(const Inputs& in, const Shape& shape) {
 
 class Evaluator {
  public:
-  Evaluator(const Expr& expr, const std::vector<Source>& sources, Arithmetic arithmetic) : expr_(expr), sources_(sources), arithmetic_(arithmetic) {
-    for (const ExprNode& node : expr.nodes) lanes_.push_back(make_elements(node.type, arithmetic, static_cast<std::size_t>(kRun)));
+  Evaluator(const Expr& expr, const std::vector<Source>& sources, Arithmetic arithmetic)
+      : expr_(expr), sources_(sources), arithmetic_(arithmetic) {
+    for (const ExprNode& node : expr.nodes)
+      lanes_.push_back(make_elements(node.type, arithmetic, static_cast<std::size_t>(kRun)));
   }
 
   void run(std::int64_t begin, std::int64_t count) {
@@ -212,7 +222,8 @@ class Evaluator {
   void node(const ExprNode& node, std::vector<T>& out, std::int64_t begin, std::size_t count) {
     if (node.op == ExprOp::operand) return read(sources_[static_cast<std::size_t>(node.operand)], out, begin, count);
     if (node.op == ExprOp::constant) {
-      std::fill_n(out.begin(), count, is_integer(node.type) ? static_cast<T>(node.integer) : static_cast<T>(node.value));
+      std::fill_n(out.begin(), count,
+                  is_integer(node.type) ? static_cast<T>(node.integer) : static_cast<T>(node.value));
     } else if (node.op == ExprOp::cast) {
       cast(node, out, count);
     } else if (node.op == ExprOp::select) {
@@ -235,15 +246,19 @@ class Evaluator {
     } else if (source.at.empty()) {
       std::fill_n(out.begin(), count, from[0]);
     } else {
-      for (std::size_t i = 0; i < count; ++i) out[i] = from[static_cast<std::size_t>(source.at[static_cast<std::size_t>(begin) + i])];
+      for (std::size_t i = 0; i < count; ++i)
+        out[i] = from[static_cast<std::size_t>(source.at[static_cast<std::size_t>(begin) + i])];
     }
   }
 
   template <class T>
   void cast(const ExprNode& node, std::vector<T>& out, std::size_t count) {
     const DType from = expr_.nodes[static_cast<std::size_t>(node.args[0])].type;
-    std::visit([&](const auto& x) { for (std::size_t i = 0; i < count; ++i) out[i] = convert<T>(x[i], from, node.type); },
-               lanes_[static_cast<std::size_t>(node.args[0])]);
+    std::visit(
+        [&](const auto& x) {
+          for (std::size_t i = 0; i < count; ++i) out[i] = convert<T>(x[i], from, node.type);
+        },
+        lanes_[static_cast<std::size_t>(node.args[0])]);
   }
 
   template <class T>
@@ -260,7 +275,9 @@ class Evaluator {
   void binary(const ExprNode& node, std::vector<T>& out, std::size_t count) {
     const DType type = expr_.nodes[static_cast<std::size_t>(node.args[0])].type;
     if constexpr (std::is_integral_v<T>) {
-      if (is_float(type)) return std::visit([&](const auto& a) { compare(node, a, out, count); }, lanes_[static_cast<std::size_t>(node.args[0])]);
+      if (is_float(type))
+        return std::visit([&](const auto& a) { compare(node, a, out, count); },
+                          lanes_[static_cast<std::size_t>(node.args[0])]);
       const auto &a = argument<T>(node, 0), &b = argument<T>(node, 1);
       for (std::size_t i = 0; i < count; ++i) out[i] = binary_integer(node.op, a[i], b[i], type == DType::u64);
     } else {
@@ -284,11 +301,13 @@ class Evaluator {
 
 }  // namespace
 
-std::vector<Array> run(const Pointwise& op, const Inputs& in, const std::vector<TensorType>& out, const Context& context) {
+std::vector<Array> run(const Pointwise& op, const Inputs& in, const std::vector<TensorType>& out,
+                       const Context& context) {
   const Shape& shape = out[0].shape;
   const std::int64_t count = element_count(shape);
   std::vector<Array> results;
-  for (const TensorType& type : out) results.push_back({type, make_elements(type.dtype, context.arithmetic, static_cast<std::size_t>(count))});
+  for (const TensorType& type : out)
+    results.push_back({type, make_elements(type.dtype, context.arithmetic, static_cast<std::size_t>(count))});
   if (count == 0) return results;
   const std::vector<Source> sources = sources_of(in, shape);
   parallel(context, count, 64 * kRun, [&](std::int64_t begin, std::int64_t end) {
@@ -297,8 +316,12 @@ std::vector<Array> run(const Pointwise& op, const Inputs& in, const std::vector<
       const std::int64_t length = std::min(kRun, end - at);
       evaluator.run(at, length);
       for (std::size_t r = 0; r < results.size(); ++r)
-        std::visit([&](auto& to) { std::copy_n(std::get<std::decay_t<decltype(to)>>(evaluator.lane(op.expr.results[r])).begin(), length, to.begin() + at); },
-                   results[r].elements);
+        std::visit(
+            [&](auto& to) {
+              std::copy_n(std::get<std::decay_t<decltype(to)>>(evaluator.lane(op.expr.results[r])).begin(), length,
+                          to.begin() + at);
+            },
+            results[r].elements);
     }
   });
   return results;

@@ -11,7 +11,8 @@ namespace {
 
 // c[m, n] over the columns of the panel that begins at `begin`.
 template <class T>
-void product_panel(const Matrix<T>& a, const Matrix<T>& b, T* c, std::int64_t m, std::int64_t n, std::int64_t k, std::int64_t begin) {
+void product_panel(const Matrix<T>& a, const Matrix<T>& b, T* c, std::int64_t m, std::int64_t n, std::int64_t k,
+                   std::int64_t begin) {
   const std::int64_t width = std::min(kPanelColumns, n - begin);
   std::vector<T> panel(static_cast<std::size_t>(k * kPanelColumns), T(0));
   for (std::int64_t p = 0; p < k; ++p)
@@ -39,15 +40,18 @@ struct Heads {
 };
 
 template <class T>
-void attend_row(const Attention& op, const Heads<T>& h, std::size_t head, std::int64_t i, std::vector<T>& scores, T* out) {
+void attend_row(const Attention& op, const Heads<T>& h, std::size_t head, std::int64_t i, std::vector<T>& scores,
+                T* out) {
   const T lowest = -std::numeric_limits<T>::infinity();
   const T* query = h.q.data() + h.q_at[head] + i * h.d;
   T top = lowest;
   for (std::int64_t j = 0; j < h.t; ++j) {
     T score = 0;
-    for (std::int64_t p = 0; p < h.d; ++p) score += query[p] * h.k[static_cast<std::size_t>(h.k_at[head] + j * h.d + p)];
+    for (std::int64_t p = 0; p < h.d; ++p)
+      score += query[p] * h.k[static_cast<std::size_t>(h.k_at[head] + j * h.d + p)];
     score *= static_cast<T>(op.scale);
-    if (h.mask != nullptr) score += (*h.mask)[static_cast<std::size_t>(h.mask_at[head] + i * h.mask_row + j * h.mask_column)];
+    if (h.mask != nullptr)
+      score += (*h.mask)[static_cast<std::size_t>(h.mask_at[head] + i * h.mask_row + j * h.mask_column)];
     if (op.causal && j > i + (h.t - h.s)) score = lowest;
     scores[static_cast<std::size_t>(j)] = score;
     top = (score > top || score != score) ? score : top;
@@ -65,8 +69,14 @@ template <class T>
 std::vector<T> attend(const Attention& op, const Inputs& in, const TensorType& out, const Context& context) {
   const Shape batch = leading(out.shape);
   const Shape& k = in[1]->type.shape;
-  Heads<T> h{in[0]->as<T>(), in[1]->as<T>(), in[2]->as<T>(), in.size() > 3 ? &in[3]->as<T>() : nullptr,
-             stack_offsets(in[0]->type.shape, batch), stack_offsets(k, batch), stack_offsets(in[2]->type.shape, batch), {}};
+  Heads<T> h{in[0]->as<T>(),
+             in[1]->as<T>(),
+             in[2]->as<T>(),
+             in.size() > 3 ? &in[3]->as<T>() : nullptr,
+             stack_offsets(in[0]->type.shape, batch),
+             stack_offsets(k, batch),
+             stack_offsets(in[2]->type.shape, batch),
+             {}};
   h.s = out.shape[out.shape.size() - 2];
   h.e = out.shape.back();
   h.t = k[k.size() - 2];
@@ -109,15 +119,16 @@ Array run(const MatMul& op, const Inputs& in, const TensorType& out, const Conte
         using T = typename Vector::value_type;
         const Vector& b = std::get<Vector>(in[1]->elements);
         Vector c(static_cast<std::size_t>(element_count(out.shape)));
-        parallel(context, m == 0 ? 0 : static_cast<std::int64_t>(a_at.size()) * panels, 1, [&](std::int64_t begin, std::int64_t end) {
-          for (std::int64_t task = begin; task < end; ++task) {
-            const auto s = static_cast<std::size_t>(task / panels);
-            const Matrix<T> left{a.data() + a_at[s], op.transpose_a ? 1 : k, op.transpose_a ? m : 1};
-            const Matrix<T> right{b.data() + b_at[s], op.transpose_b ? 1 : n, op.transpose_b ? k : 1};
-            product_panel(left, right, c.data() + static_cast<std::int64_t>(s) * m * n, m, n, k,
-                          task % panels * kPanelColumns);
-          }
-        });
+        parallel(context, m == 0 ? 0 : static_cast<std::int64_t>(a_at.size()) * panels, 1,
+                 [&](std::int64_t begin, std::int64_t end) {
+                   for (std::int64_t task = begin; task < end; ++task) {
+                     const auto s = static_cast<std::size_t>(task / panels);
+                     const Matrix<T> left{a.data() + a_at[s], op.transpose_a ? 1 : k, op.transpose_a ? m : 1};
+                     const Matrix<T> right{b.data() + b_at[s], op.transpose_b ? 1 : n, op.transpose_b ? k : 1};
+                     product_panel(left, right, c.data() + static_cast<std::int64_t>(s) * m * n, m, n, k,
+                                   task % panels * kPanelColumns);
+                   }
+                 });
         round_to(out.dtype, context.arithmetic, c.data(), c.size());
         return Array{out, std::move(c)};
       },

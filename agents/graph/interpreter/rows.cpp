@@ -39,7 +39,8 @@ void softmax_row(const std::vector<T>& x, std::vector<T>& y, const Rows& rows, s
   for (const std::int64_t i : rows.within) top = combine(Monoid::max, top, x[at(i)]);
   T sum = 0;
   for (const std::int64_t i : rows.within) sum += std::exp(x[at(i)] - top);
-  for (const std::int64_t i : rows.within) y[at(i)] = log ? (x[at(i)] - top) - std::log(sum) : std::exp(x[at(i)] - top) / sum;
+  for (const std::int64_t i : rows.within)
+    y[at(i)] = log ? (x[at(i)] - top) - std::log(sum) : std::exp(x[at(i)] - top) / sum;
 }
 
 // The maximum is taken out before the exponentials, unless it is infinite, when nothing else counts.
@@ -85,15 +86,19 @@ Array run(const Softmax& op, const Inputs& in, const TensorType& out, const Cont
   std::vector<bool> reduced(out.shape.size(), false);
   reduced[static_cast<std::size_t>(op.axis)] = true;
   const Rows rows = rows_over(out.shape, reduced);
-  Array result{out, make_elements(out.dtype, context.arithmetic, in[0]->elements.index() == 2 ? 0 : static_cast<std::size_t>(element_count(out.shape)))};
+  Array result{out,
+               make_elements(out.dtype, context.arithmetic,
+                             in[0]->elements.index() == 2 ? 0 : static_cast<std::size_t>(element_count(out.shape)))};
   std::visit(
       [&](auto& y) {
         using Vector = std::decay_t<decltype(y)>;
         if constexpr (std::is_floating_point_v<typename Vector::value_type>) {
           const Vector& x = std::get<Vector>(in[0]->elements);
-          parallel(context, static_cast<std::int64_t>(rows.starts.size()), 64, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t r = begin; r < end; ++r) softmax_row(x, y, rows, rows.starts[static_cast<std::size_t>(r)], op.log);
-          });
+          parallel(context, static_cast<std::int64_t>(rows.starts.size()), 64,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t r = begin; r < end; ++r)
+                       softmax_row(x, y, rows, rows.starts[static_cast<std::size_t>(r)], op.log);
+                   });
           round_to(out.dtype, context.arithmetic, y.data(), y.size());
         }
       },
@@ -114,25 +119,27 @@ Array run(const LayerNorm& op, const Inputs& in, const TensorType& out, const Co
           const Vector& x = std::get<Vector>(in[0]->elements);
           const Vector& scale = std::get<Vector>(in[1]->elements);
           const auto count = static_cast<T>(rows.within.size());
-          parallel(context, static_cast<std::int64_t>(rows.starts.size()), 64, [&](std::int64_t begin, std::int64_t end) {
-            for (std::int64_t r = begin; r < end; ++r) {
-              const std::int64_t start = rows.starts[static_cast<std::size_t>(r)];
-              T sum = 0;
-              for (const std::int64_t i : rows.within) sum += x[static_cast<std::size_t>(start + i)];
-              const T mean = op.centred ? sum / count : T(0);
-              T squares = 0;
-              for (const std::int64_t i : rows.within) {
-                const T d = x[static_cast<std::size_t>(start + i)] - mean;
-                squares += d * d;
-              }
-              const T deviation = std::sqrt(squares / count + static_cast<T>(op.epsilon));
-              for (const std::int64_t i : rows.within) {
-                const auto at = static_cast<std::size_t>(start + i);
-                y[at] = (x[at] - mean) / deviation * scale[static_cast<std::size_t>(scale_at[at])];
-                if (in.size() > 2) y[at] += std::get<Vector>(in[2]->elements)[static_cast<std::size_t>(bias_at[at])];
-              }
-            }
-          });
+          parallel(context, static_cast<std::int64_t>(rows.starts.size()), 64,
+                   [&](std::int64_t begin, std::int64_t end) {
+                     for (std::int64_t r = begin; r < end; ++r) {
+                       const std::int64_t start = rows.starts[static_cast<std::size_t>(r)];
+                       T sum = 0;
+                       for (const std::int64_t i : rows.within) sum += x[static_cast<std::size_t>(start + i)];
+                       const T mean = op.centred ? sum / count : T(0);
+                       T squares = 0;
+                       for (const std::int64_t i : rows.within) {
+                         const T d = x[static_cast<std::size_t>(start + i)] - mean;
+                         squares += d * d;
+                       }
+                       const T deviation = std::sqrt(squares / count + static_cast<T>(op.epsilon));
+                       for (const std::int64_t i : rows.within) {
+                         const auto at = static_cast<std::size_t>(start + i);
+                         y[at] = (x[at] - mean) / deviation * scale[static_cast<std::size_t>(scale_at[at])];
+                         if (in.size() > 2)
+                           y[at] += std::get<Vector>(in[2]->elements)[static_cast<std::size_t>(bias_at[at])];
+                       }
+                     }
+                   });
           round_to(out.dtype, context.arithmetic, y.data(), y.size());
         }
       },

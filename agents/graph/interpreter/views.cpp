@@ -25,7 +25,9 @@ struct Around {
 Around around(const Shape& shape, std::int32_t axis) {
   Around out;
   for (std::size_t d = 0; d < shape.size(); ++d) {
-    std::int64_t& part = d < static_cast<std::size_t>(axis) ? out.outer : d == static_cast<std::size_t>(axis) ? out.axis : out.inner;
+    std::int64_t& part = d < static_cast<std::size_t>(axis)    ? out.outer
+                         : d == static_cast<std::size_t>(axis) ? out.axis
+                                                               : out.inner;
     part *= shape[d];
   }
   return out;
@@ -37,7 +39,8 @@ std::vector<std::int64_t> checked_indices(const Array& indices, std::int64_t ext
   std::vector<std::int64_t> out = indices.as<std::int64_t>();
   for (std::int64_t& index : out) {
     if (index < -extent || index >= extent)
-      throw Error(ErrorCode::invalid_input, "index " + std::to_string(index) + " is outside an axis of " + std::to_string(extent));
+      throw Error(ErrorCode::invalid_input,
+                  "index " + std::to_string(index) + " is outside an axis of " + std::to_string(extent));
     if (index < 0) index += extent;
   }
   return out;

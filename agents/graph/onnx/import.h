@@ -29,7 +29,8 @@ struct Options {
 
 struct Result {
   Graph graph;
-  std::vector<std::string> rewrites;  // what import folded and recognised, one line each: "layer_norm: /LayerNorm/Pow ..."
+  std::vector<std::string>
+      rewrites;  // what import folded and recognised, one line each: "layer_norm: /LayerNorm/Pow ..."
 };
 
 // `model` is the whole .onnx file and is shared, not copied, for weights stored inside it. Throws Error: invalid_input
@@ -39,6 +40,7 @@ struct Result {
                                   const Options& options, const ExternalDataSource& external);
 
 // The external-data locations that a model names, in order, without importing it.
-[[nodiscard]] std::vector<std::string> external_locations(std::span<const std::byte> model, const std::string& file_name);
+[[nodiscard]] std::vector<std::string> external_locations(std::span<const std::byte> model,
+                                                          const std::string& file_name);
 
 }  // namespace kiln::graph::onnx

@@ -76,7 +76,9 @@ Outputs is_inf(const Call& call) {
   return {call.apply(ExprOp::logical_and, above, call.scalar(0, DType::boolean))};
 }
 
-Outputs is_nan(const Call& call) { return {call.apply(ExprOp::logical_not, call.apply(ExprOp::equal, call.in(0), call.in(0)))}; }
+Outputs is_nan(const Call& call) {
+  return {call.apply(ExprOp::logical_not, call.apply(ExprOp::equal, call.in(0), call.in(0)))};
+}
 
 // max before min, so that an empty interval gives its upper end, as the specification says.
 Outputs clip(const Call& call) {
@@ -105,23 +107,60 @@ Outputs where(const Call& call) { return {call.apply(ExprOp::select, call.in(0),
 }  // namespace
 
 std::vector<OperatorRow> math_operators() {
-  return {{"Sqrt", unary<ExprOp::sqrt>}, {"Erf", unary<ExprOp::erf>}, {"Exp", unary<ExprOp::exp>}, {"Log", unary<ExprOp::log>},
-          {"Neg", unary<ExprOp::neg>}, {"Abs", unary<ExprOp::abs>}, {"Sign", unary<ExprOp::sign>},
-          {"Reciprocal", unary<ExprOp::reciprocal>}, {"Tanh", unary<ExprOp::tanh>}, {"Sigmoid", unary<ExprOp::sigmoid>},
-          {"Sin", unary<ExprOp::sin>}, {"Cos", unary<ExprOp::cos>}, {"Floor", unary<ExprOp::floor>}, {"Ceil", unary<ExprOp::ceil>},
-          {"Round", unary<ExprOp::round>}, {"Not", unary<ExprOp::logical_not>}, {"Add", binary<ExprOp::add>},
-          {"Sub", binary<ExprOp::sub>}, {"Mul", binary<ExprOp::mul>}, {"Div", binary<ExprOp::div>}, {"Pow", pow}, {"Mod", mod},
-          {"Equal", binary<ExprOp::equal>}, {"Less", binary<ExprOp::less>}, {"LessOrEqual", binary<ExprOp::less_equal>},
-          {"Greater", swapped<ExprOp::less>}, {"GreaterOrEqual", swapped<ExprOp::less_equal>}, {"And", binary<ExprOp::logical_and>},
-          {"Or", binary<ExprOp::logical_or>}, {"Xor", binary<ExprOp::logical_xor>}, {"Min", variadic<ExprOp::min>},
-          {"Max", variadic<ExprOp::max>}, {"Sum", variadic<ExprOp::add>}, {"Mean", mean},
-          {"IsNaN", is_nan}, {"IsInf", is_inf}, {"BitShift", bit_shift}, {"BitwiseAnd", binary<ExprOp::bit_and>},
-          {"BitwiseOr", binary<ExprOp::bit_or>}, {"BitwiseXor", binary<ExprOp::bit_xor>},
-          {"BitwiseNot", unary<ExprOp::bit_not>}, {"Tan", unary<ExprOp::tan>}, {"Asin", unary<ExprOp::asin>},
-          {"Acos", unary<ExprOp::acos>}, {"Atan", unary<ExprOp::atan>}, {"Sinh", unary<ExprOp::sinh>},
-          {"Cosh", unary<ExprOp::cosh>}, {"Asinh", unary<ExprOp::asinh>}, {"Acosh", unary<ExprOp::acosh>},
+  return {{"Sqrt", unary<ExprOp::sqrt>},
+          {"Erf", unary<ExprOp::erf>},
+          {"Exp", unary<ExprOp::exp>},
+          {"Log", unary<ExprOp::log>},
+          {"Neg", unary<ExprOp::neg>},
+          {"Abs", unary<ExprOp::abs>},
+          {"Sign", unary<ExprOp::sign>},
+          {"Reciprocal", unary<ExprOp::reciprocal>},
+          {"Tanh", unary<ExprOp::tanh>},
+          {"Sigmoid", unary<ExprOp::sigmoid>},
+          {"Sin", unary<ExprOp::sin>},
+          {"Cos", unary<ExprOp::cos>},
+          {"Floor", unary<ExprOp::floor>},
+          {"Ceil", unary<ExprOp::ceil>},
+          {"Round", unary<ExprOp::round>},
+          {"Not", unary<ExprOp::logical_not>},
+          {"Add", binary<ExprOp::add>},
+          {"Sub", binary<ExprOp::sub>},
+          {"Mul", binary<ExprOp::mul>},
+          {"Div", binary<ExprOp::div>},
+          {"Pow", pow},
+          {"Mod", mod},
+          {"Equal", binary<ExprOp::equal>},
+          {"Less", binary<ExprOp::less>},
+          {"LessOrEqual", binary<ExprOp::less_equal>},
+          {"Greater", swapped<ExprOp::less>},
+          {"GreaterOrEqual", swapped<ExprOp::less_equal>},
+          {"And", binary<ExprOp::logical_and>},
+          {"Or", binary<ExprOp::logical_or>},
+          {"Xor", binary<ExprOp::logical_xor>},
+          {"Min", variadic<ExprOp::min>},
+          {"Max", variadic<ExprOp::max>},
+          {"Sum", variadic<ExprOp::add>},
+          {"Mean", mean},
+          {"IsNaN", is_nan},
+          {"IsInf", is_inf},
+          {"BitShift", bit_shift},
+          {"BitwiseAnd", binary<ExprOp::bit_and>},
+          {"BitwiseOr", binary<ExprOp::bit_or>},
+          {"BitwiseXor", binary<ExprOp::bit_xor>},
+          {"BitwiseNot", unary<ExprOp::bit_not>},
+          {"Tan", unary<ExprOp::tan>},
+          {"Asin", unary<ExprOp::asin>},
+          {"Acos", unary<ExprOp::acos>},
+          {"Atan", unary<ExprOp::atan>},
+          {"Sinh", unary<ExprOp::sinh>},
+          {"Cosh", unary<ExprOp::cosh>},
+          {"Asinh", unary<ExprOp::asinh>},
+          {"Acosh", unary<ExprOp::acosh>},
           {"Atanh", unary<ExprOp::atanh>},
-          {"Clip", clip}, {"Cast", cast}, {"CastLike", cast_like}, {"Where", where}};
+          {"Clip", clip},
+          {"Cast", cast},
+          {"CastLike", cast_like},
+          {"Where", where}};
 }
 
 }  // namespace kiln::graph::onnx

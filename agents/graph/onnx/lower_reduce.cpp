@@ -37,7 +37,9 @@ Outputs reduce_l2(const Call& call) {
   return {call.apply(ExprOp::sqrt, reduce_value(call, Monoid::sum, square, 18))};
 }
 
-Outputs reduce_l1(const Call& call) { return {reduce_value(call, Monoid::sum, call.apply(ExprOp::abs, call.in(0)), 18)}; }
+Outputs reduce_l1(const Call& call) {
+  return {reduce_value(call, Monoid::sum, call.apply(ExprOp::abs, call.in(0)), 18)};
+}
 
 Outputs reduce_sum_square(const Call& call) {
   return {reduce_value(call, Monoid::sum, call.apply(ExprOp::mul, call.in(0), call.in(0)), 18)};
@@ -63,10 +65,18 @@ Outputs reduce_log_sum(const Call& call) {
 }  // namespace
 
 std::vector<OperatorRow> reduce_operators() {
-  return {{"ReduceSum", reduce<Monoid::sum, 13>}, {"ReduceMean", reduce<Monoid::mean, 18>}, {"ReduceMax", reduce<Monoid::max, 18>},
-          {"ReduceMin", reduce<Monoid::min, 18>}, {"ReduceProd", reduce<Monoid::prod, 18>}, {"ReduceL2", reduce_l2}, {"ReduceL1", reduce_l1},
-          {"ReduceSumSquare", reduce_sum_square}, {"Softmax", softmax<false>}, {"LogSoftmax", softmax<true>},
-          {"ReduceLogSum", reduce_log_sum}, {"ReduceLogSumExp", reduce<Monoid::log_sum_exp, 18>}};
+  return {{"ReduceSum", reduce<Monoid::sum, 13>},
+          {"ReduceMean", reduce<Monoid::mean, 18>},
+          {"ReduceMax", reduce<Monoid::max, 18>},
+          {"ReduceMin", reduce<Monoid::min, 18>},
+          {"ReduceProd", reduce<Monoid::prod, 18>},
+          {"ReduceL2", reduce_l2},
+          {"ReduceL1", reduce_l1},
+          {"ReduceSumSquare", reduce_sum_square},
+          {"Softmax", softmax<false>},
+          {"LogSoftmax", softmax<true>},
+          {"ReduceLogSum", reduce_log_sum},
+          {"ReduceLogSumExp", reduce<Monoid::log_sum_exp, 18>}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -30,7 +30,8 @@ Outputs reshape(const Call& call) {
   }
   if (open >= 0) {
     const std::int64_t rest = element_count(to);
-    if (rest == 0 || element_count(from) % rest != 0) malformed("the open dimension of its shape has no extent that fits " + to_string(from));
+    if (rest == 0 || element_count(from) % rest != 0)
+      malformed("the open dimension of its shape has no extent that fits " + to_string(from));
     to[static_cast<std::size_t>(open)] = element_count(from) / rest;
   }
   return {call.reshape(x, to)};
@@ -40,9 +41,11 @@ Outputs flatten(const Call& call) {
   const Shape& shape = call.type(call.in(0)).shape;
   const auto rank = static_cast<std::int64_t>(shape.size());
   std::int64_t axis = call.get_int("axis", 1);
-  if (axis < -rank || axis > rank) malformed("axis " + std::to_string(axis) + " is outside a rank of " + std::to_string(rank));
+  if (axis < -rank || axis > rank)
+    malformed("axis " + std::to_string(axis) + " is outside a rank of " + std::to_string(rank));
   if (axis < 0) axis += rank;
-  return {call.reshape(call.in(0), {element_count({shape.begin(), shape.begin() + axis}), element_count({shape.begin() + axis, shape.end()})})};
+  return {call.reshape(call.in(0), {element_count({shape.begin(), shape.begin() + axis}),
+                                    element_count({shape.begin() + axis, shape.end()})})};
 }
 
 Outputs transpose(const Call& call) {
@@ -107,25 +110,29 @@ Outputs concat(const Call& call) {
 }
 
 Outputs gather(const Call& call) {
-  return {call.add(Gather{call.axis(call.get_int("axis", 0), call.type(call.in(0)).shape.size())}, {call.in(0), call.in(1)})};
+  return {call.add(Gather{call.axis(call.get_int("axis", 0), call.type(call.in(0)).shape.size())},
+                   {call.in(0), call.in(1)})};
 }
 
 Slice whole(const Shape& shape) { return {Shape(shape.size(), 0), shape, std::vector<std::int64_t>(shape.size(), 1)}; }
 
 ValueId sliced(const Call& call, Slice slice) {
   const Shape& from = call.type(call.in(0)).shape;
-  const bool all = slice.extents == from && std::all_of(slice.steps.begin(), slice.steps.end(), [](std::int64_t s) { return s == 1; });
+  const bool all = slice.extents == from &&
+                   std::all_of(slice.steps.begin(), slice.steps.end(), [](std::int64_t s) { return s == 1; });
   if (all) return call.in(0);
   return call.add(std::move(slice), {call.in(0)});
 }
 
 // One axis of a Slice: negative counts from the end, both ends are clamped (ONNX operator Slice, since version 10).
-void slice_axis(Slice& slice, std::size_t axis, std::int64_t extent, std::int64_t start, std::int64_t end, std::int64_t step) {
+void slice_axis(Slice& slice, std::size_t axis, std::int64_t extent, std::int64_t start, std::int64_t end,
+                std::int64_t step) {
   if (step == 0) malformed("a step is zero");
   step = std::clamp<std::int64_t>(step, -INT32_MAX, INT32_MAX);
   if (start < 0) start += extent;
   if (end < 0) end = end < -extent ? -1 : end + extent;
-  start = step > 0 ? std::clamp<std::int64_t>(start, 0, extent) : std::clamp<std::int64_t>(start, 0, std::max<std::int64_t>(extent - 1, 0));
+  start = step > 0 ? std::clamp<std::int64_t>(start, 0, extent)
+                   : std::clamp<std::int64_t>(start, 0, std::max<std::int64_t>(extent - 1, 0));
   end = step > 0 ? std::clamp<std::int64_t>(end, 0, extent) : std::clamp<std::int64_t>(end, -1, extent);
   const std::int64_t distance = step > 0 ? end - start : start - end;
   const std::int64_t stride = step > 0 ? step : -step;
@@ -145,12 +152,15 @@ Outputs slice(const Call& call) {
   const auto starts = need("starts", 1), ends = need("ends", 2);
   const auto axes = inputs ? call.ints_by_opset("axes", 10, 3) : call.get_ints("axes");
   const auto steps = inputs ? call.ints_by_opset("steps", 10, 4) : std::nullopt;
-  if (ends.size() != starts.size() || (axes && axes->size() != starts.size()) || (steps && steps->size() != starts.size()))
+  if (ends.size() != starts.size() || (axes && axes->size() != starts.size()) ||
+      (steps && steps->size() != starts.size()))
     malformed("its starts, ends, axes and steps differ in number");
   Slice out = whole(shape);
   for (std::size_t i = 0; i < starts.size(); ++i) {
-    const auto axis = static_cast<std::size_t>(call.axis(axes ? (*axes)[i] : static_cast<std::int64_t>(i), shape.size()));
-    slice_axis(out, axis, shape[axis], std::max(starts[i], -INT64_MAX / 2), std::max(ends[i], -INT64_MAX / 2), steps ? (*steps)[i] : 1);
+    const auto axis =
+        static_cast<std::size_t>(call.axis(axes ? (*axes)[i] : static_cast<std::int64_t>(i), shape.size()));
+    slice_axis(out, axis, shape[axis], std::max(starts[i], -INT64_MAX / 2), std::max(ends[i], -INT64_MAX / 2),
+               steps ? (*steps)[i] : 1);
   }
   return {sliced(call, std::move(out))};
 }
@@ -159,7 +169,9 @@ std::vector<std::int64_t> split_sizes(const Call& call, std::int64_t extent) {
   if (const auto given = call.ints_by_opset("split", 13, 1)) return *given;
   const std::int64_t parts = call.node.output_size();
   if (parts < 1 || call.get_int("num_outputs", parts) != parts) malformed("its number of outputs is not num_outputs");
-  if (call.state.opset < 18 && extent % parts != 0) malformed("an extent of " + std::to_string(extent) + " does not split into " + std::to_string(parts) + " equal parts");
+  if (call.state.opset < 18 && extent % parts != 0)
+    malformed("an extent of " + std::to_string(extent) + " does not split into " + std::to_string(parts) +
+              " equal parts");
   const std::int64_t size = (extent + parts - 1) / parts;
   std::vector<std::int64_t> sizes(static_cast<std::size_t>(parts), size);
   sizes.back() = extent - size * (parts - 1);
@@ -170,11 +182,13 @@ Outputs split(const Call& call) {
   const Shape& shape = call.type(call.in(0)).shape;
   const auto axis = static_cast<std::size_t>(call.axis(call.get_int("axis", 0), shape.size()));
   const auto sizes = split_sizes(call, shape[axis]);
-  if (sizes.size() != static_cast<std::size_t>(call.node.output_size())) malformed("it has another number of outputs than parts");
+  if (sizes.size() != static_cast<std::size_t>(call.node.output_size()))
+    malformed("it has another number of outputs than parts");
   Outputs out;
   std::int64_t begin = 0;
   for (const std::int64_t size : sizes) {
-    if (size < 0 || size > shape[axis] - begin) malformed("its parts do not fit an extent of " + std::to_string(shape[axis]));
+    if (size < 0 || size > shape[axis] - begin)
+      malformed("its parts do not fit an extent of " + std::to_string(shape[axis]));
     Slice part = whole(shape);
     part.starts[axis] = size == 0 ? 0 : begin;
     part.extents[axis] = size;

@@ -59,7 +59,9 @@ Outputs constant_of_shape(const Call& call) {
 Outputs shape(const Call& call) {
   const Shape& extents = call.type(call.in(0)).shape;
   const auto rank = static_cast<std::int64_t>(extents.size());
-  const auto bound = [&](std::int64_t value) { return std::clamp<std::int64_t>(value < 0 ? value + rank : value, 0, rank); };
+  const auto bound = [&](std::int64_t value) {
+    return std::clamp<std::int64_t>(value < 0 ? value + rank : value, 0, rank);
+  };
   const std::int64_t begin = bound(call.get_int("start", 0));
   const std::int64_t end = std::max(begin, bound(call.get_int("end", rank)));
   const std::vector<std::int64_t> part(extents.begin() + begin, extents.begin() + end);
@@ -75,7 +77,8 @@ Outputs range(const Call& call) {
   if (steps > static_cast<double>(kMadeElements)) refuse("it has more than 2^24 elements");
   const DType type = call.type(call.in(0)).dtype;
   Tensor tensor = Tensor::zeros({type, {std::max<std::int64_t>(0, static_cast<std::int64_t>(steps))}});
-  for (std::int64_t i = 0; i < tensor.count(); ++i) store_double(type, tensor.bytes.data(), i, start + static_cast<double>(i) * delta);
+  for (std::int64_t i = 0; i < tensor.count(); ++i)
+    store_double(type, tensor.bytes.data(), i, start + static_cast<double>(i) * delta);
   return {call.state.graph.add_constant("c" + std::to_string(call.state.graph.values.size()), std::move(tensor))};
 }
 
@@ -93,7 +96,8 @@ Outputs trilu(const Call& call) {
       const double above = static_cast<double>(j - i) - k;
       mask.bytes[static_cast<std::size_t>(i * columns + j)] = std::byte{upper ? above >= 0 : above <= 0};
     }
-  const ValueId keep = call.state.graph.add_constant("c" + std::to_string(call.state.graph.values.size()), std::move(mask));
+  const ValueId keep =
+      call.state.graph.add_constant("c" + std::to_string(call.state.graph.values.size()), std::move(mask));
   return {call.apply(ExprOp::select, keep, x, call.scalar(0, call.type(x).dtype))};
 }
 
@@ -110,8 +114,10 @@ Outputs dropout(const Call& call) {
 }  // namespace
 
 std::vector<OperatorRow> tensor_operators() {
-  return {{"Constant", constant}, {"ConstantOfShape", constant_of_shape}, {"Shape", shape}, {"Size", size}, {"Range", range},
-          {"Trilu", trilu}, {"Dropout", dropout}};
+  return {{"Constant", constant}, {"ConstantOfShape", constant_of_shape},
+          {"Shape", shape},       {"Size", size},
+          {"Range", range},       {"Trilu", trilu},
+          {"Dropout", dropout}};
 }
 
 }  // namespace kiln::graph::onnx

@@ -26,7 +26,8 @@ ValueId Call::in(std::size_t i) const {
 
 std::int32_t Call::axis(std::int64_t value, std::size_t rank) const {
   const auto limit = static_cast<std::int64_t>(rank);
-  if (value < -limit || value >= limit) malformed("axis " + std::to_string(value) + " is outside a rank of " + std::to_string(rank));
+  if (value < -limit || value >= limit)
+    malformed("axis " + std::to_string(value) + " is outside a rank of " + std::to_string(rank));
   return static_cast<std::int32_t>(value < 0 ? value + limit : value);
 }
 
@@ -103,15 +104,18 @@ ValueId Call::reshape(ValueId a, Shape shape) const {
 
 ValueId Call::transpose(ValueId a, std::vector<std::int32_t> permutation) const {
   bool identity = permutation.size() == type(a).shape.size();
-  for (std::size_t i = 0; i < permutation.size(); ++i) identity = identity && permutation[i] == static_cast<std::int32_t>(i);
+  for (std::size_t i = 0; i < permutation.size(); ++i)
+    identity = identity && permutation[i] == static_cast<std::int32_t>(i);
   if (identity) return a;
   return add(Transpose{std::move(permutation)}, {a});
 }
 
-const ::onnx::AttributeProto* Call::attribute(std::string_view name, ::onnx::AttributeProto::AttributeType wanted) const {
+const ::onnx::AttributeProto* Call::attribute(std::string_view name,
+                                              ::onnx::AttributeProto::AttributeType wanted) const {
   for (const auto& item : node.attribute()) {
     if (item.name() != name) continue;
-    if (item.type() != wanted) malformed("its attribute '" + std::string(name) + "' has another type than its operator says");
+    if (item.type() != wanted)
+      malformed("its attribute '" + std::string(name) + "' has another type than its operator says");
     return &item;
   }
   return nullptr;
@@ -151,9 +155,11 @@ std::vector<std::string> Call::get_texts(std::string_view name) const {
 
 std::vector<std::int64_t> Call::constant_ints(std::size_t i) const {
   const ValueId id = in(i);
-  if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
+  if (!state.graph.is_constant(id))
+    refuse("its input " + std::to_string(i) + " depends on the model's inputs, and shapes are static here");
   const TensorType& t = type(id);
-  if (t.dtype != DType::i64 && t.dtype != DType::i32) malformed("its input " + std::to_string(i) + " is not made of i64 or i32");
+  if (t.dtype != DType::i64 && t.dtype != DType::i32)
+    malformed("its input " + std::to_string(i) + " is not made of i64 or i32");
   if (t.shape.size() > 1) malformed("its input " + std::to_string(i) + " has more than one dimension");
   const auto bytes = state.graph.constants[static_cast<std::size_t>(id)]->bytes;
   std::vector<std::int64_t> out(static_cast<std::size_t>(element_count(t.shape)));
@@ -173,7 +179,8 @@ std::vector<std::int64_t> Call::constant_ints(std::size_t i) const {
 
 double Call::constant_scalar(std::size_t i) const {
   const ValueId id = in(i);
-  if (!state.graph.is_constant(id)) refuse("its input " + std::to_string(i) + " depends on the model's inputs, and must be constant here");
+  if (!state.graph.is_constant(id))
+    refuse("its input " + std::to_string(i) + " depends on the model's inputs, and must be constant here");
   if (element_count(type(id).shape) != 1) malformed("its input " + std::to_string(i) + " is not one value");
   return load_double(type(id).dtype, state.graph.constants[static_cast<std::size_t>(id)]->bytes.data(), 0);
 }
@@ -195,7 +202,8 @@ std::int64_t Call::constant_integer(std::size_t i) const {
   return static_cast<std::int64_t>(value);
 }
 
-std::optional<std::vector<std::int64_t>> Call::ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const {
+std::optional<std::vector<std::int64_t>> Call::ints_by_opset(std::string_view name, std::int64_t since,
+                                                             std::size_t i) const {
   if (state.opset < since) return get_ints(name);
   return has(i) ? std::optional(constant_ints(i)) : std::nullopt;
 }

@@ -41,7 +41,9 @@ struct Call {
   [[nodiscard]] std::int32_t axis(std::int64_t value, std::size_t rank) const;  // negative counts from the end
 
   // Not to be called inside a conditional expression: GCC 12 ends the operands' lives twice when it throws there.
-  ValueId add(Op op, std::vector<ValueId> node_inputs) const { return state.add_all(std::move(op), std::move(node_inputs), origin)[0]; }
+  ValueId add(Op op, std::vector<ValueId> node_inputs) const {
+    return state.add_all(std::move(op), std::move(node_inputs), origin)[0];
+  }
   // One expression operation over broadcast operands of equal type.
   ValueId apply(ExprOp op, ValueId a, ValueId b = -1, ValueId c = -1) const;
   ValueId cast(ValueId a, DType to) const;
@@ -61,7 +63,8 @@ struct Call {
 
   // Whether the model names output i.
   [[nodiscard]] bool wants(int i) const { return node.output_size() > i && !node.output(i).empty(); }
-  [[nodiscard]] const ::onnx::AttributeProto* attribute(std::string_view name, ::onnx::AttributeProto::AttributeType type) const;
+  [[nodiscard]] const ::onnx::AttributeProto* attribute(std::string_view name,
+                                                        ::onnx::AttributeProto::AttributeType type) const;
   [[nodiscard]] std::int64_t get_int(std::string_view name, std::int64_t otherwise) const;
   [[nodiscard]] double get_float(std::string_view name, double otherwise) const;
   [[nodiscard]] std::string get_text(std::string_view name, const std::string& otherwise) const;
@@ -75,7 +78,8 @@ struct Call {
   [[nodiscard]] std::vector<double> constant_doubles(std::size_t i) const;  // of any numeric type
   [[nodiscard]] std::int64_t constant_integer(std::size_t i) const;         // one value of any numeric type
   // Axes as attribute before operator set `since`, as input `i` from there on.
-  [[nodiscard]] std::optional<std::vector<std::int64_t>> ints_by_opset(std::string_view name, std::int64_t since, std::size_t i) const;
+  [[nodiscard]] std::optional<std::vector<std::int64_t>> ints_by_opset(std::string_view name, std::int64_t since,
+                                                                       std::size_t i) const;
 };
 
 [[noreturn]] void refuse(const std::string& cause);     // Error(unsupported)

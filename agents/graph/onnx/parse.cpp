@@ -24,8 +24,10 @@ void check_opsets(const ::onnx::ModelProto& model, const std::string& file) {
 }
 
 void check_sizes(const ::onnx::GraphProto& graph, const std::string& file) {
-  if (graph.node_size() > kNodeLimit) fail(ErrorCode::limit, file, "it has more than " + std::to_string(kNodeLimit) + " nodes");
-  if (graph.initializer_size() > kTensorLimit) fail(ErrorCode::limit, file, "it has more than " + std::to_string(kTensorLimit) + " initializers");
+  if (graph.node_size() > kNodeLimit)
+    fail(ErrorCode::limit, file, "it has more than " + std::to_string(kNodeLimit) + " nodes");
+  if (graph.initializer_size() > kTensorLimit)
+    fail(ErrorCode::limit, file, "it has more than " + std::to_string(kTensorLimit) + " initializers");
   if (graph.sparse_initializer_size() > 0) fail(ErrorCode::unsupported, file, "it has sparse initializers");
 }
 
@@ -43,7 +45,9 @@ ModelRef parse_model(std::span<const std::byte> bytes, const std::string& file) 
   if (!model->has_graph()) fail(ErrorCode::invalid_input, file, "it is no ONNX model: it holds no graph");
   check_opsets(*model, file);
   check_sizes(model->graph(), file);
-  if (model->functions_size() > 0) fail(ErrorCode::unsupported, file, "it defines functions of its own, such as '" + model->functions(0).name() + "'", "inline the functions before the import");
+  if (model->functions_size() > 0)
+    fail(ErrorCode::unsupported, file, "it defines functions of its own, such as '" + model->functions(0).name() + "'",
+         "inline the functions before the import");
   return model;
 }
 
@@ -58,7 +62,8 @@ std::vector<std::string> external_locations(std::span<const std::byte> bytes, co
     } catch (const Error& error) {
       fail(error.code(), file_name, "tensor '" + tensor.name() + "': " + error.what());
     }
-    if (std::find(locations.begin(), locations.end(), location) == locations.end()) locations.push_back(std::move(location));
+    if (std::find(locations.begin(), locations.end(), location) == locations.end())
+      locations.push_back(std::move(location));
   };
   for (const auto& tensor : model->graph().initializer()) note(tensor);
   for (const auto& node : model->graph().node())

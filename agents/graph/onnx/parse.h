@@ -31,7 +31,8 @@ struct Loaded {
   Constant constant;
 };
 // `owner` keeps `tensor` alive. Raw data is shared with the parsed model, typed fields are converted.
-[[nodiscard]] Loaded load_tensor(const ::onnx::TensorProto& tensor, const std::shared_ptr<const void>& owner, const ExternalDataSource& external);
+[[nodiscard]] Loaded load_tensor(const ::onnx::TensorProto& tensor, const std::shared_ptr<const void>& owner,
+                                 const ExternalDataSource& external);
 
 // The location of external data, checked. Throws Error(invalid_input) for one that could leave the model's folder.
 [[nodiscard]] std::string external_location(const ::onnx::TensorProto& tensor);

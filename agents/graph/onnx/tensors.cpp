@@ -13,7 +13,8 @@ using Proto = ::onnx::TensorProto;
 [[noreturn]] void invalid(const std::string& cause) { throw Error(ErrorCode::invalid_input, cause); }
 
 Shape shape_of(const Proto& tensor) {
-  if (tensor.dims_size() > kRankLimit) throw Error(ErrorCode::limit, "it has more than " + std::to_string(kRankLimit) + " dimensions");
+  if (tensor.dims_size() > kRankLimit)
+    throw Error(ErrorCode::limit, "it has more than " + std::to_string(kRankLimit) + " dimensions");
   Shape shape(tensor.dims().begin(), tensor.dims().end());
   (void)element_count(shape);
   return shape;
@@ -45,7 +46,11 @@ Constant from_fields(const Proto& tensor, DType type, std::size_t count) {
     case DType::u64: return copy_as<std::uint64_t>(tensor.uint64_data(), count);
     case DType::u32: return copy_as<std::uint32_t>(tensor.uint64_data(), count);
     case DType::i32: return copy_as<std::int32_t>(tensor.int32_data(), count);
-    case DType::f16: case DType::bf16: case DType::i16: case DType::u16: return copy_as<std::uint16_t>(tensor.int32_data(), count);
+    case DType::f16:
+    case DType::bf16:
+    case DType::i16:
+    case DType::u16:
+      return copy_as<std::uint16_t>(tensor.int32_data(), count);
     case DType::f8e4m3fn: case DType::f8e4m3fnuz: case DType::f8e5m2: case DType::f8e5m2fnuz:
     case DType::i8: case DType::u8: return copy_as<std::uint8_t>(tensor.int32_data(), count);
     case DType::boolean: return copy_as<bool>(tensor.int32_data(), count);
@@ -63,19 +68,25 @@ std::size_t number(const std::string& text, std::size_t otherwise, std::string_v
   if (text.empty()) return otherwise;
   std::size_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) invalid("its external " + std::string(what) + " '" + text + "' is no number");
+  if (error != std::errc() || end != text.data() + text.size())
+    invalid("its external " + std::string(what) + " '" + text + "' is no number");
   return value;
 }
 
 Constant from_external(const Proto& tensor, std::size_t bytes, const ExternalDataSource& source) {
   const std::string location = external_location(tensor);
   const ExternalData data = source ? source(location) : ExternalData{};
-  if (!data.owner) throw Error(ErrorCode::not_found, "its external data '" + location + "' was not given", "import the folder that holds: " + location);
+  if (!data.owner)
+    throw Error(ErrorCode::not_found, "its external data '" + location + "' was not given",
+                "import the folder that holds: " + location);
   const std::size_t offset = number(entry(tensor, "offset"), 0, "offset");
   const std::size_t length = number(entry(tensor, "length"), bytes, "length");
-  if (length != bytes) invalid("its external length is " + std::to_string(length) + " where its type has " + std::to_string(bytes) + " bytes");
+  if (length != bytes)
+    invalid("its external length is " + std::to_string(length) + " where its type has " + std::to_string(bytes) +
+            " bytes");
   if (offset > data.bytes.size() || bytes > data.bytes.size() - offset)
-    invalid("its external data ends outside '" + location + "', which has " + std::to_string(data.bytes.size()) + " bytes");
+    invalid("its external data ends outside '" + location + "', which has " + std::to_string(data.bytes.size()) +
+            " bytes");
   const auto window = data.bytes.subspan(offset, bytes);
   // Readers take elements by their own type; a window at an odd offset is copied once to give them its alignment.
   if (reinterpret_cast<std::uintptr_t>(window.data()) % 8 != 0) return own({window.begin(), window.end()});
@@ -124,10 +135,13 @@ DType dtype_of(int onnx_type) {
     case 20: return DType::f8e5m2fnuz;
     default: break;
   }
-  throw Error(ErrorCode::unsupported, "element type " + std::to_string(onnx_type) + " is not one that Kiln computes with");
+  throw Error(ErrorCode::unsupported,
+              "element type " + std::to_string(onnx_type) + " is not one that Kiln computes with");
 }
 
-bool is_external(const Proto& tensor) { return tensor.has_data_location() && tensor.data_location() == Proto::EXTERNAL; }
+bool is_external(const Proto& tensor) {
+  return tensor.has_data_location() && tensor.data_location() == Proto::EXTERNAL;
+}
 
 std::string external_location(const Proto& tensor) {
   check_external_keys(tensor);
@@ -153,7 +167,8 @@ Loaded load_tensor(const Proto& tensor, const std::shared_ptr<const void>& owner
     out.constant = from_external(tensor, bytes, external);
   } else if (tensor.has_raw_data()) {
     const std::string& raw = tensor.raw_data();
-    if (raw.size() != bytes) invalid("it holds " + std::to_string(raw.size()) + " bytes where its type has " + std::to_string(bytes));
+    if (raw.size() != bytes)
+      invalid("it holds " + std::to_string(raw.size()) + " bytes where its type has " + std::to_string(bytes));
     out.constant = {owner, std::as_bytes(std::span(raw.data(), raw.size()))};
   } else {
     // Checked against the fields before anything is allocated: a shape costs nothing to claim.

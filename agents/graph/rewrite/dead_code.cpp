@@ -13,11 +13,15 @@ void renumber(std::vector<ValueId>& ids, const std::vector<ValueId>& place) {
 
 int remove_dead(Graph& graph) {
   std::vector<bool> live(graph.values.size(), false);
-  const auto mark = [&](const std::vector<ValueId>& ids) { for (const ValueId id : ids) live[static_cast<std::size_t>(id)] = true; };
+  const auto mark = [&](const std::vector<ValueId>& ids) {
+    for (const ValueId id : ids) live[static_cast<std::size_t>(id)] = true;
+  };
   mark(graph.outputs);
   std::vector<Node> kept;
   for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) {
-    if (std::none_of(node->outputs.begin(), node->outputs.end(), [&](ValueId id) { return live[static_cast<std::size_t>(id)]; })) continue;
+    if (std::none_of(node->outputs.begin(), node->outputs.end(),
+                     [&](ValueId id) { return live[static_cast<std::size_t>(id)]; }))
+      continue;
     mark(node->inputs);
     mark(node->outputs);
     kept.push_back(std::move(*node));

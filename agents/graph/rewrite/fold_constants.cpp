@@ -9,7 +9,9 @@ namespace {
 
 constexpr std::int64_t kFoldBytes = 16 << 20;
 
-std::int64_t bytes_of(const TensorType& type) { return element_count(type.shape) * static_cast<std::int64_t>(size_of(type.dtype)); }
+std::int64_t bytes_of(const TensorType& type) {
+  return element_count(type.shape) * static_cast<std::int64_t>(size_of(type.dtype));
+}
 
 // What evaluation costs beyond reading and writing: the multiplications of a product.
 std::int64_t work_of(const Graph& graph, const Node& node) {
@@ -46,7 +48,8 @@ std::int64_t fold_last_node(Graph& graph, std::int64_t budget_bytes) {
   if (made > std::max(kFoldBytes, read) || made + read > budget_bytes || work > budget_bytes) return -1;
   if (std::holds_alternative<Reshape>(node.op)) {
     // The same bytes under another shape: shared, so that reshaping a weight copies nothing.
-    graph.constants[static_cast<std::size_t>(node.outputs[0])] = graph.constants[static_cast<std::size_t>(node.inputs[0])];
+    graph.constants[static_cast<std::size_t>(node.outputs[0])] =
+        graph.constants[static_cast<std::size_t>(node.inputs[0])];
     graph.nodes.pop_back();
     return 0;
   }

@@ -6,7 +6,8 @@
 namespace kiln::graph::rewrite {
 
 // Replaces the last node by constants when all of its inputs are constants and its results are at most 16 MiB or no
-// larger than its inputs. Returns the bytes made, or -1 when the node stays; it stays too when `budget_bytes` is too small.
+// larger than its inputs. Returns the bytes made, or -1 when the node stays; it stays too when `budget_bytes` is too
+// small.
 std::int64_t fold_last_node(Graph& graph, std::int64_t budget_bytes);
 
 }  // namespace kiln::graph::rewrite

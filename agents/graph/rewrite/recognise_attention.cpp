@@ -86,7 +86,9 @@ std::optional<ValueId> match(Sweep& pass, const Node& node) {
   const auto* softmax = pass.made_by<Softmax>(weights);
   const Shape shape = pass.graph.type(weights).shape;
   // Weights that something else reads (a model that returns them) must exist, and then nothing is won.
-  if (softmax == nullptr || softmax->log || static_cast<std::size_t>(softmax->axis) + 1 != shape.size() || pass.uses(weights) != 1) return std::nullopt;
+  if (softmax == nullptr || softmax->log || static_cast<std::size_t>(softmax->axis) + 1 != shape.size() ||
+      pass.uses(weights) != 1)
+    return std::nullopt;
   auto found = scores(pass, pass.maker(weights)->inputs[0]);
   if (!found || !std::isfinite(found->scale)) return std::nullopt;
   // The mask must broadcast to the scores of one attention, not widen them.

@@ -18,7 +18,9 @@ struct Normalised {
 // The trailing dimensions that `id` is a mean over, kept as ones; -1 when it is not such a mean of `x`.
 std::int32_t mean_axis(const Sweep& pass, ValueId id, ValueId x) {
   const auto* reduce = pass.made_by<Reduce>(id);
-  if (reduce == nullptr || reduce->monoid != Monoid::mean || !reduce->keep_dims || reduce->axes.empty() || pass.maker(id)->inputs[0] != x) return -1;
+  if (reduce == nullptr || reduce->monoid != Monoid::mean || !reduce->keep_dims || reduce->axes.empty() ||
+      pass.maker(id)->inputs[0] != x)
+    return -1;
   std::vector<std::int32_t> axes = reduce->axes;
   std::sort(axes.begin(), axes.end());
   const auto rank = static_cast<std::int32_t>(pass.graph.type(x).shape.size());

@@ -7,13 +7,16 @@ namespace {
 
 std::int32_t reduced_axis(const Sweep& pass, ValueId id, Monoid monoid, ValueId x) {
   const auto* reduce = pass.made_by<Reduce>(id);
-  const bool fits = reduce != nullptr && reduce->monoid == monoid && reduce->keep_dims && reduce->axes.size() == 1 && pass.maker(id)->inputs[0] == x;
+  const bool fits = reduce != nullptr && reduce->monoid == monoid && reduce->keep_dims && reduce->axes.size() == 1 &&
+                    pass.maker(id)->inputs[0] == x;
   return fits ? reduce->axes[0] : -1;
 }
 
 std::optional<ValueId> match(Sweep& pass, const Node& node) {
   const auto* pointwise = std::get_if<Pointwise>(&node.op);
-  if (pointwise == nullptr || node.inputs.size() != 2 || pointwise->expr.nodes.back().op != ExprOp::div || pointwise->expr.nodes.size() != 3) return std::nullopt;
+  if (pointwise == nullptr || node.inputs.size() != 2 || pointwise->expr.nodes.back().op != ExprOp::div ||
+      pointwise->expr.nodes.size() != 3)
+    return std::nullopt;
   if (pointwise->expr.nodes[0].operand != 0) return std::nullopt;
   const auto raised = pass.operands(node.inputs[0], ExprOp::exp);
   if (raised.empty()) return std::nullopt;

@@ -6,8 +6,8 @@
 namespace kiln::graph::rewrite {
 namespace {
 
-// NaN-safe softmax, as PyTorch writes it for rows that may be fully masked, stays as it is: where(isnan(y), 0, y) is not
-// attention's own arithmetic, and dropping it would change such rows from zeros to NaN.
+// NaN-safe softmax, as PyTorch writes it for rows that may be fully masked, stays as it is: where(isnan(y), 0, y) is
+// not attention's own arithmetic, and dropping it would change such rows from zeros to NaN.
 void clean(Graph& graph, int& views, int& merged, int& dead) {
   for (int round = 0; round < 8; ++round) {
     const int v = fold_views(graph), m = merge_equal(graph), d = remove_dead(graph);
@@ -34,7 +34,9 @@ void simplify(Graph& graph, std::vector<std::string>& log) {
   (void)recognise_attention(graph, log);
   (void)recognise_shared_heads(graph, log);
   clean(graph, views, merged, dead);
-  const auto note = [&](const char* name, int count) { if (count > 0) log.push_back(name + (": " + std::to_string(count) + " nodes")); };
+  const auto note = [&](const char* name, int count) {
+    if (count > 0) log.push_back(name + (": " + std::to_string(count) + " nodes"));
+  };
   note("fold_views", views);
   note("merge_equal", merged);
   note("dead_code", dead);

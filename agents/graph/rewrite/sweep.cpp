@@ -100,7 +100,8 @@ int sweep(Graph& graph, const Rule& rule) {
       continue;
     }
     graph.nodes.push_back(std::move(node));
-    for (const ValueId id : graph.nodes.back().outputs) pass.maker_[static_cast<std::size_t>(id)] = static_cast<std::int32_t>(graph.nodes.size() - 1);
+    for (const ValueId id : graph.nodes.back().outputs)
+      pass.maker_[static_cast<std::size_t>(id)] = static_cast<std::int32_t>(graph.nodes.size() - 1);
   }
   for (ValueId& id : graph.outputs) id = place[static_cast<std::size_t>(id)];
   return replaced;

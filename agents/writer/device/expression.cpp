@@ -72,7 +72,8 @@ std::string node_text(const Expr& expr, std::size_t index, const std::vector<std
       return fmt::format("{}_fmod({}, {})", integral ? "integer" : "op", a[0], a[1]);
     case ExprOp::pow:
       if (integral) return fmt::format("integer_power({}, {})", a[0], a[1]);
-      if (const auto text = constant_power(expr, node, a[0], {"op_sqrt", "op_rsqrt", literal(1, node.type)})) return *text;
+      if (const auto text = constant_power(expr, node, a[0], {"op_sqrt", "op_rsqrt", literal(1, node.type)}))
+        return *text;
       return fmt::format("op_pow({}, {})", a[0], a[1]);
     case ExprOp::floor:
     case ExprOp::ceil:

@@ -26,10 +26,13 @@ Answer artifact(Context& context, const store::Job& job, const std::string& name
   const json::object artifacts = artifacts_of(job);
   const json::value* digest = artifacts.if_contains(name);
   if (digest == nullptr && job.state != store::JobState::done)
-    throw Error(ErrorCode::conflict, "cannot read artifact '" + name + "' of job '" + job.id + "': the job is " + std::string(store::name(job.state)),
+    throw Error(ErrorCode::conflict,
+                "cannot read artifact '" + name + "' of job '" + job.id + "': the job is " +
+                    std::string(store::name(job.state)),
                 "wait until it is done");
   if (digest == nullptr)
-    throw Error(ErrorCode::not_found, "cannot read artifact '" + name + "' of job '" + job.id + "': it wrote none of that name",
+    throw Error(ErrorCode::not_found,
+                "cannot read artifact '" + name + "' of job '" + job.id + "': it wrote none of that name",
                 "GET /v1/jobs/" + job.id + "/artifacts lists the names");
   const std::string text = json::get_string(artifacts, name, "the artifacts of job '" + job.id + "'");
   return raw_answer(std::string(content_type(name)), context.services.store.blob(text));

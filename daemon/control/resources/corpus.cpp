@@ -43,7 +43,8 @@ Answer get_template(Context& context, const Request& request) {
   const std::string& name = request.parameters.at("name");
   const store::TemplateSpec* spec = context.services.corpus.find(family, name);
   if (spec == nullptr)
-    throw Error(ErrorCode::not_found, "cannot find template '" + family + "/" + name + "' in the corpus", "GET /v1/corpus lists all");
+    throw Error(ErrorCode::not_found, "cannot find template '" + family + "/" + name + "' in the corpus",
+                "GET /v1/corpus lists all");
   json::object out = summary(*spec);
   out["constraints"] = json::to_array(spec->constraints);
   out["geometry"] = texts(spec->geometry);

@@ -23,11 +23,13 @@ Answer post_job(Context& context, const Request& request) {
   if (body.contains("budget_seconds") && tune.budget_seconds < 1)
     throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': budget_seconds is below 1");
   const std::int64_t seed = json::find_int(body, "seed", what).value_or(1);
-  if (seed < 0) throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': seed is below 0");
+  if (seed < 0)
+    throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': seed is below 0");
   tune.seed = static_cast<std::uint64_t>(seed);
   tune.target = json::find_string(body, "target", what).value_or("cpu");
   if (tune.target != "cpu" && tune.target != "cuda")
-    throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': target '" + tune.target.substr(0, 40) + "' is not cpu or cuda");
+    throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': target '" +
+                                              tune.target.substr(0, 40) + "' is not cpu or cuda");
   const store::Job job = context.services.jobs.submit(tune);
   Answer answer = json_answer(to_json(job), 201);
   answer.object = job.id;

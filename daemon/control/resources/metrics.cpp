@@ -49,7 +49,8 @@ void job_figures(std::string& out, const store::Store& store) {
   family(out, "kiln_jobs", "gauge", "Jobs by state.");
   for (const store::JobState state : states)
     out += fmt::format("kiln_jobs{{state=\"{}\"}} {}\n", store::name(state), counts[state]);
-  family(out, "kiln_speed_up_ratio", "gauge", "Speed-up over the baseline that the newest finished job of a workload measured.");
+  family(out, "kiln_speed_up_ratio", "gauge",
+         "Speed-up over the baseline that the newest finished job of a workload measured.");
   for (const auto& [workload, ratio] : speed_ups)
     out += fmt::format("kiln_speed_up_ratio{{workload=\"{}\"}} {}\n", label(workload), ratio);
 }
@@ -59,7 +60,8 @@ void process_figures(std::string& out) {
   const std::string statm = read_file("/proc/self/statm", 4096);
   const std::size_t space = statm.find(' ');
   const long pages = space == std::string::npos ? 0 : std::strtol(statm.c_str() + space, nullptr, 10);
-  single(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", pages * ::sysconf(_SC_PAGESIZE));
+  single(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.",
+         pages * ::sysconf(_SC_PAGESIZE));
 }
 
 }  // namespace
@@ -70,7 +72,8 @@ Answer get_metrics(Context& context, const Request&) {
   std::string out;
   family(out, "kiln_build_info", "gauge", "The daemon's version.");
   out += fmt::format("kiln_build_info{{version=\"{}\"}} 1\n", label(version()));
-  single(out, "kiln_start_time_seconds", "gauge", "Start of the daemon, Unix time.", context.started_ns / 1'000'000'000);
+  single(out, "kiln_start_time_seconds", "gauge", "Start of the daemon, Unix time.",
+         context.started_ns / 1'000'000'000);
   single(out, "kiln_workloads", "gauge", "Imported workloads.", store.workloads().size());
   single(out, "kiln_releases", "gauge", "Releases of all workloads.", store.releases("").size());
   job_figures(out, store);
@@ -81,10 +84,13 @@ Answer get_metrics(Context& context, const Request&) {
   single(out, "kiln_requests_total", "counter", "Requests answered.", figures.requests.load());
   single(out, "kiln_requests_refused_total", "counter", "Requests refused by role.", figures.refused.load());
   single(out, "kiln_requests_failed_total", "counter", "Requests answered with 5xx.", figures.failed.load());
-  single(out, "kiln_requests_cut_total", "counter", "Requests that were not complete in time.", figures.requests_cut.load());
+  single(out, "kiln_requests_cut_total", "counter", "Requests that were not complete in time.",
+         figures.requests_cut.load());
   single(out, "kiln_clients_refused_total", "counter", "Connections over the limits.", figures.clients_refused.load());
-  single(out, "kiln_event_readers_dropped_total", "counter", "Event readers that were too slow.", figures.readers_dropped.load());
-  single(out, "kiln_audit_failures_total", "counter", "Audit records that could not be written.", figures.audit_failed.load());
+  single(out, "kiln_event_readers_dropped_total", "counter", "Event readers that were too slow.",
+         figures.readers_dropped.load());
+  single(out, "kiln_audit_failures_total", "counter", "Audit records that could not be written.",
+         figures.audit_failed.load());
   process_figures(out);
   return raw_answer("text/plain; version=0.0.4; charset=utf-8", std::move(out));
 }

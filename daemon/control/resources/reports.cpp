@@ -10,7 +10,8 @@ Answer part(Context& context, const Request& request, std::string_view member, s
   const std::string what = "the report of job '" + job.id + "'";
   const json::value* report = job.result.if_contains("report");
   if (report == nullptr)
-    throw Error(ErrorCode::conflict, "cannot read " + what + ": the job is " + std::string(store::name(job.state)) + " and has none",
+    throw Error(ErrorCode::conflict,
+                "cannot read " + what + ": the job is " + std::string(store::name(job.state)) + " and has none",
                 "a report is signed when a job is done");
   const std::string digest = json::get_string(json::as_object(*report, what), member, what);
   return raw_answer(std::string(content_type), context.services.store.blob(digest));

@@ -22,7 +22,8 @@ std::string checked_digest(const std::string& text, const std::string& what, con
   if (!is_digest(text))
     throw Error(ErrorCode::invalid_input, "cannot import " + what + ": '" + text + "' is no SHA-256 in lower-case hex");
   if (!store.has_blob(text))
-    throw Error(ErrorCode::not_found, "cannot import " + what + ": there is no blob " + text, "POST its bytes to /v1/blobs first");
+    throw Error(ErrorCode::not_found, "cannot import " + what + ": there is no blob " + text,
+                "POST its bytes to /v1/blobs first");
   return text;
 }
 
@@ -32,9 +33,11 @@ ImportRequest import_request(Context& context, const Request& request) {
   ImportRequest out;
   out.name = json::get_string(body, "name", what);
   if (!is_workload_name(out.name))
-    throw Error(ErrorCode::invalid_input, "cannot import '" + out.name + "': a workload's name matches [a-z0-9][a-z0-9._-]{0,63}");
+    throw Error(ErrorCode::invalid_input,
+                "cannot import '" + out.name + "': a workload's name matches [a-z0-9][a-z0-9._-]{0,63}");
   out.file_name = json::find_string(body, "file_name", what).value_or("model.onnx");
-  if (out.file_name.size() > 4096) throw Error(ErrorCode::invalid_input, "cannot import '" + out.name + "': file_name is longer than 4096 bytes");
+  if (out.file_name.size() > 4096)
+    throw Error(ErrorCode::invalid_input, "cannot import '" + out.name + "': file_name is longer than 4096 bytes");
   out.model = checked_digest(json::get_string(body, "model", what), "'" + out.name + "'", context.services.store);
   if (const json::value* external = body.if_contains("external")) {
     for (const auto& member : json::as_object(*external, "'external' of the request's body")) {
@@ -47,7 +50,9 @@ ImportRequest import_request(Context& context, const Request& request) {
     for (const auto& member : json::as_object(*dimensions, "'dimensions' of the request's body")) {
       const std::string symbol(member.key());
       const std::int64_t extent = json::get_int(dimensions->get_object(), symbol, "'dimensions' of the request's body");
-      if (extent < 1) throw Error(ErrorCode::invalid_input, "cannot import '" + out.name + "': dimension '" + symbol + "' is below 1");
+      if (extent < 1)
+        throw Error(ErrorCode::invalid_input,
+                    "cannot import '" + out.name + "': dimension '" + symbol + "' is below 1");
       out.dimensions[symbol] = extent;
     }
   }

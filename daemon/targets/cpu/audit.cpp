@@ -50,7 +50,8 @@ Elf64_Ehdr header_of(const Reader& in) {
   if (std::memcmp(h.e_ident, ELFMAG, SELFMAG) != 0) corrupt("it is no ELF file");
   if (h.e_ident[EI_CLASS] != ELFCLASS64 || h.e_ident[EI_DATA] != ELFDATA2LSB || h.e_type != ET_DYN)
     corrupt("it is no 64-bit little-endian shared object");
-  if (h.e_phentsize != sizeof(Elf64_Phdr) || h.e_shentsize != sizeof(Elf64_Shdr)) corrupt("its tables have another format");
+  if (h.e_phentsize != sizeof(Elf64_Phdr) || h.e_shentsize != sizeof(Elf64_Shdr))
+    corrupt("its tables have another format");
   return h;
 }
 
@@ -58,7 +59,8 @@ void read_segments(const Reader& in, const Elf64_Ehdr& h, ObjectAudit& out) {
   std::uint64_t writable_end = 0, fixed_end = 0;
   for (std::uint32_t i = 0; i < h.e_phnum; ++i) {
     const auto p = in.at<Elf64_Phdr>(h.e_phoff + std::uint64_t{i} * sizeof(Elf64_Phdr));
-    if (p.p_memsz > (std::uint64_t{1} << 40) || p.p_vaddr > (std::uint64_t{1} << 46)) corrupt("a segment is larger than memory");
+    if (p.p_memsz > (std::uint64_t{1} << 40) || p.p_vaddr > (std::uint64_t{1} << 46))
+      corrupt("a segment is larger than memory");
     const bool both = (p.p_flags & PF_W) != 0 && (p.p_flags & PF_X) != 0;
     if ((p.p_type == PT_LOAD || p.p_type == PT_GNU_STACK) && both) out.writable_code = true;
     if (p.p_type == PT_LOAD && (p.p_flags & PF_W) != 0) {
@@ -76,8 +78,8 @@ void read_segments(const Reader& in, const Elf64_Ehdr& h, ObjectAudit& out) {
 
 void read_symbols(const Reader& in, const Elf64_Shdr& table, const Elf64_Shdr& names, ObjectAudit& out) {
   // Weak hooks that every toolchain's start-up files name; absent, they are null.
-  static constexpr std::string_view hooks[] = {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable", "__gmon_start__",
-                                               "__cxa_finalize"};
+  static constexpr std::string_view hooks[] = {"_ITM_deregisterTMCloneTable", "_ITM_registerTMCloneTable",
+                                               "__gmon_start__", "__cxa_finalize"};
   const std::uint64_t count = table.sh_size / sizeof(Elf64_Sym);
   if (count > kMostSymbols) corrupt("it has " + std::to_string(count) + " symbols");
   for (std::uint64_t i = 1; i < count; ++i) {
@@ -94,7 +96,8 @@ void read_dynamic(const Reader& in, const Elf64_Shdr& table, const Elf64_Shdr& n
     const auto entry = in.at<Elf64_Dyn>(table.sh_offset + at);
     if (entry.d_tag == DT_NULL) break;
     if (entry.d_tag == DT_NEEDED) out.libraries.push_back(in.text(names.sh_offset + entry.d_un.d_val));
-    if (entry.d_tag == DT_INIT || entry.d_tag == DT_INIT_ARRAY || entry.d_tag == DT_FINI || entry.d_tag == DT_FINI_ARRAY)
+    if (entry.d_tag == DT_INIT || entry.d_tag == DT_INIT_ARRAY || entry.d_tag == DT_FINI ||
+        entry.d_tag == DT_FINI_ARRAY)
       out.runs_at_load = true;
   }
 }
@@ -102,7 +105,9 @@ void read_dynamic(const Reader& in, const Elf64_Shdr& table, const Elf64_Shdr& n
 bool resolves_by_calling(const Reader& in, const Elf64_Shdr& table) {
   for (std::uint64_t at = 0; at + sizeof(Elf64_Rela) <= table.sh_size; at += sizeof(Elf64_Rela)) {
     const std::uint64_t type = ELF64_R_TYPE(in.at<Elf64_Rela>(table.sh_offset + at).r_info);
-    if (std::find(std::begin(kIndirectRelocations), std::end(kIndirectRelocations), type) != std::end(kIndirectRelocations)) return true;
+    if (std::find(std::begin(kIndirectRelocations), std::end(kIndirectRelocations), type) !=
+        std::end(kIndirectRelocations))
+      return true;
   }
   return false;
 }
@@ -111,12 +116,15 @@ bool is_free(std::string_view name) {
   static constexpr std::string_view memory[] = {"memcpy", "memmove", "memset", "memcmp", "__stack_chk_fail",
                                                 "__tls_get_addr"};  // told by the bytes per thread
   static constexpr std::string_view mathematics[] = {
-      "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "copysign", "cos", "cosh", "erf", "erfc", "exp", "exp2",
-      "expm1", "fabs", "fdim", "floor", "fma", "fmax", "fmin", "fmod", "frexp", "hypot", "ldexp", "lgamma", "llrint", "log", "log10", "log1p",
-      "log2", "logb", "lrint", "modf", "nearbyint", "pow", "remainder", "rint", "round", "roundeven", "scalbn", "sin", "sincos", "sinh",
-      "sqrt", "tan", "tanh", "tgamma", "trunc"};
+      "acos",   "acosh", "asin",  "asinh",     "atan",  "atan2",     "atanh",  "cbrt",  "ceil",      "copysign", "cos",
+      "cosh",   "erf",   "erfc",  "exp",       "exp2",  "expm1",     "fabs",   "fdim",  "floor",     "fma",      "fmax",
+      "fmin",   "fmod",  "frexp", "hypot",     "ldexp", "lgamma",    "llrint", "log",   "log10",     "log1p",    "log2",
+      "logb",   "lrint", "modf",  "nearbyint", "pow",   "remainder", "rint",   "round", "roundeven", "scalbn",   "sin",
+      "sincos", "sinh",  "sqrt",  "tan",       "tanh",  "tgamma",    "trunc"};
   if (std::find(std::begin(memory), std::end(memory), name) != std::end(memory)) return true;
-  const auto known = [](std::string_view n) { return std::find(std::begin(mathematics), std::end(mathematics), n) != std::end(mathematics); };
+  const auto known = [](std::string_view n) {
+    return std::find(std::begin(mathematics), std::end(mathematics), n) != std::end(mathematics);
+  };
   return known(name) || (name.ends_with('f') && known(name.substr(0, name.size() - 1)));
 }
 

@@ -1,6 +1,6 @@
-// What a code object would bring into the process that loads it, read from its bytes and not by loading it. A kernel computes
-// outputs from its arguments: it needs no function of anybody else, no memory that outlives a call, and nothing
-// that runs when it is loaded.
+// What a code object would bring into the process that loads it, read from its bytes and not by loading it. A kernel
+// computes outputs from its arguments: it needs no function of anybody else, no memory that outlives a call, and
+// nothing that runs when it is loaded.
 //
 // Fields and numbers: System V ABI, "Object Files"; Linux Extensions of the LSB (PT_GNU_RELRO, PT_GNU_STACK).
 #pragma once
@@ -24,8 +24,8 @@ struct ObjectAudit {
 // Throws Error(corrupt) for anything but a well-formed 64-bit little-endian shared object.
 [[nodiscard]] ObjectAudit audit_object(std::span<const std::byte> object);
 
-// Why a kernel that links no library must not be loaded; empty when nothing speaks against it. Functions of memory and of the
-// C mathematics library are free: they keep nothing and reach nothing.
+// Why a kernel that links no library must not be loaded; empty when nothing speaks against it. Functions of memory and
+// of the C mathematics library are free: they keep nothing and reach nothing.
 [[nodiscard]] std::string forbidden_in_kernel(const ObjectAudit& audit);
 
 }  // namespace kiln::targets::cpu

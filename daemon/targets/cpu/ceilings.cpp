@@ -38,8 +38,8 @@ Memory touched(std::int64_t bytes) {
   return m;
 }
 
-// Holds the calling thread on the n-th of the cores that the process may use: two of these threads on one core would measure
-// half of what the node can do, and the scheduler leaves them there for longer than a pass takes.
+// Holds the calling thread on the n-th of the cores that the process may use: two of these threads on one core would
+// measure half of what the node can do, and the scheduler leaves them there for longer than a pass takes.
 class OnCore {
  public:
   explicit OnCore(int n) {
@@ -99,7 +99,8 @@ double read_rate(const CeilingKernels& k, std::int64_t each, int threads, int pa
   std::vector<Memory> memory;
   for (int t = 0; t < threads; ++t) memory.push_back(touched(each));
   const long repeats = std::max<long>(1, (std::int64_t{1} << 28) / each / 4);
-  const double s = fastest(threads, passes, [&](int t) { k.read(memory[static_cast<std::size_t>(t)].get(), each, repeats); });
+  const double s =
+      fastest(threads, passes, [&](int t) { k.read(memory[static_cast<std::size_t>(t)].get(), each, repeats); });
   return static_cast<double>(each) * static_cast<double>(repeats) * threads / s;
 }
 
@@ -128,8 +129,10 @@ Ceilings measure_ceilings(const CpuDescription& caches, int threads) {
   const CeilingKernels& k = best_kernels();
   Ceilings c;
   // Half a level, so that stacks and tables beside it do not push it out, but well past the level below.
-  if (caches.l1d_bytes > 0) c.bandwidth["l1_read"] = read_rate(k, std::max<std::int64_t>(8192, caches.l1d_bytes / 2), threads, 20);
-  if (caches.l2_bytes > 0) c.bandwidth["l2_read"] = read_rate(k, std::max(caches.l2_bytes / 2, caches.l1d_bytes * 2), threads, 16);
+  if (caches.l1d_bytes > 0)
+    c.bandwidth["l1_read"] = read_rate(k, std::max<std::int64_t>(8192, caches.l1d_bytes / 2), threads, 20);
+  if (caches.l2_bytes > 0)
+    c.bandwidth["l2_read"] = read_rate(k, std::max(caches.l2_bytes / 2, caches.l1d_bytes * 2), threads, 16);
   if (caches.l3_bytes > 0)
     c.bandwidth["l3_read"] = read_rate(k, std::max(caches.l3_bytes / 4 / threads, caches.l2_bytes * 2), threads, 6);
   // Past the last level by four, with a bound on what a probe may take from its node.
@@ -139,7 +142,8 @@ Ceilings measure_ceilings(const CpuDescription& caches, int threads) {
   c.flops["f32"] = flop_rate(k.fma_f32, k.flops_f32, threads);
   c.flops["f64"] = flop_rate(k.fma_f64, k.flops_f64, threads);
   // A float32 product at its own accuracy takes six of bfloat16 parts (store/corpus/templates/matmul/amx).
-  if (has_cpu_feature("amx_bf16") && use_tiles()) c.flops["f32_by_tiles"] = flop_rate(tile_products, kTileProductFlops / 6, threads);
+  if (has_cpu_feature("amx_bf16") && use_tiles())
+    c.flops["f32_by_tiles"] = flop_rate(tile_products, kTileProductFlops / 6, threads);
   return c;
 }
 

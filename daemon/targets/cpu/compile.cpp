@@ -33,22 +33,25 @@ struct Finished {
 void check_flag(const std::string& flag) {
   // What makes the compiler load or run something else, or write elsewhere. The sandbox would stop most of it; a clear
   // refusal names the template's mistake.
-  static constexpr const char* forbidden[] = {"-fplugin", "-B", "-specs", "--specs", "-wrapper", "-o", "-dump", "-save-temps",
-                                              "-Wl,-o", "-Wl,--output", "-Xlinker", "-M", "-include", "-imacros", "-fuse-ld", "--sysroot"};
+  static constexpr const char* forbidden[] = {"-fplugin", "-B",          "-specs",   "--specs",      "-wrapper", "-o",
+                                              "-dump",    "-save-temps", "-Wl,-o",   "-Wl,--output", "-Xlinker", "-M",
+                                              "-include", "-imacros",    "-fuse-ld", "--sysroot"};
   bool bad = flag.size() < 2 || flag[0] != '-' || flag.find('\0') != std::string::npos;
   for (const char* f : forbidden) bad = bad || flag.rfind(f, 0) == 0;
-  if (bad) throw Error(ErrorCode::invalid_input, "cannot compile with flag '" + flag + "': it is not allowed in a template");
+  if (bad)
+    throw Error(ErrorCode::invalid_input, "cannot compile with flag '" + flag + "': it is not allowed in a template");
 }
 
 bool is_plain_name(const std::string& text) {
   return !text.empty() && text[0] != '-' && text[0] != '.' &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '+'; });
+         std::all_of(text.begin(), text.end(),
+                     [](unsigned char c) { return std::isalnum(c) || c == '_' || c == '-' || c == '.' || c == '+'; });
 }
 
 // Only what a compiler needs, so that equal requests give equal objects whoever runs the daemon.
 std::vector<std::string> environment(const std::filesystem::path& scratch) {
-  return {"PATH=/usr/bin:/bin", "LC_ALL=C", "HOME=" + scratch.string(), "TMPDIR=" + scratch.string(), "SOURCE_DATE_EPOCH=0",
-          "CCACHE_DISABLE=1"};
+  return {"PATH=/usr/bin:/bin",  "LC_ALL=C",        "HOME=" + scratch.string(), "TMPDIR=" + scratch.string(),
+          "SOURCE_DATE_EPOCH=0", "CCACHE_DISABLE=1"};
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -71,7 +74,8 @@ pid_t spawn(std::vector<std::string> arguments, const std::filesystem::path& scr
   posix_spawnattr_setpgroup(&attributes, 0);
   std::vector<std::string> env = environment(scratch);
   pid_t pid = -1;
-  const int error = ::posix_spawn(&pid, compiler, &actions, &attributes, pointers(arguments).data(), pointers(env).data());
+  const int error =
+      ::posix_spawn(&pid, compiler, &actions, &attributes, pointers(arguments).data(), pointers(env).data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);
   if (error != 0) throw system_error(std::string("cannot start '") + compiler + "'", error);
@@ -84,7 +88,8 @@ Finished wait_for(pid_t pid, std::int64_t timeout_ns) {
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns);
   while (pidfd) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now()).count();
     pollfd p{pidfd.get(), POLLIN, 0};
     const int ready = ::poll(&p, 1, static_cast<int>(std::clamp<std::int64_t>(left, 0, 1 << 30)));
     if (ready < 0 && errno == EINTR) continue;
@@ -98,7 +103,8 @@ Finished wait_for(pid_t pid, std::int64_t timeout_ns) {
 }
 
 // The output goes to an unlinked memory file, so that it needs no folder; it is cut at `most_output` when read.
-Finished execute(const std::vector<std::string>& arguments, const std::filesystem::path& scratch, std::int64_t timeout_ns) {
+Finished execute(const std::vector<std::string>& arguments, const std::filesystem::path& scratch,
+                 std::int64_t timeout_ns) {
   const UniqueFd output(::memfd_create("compiler output", MFD_CLOEXEC));
   if (!output) throw system_error("cannot create a file for the compiler's output", errno);
   Finished f = wait_for(spawn(arguments, scratch, output.get()), timeout_ns);
@@ -132,13 +138,21 @@ void check(const CompileRequest& r) {
   if (!is_plain_name(r.file_name) || r.file_name.find(".cpp") == std::string::npos)
     throw Error(ErrorCode::invalid_input, "cannot compile '" + r.file_name + "': its name is not a plain .cpp name");
   for (const std::string& l : r.libraries)
-    if (!is_plain_name(l)) throw Error(ErrorCode::invalid_input, "cannot link library '" + l + "': its name is not plain");
+    if (!is_plain_name(l))
+      throw Error(ErrorCode::invalid_input, "cannot link library '" + l + "': its name is not plain");
 }
 
 }  // namespace
 
 std::vector<std::string> base_flags() {
-  return {"-std=c++20", "-O3", "-fPIC", "-shared", "-frandom-seed=kiln", "-Wl,--build-id=none", "-Wl,-z,defs", "-Wl,--as-needed",
+  return {"-std=c++20",
+          "-O3",
+          "-fPIC",
+          "-shared",
+          "-frandom-seed=kiln",
+          "-Wl,--build-id=none",
+          "-Wl,-z,defs",
+          "-Wl,--as-needed",
           "-Wl,-z,relro,-z,now"};
 }
 
@@ -148,18 +162,22 @@ CompileResult compile(const CompileRequest& request) {
   CompileResult result;
   const auto begin = std::chrono::steady_clock::now();
   const Finished f = execute(command_line(request), request.scratch, request.timeout_ns);
-  result.build_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count();
+  result.build_ns =
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - begin).count();
   result.diagnostics = parse_diagnostics(f.output);
   if (f.timeout) {
     result.timeout = true;
     result.diagnostics.push_back({request.file_name, 0, "error", "the compiler was stopped at its time limit"});
   } else if (!WIFEXITED(f.status) || WEXITSTATUS(f.status) != 0) {
     if (result.diagnostics.empty())
-      result.diagnostics.push_back({"", 0, "error", f.output.empty() ? "the compiler failed and said nothing" : f.output.substr(0, 2000)});
+      result.diagnostics.push_back(
+          {"", 0, "error", f.output.empty() ? "the compiler failed and said nothing" : f.output.substr(0, 2000)});
   } else {
     result.object = read_file(request.scratch / "kernel.so", 256u << 20);
-    // What links a library is a vendor's kernel, named as such in every report; its own functions and memory are its business.
-    if (request.libraries.empty()) result.forbidden = forbidden_in_kernel(audit_object(std::as_bytes(std::span(result.object))));
+    // What links a library is a vendor's kernel, named as such in every report; its own functions and memory are its
+    // business.
+    if (request.libraries.empty())
+      result.forbidden = forbidden_in_kernel(audit_object(std::as_bytes(std::span(result.object))));
     if (!result.forbidden.empty()) result.diagnostics.push_back({request.file_name, 0, "error", result.forbidden});
     result.ok = result.forbidden.empty();
   }

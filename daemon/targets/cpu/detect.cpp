@@ -24,9 +24,11 @@ using Topology = std::unique_ptr<hwloc_topology, DestroyTopology>;
 
 Topology load_topology() {
   hwloc_topology_t raw = nullptr;
-  if (hwloc_topology_init(&raw) != 0) throw Error(ErrorCode::unavailable, "cannot read the CPU topology: hwloc does not start");
+  if (hwloc_topology_init(&raw) != 0)
+    throw Error(ErrorCode::unavailable, "cannot read the CPU topology: hwloc does not start");
   Topology topology(raw);
-  if (hwloc_topology_load(raw) != 0) throw Error(ErrorCode::unavailable, "cannot read the CPU topology: hwloc finds none");
+  if (hwloc_topology_load(raw) != 0)
+    throw Error(ErrorCode::unavailable, "cannot read the CPU topology: hwloc finds none");
   return topology;
 }
 

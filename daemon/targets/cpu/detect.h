@@ -22,7 +22,8 @@ struct CpuDescription {
 // Throws Error(unavailable) when the topology cannot be read at all.
 [[nodiscard]] CpuDescription detect();
 
-// CPUs' worth of time that "max 100000" or "150000 100000" (cgroup v2 cpu.max) allows; nullopt for no limit or no sense.
+// CPUs' worth of time that "max 100000" or "150000 100000" (cgroup v2 cpu.max) allows; nullopt for no limit or no
+// sense.
 [[nodiscard]] std::optional<double> parse_cpu_max(std::string_view text);
 // The smallest quota on the way from this process's group, as /proc/self/cgroup names it, up to the root.
 [[nodiscard]] std::optional<double> cgroup_cpus(const std::filesystem::path& root, std::string_view proc_self_cgroup);

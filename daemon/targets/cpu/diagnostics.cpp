@@ -13,7 +13,8 @@ CompileDiagnostic from_json(const json::object& o) {
   CompileDiagnostic d;
   d.severity = json::get_string(o, "kind", "a diagnostic");
   d.message = json::get_string(o, "message", "a diagnostic");
-  if (const json::value* places = o.if_contains("locations"); places && places->is_array() && !places->get_array().empty()) {
+  if (const json::value* places = o.if_contains("locations");
+      places && places->is_array() && !places->get_array().empty()) {
     const json::object& place = json::as_object(places->get_array().front(), "a place");
     const json::object& caret = json::as_object(json::at(place, "caret", "a place"), "a caret");
     d.file = json::get_string(caret, "file", "a caret");
@@ -64,7 +65,8 @@ bool append_text(std::string_view line, std::vector<CompileDiagnostic>& out) {
     out.push_back(from_text(line, severity, at));
     return true;
   }
-  if (line.find("undefined reference") != std::string_view::npos || line.find("cannot find -l") != std::string_view::npos) {
+  if (line.find("undefined reference") != std::string_view::npos ||
+      line.find("cannot find -l") != std::string_view::npos) {
     out.push_back({"", 0, "error", std::string(line)});
     return true;
   }

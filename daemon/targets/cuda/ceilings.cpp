@@ -57,8 +57,12 @@ __device__ void chains(T* to, long long rounds) {
   for (int k = 0; k < 8; ++k) sum += a[k];
   if (sum == static_cast<T>(1.2345678)) to[0] = sum;
 }
-extern "C" __global__ void kiln_fma_f32(const Vector*, Vector* to, long long rounds) { chains(reinterpret_cast<float*>(to), rounds); }
-extern "C" __global__ void kiln_fma_f64(const Vector*, Vector* to, long long rounds) { chains(reinterpret_cast<double*>(to), rounds); }
+extern "C" __global__ void kiln_fma_f32(const Vector*, Vector* to, long long rounds) {
+  chains(reinterpret_cast<float*>(to), rounds);
+}
+extern "C" __global__ void kiln_fma_f64(const Vector*, Vector* to, long long rounds) {
+  chains(reinterpret_cast<double*>(to), rounds);
+}
 extern "C" __global__ void kiln_nothing(const Vector*, Vector*, long long) {}
 )";
 constexpr double kFlopsPerRound = 2.0 * 8;

@@ -1,5 +1,5 @@
-// build: request {file_name, flags, libraries, timeout_ns} and the source as a file; reply {outcome, diagnostics, build_ns} and the
-// object as a sealed file.
+// build: request {file_name, flags, libraries, timeout_ns} and the source as a file; reply {outcome, diagnostics,
+// build_ns} and the object as a sealed file.
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,7 +43,8 @@ Role build_role(const std::vector<std::string>& arguments) {
   role.handle = [include_dir, scratch](Frame request) {
     targets::cpu::CompileRequest compile;
     compile.source = Mapped(request.fds.at(0).get(), Mapped::Access::read, 16u << 20).text();
-    compile.file_name = std::filesystem::path(json::get_string(request.body, "file_name", "a build request")).filename();
+    compile.file_name =
+        std::filesystem::path(json::get_string(request.body, "file_name", "a build request")).filename();
     compile.flags = json::get_strings(request.body, "flags", "a build request");
     compile.libraries = json::get_strings(request.body, "libraries", "a build request");
     compile.include_dir = include_dir;
@@ -53,7 +54,8 @@ Role build_role(const std::vector<std::string>& arguments) {
     Frame reply;
     json::array diagnostics;
     for (const targets::cpu::CompileDiagnostic& d : result.diagnostics)
-      diagnostics.emplace_back(json::object{{"file", d.file}, {"line", d.line}, {"severity", d.severity}, {"message", d.message.substr(0, 2000)}});
+      diagnostics.emplace_back(json::object{
+          {"file", d.file}, {"line", d.line}, {"severity", d.severity}, {"message", d.message.substr(0, 2000)}});
     reply.body = {{"outcome", outcome_of(result)}, {"diagnostics", diagnostics},
                   {"build_ns", result.build_ns}};
     if (result.ok) reply.fds.push_back(sealed_file("object", result.object));

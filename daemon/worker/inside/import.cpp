@@ -16,7 +16,8 @@ Frame import_request(const Frame& request) {
   for (const auto& item : json::as_object(json::at(request.body, "dimensions", "an import request"), "dimensions"))
     options.dimensions[std::string(item.key())] = item.value().to_number<std::int64_t>();
   const std::vector<std::string> locations = json::get_strings(request.body, "external", "an import request");
-  if (request.fds.size() != locations.size() + 1) throw Error(ErrorCode::corrupt, "cannot import: a file is missing from the request");
+  if (request.fds.size() != locations.size() + 1)
+    throw Error(ErrorCode::corrupt, "cannot import: a file is missing from the request");
 
   const auto model = std::make_shared<Mapped>(request.fds[0].get(), Mapped::Access::read);
   std::map<std::string, std::shared_ptr<Mapped>> files;

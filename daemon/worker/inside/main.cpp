@@ -1,5 +1,6 @@
-// kiln-worker: one sandboxed process of kilnd. `kiln-worker --role build|run|oracle|import|probe|build-cuda|run-cuda|probe-cuda ARGUMENTS...`, speaking
-// frames on descriptor 3. Not for people: without that socket it says so and leaves.
+// kiln-worker: one sandboxed process of kilnd. `kiln-worker --role
+// build|run|oracle|import|probe|build-cuda|run-cuda|probe-cuda ARGUMENTS...`, speaking frames on descriptor 3. Not for
+// people: without that socket it says so and leaves.
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>

@@ -1,7 +1,7 @@
 // oracle: holds no generated code. Three requests:
-//   graph   {graph: digest} + graph JSON and constants            -> {}                       keeps the graph
-//   arena   {graph, family, seed, poison}                         -> {layout} + arena file    inputs made, outputs poisoned
-//   judge   {graph, family, seed, poison} + arena file            -> {guard, input, unwritten, digest, expected_digest, errors}
+//   graph   {graph: digest} + graph JSON and constants   -> {}                     keeps the graph
+//   arena   {graph, family, seed, poison}                -> {layout} + arena file  inputs made, outputs poisoned
+//   judge   {graph, family, seed, poison} + arena file   -> {guard, input, unwritten, digest, expected_digest, errors}
 // Expected outputs are computed once per (graph, family, seed) and never leave this process.
 #include <algorithm>
 #include <cstdlib>
@@ -41,7 +41,8 @@ class Oracle {
   Frame keep_graph(Frame& request) {
     const std::string digest = json::get_string(request.body, "graph", "an oracle request");
     const Mapped text(request.fds.at(0).get(), Mapped::Access::read);
-    const auto constants = request.fds.size() > 1 ? std::make_shared<Mapped>(request.fds[1].get(), Mapped::Access::read) : std::make_shared<Mapped>();
+    const auto constants = request.fds.size() > 1 ? std::make_shared<Mapped>(request.fds[1].get(), Mapped::Access::read)
+                                                  : std::make_shared<Mapped>();
     const json::value parsed = json::parse(text.text(), "a graph", {.bytes = std::size_t{256} << 20, .depth = 32});
     if (graphs_.size() >= kKeep) {  // earlier regions are done with
       graphs_.clear();
@@ -53,7 +54,8 @@ class Oracle {
 
   const graph::Graph& graph_of(const Frame& request) const {
     const auto found = graphs_.find(json::get_string(request.body, "graph", "an oracle request"));
-    if (found == graphs_.end()) throw Error(ErrorCode::not_found, "cannot answer the oracle request: its graph was not given");
+    if (found == graphs_.end())
+      throw Error(ErrorCode::not_found, "cannot answer the oracle request: its graph was not given");
     return found->second;
   }
 
@@ -61,7 +63,8 @@ class Oracle {
     const graph::Graph& g = graph_of(request);
     const std::string family = json::get_string(request.body, "family", "an oracle request");
     const auto seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "an oracle request"));
-    const std::string key = json::get_string(request.body, "graph", "an oracle request") + "/" + family + "/" + std::to_string(seed);
+    const std::string key =
+        json::get_string(request.body, "graph", "an oracle request") + "/" + family + "/" + std::to_string(seed);
     if (const auto found = cases_.find(key); found != cases_.end()) return found->second;
     Case made;
     const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
@@ -84,9 +87,11 @@ class Oracle {
     const ArenaLayout layout = layout_of(graph_of(request));
     UniqueFd fd = memory_file("arena", layout.total_bytes);
     Mapped arena(fd.get(), Mapped::Access::write);
-    paint_arena(arena.writable(), layout, static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
+    paint_arena(arena.writable(), layout,
+                static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
     for (std::size_t i = 0; i < made.inputs.size(); ++i)
-      std::copy(made.inputs[i].bytes.begin(), made.inputs[i].bytes.end(), arena.writable().begin() + static_cast<std::ptrdiff_t>(layout.inputs[i].offset));
+      std::copy(made.inputs[i].bytes.begin(), made.inputs[i].bytes.end(),
+                arena.writable().begin() + static_cast<std::ptrdiff_t>(layout.inputs[i].offset));
     Frame reply;
     reply.body = {{"layout", to_json(layout)}};
     reply.fds.push_back(std::move(fd));
@@ -97,13 +102,15 @@ class Oracle {
     const Case& made = case_of(request);
     const ArenaLayout layout = layout_of(graph_of(request));
     const Mapped arena(request.fds.at(0).get(), Mapped::Access::read);
-    if (arena.bytes().size() != layout.total_bytes) throw Error(ErrorCode::corrupt, "cannot judge an arena: its size is not what it was");
+    if (arena.bytes().size() != layout.total_bytes)
+      throw Error(ErrorCode::corrupt, "cannot judge an arena: its size is not what it was");
     Sha256 digest, expected_digest;
     json::array errors;
     std::int64_t changed_input = -1;
     for (std::size_t i = 0; i < made.inputs.size(); ++i) {
       const auto now = arena.bytes().subspan(layout.inputs[i].offset, layout.inputs[i].bytes);
-      if (!std::equal(now.begin(), now.end(), made.inputs[i].bytes.begin())) changed_input = static_cast<std::int64_t>(i);
+      if (!std::equal(now.begin(), now.end(), made.inputs[i].bytes.begin()))
+        changed_input = static_cast<std::int64_t>(i);
     }
     const std::string family = json::get_string(request.body, "family", "an oracle request");
     for (std::size_t i = 0; i < made.expected.size(); ++i) {
@@ -120,10 +127,15 @@ class Oracle {
     Frame reply;
     std::vector<std::size_t> element_bytes;
     for (const graph::Tensor& plain : made.plain) element_bytes.push_back(graph::size_of(plain.type.dtype));
-    const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes,
-                                               static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
-    reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}}, {"guard", broken_guard(arena.bytes(), layout)}, {"input", changed_input}, {"digest", digest.finish_hex()},
-                  {"expected_digest", expected_digest.finish_hex()}, {"errors", errors}};
+    const Unwritten unwritten =
+        find_unwritten(arena.bytes(), layout, element_bytes,
+                       static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
+    reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}},
+                  {"guard", broken_guard(arena.bytes(), layout)},
+                  {"input", changed_input},
+                  {"digest", digest.finish_hex()},
+                  {"expected_digest", expected_digest.finish_hex()},
+                  {"errors", errors}};
     return reply;
   }
 

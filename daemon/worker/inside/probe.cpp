@@ -1,5 +1,5 @@
-// probe: request {empty, busy}: release directories of the instrument's own plans, or "" when there is no compiler; reply is
-// the node's description and its measured ceilings (agents/artifacts/facts.h, NodeFacts).
+// probe: request {empty, busy}: release directories of the instrument's own plans, or "" when there is no compiler;
+// reply is the node's description and its measured ceilings (agents/artifacts/facts.h, NodeFacts).
 #include <algorithm>
 #include <cstdlib>
 

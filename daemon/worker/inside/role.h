@@ -1,4 +1,5 @@
-// What each role of kiln-worker answers. A handler gets one request and returns one reply; an Error becomes an error frame.
+// What each role of kiln-worker answers. A handler gets one request and returns one reply; an Error becomes an error
+// frame.
 #pragma once
 
 #include <filesystem>

@@ -111,8 +111,7 @@ class GpuSubject final : public Subject {
   // Once more after the timing, over values that no timed call had.
   void prove() override {
     if (!arena_) return;
-    refuse_for_want_of_memory(
-        [&] { call_over(gpu_, candidate_, arena_->bytes(), layout_, arena_->writable()); });
+    refuse_for_want_of_memory([&] { call_over(gpu_, candidate_, arena_->bytes(), layout_, arena_->writable()); });
   }
 
  private:
@@ -141,8 +140,7 @@ class GpuDevice final : public Device {
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
                                 const json::value* layout) override {
     std::unique_ptr<Subject> subject;
-    refuse_for_want_of_memory(
-        [&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, arena, layout); });
+    refuse_for_want_of_memory([&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, arena, layout); });
     return subject;
   }
 
@@ -180,8 +178,7 @@ class Runner {
   Frame check(const Frame& request) {
     Gpu& gpu = gpu_.get();
     Mapped arena(request.fds.at(0).get(), Mapped::Access::write);
-    const ArenaLayout layout =
-        arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
+    const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
     try {
       Candidate candidate(json::get_string(request.body, "directory", "a run request"));
       // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.

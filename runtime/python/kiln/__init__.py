@@ -22,7 +22,8 @@ import numpy
 __all__ = ["KilnError", "Model", "load", "version"]
 
 # In the order of kiln_dtype. NumPy has no bfloat16: such tensors are their 16-bit patterns.
-_DTYPES = ["float64", "float32", "float16", "uint16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8", "bool"]
+_DTYPES = ["float64", "float32", "float16", "uint16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16",
+           "uint8", "bool"]
 
 
 class KilnError(RuntimeError):
@@ -168,7 +169,8 @@ class Model:
         return Model(self._release)
 
     def wake(self):
-        """Wakes this session's threads ahead of a call that is known to come: asleep, they make its first launches late."""
+        """Wakes this session's threads ahead of a call that is known to come: asleep, they make its first launches
+        late."""
         with self._busy:
             _check(self._library.kiln_session_wake(self._session))
 

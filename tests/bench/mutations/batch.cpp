@@ -30,13 +30,13 @@ std::string own_symbol(const agents::RenderedKernel& kernel, std::size_t i) {
   return symbol_of(kernel) + "_" + std::to_string(i);
 }
 
-Unit unit_of(const std::vector<Member*>& members) {
+Unit unit_of(const std::vector<const agents::RenderedKernel*>& members) {
   std::set<std::string> includes;
   std::string bodies;
   std::vector<std::int64_t> lines;
   for (std::size_t i = 0; i < members.size(); ++i) {
     const std::string source =
-        with_symbol(members[i]->kernel.source, symbol_of(members[i]->kernel), own_symbol(members[i]->kernel, i));
+        with_symbol(members[i]->source, symbol_of(*members[i]), own_symbol(*members[i], i));
     bodies += "namespace member_" + std::to_string(i) + " {\n";
     for (std::size_t at = 0; at < source.size();) {
       const std::size_t end = std::min(source.find('\n', at), source.size());
@@ -63,9 +63,17 @@ bool is_error(const agents::Diagnostic& d) { return d.severity.find("error") != 
 
 }  // namespace
 
+std::string unit_source(const std::vector<agents::RenderedKernel>& members) {
+  std::vector<const agents::RenderedKernel*> pointers;
+  for (const agents::RenderedKernel& member : members) pointers.push_back(&member);
+  return unit_of(pointers).text;
+}
+
 void build_batch(agents::Workbench& bench, std::vector<Member*> members) {
   while (!members.empty()) {
-    const Unit unit = unit_of(members);
+    std::vector<const agents::RenderedKernel*> kernels;
+    for (const Member* member : members) kernels.push_back(&member->kernel);
+    const Unit unit = unit_of(kernels);
     agents::BuildRequest request;
     request.kernel = members.front()->kernel;
     request.kernel.source = unit.text;

@@ -25,8 +25,8 @@ bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c =
 std::size_t line_end(const std::string& s, std::size_t at) { return std::min(s.find('\n', at), s.size()); }
 
 std::vector<Token> tokens_of(const std::string& s) {
-  static constexpr const char* kLong[] = {
-      "<<=", ">>=", "...", "->", "++", "--", "<=", ">=", "==", "!=", "&&", "||", "+=", "-=", "*=", "/=", "::"};
+  static constexpr const char* kLong[] = {"<<=", ">>=", "...", "->", "++", "--", "<=", ">=", "==",
+                                          "!=",  "&&",  "||",  "+=", "-=", "*=", "/=", "::"};
   std::vector<Token> out;
   const std::size_t region = s.find("// The region.");
   for (std::size_t i = region == std::string::npos ? 0 : region; i < s.size();) {
@@ -82,7 +82,8 @@ class Finder {
         infix(i);
       if (starts_statement(i)) statement(i);
     }
-    std::stable_sort(out_.begin(), out_.end(), [](const Mutation& a, const Mutation& b) { return a.name < b.name; });
+    std::stable_sort(out_.begin(), out_.end(),
+                     [](const Mutation& a, const Mutation& b) { return a.name < b.name; });
     return std::move(out_);
   }
 
@@ -90,14 +91,16 @@ class Finder {
   void add(const char* name, std::size_t begin, std::size_t end, std::string text) {
     out_.push_back({name, begin, end, std::move(text)});
   }
-  void replace(const char* name, const Token& t, std::string text) { add(name, t.begin, t.end, std::move(text)); }
+  void replace(const char* name, const Token& t, std::string text) {
+    add(name, t.begin, t.end, std::move(text));
+  }
 
   bool is(std::size_t i, const char* text) const { return i < t_.size() && t_[i].text == text; }
   bool touches(std::size_t i) const { return i > 0 && i < t_.size() && t_[i - 1].end == t_[i].begin; }
   // An operator between blanks; a bracket of template arguments has none.
   bool binary(std::size_t i) const {
-    return t_[i].kind == Kind::symbol && t_[i].begin > 0 && s_[t_[i].begin - 1] == ' ' && t_[i].end < s_.size() &&
-           s_[t_[i].end] == ' ';
+    return t_[i].kind == Kind::symbol && t_[i].begin > 0 && s_[t_[i].begin - 1] == ' ' &&
+           t_[i].end < s_.size() && s_[t_[i].end] == ' ';
   }
   // Token after the bracket that closes the one at `i`; 0 when there is none.
   std::size_t after(std::size_t i) const {
@@ -173,11 +176,12 @@ class Finder {
   void call(std::size_t i) {
     static const std::set<std::string> values = {"load",       "splat",  "divide_by", "vexp",
                                                  "exp_within", "across", "broadcast"};
-    static const std::set<std::string> masks = {"keep_first", "larger", "smaller", "min", "max", "select", "weight_of"};
+    static const std::set<std::string> masks = {"keep_first", "larger", "smaller",  "min",
+                                                "max",        "select", "weight_of"};
     const std::string& text = t_[i].text;
     if (i == 0 || !(is(i - 1, "=") || is(i - 1, "(") || is(i - 1, ",") || is(i - 1, "+") || is(i - 1, "-") ||
-                    is(i - 1, "*") || is(i - 1, "/") || is(i - 1, "return") || is(i - 1, ":") || is(i - 1, "?") ||
-                    is(i - 1, "+=") || is(i - 1, ";") || is(i - 1, "{") || is(i - 1, ")")))
+                    is(i - 1, "*") || is(i - 1, "/") || is(i - 1, "return") || is(i - 1, ":") ||
+                    is(i - 1, "?") || is(i - 1, "+=") || is(i - 1, ";") || is(i - 1, "{") || is(i - 1, ")")))
       return;
     const std::size_t end = operand_end(i);
     if (end == 0 || end <= i + 1) return;
@@ -200,7 +204,8 @@ class Finder {
         depth -= is(j, "(") || is(j, "[") ? 1 : 0;
         if (depth != 1 || !is(j, ",")) continue;
         const std::string value = s_.substr(t_[j].end, t_[end - 1].begin - t_[j].end);
-        add("reduced precision", t_[j].end, t_[end - 1].begin, " ::kiln_mutation::rounded<16>(" + value + ")");
+        add("reduced precision", t_[j].end, t_[end - 1].begin,
+            " ::kiln_mutation::rounded<16>(" + value + ")");
         break;
       }
   }
@@ -235,7 +240,8 @@ class Finder {
     if (end == 0) return;
     const std::string inside = s_.substr(t_[open].end, t_[end - 1].begin - t_[open].end);
     const bool tail = inside.find('%') != std::string::npos;
-    add(tail ? "dropped tail" : "dropped branch", t_[open].begin, t_[end - 1].end, "(false && (" + inside + "))");
+    add(tail ? "dropped tail" : "dropped branch", t_[open].begin, t_[end - 1].end,
+        "(false && (" + inside + "))");
   }
 
   // A comparison that picks the smaller or larger of two picks an equal one either way.
@@ -248,7 +254,8 @@ class Finder {
     static const std::map<std::string, std::vector<std::string>> others = {
         {"+", {"-"}},   {"-", {"+"}},   {"*", {"+"}},   {"/", {"*"}},  {"%", {"/"}},
         {"&&", {"||"}}, {"||", {"&&"}}, {"==", {"!="}}, {"!=", {"=="}}};
-    static const std::map<std::string, std::string> bounds = {{"<", "<="}, {"<=", "<"}, {">", ">="}, {">=", ">"}};
+    static const std::map<std::string, std::string> bounds = {
+        {"<", "<="}, {"<=", "<"}, {">", ">="}, {">=", ">"}};
     const Token& t = t_[i];
     if (const auto found = others.find(t.text); found != others.end())
       for (const std::string& other : found->second) replace("wrong operator", t, other);
@@ -271,9 +278,10 @@ class Finder {
   }
   // A call or an assignment; a declaration has two words side by side.
   void statement(std::size_t i) {
-    static const std::set<std::string> keywords = {
-        "return", "for",   "if",     "else",      "const", "constexpr", "using", "template", "struct", "inline",
-        "static", "break", "extern", "namespace", "void",  "float",     "int",   "do",       "while"};
+    static const std::set<std::string> keywords = {"return",    "for",   "if",       "else",      "const",
+                                                   "constexpr", "using", "template", "struct",    "inline",
+                                                   "static",    "break", "extern",   "namespace", "void",
+                                                   "float",     "int",   "do",       "while"};
     if (keywords.count(t_[i].text)) return;
     const std::size_t end = operand_end(i);
     if (end == 0 || end >= t_.size()) return;
@@ -295,13 +303,34 @@ class Finder {
 
 std::vector<Mutation> mutations_of(const std::string& source) { return Finder(source).all(); }
 
+std::vector<Mutation> with_code(const std::string& source, std::vector<Mutation> all,
+                                const std::set<std::int64_t>& lines) {
+  // A condition that is decided while compiling has no code, but what it guards has, on the same line or the
+  // next.
+  constexpr std::int64_t kReach = 1;
+  std::erase_if(all, [&](const Mutation& m) {
+    const std::size_t begin = source.rfind('\n', m.begin) + 1;
+    const bool in_function =
+        source[begin] == ' ' ||
+        source.substr(begin, line_end(source, begin) - begin).find("inline ") != std::string::npos;
+    if (!in_function) return false;
+    const auto line = [&](std::size_t at) {
+      return std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(at), '\n') + 1;
+    };
+    const auto next = lines.lower_bound(line(m.begin));
+    return next == lines.end() || *next > line(m.end) + kReach;
+  });
+  return all;
+}
+
 std::string mutated(const std::string& source, const Mutation& m) {
   return source.substr(0, m.begin) + m.text + source.substr(m.end);
 }
 
 std::string difference(const std::string& source, const Mutation& m) {
   const std::size_t begin = source.rfind('\n', m.begin) + 1, end = line_end(source, m.end);
-  const auto line = std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(m.begin), '\n') + 1;
+  const auto line =
+      std::count(source.begin(), source.begin() + static_cast<std::ptrdiff_t>(m.begin), '\n') + 1;
   const std::string now = source.substr(begin, m.begin - begin) + m.text + source.substr(m.end, end - m.end);
   return fmt::format("line {}:\n  - {}\n  + {}", line, source.substr(begin, end - begin), now);
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,11 @@ struct Mutation {
 // what stands before the region's figures are left alone. Relies on the layout of the corpus: blanks around binary
 // operators, none before a template's arguments.
 [[nodiscard]] std::vector<Mutation> mutations_of(const std::string& source);
+
+// Of those, the ones whose place becomes code: `lines` have instructions (assembly.h). What is written outside of
+// functions has none of its own and stays.
+[[nodiscard]] std::vector<Mutation> with_code(const std::string& source, std::vector<Mutation> all,
+                                              const std::set<std::int64_t>& lines);
 
 [[nodiscard]] std::string mutated(const std::string& source, const Mutation& mutation);
 

@@ -20,7 +20,6 @@ namespace {
 constexpr int kWiderSeeds = 6;
 // As in a job, the rounds that confirm a candidate draw the same values for all candidates of a region.
 constexpr std::uint64_t confirming_seed(std::int32_t round) { return 500'000 + static_cast<std::uint64_t>(round); }
-constexpr std::int64_t kDeadlineNs = 3'000'000'000;
 constexpr rlim_t kChildSeconds = 20;
 
 // What a child that compares bits ends with.
@@ -90,12 +89,10 @@ std::vector<graph::Tensor> inputs_of(const graph::Graph& g, const std::string& f
 
 Laboratory::Laboratory(const std::filesystem::path& worker, std::uint64_t seed, std::int32_t threads)
     : seed_(seed), threads_(threads), objects_(std::make_unique<testing::ObjectFolder>()) {
-  kiln::worker::BenchOptions options;
+  kiln::worker::BenchOptions options = testing::bench_options(*objects_);
   options.worker = worker;
-  options.include_dir = KILN_SOURCE_DIR;
-  options.staging = objects_->root / "staging";
   bench_ = kiln::worker::make_workbench(options, *objects_);
-  staging_ = std::make_unique<kiln::worker::Staging>(objects_->root / "compare", *objects_);
+  staging_ = std::make_unique<kiln::worker::Staging>(objects_->root() / "compare", *objects_);
 }
 
 Laboratory::~Laboratory() = default;
@@ -124,14 +121,15 @@ agents::Judgement Laboratory::confirm(const Prepared& prepared, const Member& me
   return judged;
 }
 
-agents::Judgement Laboratory::check(const Prepared& prepared, const Member& member, std::uint64_t seed) {
+agents::Judgement Laboratory::check(const Prepared& prepared, const Member& member, std::uint64_t seed,
+                                    std::int64_t deadline_ns) {
   agents::CheckRequest request;
   request.graph = graph_;
   request.constants = constants_;
   request.subject = {"mutant", plan_of(prepared, member)};
   request.families = agents::check_families(0, 0);
   request.seed = seed;
-  request.timeout_ns = kDeadlineNs;
+  request.timeout_ns = deadline_ns;
   return agents::judge(bench_->check(request), policy_);
 }
 

@@ -6,13 +6,17 @@
 #include <string>
 
 #include "agents/evaluator/evaluator.h"
-#include "daemon/worker/cpu_workbench.h"
+#include "daemon/worker/workbench.h"
 #include "daemon/worker/staging.h"
 #include "tests/bench/mutations/batch.h"
 #include "tests/bench/mutations/workloads.h"
 #include "tests/worker/object_folder.h"
 
 namespace kiln::mutation {
+
+// For shapes that take a millisecond. One mutant in twenty hangs, so a mutant gets less time than what is taken to be
+// right.
+inline constexpr std::int64_t kMutantsDeadlineNs = 1'000'000'000, kDeadlineNs = 10'000'000'000;
 
 // What a mutant that the check accepts is found to be by a wider look: further seeds, and values near the ends of the
 // type.
@@ -33,7 +37,8 @@ class Laboratory {
   [[nodiscard]] agents::Workbench& bench() { return *bench_; }
   void take(const Prepared& prepared);  // stores the graph that the next trials compute
   // The check of a candidate: all families, once.
-  [[nodiscard]] agents::Judgement check(const Prepared& prepared, const Member& member, std::uint64_t seed);
+  [[nodiscard]] agents::Judgement check(const Prepared& prepared, const Member& member, std::uint64_t seed,
+                                        std::int64_t deadline_ns = kDeadlineNs);
   // The rounds that confirm a finalist; ok when all are.
   [[nodiscard]] agents::Judgement confirm(const Prepared& prepared, const Member& member);
   // Both: all that a kernel passes before it can win a region.

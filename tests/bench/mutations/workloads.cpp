@@ -1,8 +1,8 @@
 #include "tests/bench/mutations/workloads.h"
 
 #include <numeric>
+#include <random>
 
-#include "runtime/base/error.h"
 #include "tests/graph/build.h"
 
 namespace kiln::mutation {
@@ -12,10 +12,25 @@ using namespace graph;
 
 constexpr DType f32 = DType::f32;
 
-// x * 0.5 * (1 + erf(x / sqrt 2)) + bias, over 7 x 37 with the bias along the rows.
-Graph gelu() {
+// The extents of one round's shapes: the usual ones in round 0, later any from 1 to somewhat beyond them.
+class Extents {
+ public:
+  explicit Extents(std::uint64_t round) : usual_(round == 0), random_(round) {}
+  std::int64_t operator()(std::int64_t usual) {
+    return usual_ ? usual
+                  : 1 + static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(usual + usual / 4 + 2));
+  }
+
+ private:
+  const bool usual_;
+  std::mt19937_64 random_;
+};
+
+// x * 0.5 * (1 + erf(x / sqrt 2)) + bias, with the bias along the rows.
+Graph gelu(Extents& extent) {
   Graph g;
-  const ValueId x = g.add_input("x", {f32, {7, 37}}), bias = g.add_input("bias", {f32, {37}});
+  const std::int64_t rows = extent(7), columns = extent(37);
+  const ValueId x = g.add_input("x", {f32, {rows, columns}}), bias = g.add_input("bias", {f32, {columns}});
   Expr e;
   const auto a = e.operand(0, f32), b = e.operand(1, f32);
   const auto erf = e.apply(ExprOp::erf, e.apply(ExprOp::mul, a, e.constant(0.70710678118654752, f32)));
@@ -25,10 +40,11 @@ Graph gelu() {
   return g;
 }
 
-// tanh(x) where x < y, else x * sigmoid(y); and the comparison itself: 1003 elements.
-Graph selected() {
+// tanh(x) where x < y, else x * sigmoid(y); and the comparison itself.
+Graph selected(Extents& extent) {
   Graph g;
-  const ValueId x = g.add_input("x", {f32, {1003}}), y = g.add_input("y", {f32, {1003}});
+  const std::int64_t count = extent(1003);
+  const ValueId x = g.add_input("x", {f32, {count}}), y = g.add_input("y", {f32, {count}});
   Expr e;
   const auto a = e.operand(0, f32), b = e.operand(1, f32);
   const auto less = e.apply(ExprOp::less, a, b);
@@ -39,9 +55,10 @@ Graph selected() {
   return g;
 }
 
-Graph integers() {
+Graph integers(Extents& extent) {
   Graph g;
-  const ValueId a = g.add_input("a", {DType::i64, {9, 21}}), d = g.add_input("d", {DType::f64, {9, 21}});
+  const Shape shape{extent(9), extent(21)};
+  const ValueId a = g.add_input("a", {DType::i64, shape}), d = g.add_input("d", {DType::f64, shape});
   Expr e;
   const auto x = e.operand(0, DType::i64), y = e.operand(1, DType::f64);
   e.results = {
@@ -51,9 +68,9 @@ Graph integers() {
   return g;
 }
 
-Graph transposed() {
+Graph transposed(Extents& extent) {
   Graph g;
-  const ValueId x = g.add_input("x", {f32, {3, 50, 37}});
+  const ValueId x = g.add_input("x", {f32, {extent(3), extent(50), extent(37)}});
   const ValueId t = g.add_node(Transpose{{0, 2, 1}}, {x}, "transpose")[0];
   Expr e;
   e.results = {e.operand(0, f32)};
@@ -61,43 +78,48 @@ Graph transposed() {
   return g;
 }
 
-Graph gathered() {
+Graph gathered(Extents& extent) {
   Graph g;
-  const ValueId data = g.add_input("data", {f32, {2, 11, 19}}), at = g.add_input("at", {DType::i64, {23}});
+  const ValueId data = g.add_input("data", {f32, {extent(2), extent(11), extent(19)}}),
+                at = g.add_input("at", {DType::i64, {extent(23)}});
   g.outputs = g.add_node(Gather{1}, {data, at}, "gather");
   return g;
 }
 
-Graph concatenated() {
+Graph concatenated(Extents& extent) {
   Graph g;
-  const ValueId a = g.add_input("a", {f32, {4, 5, 13}}), b = g.add_input("b", {f32, {4, 9, 13}});
+  const std::int64_t outer = extent(4), inner = extent(13);
+  const ValueId a = g.add_input("a", {f32, {outer, extent(5), inner}}),
+                b = g.add_input("b", {f32, {outer, extent(9), inner}});
   g.outputs = g.add_node(Concat{1}, {a, b}, "concat");
   return g;
 }
 
-Graph softmax() {
+Graph softmax(Extents& extent) {
   Graph g;
-  g.outputs = g.add_node(Softmax{1, false}, {g.add_input("x", {f32, {5, 137}})}, "softmax");
+  g.outputs = g.add_node(Softmax{1, false}, {g.add_input("x", {f32, {extent(5), extent(137)}})}, "softmax");
   return g;
 }
 
-Graph layer_norm() {
+Graph layer_norm(Extents& extent) {
   Graph g;
-  const ValueId x = g.add_input("x", {f32, {6, 45}}), scale = g.add_input("scale", {f32, {45}}),
-                bias = g.add_input("bias", {f32, {45}});
+  const std::int64_t rows = extent(6), columns = extent(45);
+  const ValueId x = g.add_input("x", {f32, {rows, columns}}), scale = g.add_input("scale", {f32, {columns}}),
+                bias = g.add_input("bias", {f32, {columns}});
   g.outputs = g.add_node(LayerNorm{1, 1e-5}, {x, scale, bias}, "layer norm");
   return g;
 }
 
-Graph row_maximum() {
+Graph row_maximum(Extents& extent) {
   Graph g;
-  g.outputs = g.add_node(Reduce{Monoid::max, {1}, false}, {g.add_input("x", {f32, {9, 71}})}, "maximum");
+  g.outputs =
+      g.add_node(Reduce{Monoid::max, {1}, false}, {g.add_input("x", {f32, {extent(9), extent(71)}})}, "maximum");
   return g;
 }
 
-Graph row_mean() {
+Graph row_mean(Extents& extent) {
   Graph g;
-  g.outputs = g.add_node(Reduce{Monoid::mean, {1}, true}, {g.add_input("x", {f32, {9, 201}})}, "mean");
+  g.outputs = g.add_node(Reduce{Monoid::mean, {1}, true}, {g.add_input("x", {f32, {extent(9), extent(201)}})}, "mean");
   return g;
 }
 
@@ -109,10 +131,11 @@ Tensor weight(Shape shape) {
 }
 
 // relu(a w + bias) with w constant, deep enough for three blocks of kc.
-Graph dense() {
+Graph dense(Extents& extent) {
   Graph g;
-  const ValueId a = g.add_input("a", {f32, {19, 520}}), w = g.add_constant("w", weight({520, 45})),
-                bias = g.add_input("bias", {f32, {45}});
+  const std::int64_t m = extent(19), n = extent(45), k = extent(520);
+  const ValueId a = g.add_input("a", {f32, {m, k}}), w = g.add_constant("w", weight({k, n})),
+                bias = g.add_input("bias", {f32, {n}});
   const ValueId product = g.add_node(MatMul{false, false}, {a, w}, "product")[0];
   Expr e;
   e.results = {e.apply(ExprOp::max, e.apply(ExprOp::add, e.operand(0, f32), e.operand(1, f32)), e.constant(0, f32))};
@@ -120,19 +143,22 @@ Graph dense() {
   return g;
 }
 
-Graph batched() {
+Graph batched(Extents& extent) {
   Graph g;
-  const ValueId a = g.add_input("a", {f32, {2, 37, 33}}), b = g.add_input("b", {f32, {2, 33, 29}});
+  const std::int64_t batch = extent(2), m = extent(37), n = extent(29), k = extent(33);
+  const ValueId a = g.add_input("a", {f32, {batch, m, k}}), b = g.add_input("b", {f32, {batch, k, n}});
   g.outputs = g.add_node(MatMul{false, false}, {a, b}, "product");
   return g;
 }
 
-Graph attention(bool causal) {
+Graph attention(Extents& extent, bool causal) {
   Graph g;
-  const ValueId q = g.add_input("q", {f32, {2, 45, 20}}), k = g.add_input("k", {f32, {2, 150, 20}}),
-                v = g.add_input("v", {f32, {2, 150, 32}});
+  const std::int64_t heads = extent(2), rows = extent(45), keys = rows + extent(105), deep = extent(20),
+                     wide = extent(32);
+  const ValueId q = g.add_input("q", {f32, {heads, rows, deep}}), k = g.add_input("k", {f32, {heads, keys, deep}}),
+                v = g.add_input("v", {f32, {heads, keys, wide}});
   std::vector<ValueId> inputs = {q, k, v};
-  if (!causal) inputs.push_back(g.add_input("mask", {f32, {45, 150}}));
+  if (!causal) inputs.push_back(g.add_input("mask", {f32, {rows, keys}}));
   g.outputs = g.add_node(Attention{0.223606797749979, causal}, inputs, "attention");
   return g;
 }
@@ -146,24 +172,32 @@ agents::Partition one_region(const Graph& g) {
 
 }  // namespace
 
-std::vector<Workload> workloads() {
-  return {{"pointwise", "gelu of 7x37", gelu()},
-          {"pointwise", "select of 1003", selected()},
-          {"pointwise", "i64 and f64 of 9x21", integers()},
-          {"movement", "transpose of 3x50x37", transposed()},
-          {"movement", "gather of 2x23x19", gathered()},
-          {"movement", "concat to 4x14x13", concatenated()},
-          {"row", "softmax of 5x137", softmax()},
-          {"row", "layer norm of 6x45", layer_norm()},
-          {"row", "maximum of 9x71", row_maximum()},
-          {"row", "mean of 9x201", row_mean()},
-          {"matmul", "dense 19x45x520", dense()},
-          {"matmul", "batched 2x37x29x33", batched()},
-          {"attention", "masked 2x45x150x20", attention(false)},
-          {"attention", "causal 2x45x150x20", attention(true)}};
+std::vector<Workload> workloads(std::uint64_t round) {
+  Extents extent(round);
+  std::vector<Workload> out;
+  const auto add = [&](const char* family, const char* what, Graph graph) {
+    std::string name = what;
+    for (const ValueId id : graph.inputs) name += " " + to_string(graph.type(id).shape);
+    out.push_back({family, std::move(name), std::move(graph)});
+  };
+  add("pointwise", "gelu", gelu(extent));
+  add("pointwise", "select", selected(extent));
+  add("pointwise", "i64 and f64", integers(extent));
+  add("movement", "transpose", transposed(extent));
+  add("movement", "gather", gathered(extent));
+  add("movement", "concat", concatenated(extent));
+  add("row", "softmax", softmax(extent));
+  add("row", "layer norm", layer_norm(extent));
+  add("row", "maximum", row_maximum(extent));
+  add("row", "mean", row_mean(extent));
+  add("matmul", "dense", dense(extent));
+  add("matmul", "batched", batched(extent));
+  add("attention", "masked", attention(extent, false));
+  add("attention", "causal", attention(extent, true));
+  return out;
 }
 
-Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus,
+std::optional<Prepared> prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus,
                  const agents::NodeFacts& node, std::int32_t threads) {
   Prepared out;
   out.workload = workload;
@@ -172,7 +206,7 @@ Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec
   out.partition = one_region(out.standalone);
   const agents::Region& region = out.partition.regions.front();
   std::optional<agents::Kernel> kernel = agents::lower(region);
-  if (!kernel) throw Error(ErrorCode::internal, "cannot prepare '" + workload.name + "': it is not one kernel");
+  if (!kernel) return std::nullopt;
   out.kernel = std::move(*kernel);
   out.figures = agents::figures_of(out.kernel, node, threads);
   for (const store::TemplateSpec& spec : corpus) {
@@ -180,8 +214,7 @@ Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec
     agents::Space space = agents::enumerate(spec, region, out.kernel, out.figures, node);
     if (!space.rows.empty()) out.choices.push_back({&spec, std::move(space)});
   }
-  if (out.choices.empty())
-    throw Error(ErrorCode::internal, "cannot prepare '" + workload.name + "': no template computes it");
+  if (out.choices.empty()) return std::nullopt;
   return out;
 }
 

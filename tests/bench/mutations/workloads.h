@@ -1,6 +1,8 @@
 // Small workloads of every family of CPU kernels, and the variants that the writer renders for them.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,11 +13,12 @@ namespace kiln::mutation {
 
 struct Workload {
   std::string family;  // "pointwise", "movement", "row", "matmul", "attention"
-  std::string name;    // "softmax of 5x37"
+  std::string name;    // "softmax 5x37": what it computes, and the shapes of its inputs
   graph::Graph graph;
 };
-// Extents are such that every template has tails, several tiles and several tasks.
-[[nodiscard]] std::vector<Workload> workloads();
+// Round 0 has extents such that every template has tails, several tiles and several tasks; each later round draws
+// others, down to 1.
+[[nodiscard]] std::vector<Workload> workloads(std::uint64_t round);
 
 // One workload as one region with all points of its templates' spaces.
 struct Prepared {
@@ -30,8 +33,8 @@ struct Prepared {
   };
   std::vector<Choice> choices;
 };
-// Throws Error(internal) when the workload is not one kernel that some template computes. `corpus` outlives the result.
-[[nodiscard]] Prepared prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus,
+// Nothing when the workload is not one kernel that some template computes. `corpus` outlives the result.
+[[nodiscard]] std::optional<Prepared> prepare(const Workload& workload, const std::vector<store::TemplateSpec>& corpus,
                                const agents::NodeFacts& node, std::int32_t threads);
 
 [[nodiscard]] agents::RenderedKernel rendered(const Prepared& prepared, std::size_t choice, std::size_t row,

@@ -95,8 +95,8 @@ const std::vector<Fault>& faults() {
        "writes into an input", true},
       {"constant result", "", "for (int i = 0; i < n; ++i) y[i] = path ? 1 : 2 * x[i];", "ignores its inputs", true},
       {"calls what is not its own", "#include <cstdlib>",
-       "if (width * unroll > 32) abort();\n  for (int i = 0; i < n; ++i) y[i] = 2 * x[i];", "does what a kernel may not do",
-       true},
+       "if (width * unroll > 32) abort();\n  for (int i = 0; i < n; ++i) y[i] = 2 * x[i];",
+       "does what a kernel may not do", true},
       {"wrong stride", "", "for (int i = 0; i < n; ++i) y[i] = 2 * x[i * unroll % n];", "wrong everywhere", true},
   };
   return all;

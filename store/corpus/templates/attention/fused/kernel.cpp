@@ -1,14 +1,15 @@
-// Data movement: a block of queries is read once; keys and values of its head stream past it, kKvBlock at a time, packed
-// into panels in scratch so that both products run at the speed of a packed matrix product. Scores never leave scratch.
-// Results are written once. Keys and values are read s / kQBlock times, from cache. The floor is the arithmetic of the two
-// products plus one exponential per score; packing limits it when a task has few queries.
+// Data movement: a block of queries is read once; keys and values of its head stream past it, kKvBlock at a time,
+// packed into panels in scratch so that both products run at the speed of a packed matrix product. Scores never leave
+// scratch. Results are written once. Keys and values are read s / kQBlock times, from cache. The floor is the
+// arithmetic of the two products plus one exponential per score; packing limits it when a task has few queries.
 //
-// The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's maximum,
-// and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0.
+// The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's
+// maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0.
 
 constexpr std::int64_t kNr = kNv * kLanes;
 constexpr std::int64_t kQueryBlocks = (kS + kQBlock - 1) / kQBlock;
-constexpr std::int64_t kMostQueries = ((kS + kQueryBlocks - 1) / kQueryBlocks + kMr - 1) / kMr * kMr;  // padded to tiles
+constexpr std::int64_t kMostQueries =
+    ((kS + kQueryBlocks - 1) / kQueryBlocks + kMr - 1) / kMr * kMr;  // padded to tiles
 constexpr std::int64_t kKeyBlocks = (kT + kKvBlock - 1) / kKvBlock;
 constexpr std::int64_t kMostKeys = (kT + kKeyBlocks - 1) / kKeyBlocks;
 constexpr std::int64_t kKeyPanels = (kMostKeys + kNr - 1) / kNr;
@@ -110,7 +111,8 @@ inline void pack_values(const Head& at, std::int64_t first, std::int64_t count, 
     const std::int64_t width = kE - panel * kNr < kNr ? kE - panel * kNr : kNr;
     for (std::int64_t p = 0; p < count; ++p)
       for (std::int64_t j = 0; j < kNr; ++j)
-        to[(panel * kMostKeys + p) * kNr + j] = j < width ? at.v[(first + p) * kVRow + (panel * kNr + j) * kVColumn] : 0.0f;
+        to[(panel * kMostKeys + p) * kNr + j] =
+            j < width ? at.v[(first + p) * kVRow + (panel * kNr + j) * kVColumn] : 0.0f;
   }
 }
 
@@ -150,8 +152,8 @@ inline float mask_row(const Head& at, std::int64_t i, std::int64_t key, float* s
   return across(most, larger);
 }
 
-// e^x for x <= 0, to be added to a sum that is at least 1: what is below e^-80 does not count. It is 0, and not a number so
-// small that its products are denormals, which cost hundreds of cycles each.
+// e^x for x <= 0, to be added to a sum that is at least 1: what is below e^-80 does not count. It is 0, and not a
+// number so small that its products are denormals, which cost hundreds of cycles each.
 inline vf weight_of(vf x) {
   const vf least = splat(-80.0f);
   return x < least ? splat(0.0f) : exp_within(least > x ? least : x);
@@ -186,13 +188,16 @@ inline void key_block(const Head& at, std::int64_t query, std::int64_t queries, 
     const bool in_place = kQueriesInPlace && i + kMr <= queries;
     const float* rows = in_place ? at.q + (query + i) * kQRow : s.queries + i * kD;
     for (std::int64_t panel = 0; panel < kKeyPanels; ++panel)
-      multiply(rows, in_place ? kQRow : kD, s.keys + panel * kD * kNr, kNr, kD, false, s.scores + i * kScoreStride + panel * kNr, kScoreStride);
+      multiply(rows, in_place ? kQRow : kD, s.keys + panel * kD * kNr, kNr, kD, false,
+               s.scores + i * kScoreStride + panel * kNr, kScoreStride);
     // Row after row in each step, so that the rows' chains of dependent operations overlap.
     const std::int64_t end = i + kMr < queries ? i + kMr : queries;
     float largest[kMr];
-    for (std::int64_t r = i; r < end; ++r) largest[r - i] = mask_row<keys>(at, query + r, key, s.scores + r * kScoreStride);
     for (std::int64_t r = i; r < end; ++r)
-      exponentials(largest[r - i], s.scores + r * kScoreStride, s.sums + r * kSumStride, s.maximum[r], s.total + r * kLanes, key == 0);
+      largest[r - i] = mask_row<keys>(at, query + r, key, s.scores + r * kScoreStride);
+    for (std::int64_t r = i; r < end; ++r)
+      exponentials(largest[r - i], s.scores + r * kScoreStride, s.sums + r * kSumStride, s.maximum[r],
+                   s.total + r * kLanes, key == 0);
     for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
       const float* values = kValuesInPlace ? at.v + key * kVRow + panel * kNr : s.values + panel * kMostKeys * kNr;
       multiply(s.scores + i * kScoreStride, kScoreStride, values, kValuesInPlace ? kVRow : kNr, keys, key != 0,

@@ -1,5 +1,6 @@
-// Data movement: each element is read once and written once, in rows that are contiguous on both sides where the sources
-// are dense. The floor is the bytes at copy bandwidth; short rows are limited by the cost of finding their addresses.
+// Data movement: each element is read once and written once, in rows that are contiguous on both sides where the
+// sources are dense. The floor is the bytes at copy bandwidth; short rows are limited by the cost of finding their
+// addresses.
 
 }  // namespace
 

@@ -1,6 +1,6 @@
-// Data movement: the selected rows are read once, each operand of the expression once, each result written once. The floor
-// is those bytes at memory bandwidth; what limits in practice is the latency of the first line of each row, as the order
-// of rows is known only from the indices, so those lines are prefetched kPrefetchRows ahead.
+// Data movement: the selected rows are read once, each operand of the expression once, each result written once. The
+// floor is those bytes at memory bandwidth; what limits in practice is the latency of the first line of each row, as
+// the order of rows is known only from the indices, so those lines are prefetched kPrefetchRows ahead.
 
 }  // namespace
 

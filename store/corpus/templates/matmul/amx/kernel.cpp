@@ -1,13 +1,15 @@
-// Data movement: A is split once per task into scratch, B once per loaded plan; the parts of both stream from the second
-// level of cache as tiles of 1 KiB, each used twice per load. Sums stay in tile registers for kc products; when k is longer,
-// partial sums wait in scratch. While a panel of B is multiplied, the next one is fetched into the second level: weights are
-// often no nearer than memory. The epilogue runs on a block that is still in the first level, so results are written once.
-// The floor is six times 2 m n k over the tile unit's bfloat16 peak; splitting A adds a tenth of that at n = 384.
+// Data movement: A is split once per task into scratch, B once per loaded plan; the parts of both stream from the
+// second level of cache as tiles of 1 KiB, each used twice per load. Sums stay in tile registers for kc products; when
+// k is longer, partial sums wait in scratch. While a panel of B is multiplied, the next one is fetched into the second
+// level: weights are often no nearer than memory. The epilogue runs on a block that is still in the first level, so
+// results are written once. The floor is six times 2 m n k over the tile unit's bfloat16 peak; splitting A adds a tenth
+// of that at n = 384.
 //
-// A float is the sum of three bfloat16 numbers: three times 8 bits hold its 24. Of the nine products of parts, the six that
-// reach 2^-24 of the whole are added up in float32 by the tile unit (Henry, Tang, Heinecke, arXiv 1904.06376), which errs less
-// than rounding the float32 product. Rows of A and columns of B are scaled by powers of two, which is exact, since the tile unit
-// takes denormals for zero. Rows and panels with an infinity or a NaN go through plain float32 arithmetic.
+// A float is the sum of three bfloat16 numbers: three times 8 bits hold its 24. Of the nine products of parts, the six
+// that reach 2^-24 of the whole are added up in float32 by the tile unit (Henry, Tang, Heinecke, arXiv 1904.06376),
+// which errs less than rounding the float32 product. Rows of A and columns of B are scaled by powers of two, which is
+// exact, since the tile unit takes denormals for zero. Rows and panels with an infinity or a NaN go through plain
+// float32 arithmetic.
 
 constexpr std::int64_t kSide = 16;  // rows and columns of a tile of sums
 constexpr std::int64_t kDeep = 32;  // products in a tile of rows or columns
@@ -39,8 +41,8 @@ inline __m256i next_part(__m512& rest) {
   return part_of_rest;
 }
 
-// The e for which 2^-e brings the largest of some floats near 1, from the bits of their magnitudes; kNotFinite when there is
-// an infinity or a NaN among them.
+// The e for which 2^-e brings the largest of some floats near 1, from the bits of their magnitudes; kNotFinite when
+// there is an infinity or a NaN among them.
 constexpr float kNotFinite = 1000;
 inline float exponent_of(std::uint32_t most) {
   const auto exponent = static_cast<std::int32_t>(most >> 23);
@@ -87,9 +89,10 @@ struct __attribute__((packed)) TileShapes {
 };
 
 // sums (+)= `depth` tiles of products of 32 rows and 32 columns. Tiles 0 to 3 hold sums, 4 and 5 rows, 6 and 7 columns.
-// `ahead`: where this call's share of the next panel begins, `lines` of it per tile; past the end of B nothing is fetched.
-__attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums, const Bytes* ahead,
-                                        std::int64_t lines) {
+// `ahead`: where this call's share of the next panel begins, `lines` of it per tile; past the end of B nothing is
+// fetched.
+__attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums,
+                                        const Bytes* ahead, std::int64_t lines) {
   constexpr long kSumBytes = 2 * kSide * sizeof(float);
   float* lower = sums + kSide * 2 * kSide;
   if (first) {
@@ -142,9 +145,12 @@ __attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int
 
 // ---- what is not finite
 
-inline const float* exponents_of(const Bytes* panel) { return reinterpret_cast<const float*>(panel + kDepthTiles * kStepBytes); }
+inline const float* exponents_of(const Bytes* panel) {
+  return reinterpret_cast<const float*>(panel + kDepthTiles * kStepBytes);
+}
 
-// Columns v kLanes .. of row p of a panel of B, put together again. A panel that is not finite holds the numbers themselves.
+// Columns v kLanes .. of row p of a panel of B, put together again. A panel that is not finite holds the numbers
+// themselves.
 inline __m512 unsplit(const Bytes* panel, std::int64_t p, std::int64_t v) {
   const float* exponents = exponents_of(panel);
   if (exponents[0] == kNotFinite) return _mm512_loadu_ps(panel + (p * kNr + v * kLanes) * 4);
@@ -152,14 +158,17 @@ inline __m512 unsplit(const Bytes* panel, std::int64_t p, std::int64_t v) {
   __m512 sum = _mm512_setzero_ps();
   for (int s = kParts - 1; s >= 0; --s) {
     const __m512i both = _mm512_loadu_si512(tile + s * kTileBytes);
-    sum = _mm512_add_ps(sum, _mm512_castsi512_ps(p % 2 == 0 ? _mm512_slli_epi32(both, 16) : _mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xffff0000)))));
+    sum = _mm512_add_ps(
+        sum, _mm512_castsi512_ps(p % 2 == 0 ? _mm512_slli_epi32(both, 16)
+                                            : _mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xffff0000)))));
   }
   return _mm512_scalef_ps(sum, _mm512_loadu_ps(exponents + v * kLanes));
 }
 
 __attribute__((noinline)) vf plain(const float* row, const Bytes* panel, std::int64_t v) {
   __m512 sum = _mm512_setzero_ps();
-  for (std::int64_t p = 0; p < kK; ++p) sum = _mm512_fmadd_ps(_mm512_set1_ps(row[p * kAColumn]), unsplit(panel, p, v), sum);
+  for (std::int64_t p = 0; p < kK; ++p)
+    sum = _mm512_fmadd_ps(_mm512_set1_ps(row[p * kAColumn]), unsplit(panel, p, v), sum);
   return (vf)sum;
 }
 
@@ -169,7 +178,8 @@ struct Block { std::int64_t pair_begin, pair_end, panel_begin, panel_end; };
 
 // The epilogue of one row of a block of sums.
 template <int columns>
-inline void finish_row(const Matrices& at, std::int64_t row, std::int64_t column, float exponent, const Bytes* panel, const float* sums) {
+inline void finish_row(const Matrices& at, std::int64_t row, std::int64_t column, float exponent, const Bytes* panel,
+                       const float* sums) {
   const float* exponents = exponents_of(panel);
   const auto value = [&](std::int64_t v) {
     if (exponent == kNotFinite || exponents[0] == kNotFinite) return plain(at.a + row * kARow, panel, v);
@@ -182,7 +192,8 @@ inline void finish_row(const Matrices& at, std::int64_t row, std::int64_t column
   if constexpr (columns > kLanes && columns < kNr) finish<columns - kLanes>(at, row, column + kLanes, value(1));
 }
 
-inline void finish_block(const Matrices& at, std::int64_t row, std::int64_t panel, const float* exponents, const Bytes* b, const float* sums) {
+inline void finish_block(const Matrices& at, std::int64_t row, std::int64_t panel, const float* exponents,
+                         const Bytes* b, const float* sums) {
   const std::int64_t rows = kM - row < 2 * kSide ? kM - row : 2 * kSide;
   for (std::int64_t i = 0; i < rows; ++i, sums += kNr) {
     if (kTailColumns == kNr || panel + 1 < kPanels) finish_row<kNr>(at, row + i, panel * kNr, exponents[i], b, sums);
@@ -199,23 +210,27 @@ struct Scratch {
 // Products p0 .. p1, in tiles, of all the task's blocks.
 inline void depth_block(const Matrices& at, const Block& block, std::int64_t p0, std::int64_t p1, const Scratch& s) {
   const std::int64_t pairs = block.pair_end - block.pair_begin;
-  const std::int64_t lines = (kStepBytes / 64 + pairs - 1) / pairs;  // of the next panel, per tile of each pair's product
+  const std::int64_t lines =
+      (kStepBytes / 64 + pairs - 1) / pairs;  // of the next panel, per tile of each pair's product
   for (std::int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
     const Bytes* b = reinterpret_cast<const Bytes*>(at.b) + panel * kPanelBytes;
     for (std::int64_t i = 0; i < pairs; ++i) {
       float* sums = kDepthBlocks > 1 ? s.sums + ((panel - block.panel_begin) * pairs + i) * 2 * kSide * kNr : s.sums;
       const Bytes* ahead = b + kPanelBytes + p0 * kStepBytes + i * (p1 - p0) * lines * 64;
       multiply(s.a + (i * kDepthTiles + p0) * kStepBytes, b + p0 * kStepBytes, p1 - p0, p0 == 0, sums, ahead, lines);
-      if (p1 == kDepthTiles) finish_block(at, (block.pair_begin + i) * 2 * kSide, panel, s.exponents + i * 2 * kSide, b, sums);
+      if (p1 == kDepthTiles)
+        finish_block(at, (block.pair_begin + i) * 2 * kSide, panel, s.exponents + i * 2 * kSide, b, sums);
     }
   }
 }
 
 inline void split_rows(const Matrices& at, const Block& block, const Scratch& s) {
-  const std::int64_t begin = block.pair_begin * 2 * kSide, end = block.pair_end * 2 * kSide < kM ? block.pair_end * 2 * kSide : kM;
+  const std::int64_t begin = block.pair_begin * 2 * kSide,
+                     end = block.pair_end * 2 * kSide < kM ? block.pair_end * 2 * kSide : kM;
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t i = row - begin;
-    Bytes* line = s.a + i / (2 * kSide) * kDepthTiles * kStepBytes + i / kSide % 2 * kParts * kTileBytes + i % kSide * 64;
+    Bytes* line =
+        s.a + i / (2 * kSide) * kDepthTiles * kStepBytes + i / kSide % 2 * kParts * kTileBytes + i % kSide * 64;
     s.exponents[i] = split_row(at.a + row * kARow, line);
   }
 }
@@ -225,7 +240,8 @@ inline void split_rows(const Matrices& at, const Block& block, const Scratch& s)
 // Rows p and p + 1 of 16 columns, as pairs.
 inline void split_columns(__m512 even, __m512 odd, Bytes* to) {
   for (int s = 0; s < kParts; ++s) {
-    const __m512i low = _mm512_cvtepu16_epi32(next_part(even)), high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(next_part(odd)), 16);
+    const __m512i low = _mm512_cvtepu16_epi32(next_part(even)),
+                  high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(next_part(odd)), 16);
     _mm512_storeu_si512(to + s * kTileBytes, _mm512_or_si512(low, high));
   }
 }
@@ -233,7 +249,8 @@ inline void split_columns(__m512 even, __m512 odd, Bytes* to) {
 inline void pack_panel(const float* from, std::int64_t width, Bytes* to) {
   auto* exponents = reinterpret_cast<float*>(to + kDepthTiles * kStepBytes);
   const auto row = [&](std::int64_t p, std::int64_t v) {
-    return p < kK ? load_lanes<kBColumn>(from + p * kBRow + v * kLanes * kBColumn, width - v * kLanes) : _mm512_setzero_ps();
+    return p < kK ? load_lanes<kBColumn>(from + p * kBRow + v * kLanes * kBColumn, width - v * kLanes)
+                  : _mm512_setzero_ps();
   };
   bool finite = true;
   for (std::int64_t v = 0; v < 2; ++v) {

@@ -1,7 +1,7 @@
-// Data movement: nothing is copied. Column panels of B are read in place, k rows of kNr contiguous floats, and used by all
-// row tiles of the task from cache; A is read by broadcasts. Sums stay in registers over all of k, the epilogue runs on a
-// tile in the first level of cache. The floor is 2 m n k / peak; rows of B that lie a multiple of a page apart limit it in
-// practice, which is when matmul/packed wins although it moves B twice more.
+// Data movement: nothing is copied. Column panels of B are read in place, k rows of kNr contiguous floats, and used by
+// all row tiles of the task from cache; A is read by broadcasts. Sums stay in registers over all of k, the epilogue
+// runs on a tile in the first level of cache. The floor is 2 m n k / peak; rows of B that lie a multiple of a page
+// apart limit it in practice, which is when matmul/packed wins although it moves B twice more.
 
 constexpr std::int64_t kNr = kNv * kLanes;
 constexpr std::int64_t kPanels = (kN + kNr - 1) / kNr;

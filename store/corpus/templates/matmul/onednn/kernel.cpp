@@ -1,6 +1,7 @@
-// Data movement: oneDNN's own. The primitives are made once per loaded plan. Constant weights are reordered once, at the first
-// call, into the layout that the primitive asks for (format any), and that copy is used ever after: their address and
-// content do not change while a plan is loaded. Bias and epilogue are the primitive's bias and post-operations.
+// Data movement: oneDNN's own. The primitives are made once per loaded plan. Constant weights are reordered once, at
+// the first call, into the layout that the primitive asks for (format any), and that copy is used ever after: their
+// address and content do not change while a plan is loaded. Bias and epilogue are the primitive's bias and
+// post-operations.
 
 // What one task computes: a range of matrices, rows and columns.
 struct Box { Range batch, rows, columns; };
@@ -14,7 +15,9 @@ inline std::vector<Box> boxes() {
   const std::int64_t matrices = kBatchDimension < rank ? kC.dims[kBatchDimension] : 1;
   const std::int64_t batches = matrices >= kTasks ? kTasks : 1, left = kTasks / batches;
   std::int64_t down = 1;
-  const auto read = [&](std::int64_t parts) { return (m + parts - 1) / parts + (n + left / parts - 1) / (left / parts); };
+  const auto read = [&](std::int64_t parts) {
+    return (m + parts - 1) / parts + (n + left / parts - 1) / (left / parts);
+  };
   for (std::int64_t parts = 1; parts <= left; ++parts)
     if (left % parts == 0 && read(parts) < read(down)) down = parts;
   std::vector<Box> out;
@@ -41,7 +44,8 @@ inline void add_part(State& state, const Box& box) {
   std::vector<Tensor> operands;
   for (const Tensor& t : kOperands) operands.push_back(within(t, box, true, true));
   // Weights may take the library's layout; what changes with each call keeps its own.
-  const memory::desc weights = kBIsWeight ? memory::desc(b.dims, memory::data_type::f32, memory::format_tag::any) : description(b);
+  const memory::desc weights =
+      kBIsWeight ? memory::desc(b.dims, memory::data_type::f32, memory::format_tag::any) : description(b);
   post_ops steps;
   append_steps(steps, operands);
   primitive_attr attributes = own_scratchpad();
@@ -72,6 +76,8 @@ extern "C" void* KILN_CREATE(std::int32_t) {
   }
 }
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { static_cast<State*>(task->state)->run(task->index, args); }
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
+  static_cast<State*>(task->state)->run(task->index, args);
+}
 
 extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }

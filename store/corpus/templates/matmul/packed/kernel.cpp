@@ -1,10 +1,12 @@
-// Data movement: B is read from its panels, [column panel][k][kNr], one contiguous stream; a panel of kc rows is used by all
-// row tiles of the task from the first or second level of cache. A is read in place (or from a packed block) by broadcasts,
-// once per panel, from the second level. Sums stay in registers for kc products; when k is longer, partial tiles wait in
-// scratch. The epilogue runs on a tile that is still in the first level, so results are written once and operands read
-// once. The floor is 2 m n k / peak; in practice the panel's bandwidth from the second level and the tail tiles limit it.
+// Data movement: B is read from its panels, [column panel][k][kNr], one contiguous stream; a panel of kc rows is used
+// by all row tiles of the task from the first or second level of cache. A is read in place (or from a packed block) by
+// broadcasts, once per panel, from the second level. Sums stay in registers for kc products; when k is longer, partial
+// tiles wait in scratch. The epilogue runs on a tile that is still in the first level, so results are written once and
+// operands read once. The floor is 2 m n k / peak; in practice the panel's bandwidth from the second level and the tail
+// tiles limit it.
 //
-// Rows are dealt evenly over ceil(m / kMr) tiles, so that there are two tile heights that differ by one, and no thin tail.
+// Rows are dealt evenly over ceil(m / kMr) tiles, so that there are two tile heights that differ by one, and no thin
+// tail.
 
 constexpr std::int64_t kRowTiles = (kM + kMr - 1) / kMr;
 constexpr int kTall = static_cast<int>((kM + kRowTiles - 1) / kRowTiles);
@@ -77,7 +79,8 @@ struct Block {
   std::int64_t tile_begin, tile_end, panel_begin, panel_end;
 };
 
-inline void depth_block(const Matrices& at, const Block& block, std::int64_t p, std::int64_t depth, float* tiles, float* packed_a) {
+inline void depth_block(const Matrices& at, const Block& block, std::int64_t p, std::int64_t depth, float* tiles,
+                        float* packed_a) {
   const bool first = p == 0, last = p + depth == kK;
   if constexpr (kPackA)
     for (std::int64_t t = block.tile_begin; t < block.tile_end; ++t) {
@@ -93,7 +96,8 @@ inline void depth_block(const Matrices& at, const Block& block, std::int64_t p, 
       const float* a = kPackA ? packed_a + (t - block.tile_begin) * kTall * kDepth : at.a + row * kARow + p * kAColumn;
       float* tile = tiles;
       if constexpr (kDepthBlocks > 1)
-        tile += ((panel - block.panel_begin) * (block.tile_end - block.tile_begin) + (t - block.tile_begin)) * kTall * kNr;
+        tile +=
+            ((panel - block.panel_begin) * (block.tile_end - block.tile_begin) + (t - block.tile_begin)) * kTall * kNr;
       if (kTailColumns == kNr || panel + 1 < kPanels) {
         multiply_rows<kNv>(rows, a, b, depth, first, tile);
         if (last) finish_tile<kNr>(at, row, rows, panel * kNr, tile);
@@ -113,7 +117,8 @@ extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
   const Block block = {part(kRowTiles, kRowBlocks, row_block), part(kRowTiles, kRowBlocks, row_block + 1),
                        part(kPanels, kColumnBlocks, column_block), part(kPanels, kColumnBlocks, column_block + 1)};
   float* tiles = static_cast<float*>(task->scratch);
-  const std::int64_t kept = kDepthBlocks > 1 ? (block.tile_end - block.tile_begin) * (block.panel_end - block.panel_begin) : 1;
+  const std::int64_t kept =
+      kDepthBlocks > 1 ? (block.tile_end - block.tile_begin) * (block.panel_end - block.panel_begin) : 1;
   for (std::int64_t p = 0; p < kK; p += kDepth)
     depth_block(at, block, p, p + kDepth < kK ? kDepth : kK - p, tiles, tiles + kept * kTall * kNr);
 }

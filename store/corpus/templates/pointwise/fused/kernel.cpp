@@ -1,7 +1,7 @@
 // Data movement: each operand is read once and each result written once, in order; nothing stays on chip and nothing is
 // recomputed. The floor is bytes / bandwidth of the level that holds the buffers; expressions with exp, tanh or erf are
-// limited by arithmetic while the buffers fit a cache. Long rows are cut into columns of kElementsPerTask, short rows are
-// grouped, so that a task has about as many elements either way.
+// limited by arithmetic while the buffers fit a cache. Long rows are cut into columns of kElementsPerTask, short rows
+// are grouped, so that a task has about as many elements either way.
 
 constexpr std::int64_t kColumns = kInner > kElementsPerTask ? kElementsPerTask : kInner;
 constexpr std::int64_t kColumnBlocks = (kInner + kColumns - 1) / kColumns;

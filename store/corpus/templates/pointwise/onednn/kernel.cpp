@@ -1,4 +1,5 @@
-// Data movement: oneDNN's own: operands read once, the result written once. The primitives are made once per loaded plan.
+// Data movement: oneDNN's own: operands read once, the result written once. The primitives are made once per loaded
+// plan.
 
 inline void add_part(State& state, std::size_t dimension, Range range) {
   const Tensor x = cut(kX, dimension, range), y = cut(kY, dimension, range), other = cut(kOther, dimension, range);
@@ -7,9 +8,11 @@ inline void add_part(State& state, std::size_t dimension, Range range) {
   if constexpr (kOperation == Operation::copy) {
     added = &state.add(reorder::primitive_desc(state.cpu, description(x), state.cpu, description(y), attributes));
   } else if constexpr (kOperation == Operation::eltwise) {
-    added = &state.add(eltwise_forward::primitive_desc({prop_kind::forward_inference, kAlgorithm, description(x), kAlpha, kBeta}, attributes, state.cpu));
+    added = &state.add(eltwise_forward::primitive_desc(
+        {prop_kind::forward_inference, kAlgorithm, description(x), kAlpha, kBeta}, attributes, state.cpu));
   } else {
-    added = &state.add(binary::primitive_desc({kAlgorithm, description(x), description(other), description(y)}, attributes, state.cpu));
+    added = &state.add(binary::primitive_desc({kAlgorithm, description(x), description(other), description(y)},
+                                              attributes, state.cpu));
   }
   Part& part = *added;
   if (kOperation == Operation::binary) state.bind(part, DNNL_ARG_SRC_1, other);
@@ -40,6 +43,8 @@ extern "C" void* KILN_CREATE(std::int32_t) {
   }
 }
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { static_cast<State*>(task->state)->run(task->index, args); }
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
+  static_cast<State*>(task->state)->run(task->index, args);
+}
 
 extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }

@@ -1,9 +1,10 @@
 // Data movement: a row's operands are read from memory once, by the first pass; the later passes find them in cache (or
 // find what the first pass kept in scratch). Results are written once. The floor is bytes / bandwidth; rows with an
-// exponential per element are limited by arithmetic while the buffers fit a cache. Means and variances take two passes, as
-// the expression says, so nothing cancels.
+// exponential per element are limited by arithmetic while the buffers fit a cache. Means and variances take two passes,
+// as the expression says, so nothing cancels.
 //
-// A sum is kept in kAccumulators vectors and combined as a tree: its error grows with length / (kAccumulators * kLanes).
+// A sum is kept in kAccumulators vectors and combined as a tree: its error grows with length / (kAccumulators *
+// kLanes).
 
 template <class Pass>
 inline void run_pass(const Row& at, Scalars& s, float* kept) {

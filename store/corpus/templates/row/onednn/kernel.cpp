@@ -5,15 +5,19 @@ inline void add_part(State& state, Range rows) {
   const primitive_attr attributes = own_scratchpad();
   Part* added = nullptr;
   if constexpr (kOperation == Operation::softmax) {
-    added = &state.add(softmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
+    added = &state.add(
+        softmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
   } else if constexpr (kOperation == Operation::log_softmax) {
-    added = &state.add(logsoftmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
+    added = &state.add(
+        logsoftmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
   } else if constexpr (kOperation == Operation::layer_norm) {
     auto flags = normalization_flags::use_scale;
     if (!kShift.dims.empty()) flags = flags | normalization_flags::use_shift;
-    added = &state.add(layer_normalization_forward::primitive_desc({prop_kind::forward_inference, description(x), kEpsilon, flags}, attributes, state.cpu));
+    added = &state.add(layer_normalization_forward::primitive_desc(
+        {prop_kind::forward_inference, description(x), kEpsilon, flags}, attributes, state.cpu));
   } else {
-    added = &state.add(reduction::primitive_desc({kReduction, description(x), description(y), 0.0f, 0.0f}, attributes, state.cpu));
+    added = &state.add(
+        reduction::primitive_desc({kReduction, description(x), description(y), 0.0f, 0.0f}, attributes, state.cpu));
   }
   Part& part = *added;
   state.bind(part, DNNL_ARG_SRC, x);
@@ -41,6 +45,8 @@ extern "C" void* KILN_CREATE(std::int32_t) {
   }
 }
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { static_cast<State*>(task->state)->run(task->index, args); }
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
+  static_cast<State*>(task->state)->run(task->index, args);
+}
 
 extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }

@@ -1,0 +1,92 @@
+// Kernels that compute elements, alone or along rows: pointwise and row.
+#include <algorithm>
+
+#include "agents/region/families.h"
+
+namespace kiln::agents {
+namespace {
+
+graph::ValueId dense_root(const graph::Graph& body, graph::ValueId value) {
+  for (bool again = true; again;) {
+    again = false;
+    for (const graph::Node& node : body.nodes) {
+      if (!std::holds_alternative<graph::Reshape>(node.op) || node.outputs[0] != value) continue;
+      value = node.inputs[0];
+      again = true;
+    }
+  }
+  return value;
+}
+
+}  // namespace
+
+// Every output over the shape of the first.
+Family pointwise_family(const Region& region) {
+  const graph::ValueId root = dense_root(region.body, region.body.outputs[0]);
+  const graph::Shape& shape = region.body.type(root).shape;
+  return {[&shape](IterationSpace& space) {
+            for (const std::int64_t extent : shape) space.add(extent, kBatch);
+          },
+          [&region, &shape](const IterationSpace& space) -> Kernel {
+            Walk walk(region, space, -1);
+            const IndexMap identity = walk.identity(0, shape.size());
+            for (const graph::ValueId output : region.body.outputs) {
+              const graph::ValueId dense = dense_root(region.body, output);
+              const graph::Shape& own = region.body.type(dense).shape;
+              if (graph::element_count(own) != graph::element_count(shape)) throw Unfoldable{};
+              walk.place(dense, own == shape ? identity : delinearize(space, linear(space, identity, shape), own),
+                         false);
+            }
+            walk.write_outputs();
+            const Picker picked = pick(space, pointers(walk));
+            std::vector<std::size_t> dims = picked.group(kBatch);
+            if (dims.empty()) dims.push_back(Picker::kAbsent);  // one element
+            PointwiseKernel k;
+            for (const std::size_t d : dims) k.space.push_back(picked.extent(d));
+            k.reads = picked.accesses(walk.reads, dims);
+            k.writes = picked.accesses(walk.writes, dims);
+            k.expr = std::move(walk.expr);
+            return k;
+          }};
+}
+
+// The rows are those of the first reduction; every other one must be over the same rows.
+Family row_family(const Region& region, const graph::Node& anchor) {
+  constexpr int kRow = 1;
+  const graph::ValueId source = anchor.inputs[0];
+  const graph::Shape& shape = region.body.type(source).shape;
+  std::vector<std::size_t> axes;
+  if (const auto* reduce = std::get_if<graph::Reduce>(&anchor.op)) axes = normalized_axes(reduce->axes, shape.size());
+  if (const auto* softmax = std::get_if<graph::Softmax>(&anchor.op))
+    axes = normalized_axes({softmax->axis}, shape.size());
+  if (const auto* norm = std::get_if<graph::LayerNorm>(&anchor.op))
+    for (std::size_t d = normalized_axes({norm->axis}, shape.size())[0]; d < shape.size(); ++d) axes.push_back(d);
+  std::vector<std::size_t> order;  // of the source's dimensions in the space: rows first, then along the row
+  for (std::size_t d = 0; d < shape.size(); ++d)
+    if (std::find(axes.begin(), axes.end(), d) == axes.end()) order.push_back(d);
+  const std::size_t outer_rank = order.size();
+  order.insert(order.end(), axes.begin(), axes.end());
+  return {[&shape, order, outer_rank](IterationSpace& space) {
+            for (std::size_t i = 0; i < order.size(); ++i) space.add(shape[order[i]], i < outer_rank ? kBatch : kRow);
+          },
+          [&region, source, order](const IterationSpace& space) -> Kernel {
+            Walk walk(region, space, kRow);
+            IndexMap map(order.size());
+            for (std::size_t i = 0; i < order.size(); ++i) map[order[i]] = space.index(i);
+            walk.place(source, std::move(map), false);
+            walk.write_outputs();
+            const Picker picked = pick(space, pointers(walk));
+            const std::vector<std::size_t> outer = picked.group(kBatch);
+            const std::size_t along = picked.only(kRow);
+            RowKernel k;
+            k.outer = picked.extents(outer);
+            k.length = picked.extent(along);
+            k.reads = picked.accesses(walk.reads, joined(outer, {along}));
+            k.writes = picked.accesses(walk.writes, joined(outer, {along}));
+            k.write_per_row = walk.write_per_row;
+            k.expr = std::move(walk.expr);
+            return k;
+          }};
+}
+
+}  // namespace kiln::agents

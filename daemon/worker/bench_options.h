@@ -1,0 +1,19 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace kiln::worker {
+
+struct BenchOptions {
+  std::filesystem::path worker;       // kiln-worker
+  std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
+  std::filesystem::path staging;      // the bench's own folder: made, filled, and removed at the end
+  std::int32_t threads = 0;           // 0: all usable cores
+  std::string target{"cpu"};          // "cpu", "cuda": what candidates are built for and run on
+  std::string
+      library_path{};  // folders with a GPU's driver or compiler that are not the system's, colons between
+};
+
+}  // namespace kiln::worker

@@ -1,0 +1,54 @@
+// What the parts of a bench share: its folder of candidates and the processes that it keeps from one call to
+// the next.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/verdict.h"
+#include "daemon/worker/bench_options.h"
+#include "daemon/worker/object_source.h"
+#include "daemon/worker/oracle_client.h"
+#include "daemon/worker/process.h"
+#include "daemon/worker/staging.h"
+
+namespace kiln::worker {
+
+class BenchWorkers {
+ public:
+  BenchWorkers(const BenchOptions& options, ObjectSource& objects);
+  BenchWorkers(const BenchWorkers&) = delete;
+  BenchWorkers& operator=(const BenchWorkers&) = delete;
+
+  [[nodiscard]] const BenchOptions& options() const { return options_; }
+  [[nodiscard]] ObjectSource& objects() { return objects_; }
+  [[nodiscard]] Staging& staging() { return staging_; }
+  [[nodiscard]] OracleClient& oracle() { return oracle_; }
+
+  [[nodiscard]] bool gpu() const { return options_.target != "cpu"; }
+  // A worker of this bench's target: role "run" starts "run" or "run-cuda".
+  [[nodiscard]] Launch launch_of(const std::string& role, std::vector<std::string> arguments) const;
+
+  // The process that runs candidates; started when there is none.
+  [[nodiscard]] WorkerProcess& run_worker();
+  void end_run_worker() { run_.reset(); }
+
+ private:
+  const BenchOptions options_;
+  ObjectSource& objects_;
+  Staging staging_;
+  OracleClient oracle_;
+  std::unique_ptr<WorkerProcess> run_;
+};
+
+// What speaks against a candidate after its run worker's answer to {check} or {measure}.
+struct RunFailure {
+  agents::Verdict verdict = agents::Verdict::crashed;
+  std::string evidence;
+  bool worker_is_tainted = false;  // something of the candidate may still be at work there
+};
+[[nodiscard]] std::optional<RunFailure> run_failure_of(const Answer& answer);
+
+}  // namespace kiln::worker

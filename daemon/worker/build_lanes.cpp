@@ -1,0 +1,120 @@
+#include "daemon/worker/build_lanes.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "daemon/worker/attempts.h"
+#include "daemon/worker/memory.h"
+
+namespace kiln::worker {
+
+using agents::Verdict;
+
+namespace {
+
+bool for_gpu(const agents::BuildRequest& request) { return !request.kernel.architecture.empty(); }
+
+Frame frame_of(const agents::BuildRequest& request) {
+  Frame frame;
+  frame.body = {{"file_name", request.kernel.file_name},
+                {"flags", json::to_array(request.kernel.compile_flags)},
+                {"libraries", json::to_array(request.kernel.libraries)},
+                {"timeout_ns", request.timeout_ns}};
+  if (for_gpu(request)) {
+    frame.body["architecture"] = request.kernel.architecture;
+    frame.body["allow_spills"] = false;
+  }
+  frame.fds.push_back(sealed_file("source", request.kernel.source));
+  return frame;
+}
+
+agents::BuildFact fact_of(const json::object& reply) {
+  agents::BuildFact fact;
+  fact.build_ns = json::get_int(reply, "build_ns", "a build reply");
+  for (const json::value& item :
+       json::as_array(json::at(reply, "diagnostics", "a build reply"), "diagnostics")) {
+    const json::object& d = json::as_object(item, "a diagnostic");
+    const auto line = static_cast<std::int32_t>(json::get_int(d, "line", "a diagnostic"));
+    fact.diagnostics.push_back({json::get_string(d, "file", "a diagnostic"), line,
+                                json::get_string(d, "severity", "a diagnostic"),
+                                json::get_string(d, "message", "a diagnostic")});
+  }
+  if (const json::value* kernels = reply.if_contains("kernels"))
+    for (const json::value& kernel : json::as_array(*kernels, "kernels"))
+      fact.kernels.push_back(agents::kernel_resources_from_json(kernel));
+  fact.verdict = agents::verdict_from_name(json::get_string(reply, "outcome", "a build reply"));
+  return fact;
+}
+
+}  // namespace
+
+std::vector<agents::BuildFact> BuildLanes::build(std::span<const agents::BuildRequest> requests) {
+  std::vector<agents::BuildFact> facts(requests.size());
+  std::vector<Lane> lanes(
+      std::min<std::size_t>(std::max(1u, std::thread::hardware_concurrency()), requests.size()));
+  std::size_t next = 0, busy = 0;
+  // The oldest lane is waited for, so that all cores stay busy.
+  for (std::size_t i = 0; next < requests.size() || busy > 0; i = (i + 1) % lanes.size()) {
+    Lane& lane = lanes[i];
+    if (lane.busy) {
+      const std::optional<agents::BuildFact> fact = finish(lane);
+      if (!fact) {
+        begin(lane, lane.request, requests[lane.request], i);
+        continue;
+      }
+      facts[lane.request] = *fact;
+      lane.attempts = 0;
+      --busy;
+    }
+    if (next < requests.size()) {
+      begin(lane, next, requests[next], i);
+      ++next;
+      ++busy;
+    }
+  }
+  return facts;
+}
+
+void BuildLanes::begin(Lane& lane, std::size_t index, const agents::BuildRequest& request,
+                       std::size_t number) {
+  lane.scratch = workers_.staging().fresh_folder("build-" + std::to_string(number));
+  const BenchOptions& options = workers_.options();
+  std::vector<std::string> folders{options.include_dir.string(), lane.scratch.string()};
+  lane.worker =
+      std::make_unique<WorkerProcess>(for_gpu(request) ? workers_.launch_of("build", std::move(folders))
+                                                       : Launch{options.worker, "build", std::move(folders)});
+  Frame frame = frame_of(request);
+  lane.worker->send(frame);
+  lane.request = index;
+  lane.timeout_ns = request.timeout_ns;
+  lane.deadline_ns = monotonic_ns() + request.timeout_ns + kSecond;  // the worker's own limit comes first
+  lane.busy = true;
+}
+
+std::optional<agents::BuildFact> BuildLanes::finish(Lane& lane) {
+  lane.busy = false;
+  const Answer answer = lane.worker->receive(lane.deadline_ns);
+  lane.worker.reset();
+  if (answer.stopped && ++lane.attempts < kAttempts) return std::nullopt;
+  if (answer.kind == Answer::Kind::hung) {
+    agents::BuildFact fact;
+    fact.verdict = Verdict::build_timeout;
+    fact.build_ns = lane.timeout_ns;
+    return fact;
+  }
+  if (answer.kind == Answer::Kind::crashed) {
+    agents::BuildFact fact;
+    fact.verdict = Verdict::build_failed;
+    fact.diagnostics = {{"", 0, "error", "the build worker was " + answer.evidence}};
+    return fact;
+  }
+  agents::BuildFact fact = fact_of(answer.frame.body);
+  if (fact.verdict != Verdict::ok) return fact;
+  if (answer.frame.fds.empty()) throw Error(ErrorCode::corrupt, "cannot use a build reply: it has no object");
+  const Mapped object = Mapped::received(answer.frame.fds.front().get(), 256u << 20);
+  fact.object_bytes = static_cast<std::int64_t>(object.bytes().size());
+  fact.object = workers_.objects().put(object.text());
+  return fact;
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,42 @@
+// Sources to code objects, in build workers on all cores. Each build has a worker and a scratch folder of its
+// own, since the folder is the worker's only writable place.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "agents/workbench.h"
+#include "daemon/worker/bench_workers.h"
+
+namespace kiln::worker {
+
+class BuildLanes {
+ public:
+  explicit BuildLanes(BenchWorkers& workers) : workers_(workers) {}
+
+  // Facts are parallel to requests; code objects go to the bench's object source. A kernel for an
+  // architecture is built by the GPU's compiler, any other by the host's.
+  [[nodiscard]] std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests);
+
+ private:
+  // One worker with one request under way.
+  struct Lane {
+    std::unique_ptr<WorkerProcess> worker;
+    std::filesystem::path scratch;
+    std::size_t request = 0;
+    std::int64_t timeout_ns = 0, deadline_ns = 0;
+    int attempts = 0;  // that were stopped
+    bool busy = false;
+  };
+
+  void begin(Lane& lane, std::size_t index, const agents::BuildRequest& request, std::size_t number);
+  // Nothing when the worker was stopped and the build is to be begun again.
+  [[nodiscard]] std::optional<agents::BuildFact> finish(Lane& lane);
+
+  BenchWorkers& workers_;
+};
+
+}  // namespace kiln::worker

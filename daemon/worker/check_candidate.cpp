@@ -1,0 +1,86 @@
+#include "daemon/worker/check_candidate.h"
+
+#include "daemon/worker/attempts.h"
+
+namespace kiln::worker {
+
+using agents::Verdict;
+
+namespace {
+
+// One run of the candidate over fresh memory; nothing, and fact.verdict set, when it did not survive it.
+std::optional<Judgement> run_once(BenchWorkers& workers, const std::filesystem::path& directory,
+                                  const ArenaKey& key, std::int64_t timeout_ns, agents::CheckFact& fact) {
+  OracleClient::Arena arena = workers.oracle().arena(key);
+  Frame request;
+  request.body = {{"op", "check"}, {"directory", directory.string()}, {"layout", arena.layout}};
+  request.fds.push_back(std::move(arena.memory));
+  // The parent keeps its own descriptor: sending duplicates it.
+  const Answer answer = workers.run_worker().call(request, timeout_ns);
+  if (answer.stopped) throw Stopped{answer.evidence};
+  if (const auto failure = run_failure_of(answer)) {
+    if (failure->worker_is_tainted) workers.end_run_worker();
+    fact.verdict = failure->verdict;
+    fact.evidence = failure->evidence;
+    return std::nullopt;
+  }
+  Judgement judgement = workers.oracle().judge(key, std::move(request.fds.front()));
+  if (judgement.overwritten.empty()) return judgement;
+  fact.verdict = Verdict::out_of_bounds;
+  fact.evidence = judgement.overwritten;
+  return std::nullopt;
+}
+
+// Of two runs over the same inputs, at other addresses and over another poison: what was not written shows as
+// a difference.
+void compare_runs(const Judgement& first, const Judgement& second, agents::CheckFact& fact) {
+  if (second.digest == first.digest) return;
+  if (second.hole.output >= 0 && second.hole == first.hole) {
+    fact.verdict = Verdict::wrong;
+    fact.evidence = "element " + std::to_string(second.hole.element) + " of output " +
+                    std::to_string(second.hole.output) + " is not written";
+  } else {
+    fact.verdict = Verdict::nondeterministic;
+    fact.evidence = "a second run over the same inputs gave other bits";
+  }
+}
+
+// False when the candidate gave the same bits for two families where the oracle did not.
+bool is_input_sensitive(const std::vector<Judgement>& judgements) {
+  for (const Judgement& one : judgements)
+    if (one.digest == judgements.front().digest && one.expected_digest != judgements.front().expected_digest)
+      return false;
+  return true;
+}
+
+}  // namespace
+
+agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequest& request) {
+  // Each candidate in a process of its own: nothing that one leaves in memory meets another. A GPU's context
+  // takes a large part of a second to make, and its memory is not where a kernel can keep anything between
+  // launches.
+  if (!workers.gpu()) workers.end_run_worker();
+  const std::filesystem::path directory = workers.staging().stage(request.subject);
+  workers.oracle().give_graph(request.graph, request.constants);
+  agents::CheckFact fact;
+  std::vector<Judgement> judgements;
+  for (const std::string& family : request.families) {
+    const auto run = [&](int poison) {
+      return run_once(workers, directory, {request.graph, family, request.seed, poison}, request.timeout_ns,
+                      fact);
+    };
+    std::optional<Judgement> judgement = run(kPoisons[0]);
+    if (judgement && judgements.empty())
+      if (const auto second = run(kPoisons[1])) compare_runs(*judgement, *second, fact);
+    if (judgement) fact.errors.insert(fact.errors.end(), judgement->errors.begin(), judgement->errors.end());
+    if (fact.verdict != Verdict::ok) {
+      fact.evidence += " in family '" + family + "'";
+      return fact;
+    }
+    judgements.push_back(std::move(*judgement));
+  }
+  fact.input_sensitive = is_input_sensitive(judgements);
+  return fact;
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,85 @@
+#include "daemon/worker/oracle_client.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "daemon/worker/attempts.h"
+
+namespace kiln::worker {
+namespace {
+
+constexpr std::int64_t kOracleNs = 900 * kSecond;  // our own code: long, but not for ever
+
+json::object to_json(const ArenaKey& key, const char* op) {
+  return {
+      {"op", op}, {"graph", key.graph}, {"family", key.family}, {"seed", key.seed}, {"poison", key.poison}};
+}
+
+std::string overwritten(const json::object& judged) {
+  const std::int64_t guard = json::get_int(judged, "guard", "a judgement");
+  const std::int64_t input = json::get_int(judged, "input", "a judgement");
+  if (guard >= 0) return "a guard byte at offset " + std::to_string(guard) + " was overwritten";
+  if (input >= 0) return "input " + std::to_string(input) + " was changed";
+  return {};
+}
+
+Hole hole_of(const json::object& judged) {
+  const json::array& pair = json::as_array(json::at(judged, "unwritten", "a judgement"), "an element");
+  return {pair.at(0).to_number<std::int64_t>(), pair.at(1).to_number<std::int64_t>()};
+}
+
+std::vector<agents::ErrorFact> errors_of(const json::object& judged) {
+  const json::object fact{{"verdict", "ok"},
+                          {"evidence", ""},
+                          {"errors", json::at(judged, "errors", "a judgement")},
+                          {"input_sensitive", true}};
+  return agents::check_fact_from_json(fact).errors;
+}
+
+}  // namespace
+
+OracleClient::OracleClient(std::filesystem::path program, const ObjectSource& objects)
+    : program_(std::move(program)), objects_(objects) {}
+
+WorkerProcess& OracleClient::worker() {
+  if (!worker_ || !worker_->alive()) {
+    const unsigned threads = std::max(1u, std::thread::hardware_concurrency());
+    worker_ = std::make_unique<WorkerProcess>(Launch{program_, "oracle", {std::to_string(threads)}});
+    given_.clear();
+  }
+  return *worker_;
+}
+
+Frame OracleClient::ask(Frame& request) {
+  return answered(worker().call(request, kOracleNs), "compute the expected outputs", "oracle");
+}
+
+void OracleClient::give_graph(const std::string& graph, const std::string& constants) {
+  (void)worker();
+  if (given_ == graph) return;
+  Frame frame;
+  frame.body = {{"op", "graph"}, {"graph", graph}};
+  frame.fds.push_back(open_object(objects_, graph));
+  if (!constants.empty()) frame.fds.push_back(open_object(objects_, constants));
+  (void)ask(frame);
+  given_ = graph;
+}
+
+OracleClient::Arena OracleClient::arena(const ArenaKey& key) {
+  Frame request;
+  request.body = to_json(key, "arena");
+  Frame reply = ask(request);
+  return {json::at(reply.body, "layout", "an arena"), std::move(reply.fds.at(0))};
+}
+
+Judgement OracleClient::judge(const ArenaKey& key, UniqueFd memory) {
+  Frame request;
+  request.body = to_json(key, "judge");
+  request.fds.push_back(std::move(memory));
+  const Frame reply = ask(request);
+  return {overwritten(reply.body), json::get_string(reply.body, "digest", "a judgement"),
+          json::get_string(reply.body, "expected_digest", "a judgement"), hole_of(reply.body),
+          errors_of(reply.body)};
+}
+
+}  // namespace kiln::worker

@@ -1,0 +1,68 @@
+// The daemon's questions to the oracle worker: our own code, which holds expected outputs and never loads a
+// candidate.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agents/artifacts/facts.h"
+#include "daemon/worker/object_source.h"
+#include "daemon/worker/process.h"
+
+namespace kiln::worker {
+
+// What outputs hold before a run: a NaN in every float type, and something that is none.
+inline constexpr int kPoisons[] = {0xFF, 0x7B};
+
+// Names one set of inputs of a graph, and the poison of the outputs beside them.
+struct ArenaKey {
+  std::string graph;  // blob digest
+  std::string family;
+  std::uint64_t seed = 0;
+  int poison = kPoisons[0];
+};
+
+// An output element that still had its poison after a run; output -1: there is none.
+struct Hole {
+  std::int64_t output = -1, element = 0;
+  friend bool operator==(const Hole&, const Hole&) = default;
+};
+
+// What the oracle says of an arena after a run.
+struct Judgement {
+  std::string overwritten;              // what was written outside of the outputs; empty: nothing
+  std::string digest, expected_digest;  // of the outputs' bytes, and of the oracle's
+  Hole hole;
+  std::vector<agents::ErrorFact> errors;
+};
+
+// Every call may throw Stopped (daemon/worker/attempts.h), or Error(unavailable) when the oracle itself
+// fails.
+class OracleClient {
+ public:
+  OracleClient(std::filesystem::path program, const ObjectSource& objects);
+
+  // The graph of the questions that follow, and its constants or "", by blob digest.
+  void give_graph(const std::string& graph, const std::string& constants);
+
+  struct Arena {
+    json::value layout;  // daemon/worker/arena.h
+    UniqueFd memory;     // inputs made, outputs poisoned
+  };
+  [[nodiscard]] Arena arena(const ArenaKey& key);
+  [[nodiscard]] Judgement judge(const ArenaKey& key, UniqueFd memory);
+
+ private:
+  WorkerProcess& worker();
+  [[nodiscard]] Frame ask(Frame& request);
+
+  const std::filesystem::path program_;
+  const ObjectSource& objects_;
+  std::unique_ptr<WorkerProcess> worker_;
+  std::string given_;  // the graph that the worker holds
+};
+
+}  // namespace kiln::worker

@@ -1,0 +1,57 @@
+#include "daemon/worker/workbench.h"
+
+#include "daemon/worker/attempts.h"
+#include "daemon/worker/bench_workers.h"
+#include "daemon/worker/build_lanes.h"
+#include "daemon/worker/check_candidate.h"
+#include "daemon/worker/measure_subjects.h"
+#include "daemon/worker/probe_node.h"
+
+namespace kiln::worker {
+namespace {
+
+class NodeWorkbench : public agents::Workbench {
+ public:
+  NodeWorkbench(const BenchOptions& options, ObjectSource& objects) : workers_(options, objects) {}
+
+  agents::NodeFacts probe() override {
+    return attempted([&] { return probe_node(workers_); },
+                     [](const Stopped& stopped) -> agents::NodeFacts {
+                       throw unavailable("measure the node", "probe", stopped.evidence);
+                     });
+  }
+
+  std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests) override {
+    return BuildLanes(workers_).build(requests);
+  }
+
+  agents::CheckFact check(const agents::CheckRequest& request) override {
+    return attempted([&] { return check_candidate(workers_, request); },
+                     [](const Stopped& stopped) {
+                       return agents::CheckFact{agents::Verdict::crashed, stopped.evidence, {}, true};
+                     });
+  }
+
+  agents::SampleFact measure(const agents::MeasureRequest& request) override {
+    return measure_subjects(workers_, request);
+  }
+
+ private:
+  BenchWorkers workers_;
+};
+
+}  // namespace
+
+std::unique_ptr<agents::Workbench> make_workbench(const BenchOptions& options, ObjectSource& objects) {
+  if (options.target != "cpu" && options.target != "cuda")
+    throw Error(ErrorCode::invalid_input,
+                "cannot make a bench for target '" + options.target + "': it is cpu or cuda");
+  return std::make_unique<NodeWorkbench>(options, objects);
+}
+
+std::vector<std::string> sandbox_mechanisms(const BenchOptions& options) {
+  WorkerProcess worker({options.worker, "run", {options.staging.string()}});
+  return json::get_strings(worker.hello(), "sandbox", "a worker's hello");
+}
+
+}  // namespace kiln::worker
