@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 
 #include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/candidate.h"
@@ -70,8 +71,9 @@ class Buffers {
     const DeviceMemory& memory = allocate(info);
     const auto type = static_cast<graph::DType>(info.dtype);
     const std::size_t made = std::min(bytes, kMadeBytes);
-    const graph::Tensor values = make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}},
-                                            std::nullopt, "normal", seed, stream);
+    const graph::Tensor values =
+        make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}}, std::nullopt, "normal", seed,
+                   stream, static_cast<int>(std::thread::hardware_concurrency()));
     gpu_.copy_in(memory.address(), std::span(values.bytes).first(made));
     for (std::size_t at = made; at < bytes;) {
       const std::size_t part = std::min(at, bytes - at);
