@@ -42,8 +42,8 @@ constexpr std::int64_t kStretch = 65'536;
 
 }  // namespace
 
-graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain, const std::string& family,
-                         std::uint64_t seed, std::uint64_t stream, int threads) {
+graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
+                         const std::string& family, std::uint64_t seed, std::uint64_t stream, int threads) {
   graph::Tensor tensor = graph::Tensor::zeros(type);
   const graph::Domain range = domain.value_or(graph::Domain{0, 1});
   const bool floating = graph::is_float(type.dtype);
@@ -52,9 +52,9 @@ graph::Tensor make_input(const graph::TensorType& type, const std::optional<grap
     const auto stretch = static_cast<std::uint64_t>(begin / kStretch);
     Random random(splitmix64(seed * 0x2545f4914f6cdd1dull + stream + 1) + splitmix64(stretch));
     for (std::int64_t i = begin; i < end; ++i)
-      graph::store_double(type.dtype, tensor.bytes.data(), i,
-                          floating ? draw(random, family, tiny)
-                                   : static_cast<double>(random.integer(range.low, range.high)));
+      graph::store_double(
+          type.dtype, tensor.bytes.data(), i,
+          floating ? draw(random, family, tiny) : static_cast<double>(random.integer(range.low, range.high)));
   });
   return tensor;
 }

@@ -38,9 +38,9 @@ def export(model, inputs, path):
     names = [f"x{i}" for i in range(len(tensors))]
     try:
         with torch.no_grad():
-            torch.onnx.export(_TensorsOnly(model, inputs).train(model.training), tuple(tensors), str(path), dynamo=False,
-                              input_names=names, training=torch.onnx.TrainingMode.PRESERVE, do_constant_folding=False,
-                              opset_version=18)
+            torch.onnx.export(_TensorsOnly(model, inputs).train(model.training), tuple(tensors), str(path),
+                              dynamo=False, input_names=names, training=torch.onnx.TrainingMode.PRESERVE,
+                              do_constant_folding=False, opset_version=18)
         return "exporter"
     except Exception as error:  # the exporter has many kinds
         for word, build in _BUILDERS.items():

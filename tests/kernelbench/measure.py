@@ -1,4 +1,4 @@
-"""Right and fast, by the benchmark's own rules: its two tolerances, and its way of timing with the contenders in turns."""
+"""Right and fast, by the benchmark's own rules: its two tolerances, and its way of timing, the contenders in turns."""
 
 import time
 

@@ -73,7 +73,7 @@ class Loaded:
             self.model = self._module["Model"](*self._module["get_init_inputs"]()).to(device)
 
     def _divide(self, divisor):
-        """Smaller sizes, where asked for: the first of these names that the module has is divided. Returns what changed."""
+        """Smaller sizes, where asked for: the first of these names that the module has is divided. What changed."""
         for name in ("batch_size", "M"):
             size = self._module.get(name)
             if divisor > 1 and isinstance(size, int) and size >= divisor:

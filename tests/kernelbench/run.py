@@ -3,14 +3,15 @@
 
     tests/kernelbench/run.py CHECKOUT RESULTS.jsonl [--levels 1,2] [--only 1/23,1/40] [--target cuda] [--budget SECONDS]
 
-CHECKOUT is a clone of ScalingIntelligence/KernelBench, which is not bundled. One JSON line per problem is appended to RESULTS;
-problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the end, and by
-summary.py. Three verdicts stand side by side: strict, by Kiln's own oracle in double precision; and whether the outputs are
-within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in milliseconds of interleaved
-trials, by the benchmark's method. Needs PyTorch and onnx; KILN_BINARY_DIR names the build (or tests/cuda/bundle's folder).
+CHECKOUT is a clone of ScalingIntelligence/KernelBench, which is not bundled. One JSON line per problem is appended to
+RESULTS; problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the end,
+and by summary.py. Three verdicts stand side by side: strict, by Kiln's own oracle in double precision; and whether the
+outputs are within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in milliseconds of
+interleaved trials, by the benchmark's method. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the folder that
+tests/cuda/bundle made.
 
---batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no KernelBench
-results; they show how kernels compare where the whole size does not fit the time or the machine.
+--batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
+KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
 """
 import argparse
 import json
@@ -44,8 +45,8 @@ class Bench:
 
     def tune(self, name, file):
         """(job row, folder of the release that runs now)."""
-        workload = self.node.post("/v1/workloads", {"name": name, "model": self.node.upload(file), "file_name": file.name,
-                                                    "external": {}, "dimensions": {}})
+        model = {"name": name, "model": self.node.upload(file), "file_name": file.name, "external": {}, "dimensions": {}}
+        workload = self.node.post("/v1/workloads", model)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
         if self.options.policy:
             body["policy_text"] = pathlib.Path(self.options.policy).read_text()
@@ -77,10 +78,12 @@ def judged(bench, problem, options, record):
     job, release = bench.tune(file.stem, file)
     file.unlink()
     record["tune_seconds"] = round(time.monotonic() - begin, 1)
-    record["strict"] = "ok"  # a plan that the oracle does not find right is no release, and a wrong baseline ends its job
+    # A plan that the oracle does not find right is no release, and a wrong baseline ends its job.
+    record["strict"] = "ok"
     record["release"] = release["kind"]
     record["decision"] = job["result"]["decision"]["reason"]
-    record["kernels"] = [{key: row[key] for key in ("label", "variant", "speed_up", "error")} for row in job["result"]["summary"]]
+    told = ("label", "variant", "speed_up", "error")
+    record["kernels"] = [{key: row[key] for key in told} for row in job["result"]["summary"]]
 
     fast = kiln.load(release["directory"])
     if device == "cpu":
@@ -109,7 +112,7 @@ def parse(arguments):
     parser.add_argument("results", type=pathlib.Path)
     parser.add_argument("--levels", default="1,2")
     parser.add_argument("--only", default="", help="problems, such as 1/23,2/4")
-    parser.add_argument("--memory-bound", action="store_true", help="only those led by no matmul, convolution or attention")
+    parser.add_argument("--memory-bound", action="store_true", help="none led by matmul, convolution, attention")
     parser.add_argument("--target", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--budget", type=int, default=30, help="seconds of search per problem")
     parser.add_argument("--policy", help="policy file of the jobs")
@@ -117,7 +120,8 @@ def parse(arguments):
     parser.add_argument("--trials", type=int, default=5, help="fresh inputs for the benchmark's verdicts")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
     parser.add_argument("--batch-divisor", type=int, default=1)
-    parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""), help="folders of the driver and NVRTC")
+    parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
+                        help="folders of the driver and NVRTC")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after this long")
     return parser.parse_args(arguments)
 
@@ -127,7 +131,8 @@ def main(arguments):
     done = {(r["level"], r["number"]) for r in summary.load(options.results)}
     only = set(filter(None, options.only.split(",")))
     chosen = [p for p in problems.find(options.checkout, [int(x) for x in options.levels.split(",")])
-              if (p.level, p.number) not in done and (not only or p.key in only) and (not options.memory_bound or p.memory_bound)]
+              if (p.level, p.number) not in done and (not only or p.key in only)
+              and (not options.memory_bound or p.memory_bound)]
     begin = time.monotonic()
     bench = Bench(options)
     try:

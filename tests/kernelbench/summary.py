@@ -25,12 +25,13 @@ def _row(name, results):
     right = sum(r.get("strict") == "ok" for r in results)
     close = [sum(r.get("close", {}).get(t) is True for r in results) for t in ("1e-4", "1e-2")]
     slower = sum(x < 0.98 for x in eager)
-    return (f"{name:28} {len(results):4} {right:7} {close[0]:6} {close[1]:6} {_geomean(eager):7.2f} {_geomean(best):7.2f} "
-            f"{100 * _geomean(floor):6.0f} % {slower:7}")
+    return (f"{name:28} {len(results):4} {right:7} {close[0]:6} {close[1]:6} {_geomean(eager):7.2f} "
+            f"{_geomean(best):7.2f} {100 * _geomean(floor):6.0f} % {slower:7}")
 
 
 def table(results):
-    lines = [f"{'':28} {'all':>4} {'strict':>7} {'1e-4':>6} {'1e-2':>6} {'eager':>7} {'better':>7} {'floor':>8} {'<0.98x':>7}"]
+    lines = [f"{'':28} {'all':>4} {'strict':>7} {'1e-4':>6} {'1e-2':>6} {'eager':>7} {'better':>7} {'floor':>8} "
+             f"{'<0.98x':>7}"]
     for level in sorted({r["level"] for r in results}):
         of_level = [r for r in results if r["level"] == level]
         for kind in sorted({r["kind"] for r in of_level}):
