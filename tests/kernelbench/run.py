@@ -4,11 +4,11 @@
     tests/kernelbench/run.py CHECKOUT RESULTS.jsonl [--levels 1,2] [--only 1/23,1/40] [--target cuda] [--budget SECONDS]
 
 CHECKOUT is a clone of ScalingIntelligence/KernelBench, which is not bundled. One JSON line per problem is appended to
-RESULTS; problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the end,
-and by summary.py. Three verdicts stand side by side: strict, by Kiln's own oracle in double precision; and whether the
-outputs are within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in milliseconds of
-interleaved trials, by the benchmark's method. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the folder that
-tests/cuda/bundle made.
+RESULTS; problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the
+end, and by summary.py. Three verdicts stand side by side: strict, by Kiln's own oracle in double precision; and whether
+the outputs are within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in
+milliseconds of interleaved trials, by the benchmark's method. Needs PyTorch and onnx; KILN_BINARY_DIR names the build,
+or the folder that tests/cuda/bundle made.
 
 --batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
@@ -45,7 +45,8 @@ class Bench:
 
     def tune(self, name, file):
         """(job row, folder of the release that runs now)."""
-        model = {"name": name, "model": self.node.upload(file), "file_name": file.name, "external": {}, "dimensions": {}}
+        model = {"name": name, "model": self.node.upload(file), "file_name": file.name,
+                 "external": {}, "dimensions": {}}
         workload = self.node.post("/v1/workloads", model)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
         if self.options.policy:

@@ -29,6 +29,12 @@ def _row(name, results):
             f"{_geomean(best):7.2f} {100 * _geomean(floor):6.0f} % {slower:7}")
 
 
+_LEGEND = """strict: right against Kiln's oracle. 1e-4, 1e-2: the benchmark's tolerances against eager. eager, better:
+geometric mean of the speed-up over eager, and over the better of eager and torch.compile. floor: share of the
+time that every input, parameter and output once takes at the node's measured copy bandwidth.
+"""
+
+
 def table(results):
     lines = [f"{'':28} {'all':>4} {'strict':>7} {'1e-4':>6} {'1e-2':>6} {'eager':>7} {'better':>7} {'floor':>8} "
              f"{'<0.98x':>7}"]
@@ -39,9 +45,7 @@ def table(results):
         lines.append(_row(f"level {level}", of_level))
         lines.append(_row(f"level {level}, not degenerate", [r for r in of_level if not r["degenerate"]]))
         lines.append(_row(f"level {level}, memory-bound", [r for r in of_level if r["memory_bound"]]))
-    lines += ["", "strict: right against Kiln's oracle. 1e-4, 1e-2: the benchmark's tolerances against eager. eager, better:",
-              "geometric mean of the speed-up over eager, and over the better of eager and torch.compile. floor: share of the",
-              "time that every input, parameter and output once takes at the node's measured copy bandwidth.", ""]
+    lines += ["", _LEGEND]
     for r in results:
         if r.get("failed"):
             lines.append(f"{r['level']}/{r['number']} {r['name']}: {r['failed']}")
