@@ -11,6 +11,8 @@ import subprocess
 import tempfile
 import time
 
+import onnx_file
+
 SOURCE = pathlib.Path(os.environ.get("KILN_SOURCE_DIR", pathlib.Path(__file__).parents[2]))
 BINARY = pathlib.Path(os.environ.get("KILN_BINARY_DIR", SOURCE / "build/release"))
 BLOCK = SOURCE / "tests/models/block.onnx"
@@ -109,9 +111,23 @@ class Node:
         return json.loads(self.request("POST", "/v1/blobs", pathlib.Path(path).read_bytes(),
                                        "application/octet-stream"))["sha256"]
 
-    def import_block(self, name="block", batch=1):
-        return self.post("/v1/workloads", {"name": name, "model": self.upload(BLOCK), "file_name": "block.onnx",
-                                           "external": {}, "dimensions": {"batch": batch}})
+    def import_model(self, path, name, dimensions):
+        """A model in one file; `dimensions` binds the symbolic ones by name."""
+        body = {"name": name, "model": self.upload(path), "file_name": pathlib.Path(path).name, "external": {},
+                "dimensions": dimensions}
+        return self.post("/v1/workloads", body)
+
+    def import_block(self):
+        return self.import_model(BLOCK, "block", {"batch": 1})
+
+    def import_classifier(self):
+        """Two regions, for tests that run the steps of a job many times: a matmul with its activation, and a softmax."""
+        path = self.folder / "classifier.onnx"
+        path.write_bytes(onnx_file.model(
+            [onnx_file.node("MatMul", ["x", "w"], ["s"]), onnx_file.node("Tanh", ["s"], ["t"]),
+             onnx_file.node("Softmax", ["t"], ["classes"], axis=1)],
+            {"x": [32, 64], "w": [64, 128]}, {"classes": [32, 128]}))
+        return self.import_model(path, "classifier", {})
 
     def tune(self, workload="block", seconds=25, policy=None, seed=1):
         body = {"workload": workload, "budget_seconds": seconds, "seed": seed}

@@ -11,8 +11,8 @@ class Kill(unittest.TestCase):
         node = Node()
         try:
             node.start()
-            node.import_block()
-            job = node.tune(policy=QUICK_POLICY, seconds=20)["id"]
+            node.import_classifier()
+            job = node.tune("classifier", policy=QUICK_POLICY, seconds=20)["id"]
             kept, kills = [], 0
             while kills < 1000:
                 entries = node.get(f"/v1/jobs/{job}/entries")
@@ -40,8 +40,8 @@ class Kill(unittest.TestCase):
         node = Node()
         try:
             node.start()
-            node.import_block()
-            job, kills, seen = node.tune(policy=QUICK_POLICY, seconds=20)["id"], 0, 0
+            node.import_classifier()
+            job, kills, seen = node.tune("classifier", policy=QUICK_POLICY, seconds=20)["id"], 0, 0
             while node.job(job)["state"] in ("queued", "running"):
                 entries = node.get(f"/v1/jobs/{job}/entries")
                 count = len(entries if isinstance(entries, list) else entries["entries"])
@@ -61,8 +61,8 @@ class Kill(unittest.TestCase):
         node = Node()
         try:
             node.start()
-            node.import_block()
-            row = node.wait(node.tune(policy=QUICK_POLICY, seconds=15)["id"])
+            node.import_classifier()
+            row = node.wait(node.tune("classifier", policy=QUICK_POLICY, seconds=15)["id"])
             self.assertEqual(row["state"], "done", row["error"])
             tuned, baseline = row["result"]["releases"]["tuned"], row["result"]["releases"]["baseline"]
             import hashlib
@@ -76,7 +76,7 @@ class Kill(unittest.TestCase):
                 node.kill()
                 sender.join()
                 node.start()
-                manifest = (node.state / "releases/block/current/manifest.json").read_bytes()
+                manifest = (node.state / "releases/classifier/current/manifest.json").read_bytes()
                 current = hashlib.sha256(manifest).hexdigest()
                 self.assertIn(current, (tuned, baseline))
                 rows = node.get("/v1/releases")

@@ -27,7 +27,7 @@ COMPONENTS = {
             + [f"share/doc/kiln/docs/{page.name}" for page in (SOURCE / "docs").iterdir()],
     "library": ["LIB/libkiln.so.0", "LIB/libkiln.so.0.1.0"],
     "development": ["LIB/libkiln.so", "include/kiln.h", "share/man/man3/libkiln.3"],
-    "python": ["lib/python3/dist-packages/kiln/__init__.py"],
+    "python": ["lib/python3/dist-packages/kiln/__init__.py", "lib/python3/dist-packages/kiln/pytorch.py"],
 }
 
 
