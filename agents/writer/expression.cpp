@@ -77,16 +77,6 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
       return fmt::format("{} / {}", one(), a[0]);
     case ExprOp::rsqrt:
       return fmt::format("{} / std::sqrt({})", one(), a[0]);
-    case ExprOp::logical_and:
-      return fmt::format("{} && {}", a[0], a[1]);
-    case ExprOp::logical_or:
-      return fmt::format("{} || {}", a[0], a[1]);
-    case ExprOp::logical_xor:
-      return fmt::format("{} != {}", a[0], a[1]);
-    case ExprOp::logical_not:
-      return fmt::format("!{}", a[0]);
-    case ExprOp::select:
-      return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
     case ExprOp::pow:
       return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
     case ExprOp::mod:
@@ -134,7 +124,8 @@ std::string value_type(DType type, Form form) {
 std::string node_text(const Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form) {
   const ExprNode& node = expr.nodes[index];
   const DType from = argument_type(expr, node);
-  if (const auto text = operator_text(node.op, args)) return *text;
+  if (const auto text = form == Form::scalar ? scalar_operator_text(node.op, args) : operator_text(node.op, args))
+    return *text;
   if (form == Form::scalar) return scalar_text(node, args, from);
   if (node.op == ExprOp::pow)
     if (const auto text = constant_power(expr, node, args[0], {"vsqrt", "1.0f / vsqrt", "1.0f"})) return *text;

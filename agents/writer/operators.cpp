@@ -47,6 +47,23 @@ std::optional<std::string> operator_text(ExprOp op, const std::vector<std::strin
   return std::nullopt;
 }
 
+std::optional<std::string> scalar_operator_text(ExprOp op, const std::vector<std::string>& args) {
+  switch (op) {
+    case ExprOp::logical_and:
+      return fmt::format("{} && {}", args[0], args[1]);
+    case ExprOp::logical_or:
+      return fmt::format("{} || {}", args[0], args[1]);
+    case ExprOp::logical_xor:
+      return fmt::format("{} != {}", args[0], args[1]);
+    case ExprOp::logical_not:
+      return "!" + args[0];
+    case ExprOp::select:
+      return fmt::format("{} ? {} : {}", args[0], args[1], args[2]);
+    default:
+      return operator_text(op, args);
+  }
+}
+
 std::optional<std::string> constant_power(const Expr& expr, const ExprNode& node, const std::string& x,
                                           const RootNames& names) {
   const ExprNode& exponent = expr.nodes[static_cast<std::size_t>(node.args[1])];

@@ -15,6 +15,9 @@ namespace kiln::agents::writer {
 // nothing for the others. Division is not among them: an integer's is a function.
 [[nodiscard]] std::optional<std::string> operator_text(graph::ExprOp op, const std::vector<std::string>& args);
 
+// The same for scalars, which have logic and a choice besides.
+[[nodiscard]] std::optional<std::string> scalar_operator_text(graph::ExprOp op, const std::vector<std::string>& args);
+
 // Powers that are cheaper, and no less exact, as products and roots of `x`. `sqrt` and `rsqrt` name the functions,
 // `one` is the literal. Nothing for other exponents, and for integers.
 struct RootNames {
