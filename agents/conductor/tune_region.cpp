@@ -1,6 +1,8 @@
 #include "agents/conductor/tune_region.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 #include <set>
 
 #include "agents/writer/writer.h"
@@ -9,9 +11,10 @@
 namespace kiln::agents {
 namespace {
 
-constexpr std::int32_t kRaceSamples = 5;      // of everyone, docs/measuring.md
-constexpr std::size_t kFinalists = 6;         // that get the policy's confirm_samples
-constexpr std::size_t kSubjectsAtOnce = 12;   // in one interleaved measurement, the incumbent among them
+constexpr std::int32_t kOrderSamples = 3;    // before anyone is checked
+constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
+constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
+constexpr std::size_t kSubjectsAtOnce = 12;  // in one interleaved measurement, the incumbent among them
 
 std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
   const std::string digest = sha256_hex(std::to_string(input.seed) + "/" + region + "/" + std::string(purpose));
@@ -53,6 +56,7 @@ class RegionSearch {
   struct Built {
     std::size_t record;  // index into out_.candidates
     BuiltKernel kernel;
+    BuildFact fact;
     Plan plan;
     Judgement judgement;
   };
@@ -130,7 +134,23 @@ class RegionSearch {
 
   std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered,
                                      const std::vector<std::size_t>& records) {
+    std::vector<Built> built = build(rendered, records);
+    if (checks_are_dear()) fastest_first(built);
     std::vector<Built> right;
+    std::vector<std::size_t> untried;
+    for (Built& candidate : built) {
+      if (!right.empty() && (!untried.empty() || out_of_time("check")))
+        untried.push_back(candidate.record);
+      else if (is_right(candidate))
+        right.push_back(std::move(candidate));
+    }
+    forget(std::move(untried), right);
+    return right;
+  }
+
+  // Those that compiled.
+  std::vector<Built> build(const std::vector<RenderedKernel>& rendered, const std::vector<std::size_t>& records) {
+    std::vector<Built> out;
     const std::vector<BuildOutcome> outcomes = lab_.build(rendered);
     for (std::size_t i = 0; i < outcomes.size(); ++i) {
       CandidateRecord& record = out_.candidates[records[i]];
@@ -141,28 +161,56 @@ class RegionSearch {
                              outcomes[i].fact, std::nullopt));
         continue;
       }
-      if (!right.empty() && out_of_time("check")) {
-        forget(records, i);
-        break;
-      }
-      Built built{records[i], {outcomes[i].kernel, outcomes[i].fact.object}, {}, {}};
-      built.plan = assemble(task_.standalone, whole_, {built.kernel}, stored_.constants, lab_.threads());
-      const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
-                                         seed_for(lab_.input(), out_.region, "check"));
-      built.judgement = judge(check, lab_.input().policy);
-      if (built.judgement.verdict != Verdict::ok) {
-        fail(record, failure(rendered[i], built.judgement.verdict, built.judgement.reason, outcomes[i].fact, check));
-        continue;
-      }
-      right.push_back(std::move(built));
+      out.push_back({records[i], {outcomes[i].kernel, outcomes[i].fact.object}, outcomes[i].fact, {}, {}});
+      out.back().plan = assemble(task_.standalone, whole_, {out.back().kernel}, stored_.constants, lab_.threads());
     }
-    return right;
+    return out;
+  }
+
+  bool is_right(Built& built) {
+    CandidateRecord& record = out_.candidates[built.record];
+    const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
+                                       seed_for(lab_.input(), out_.region, "check"));
+    built.judgement = judge(check, lab_.input().policy);
+    if (built.judgement.verdict != Verdict::ok)
+      fail(record, failure(built.kernel.kernel, built.judgement.verdict, built.judgement.reason, built.fact, check));
+    return built.judgement.verdict == Verdict::ok;
+  }
+
+  // On a GPU the oracle of a large region takes seconds, and a sample of it milliseconds. (On a CPU nothing that was
+  // not checked runs in a process with others.)
+  [[nodiscard]] bool checks_are_dear() const {
+    return lab_.node().gpu && families_.size() < check_families(0, 0).size();
+  }
+
+  // By a few samples that nobody judges and that decide nothing but the order of the checks; what failed comes last.
+  void fastest_first(std::vector<Built>& built) {
+    std::map<std::size_t, double> ns;  // by record
+    for (std::size_t begin = 0; begin < built.size(); begin += kSubjectsAtOnce) {
+      const std::size_t end = std::min(built.size(), begin + kSubjectsAtOnce);
+      std::vector<Subject> subjects;
+      for (std::size_t i = begin; i < end; ++i)
+        subjects.push_back({digest_of(out_.candidates[built[i].record].variant), built[i].plan});
+      const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, kOrderSamples, false,
+                                              seed_for(lab_.input(), out_.region, "order"));
+      for (std::size_t i = begin; i < end; ++i) {
+        const SampleFact::Subject& subject = samples.subjects.at(i - begin);
+        ns[built[i].record] = subject.verdict == Verdict::ok && !subject.ns.empty()
+                                  ? summarize(subject.ns, 0.95).median_ns
+                                  : std::numeric_limits<double>::infinity();
+      }
+    }
+    std::stable_sort(built.begin(), built.end(),
+                     [&](const Built& a, const Built& b) { return ns.at(a.record) < ns.at(b.record); });
   }
 
   // Candidates that there was no time to check were not tried: nothing is known of them.
-  void forget(const std::vector<std::size_t>& records, std::size_t first) {
-    for (std::size_t i = records.size(); i-- > first;)
-      out_.candidates.erase(out_.candidates.begin() + static_cast<std::ptrdiff_t>(records[i]));
+  void forget(std::vector<std::size_t> untried, std::vector<Built>& kept) {
+    std::sort(untried.rbegin(), untried.rend());
+    for (const std::size_t record : untried) {
+      out_.candidates.erase(out_.candidates.begin() + static_cast<std::ptrdiff_t>(record));
+      for (Built& built : kept) built.record -= built.record > record ? 1 : 0;
+    }
   }
 
   void measure(std::vector<Built>& right, std::int32_t round) {

@@ -28,20 +28,34 @@ std::string vector_text(const ExprNode& node, const std::vector<std::string>& a,
       if (node.type == from) return a[0];
       return node.type == DType::boolean ? fmt::format("{} != 0.0f", a[0])
                                          : fmt::format("select({}, splat(1.0f), splat(0.0f))", a[0]);
-    case ExprOp::div: return fmt::format("{} / {}", a[0], a[1]);
-    case ExprOp::reciprocal: return fmt::format("1.0f / {}", a[0]);
-    case ExprOp::rsqrt: return fmt::format("1.0f / vsqrt({})", a[0]);
-    case ExprOp::logical_and: return fmt::format("{} & {}", a[0], a[1]);
-    case ExprOp::logical_or: return fmt::format("{} | {}", a[0], a[1]);
-    case ExprOp::logical_xor: return fmt::format("{} ^ {}", a[0], a[1]);
-    case ExprOp::logical_not: return fmt::format("~{}", a[0]);
-    case ExprOp::select: return fmt::format("select({}, {}, {})", a[0], a[1], a[2]);
-    case ExprOp::pow: return fmt::format("vpow({}, {})", a[0], a[1]);
-    case ExprOp::mod: return fmt::format("vmod({}, {})", a[0], a[1]);
-    case ExprOp::fmod: return fmt::format("vfmod({}, {})", a[0], a[1]);
-    case ExprOp::min: return fmt::format("vmin({}, {})", a[0], a[1]);
-    case ExprOp::max: return fmt::format("vmax({}, {})", a[0], a[1]);
-    default: return fmt::format("v{}({})", graph::name(node.op), a[0]);
+    case ExprOp::div:
+      return fmt::format("{} / {}", a[0], a[1]);
+    case ExprOp::reciprocal:
+      return fmt::format("1.0f / {}", a[0]);
+    case ExprOp::rsqrt:
+      return fmt::format("1.0f / vsqrt({})", a[0]);
+    case ExprOp::logical_and:
+      return fmt::format("{} & {}", a[0], a[1]);
+    case ExprOp::logical_or:
+      return fmt::format("{} | {}", a[0], a[1]);
+    case ExprOp::logical_xor:
+      return fmt::format("{} ^ {}", a[0], a[1]);
+    case ExprOp::logical_not:
+      return fmt::format("~{}", a[0]);
+    case ExprOp::select:
+      return fmt::format("select({}, {}, {})", a[0], a[1], a[2]);
+    case ExprOp::pow:
+      return fmt::format("vpow({}, {})", a[0], a[1]);
+    case ExprOp::mod:
+      return fmt::format("vmod({}, {})", a[0], a[1]);
+    case ExprOp::fmod:
+      return fmt::format("vfmod({}, {})", a[0], a[1]);
+    case ExprOp::min:
+      return fmt::format("vmin({}, {})", a[0], a[1]);
+    case ExprOp::max:
+      return fmt::format("vmax({}, {})", a[0], a[1]);
+    default:
+      return fmt::format("v{}({})", graph::name(node.op), a[0]);
   }
 }
 
@@ -57,32 +71,41 @@ std::string scalar_text(const ExprNode& node, const std::vector<std::string>& a,
     case ExprOp::cast:
       return node.type == DType::boolean ? fmt::format("{} != 0", a[0])
                                          : fmt::format("convert<{}>({})", scalar_type(node.type), a[0]);
-    case ExprOp::div: return integral ? fmt::format("divide({}, {})", a[0], a[1]) : fmt::format("{} / {}", a[0], a[1]);
-    case ExprOp::reciprocal: return fmt::format("{} / {}", one(), a[0]);
-    case ExprOp::rsqrt: return fmt::format("{} / std::sqrt({})", one(), a[0]);
-    case ExprOp::logical_and: return fmt::format("{} && {}", a[0], a[1]);
-    case ExprOp::logical_or: return fmt::format("{} || {}", a[0], a[1]);
-    case ExprOp::logical_xor: return fmt::format("{} != {}", a[0], a[1]);
-    case ExprOp::logical_not: return fmt::format("!{}", a[0]);
-    case ExprOp::select: return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
+    case ExprOp::div:
+      return integral ? fmt::format("divide({}, {})", a[0], a[1]) : fmt::format("{} / {}", a[0], a[1]);
+    case ExprOp::reciprocal:
+      return fmt::format("{} / {}", one(), a[0]);
+    case ExprOp::rsqrt:
+      return fmt::format("{} / std::sqrt({})", one(), a[0]);
     case ExprOp::pow:
       return integral ? fmt::format("power({}, {})", a[0], a[1]) : fmt::format("std::pow({}, {})", a[0], a[1]);
-    case ExprOp::mod: return fmt::format("remainder_of({}, {})", a[0], a[1]);
-    case ExprOp::fmod: return integral ? fmt::format("remainder_toward_zero({}, {})", a[0], a[1])
-                                       : fmt::format("std::fmod({}, {})", a[0], a[1]);
-    case ExprOp::shift_left: return fmt::format("shifted_left({}, {})", a[0], a[1]);
-    case ExprOp::shift_right: return fmt::format("shifted_right({}, {})", a[0], a[1]);
-    case ExprOp::min: return fmt::format("least({}, {})", a[0], a[1]);
-    case ExprOp::max: return fmt::format("greatest({}, {})", a[0], a[1]);
-    case ExprOp::abs: return fmt::format("absolute({})", a[0]);
-    case ExprOp::sign: return fmt::format("sign_of({})", a[0]);
-    case ExprOp::sigmoid: return fmt::format("{0} / ({0} + std::exp(-{1}))", one(), a[0]);
-    case ExprOp::round: return integral ? a[0] : fmt::format("std::nearbyint({})", a[0]);
+    case ExprOp::mod:
+      return fmt::format("remainder_of({}, {})", a[0], a[1]);
+    case ExprOp::fmod:
+      return integral ? fmt::format("remainder_toward_zero({}, {})", a[0], a[1])
+                      : fmt::format("std::fmod({}, {})", a[0], a[1]);
+    case ExprOp::shift_left:
+      return fmt::format("shifted_left({}, {})", a[0], a[1]);
+    case ExprOp::shift_right:
+      return fmt::format("shifted_right({}, {})", a[0], a[1]);
+    case ExprOp::min:
+      return fmt::format("least({}, {})", a[0], a[1]);
+    case ExprOp::max:
+      return fmt::format("greatest({}, {})", a[0], a[1]);
+    case ExprOp::abs:
+      return fmt::format("absolute({})", a[0]);
+    case ExprOp::sign:
+      return fmt::format("sign_of({})", a[0]);
+    case ExprOp::sigmoid:
+      return fmt::format("{0} / ({0} + std::exp(-{1}))", one(), a[0]);
+    case ExprOp::round:
+      return integral ? a[0] : fmt::format("std::nearbyint({})", a[0]);
     case ExprOp::floor:
     case ExprOp::ceil:
       if (integral) return a[0];
       [[fallthrough]];
-    default: return fmt::format("std::{}({})", graph::name(node.op), a[0]);
+    default:
+      return fmt::format("std::{}({})", graph::name(node.op), a[0]);
   }
 }
 
@@ -101,7 +124,8 @@ std::string value_type(DType type, Form form) {
 std::string node_text(const Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form) {
   const ExprNode& node = expr.nodes[index];
   const DType from = argument_type(expr, node);
-  if (const auto text = operator_text(node.op, args)) return *text;
+  if (const auto text = form == Form::scalar ? scalar_operator_text(node.op, args) : operator_text(node.op, args))
+    return *text;
   if (form == Form::scalar) return scalar_text(node, args, from);
   if (node.op == ExprOp::pow)
     if (const auto text = constant_power(expr, node, args[0], {"vsqrt", "1.0f / vsqrt", "1.0f"})) return *text;

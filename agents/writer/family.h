@@ -14,12 +14,14 @@ namespace kiln::agents::writer {
 // What a family contributes to the generated file.
 struct Hooks {
   Form form = Form::vector;
-  std::vector<graph::ExprOp> functions;  // vector functions that the hooks call
-  std::string figures;                   // constants of the region: "constexpr std::int64_t kM = 128;"
-  std::string code;                      // inline functions, after the prelude and before the template
-  Arguments arguments;                   // of the run launch
-  Arguments prepare_arguments;           // of the launch that packs; empty when there is none
-  bool packs_once = false;               // that launch runs in prepare, else before each run
+  std::vector<graph::ExprOp> functions;       // vector functions that the hooks call
+  std::string figures;                        // constants of the region: "constexpr std::int64_t kM = 128;"
+  std::string code;                           // inline functions, after the prelude and before the template
+  Arguments arguments;                        // of the run launch
+  Arguments prepare_arguments;                // of the launch that packs; empty when there is none
+  bool packs_once = false;                    // that launch runs in prepare, else before each run
+  int launches = 1;                           // on a GPU; more than one are KILN_KERNEL_0, KILN_KERNEL_1, ... in turn
+  std::vector<std::int64_t> temporary_bytes;  // of the buffers that they leave results in for each other
 };
 
 using Tunables = std::map<std::string, std::int64_t>;

@@ -15,16 +15,26 @@ namespace {
 
 const char* infix(ExprOp op) {
   switch (op) {
-    case ExprOp::add: return "+";
-    case ExprOp::sub: return "-";
-    case ExprOp::mul: return "*";
-    case ExprOp::equal: return "==";
-    case ExprOp::less: return "<";
-    case ExprOp::less_equal: return "<=";
-    case ExprOp::bit_and: return "&";
-    case ExprOp::bit_or: return "|";
-    case ExprOp::bit_xor: return "^";
-    default: return nullptr;
+    case ExprOp::add:
+      return "+";
+    case ExprOp::sub:
+      return "-";
+    case ExprOp::mul:
+      return "*";
+    case ExprOp::equal:
+      return "==";
+    case ExprOp::less:
+      return "<";
+    case ExprOp::less_equal:
+      return "<=";
+    case ExprOp::bit_and:
+      return "&";
+    case ExprOp::bit_or:
+      return "|";
+    case ExprOp::bit_xor:
+      return "^";
+    default:
+      return nullptr;
   }
 }
 
@@ -35,6 +45,23 @@ std::optional<std::string> operator_text(ExprOp op, const std::vector<std::strin
   if (op == ExprOp::bit_not) return "~" + args[0];
   if (const char* between = infix(op)) return fmt::format("{} {} {}", args[0], between, args[1]);
   return std::nullopt;
+}
+
+std::optional<std::string> scalar_operator_text(ExprOp op, const std::vector<std::string>& args) {
+  switch (op) {
+    case ExprOp::logical_and:
+      return fmt::format("{} && {}", args[0], args[1]);
+    case ExprOp::logical_or:
+      return fmt::format("{} || {}", args[0], args[1]);
+    case ExprOp::logical_xor:
+      return fmt::format("{} != {}", args[0], args[1]);
+    case ExprOp::logical_not:
+      return "!" + args[0];
+    case ExprOp::select:
+      return fmt::format("{} ? {} : {}", args[0], args[1], args[2]);
+    default:
+      return operator_text(op, args);
+  }
 }
 
 std::optional<std::string> constant_power(const Expr& expr, const ExprNode& node, const std::string& x,

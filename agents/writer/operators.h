@@ -15,6 +15,9 @@ namespace kiln::agents::writer {
 // nothing for the others. Division is not among them: an integer's is a function.
 [[nodiscard]] std::optional<std::string> operator_text(graph::ExprOp op, const std::vector<std::string>& args);
 
+// The same for scalars, which have logic and a choice besides.
+[[nodiscard]] std::optional<std::string> scalar_operator_text(graph::ExprOp op, const std::vector<std::string>& args);
+
 // Powers that are cheaper, and no less exact, as products and roots of `x`. `sqrt` and `rsqrt` name the functions,
 // `one` is the literal. Nothing for other exponents, and for integers.
 struct RootNames {
@@ -25,8 +28,8 @@ struct RootNames {
 
 // `<head> expression(vf x0, bool x1, vf& y0)` with the expression as a comment above it and one statement per node.
 struct FunctionText {
-  std::string head;                                                // "inline void"
-  std::function<std::string(graph::DType)> type;                   // of a value
+  std::string head;                                                                          // "inline void"
+  std::function<std::string(graph::DType)> type;                                             // of a value
   std::function<std::string(std::size_t node, const std::vector<std::string>& args)> value;  // of a node, no operand
 };
 [[nodiscard]] std::string expression_function(const graph::Expr& expr, const std::vector<graph::DType>& operand_types,

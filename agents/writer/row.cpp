@@ -18,19 +18,27 @@ namespace {
 
 const char* identity_of(ExprOp op) {
   switch (op) {
-    case ExprOp::row_max: return "-__builtin_inff()";
-    case ExprOp::row_min: return "__builtin_inff()";
-    case ExprOp::row_prod: return "1.0f";
-    default: return "0.0f";
+    case ExprOp::row_max:
+      return "-__builtin_inff()";
+    case ExprOp::row_min:
+      return "__builtin_inff()";
+    case ExprOp::row_prod:
+      return "1.0f";
+    default:
+      return "0.0f";
   }
 }
 
 std::string combined(ExprOp op, const std::string& a, const std::string& b) {
   switch (op) {
-    case ExprOp::row_max: return fmt::format("vmax({}, {})", a, b);
-    case ExprOp::row_min: return fmt::format("vmin({}, {})", a, b);
-    case ExprOp::row_prod: return fmt::format("{} * {}", a, b);
-    default: return fmt::format("{} + {}", a, b);
+    case ExprOp::row_max:
+      return fmt::format("vmax({}, {})", a, b);
+    case ExprOp::row_min:
+      return fmt::format("vmin({}, {})", a, b);
+    case ExprOp::row_prod:
+      return fmt::format("{} * {}", a, b);
+    default:
+      return fmt::format("{} + {}", a, b);
   }
 }
 
@@ -131,8 +139,10 @@ class Writer {
       const std::string value = element(k_.expr.results[r], "s");
       if (write.type == DType::boolean)
         text += fmt::format("    store_mask<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
-      else if (stride == 1) text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
-      else text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+      else if (stride == 1)
+        text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
+      else
+        text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
     }
     return text;
   }

@@ -87,8 +87,7 @@ double finite_or_zero(double x) { return std::isfinite(x) ? x : 0; }
 
 agents::ErrorFact compare_output(std::span<const std::byte> output, const graph::Tensor& plain,
                                  const graph::Tensor& expected, int threads) {
-  const Comparison of{plain.type.dtype,   expected.type.dtype, output.data(),
-                      plain.bytes.data(), expected.bytes.data()};
+  const Comparison of{plain.type.dtype, expected.type.dtype, output.data(), plain.bytes.data(), expected.bytes.data()};
   std::vector<Errors> parts(static_cast<std::size_t>((expected.count() + kStretch - 1) / kStretch));
   parallel(threads, expected.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
     Errors& errors = parts[static_cast<std::size_t>(begin / kStretch)];

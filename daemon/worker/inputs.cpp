@@ -52,9 +52,9 @@ graph::Tensor make_input(const graph::TensorType& type, const std::optional<grap
     const auto stretch = static_cast<std::uint64_t>(begin / kStretch);
     Random random(splitmix64(seed * 0x2545f4914f6cdd1dull + stream + 1) + splitmix64(stretch));
     for (std::int64_t i = begin; i < end; ++i)
-      graph::store_double(type.dtype, tensor.bytes.data(), i,
-                          floating ? draw(random, family, tiny)
-                                   : static_cast<double>(random.integer(range.low, range.high)));
+      graph::store_double(
+          type.dtype, tensor.bytes.data(), i,
+          floating ? draw(random, family, tiny) : static_cast<double>(random.integer(range.low, range.high)));
   });
   return tensor;
 }

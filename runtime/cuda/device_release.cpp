@@ -160,12 +160,10 @@ std::vector<Function> DeviceRelease::resolve(const std::vector<Launch>& launches
   std::vector<Function> out;
   for (const Launch& l : launches) {
     Function function = nullptr;
-    if (api_.cuModuleGetFunction(&function, modules_[static_cast<std::size_t>(l.object)], l.symbol.c_str()) !=
-        kSuccess)
+    if (api_.cuModuleGetFunction(&function, modules_[static_cast<std::size_t>(l.object)], l.symbol.c_str()) != kSuccess)
       throw Failure(KILN_E_LOAD, "cannot find symbol '" + l.symbol + "' in its code object");
     if (l.grid.shared_bytes > kPlainSharedBytes)
-      require(api_,
-              api_.cuFuncSetAttribute(function, FunctionAttribute::max_dynamic_shared_bytes, l.grid.shared_bytes),
+      require(api_, api_.cuFuncSetAttribute(function, FunctionAttribute::max_dynamic_shared_bytes, l.grid.shared_bytes),
               "give '" + l.symbol + "' " + std::to_string(l.grid.shared_bytes) + " bytes of shared memory");
     if (l.grid.cluster > kPortableCluster)
       require(api_, api_.cuFuncSetAttribute(function, FunctionAttribute::non_portable_cluster, 1),

@@ -136,6 +136,9 @@ void add_rows(Collection& c) {
   c.add("layer norm", [](Graph& g) {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {11, 768}), input(g, {768}), input(g, {768})});
   });
+  c.add("layer norm of long rows", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {2, 6000}), input(g, {6000}), input(g, {6000})});
+  });
   c.add("layer norm of a sum in f16", [](Graph& g) {
     const ValueId sum = binary(g, input(g, {3, 320}, DType::f16), input(g, {3, 320}, DType::f16), ExprOp::add);
     return add_node(g, graph::LayerNorm{1, 1e-5}, {sum, input(g, {320}, DType::f16), input(g, {320}, DType::f16)});

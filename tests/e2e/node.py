@@ -121,7 +121,7 @@ class Node:
         return self.import_model(BLOCK, "block", {"batch": 1})
 
     def import_classifier(self):
-        """Two regions, for tests that run the steps of a job many times: a matmul with its activation, and a softmax."""
+        """Two regions, a matmul with its activation and a softmax: for tests that run each step of a job many times."""
         path = self.folder / "classifier.onnx"
         path.write_bytes(onnx_file.model(
             [onnx_file.node("MatMul", ["x", "w"], ["s"]), onnx_file.node("Tanh", ["s"], ["t"]),

@@ -29,7 +29,9 @@ graph::Tensor f64(const std::vector<double>& v) { return tensor(DType::f64, v); 
 constexpr float inf = std::numeric_limits<float>::infinity();
 constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
 
-struct Moments { double mean = 0, variance = 0, least = 1e300, most = -1e300; };
+struct Moments {
+  double mean = 0, variance = 0, least = 1e300, most = -1e300;
+};
 Moments moments(const std::string& family) {
   const graph::Tensor t = make_input({DType::f64, {40'000}}, std::nullopt, family, 5, 0);
   Moments m;

@@ -87,6 +87,8 @@ struct Accesses {
 [[nodiscard]] Hooks tiles_hooks(const PointwiseKernel& kernel);
 [[nodiscard]] bool accepts_row(const RowKernel& kernel);
 [[nodiscard]] Hooks pointwise_hooks(const PointwiseKernel& kernel, const Tunables& tunables);
-[[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
+[[nodiscard]] Hooks row_hooks(const RowKernel& kernel);
+// The same, over several launches that share a buffer of partial results.
+[[nodiscard]] Hooks split_row_hooks(const RowKernel& kernel, const Tunables& tunables);
 
 }  // namespace kiln::agents::writer::device

@@ -38,7 +38,7 @@ std::string node_text(const Expr& expr, std::size_t index, const std::vector<std
   const bool integral = graph::is_integer(from);
   // A value in half precision has errors far above those of the fast functions.
   const std::string_view family = is_half(node.type) ? "fast" : "op";
-  if (const auto text = operator_text(node.op, a)) return *text;
+  if (const auto text = scalar_operator_text(node.op, a)) return *text;
   switch (node.op) {
     case ExprOp::constant:
       if (node.type == DType::boolean) return node.value != 0 || node.integer != 0 ? "true" : "false";
@@ -54,16 +54,6 @@ std::string node_text(const Expr& expr, std::size_t index, const std::vector<std
       return is_half(node.type) ? fmt::format("fast_div({}, {})", a[0], a[1]) : fmt::format("{} / {}", a[0], a[1]);
     case ExprOp::reciprocal:
       return fmt::format("{} / {}", literal(1, node.type), a[0]);
-    case ExprOp::logical_and:
-      return fmt::format("{} && {}", a[0], a[1]);
-    case ExprOp::logical_or:
-      return fmt::format("{} || {}", a[0], a[1]);
-    case ExprOp::logical_xor:
-      return fmt::format("{} != {}", a[0], a[1]);
-    case ExprOp::logical_not:
-      return "!" + a[0];
-    case ExprOp::select:
-      return fmt::format("{} ? {} : {}", a[0], a[1], a[2]);
     case ExprOp::shift_left:
       return fmt::format("shifted_left({}, {})", a[0], a[1]);
     case ExprOp::shift_right:

@@ -31,7 +31,9 @@ struct HooksOf {
   Hooks operator()(const PointwiseKernel& k) const {
     return spec.name == "tiles" ? tiles_hooks(k) : pointwise_hooks(k, tunables);
   }
-  Hooks operator()(const RowKernel& k) const { return row_hooks(k, tunables); }
+  Hooks operator()(const RowKernel& k) const {
+    return spec.name == "split" ? split_row_hooks(k, tunables) : row_hooks(k);
+  }
   Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k); }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
@@ -62,8 +64,7 @@ bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) { return std
 
 RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
                       const Variant& variant, const Figures& figures, const NodeFacts& node) {
-  if (!node.gpu)
-    throw Error(ErrorCode::unsupported, fmt::format("cannot render {}: the node has no GPU", title(spec)));
+  if (!node.gpu) throw Error(ErrorCode::unsupported, fmt::format("cannot render {}: the node has no GPU", title(spec)));
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
   const Hooks hooks = std::visit(HooksOf{spec, tunables}, kernel);
@@ -85,7 +86,11 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
                fmt::format("#define KILN_KERNEL {}\n\nnamespace {{\n\n", symbol) + "// The variant.\n" +
                small_constants(spec, tunables) + "\n" + headers(spec) + "\n// The region.\n" + hooks.figures + "\n" +
                hooks.code + "\n}  // namespace\n\n" + template_source(spec);
-  out.run.push_back(std::move(run));
+  out.temporary_bytes = hooks.temporary_bytes;
+  for (int launch = 0; launch < hooks.launches; ++launch) {
+    out.run.push_back(run);
+    if (hooks.launches > 1) out.run.back().symbol = fmt::format("{}_{}", symbol, launch);
+  }
   return out;
 }
 

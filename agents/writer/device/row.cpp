@@ -236,19 +236,21 @@ bool accepts_row(const RowKernel& k) {
                       [](const ExprNode& n) { return graph::is_row_reduction(n.op) && n.type == DType::boolean; });
 }
 
-Hooks row_hooks(const RowKernel& k, const Tunables&) {
-  Hooks hooks;
+namespace {
+
+// `hooks` may name arguments of its own before.
+Hooks written(const RowKernel& k, Hooks hooks) {
   Writer writer(k, hooks.arguments);
   graph::Shape space = k.outer;
   space.push_back(k.length);
-  hooks.figures = index_type(writer.accesses(), space) +
-                  fmt::format(
-                      "constexpr index_t kRows = {};\nconstexpr index_t kLength = {};  // elements of a row\n"
-                      "constexpr int kMostReductions = {};  // of one pass\n",
-                      product(k.outer), k.length, writer.most_reductions());
+  hooks.figures += index_type(writer.accesses(), space) +
+                   fmt::format(
+                       "constexpr index_t kRows = {};\nconstexpr index_t kLength = {};  // elements of a row\n"
+                       "constexpr int kMostReductions = {};  // of one pass\n",
+                       product(k.outer), k.length, writer.most_reductions());
   std::string code = fmt::format("// Computes {}\n\n", graph::to_string(k.expr)) +
-                     place_functions(writer.accesses(), k.outer) + loaded_struct(writer.accesses()) +
-                     writer.scalars() + writer.load_all();
+                     place_functions(writer.accesses(), k.outer) + loaded_struct(writer.accesses()) + writer.scalars() +
+                     writer.load_all();
   std::string list;
   for (int p = 0; p < writer.passes(); ++p) {
     code += writer.pass(p);
@@ -257,6 +259,28 @@ Hooks row_hooks(const RowKernel& k, const Tunables&) {
   // The code names the launch's arguments as it is written, so their struct is known last.
   hooks.code = arguments_struct(hooks.arguments) + code +
                fmt::format("\ntemplate <class... P>\nstruct PassList {{}};\nusing Passes = PassList<{}>;\n", list);
+  return hooks;
+}
+
+}  // namespace
+
+Hooks row_hooks(const RowKernel& k) { return written(k, {}); }
+
+Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
+  const Passes passes(k, false);
+  std::size_t most = 1;
+  for (int p = 0; p < passes.count; ++p) most = std::max(most, passes.reductions(p).size());
+  Hooks hooks;
+  // What the last pass reduces is known after one launch more.
+  hooks.launches = passes.count + (passes.reductions(passes.count - 1).empty() ? 0 : 1);
+  hooks.temporary_bytes = {8 * passes.count * product(k.outer) * tunables.at("splits") *
+                           static_cast<std::int64_t>(most)};
+  hooks.figures = fmt::format("constexpr int kPartials = {};  // of the arguments: what the segments leave\n",
+                              hooks.arguments.of(RenderedArg::Kind::temporary, 0));
+  hooks = written(k, std::move(hooks));
+  hooks.code += "\n#define KILN_LAUNCHES";
+  for (int launch = 0; launch < hooks.launches; ++launch) hooks.code += fmt::format(" KILN_LAUNCH({})", launch);
+  hooks.code += "\n";
   return hooks;
 }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
 
 #include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/candidate.h"
@@ -70,8 +71,9 @@ class Buffers {
     const DeviceMemory& memory = allocate(info);
     const auto type = static_cast<graph::DType>(info.dtype);
     const std::size_t made = std::min(bytes, kMadeBytes);
-    const graph::Tensor values = make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}},
-                                            std::nullopt, "normal", seed, stream);
+    const graph::Tensor values =
+        make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}}, std::nullopt, "normal", seed,
+                   stream, static_cast<int>(std::thread::hardware_concurrency()));
     gpu_.copy_in(memory.address(), std::span(values.bytes).first(made));
     for (std::size_t at = made; at < bytes;) {
       const std::size_t part = std::min(at, bytes - at);
@@ -111,8 +113,7 @@ class GpuSubject final : public Subject {
   // Once more after the timing, over values that no timed call had.
   void prove() override {
     if (!arena_) return;
-    refuse_for_want_of_memory(
-        [&] { call_over(gpu_, candidate_, arena_->bytes(), layout_, arena_->writable()); });
+    refuse_for_want_of_memory([&] { call_over(gpu_, candidate_, arena_->bytes(), layout_, arena_->writable()); });
   }
 
  private:
@@ -141,8 +142,7 @@ class GpuDevice final : public Device {
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
                                 const json::value* layout) override {
     std::unique_ptr<Subject> subject;
-    refuse_for_want_of_memory(
-        [&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, arena, layout); });
+    refuse_for_want_of_memory([&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, arena, layout); });
     return subject;
   }
 
@@ -180,8 +180,7 @@ class Runner {
   Frame check(const Frame& request) {
     Gpu& gpu = gpu_.get();
     Mapped arena(request.fds.at(0).get(), Mapped::Access::write);
-    const ArenaLayout layout =
-        arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
+    const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
     try {
       Candidate candidate(json::get_string(request.body, "directory", "a run request"));
       // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.

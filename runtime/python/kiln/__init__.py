@@ -221,7 +221,7 @@ def _target(path):
 
 
 def load(path, threads=0, verify=True):
-    """Opens the release directory `path`: a Model, or for a GPU's release a kiln.pytorch.Operator, called with tensors.
+    """Opens the release directory `path`: a Model, or for a GPU a kiln.pytorch.Operator, called with tensors.
     threads=0: as many as it was tuned for. verify: hash every file first."""
     if _target(path) == "cpu":
         return Model(_Release(path, threads, verify))

@@ -1,13 +1,13 @@
 """Releases for a GPU as PyTorch operators: tensors in, tensors out, no copies, on the caller's stream.
 
     import kiln
-    fast = kiln.load("/var/lib/kiln/releases/encoder/current")        # Operator, for a release whose target is cuda
-    y = fast(x)                                                        # tensors of the shapes it was tuned for
+    fast = kiln.load("/var/lib/kiln/releases/encoder/current")   # Operator, for a release whose target is cuda
+    y = fast(x)                                                   # tensors of the shapes it was tuned for
 
-    model.encoder = kiln.pytorch.DropIn(model.encoder, release)  # where other shapes occur too: falls back, once loudly
+    model.encoder = kiln.pytorch.DropIn(model.encoder, fast)      # falls back for other shapes, once loudly
 
-Each operator is registered with torch.library, so torch.compile keeps it as one node of its graph. A call puts the plan's
-launches on the current stream and returns; it allocates only its outputs, so a CUDA graph may record it.
+Each operator is registered with torch.library, so torch.compile keeps it as one node of its graph. A call puts the
+plan's launches on the current stream and returns; it allocates only its outputs, so a CUDA graph may record it.
 """
 
 import ctypes
@@ -20,8 +20,9 @@ import torch
 from . import KilnError, _check
 
 # In the order of kiln_dtype.
-_DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-           getattr(torch, "uint64", None), getattr(torch, "uint32", None), getattr(torch, "uint16", None), torch.uint8, torch.bool]
+_DTYPES = [getattr(torch, name, None) for name in (
+    "float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16",
+    "uint8", "bool")]
 _ALIGNMENT = 16  # bytes, which kiln_enqueue() asks of every buffer
 _numbers = itertools.count()
 
@@ -32,6 +33,12 @@ def prepare_device():
         raise KilnError("device", "cannot load a release for a GPU: PyTorch finds no CUDA device")
     torch.cuda.init()
     torch.empty(1, device="cuda")
+
+
+def _described(value):
+    if not isinstance(value, torch.Tensor):
+        return type(value).__name__
+    return f"{value.dtype}{list(value.shape)} on {value.device}"
 
 
 class Operator:
@@ -62,14 +69,16 @@ class Operator:
 
     def covers(self, *tensors):
         """Whether the release was tuned for tensors like these."""
-        return len(tensors) == len(self.inputs) and all(
-            isinstance(t, torch.Tensor) and tuple(t.shape) == want.shape and t.dtype == _DTYPES[want.code] and t.device == self.device
-            for t, want in zip(tensors, self.inputs))
+        return len(tensors) == len(self.inputs) and all(map(self._fits, tensors, self.inputs))
+
+    def _fits(self, given, want):
+        return (isinstance(given, torch.Tensor) and tuple(given.shape) == want.shape
+                and given.dtype == _DTYPES[want.code] and given.device == self.device)
 
     def __call__(self, *tensors):
-        """One tensor, or a tuple of tensors in the order of `outputs`. KilnError("argument") for other shapes or types."""
+        """One tensor, or a tuple of them in the order of `outputs`. KilnError("argument") for other shapes or types."""
         if not self.covers(*tensors):
-            given = ", ".join(f"{t.dtype}{list(t.shape)} on {t.device}" if isinstance(t, torch.Tensor) else type(t).__name__ for t in tensors)
+            given = ", ".join(map(_described, tensors))
             raise KilnError("argument", f"cannot run ({given}): the release takes {self.inputs} on {self.device}")
         # The dispatcher costs some 20 us a call; what it is for is torch.compile.
         run = self._operation if torch.compiler.is_compiling() else self._enqueue
@@ -80,7 +89,7 @@ class Operator:
         return [torch.empty(t.shape, dtype=_DTYPES[t.code], device=self.device) for t in self.outputs]
 
     def _register(self):
-        """As torch.ops.kiln.release_<n>: `Tensor[] -> Tensor[]`, with shapes that torch.compile can ask for without a GPU."""
+        """As torch.ops.kiln.release_<n>: `Tensor[] -> Tensor[]`, whose shapes torch.compile can ask for."""
         @torch.library.custom_op(f"kiln::release_{next(_numbers)}", mutates_args=())
         def run(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
             return self._enqueue(tensors)
@@ -103,8 +112,8 @@ class Operator:
 
 
 class DropIn(torch.nn.Module):
-    """`module`, run by `operator` wherever that covers the arguments and by itself elsewhere. Gradients are the module's own:
-    while autograd records, it runs too. `hits` and `misses` count; the first miss of each shape warns."""
+    """`module`, run by `operator` wherever that covers the arguments and by itself elsewhere, and while autograd
+    records, since gradients are the module's own. `hits` and `misses` count; the first miss of each shape warns."""
 
     def __init__(self, module, operator):
         super().__init__()

@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""Kiln on KernelBench: each problem exported, imported, tuned, loaded into PyTorch, judged and timed.
+
+    tests/kernelbench/run.py CHECKOUT RESULTS.jsonl [--levels 1,2] [--only 1/23,1/40] [--target cuda] [--budget SECONDS]
+
+CHECKOUT is a clone of ScalingIntelligence/KernelBench, which is not bundled. One JSON line per problem is appended to
+RESULTS; problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the
+end, and by summary.py. Three verdicts stand side by side: strict, by Kiln's own oracle in double precision; and whether
+the outputs are within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in
+milliseconds of interleaved trials, by the benchmark's method. Needs PyTorch and onnx; KILN_BINARY_DIR names the build,
+or the folder that tests/cuda/bundle made.
+
+--batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
+KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
+"""
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import sys
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+for folder in (HERE, HERE.parent / "e2e", HERE.parent.parent / "runtime/python", HERE.parent / "python"):
+    sys.path.insert(0, str(folder))
+
+import problems  # noqa: E402
+import summary  # noqa: E402
+
+
+class Bench:
+    """A private daemon that tunes for one target."""
+
+    def __init__(self, options):
+        import node
+        self.options = options
+        self.node = node.Node()
+        config = self.node.folder / "kilnd.toml"
+        if options.gpu_libraries:
+            config.write_text(f'[paths]\ngpu_libraries = "{options.gpu_libraries}"\n')
+            self.node.arguments = ["--config", config]
+        self.node.start()
+
+    def tune(self, name, file):
+        """(job row, folder of the release that runs now)."""
+        model = {"name": name, "model": self.node.upload(file), "file_name": file.name,
+                 "external": {}, "dimensions": {}}
+        workload = self.node.post("/v1/workloads", model)
+        body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
+        if self.options.policy:
+            body["policy_text"] = pathlib.Path(self.options.policy).read_text()
+        job = self.node.wait(self.node.post("/v1/jobs", body)["id"], seconds=self.options.budget * 4 + 300)
+        if job["state"] != "done":
+            raise RuntimeError(job["error"])
+        made = [r for r in self.node.get("/v1/releases")["releases"] if r["workload"] == workload["id"]]
+        faster = [r for r in made if r["kind"] == "tuned" and r["verdict"] == "faster"]
+        return job, (faster or made)[-1]
+
+    def bandwidth(self):
+        return self.node.get("/v1/node").get("bandwidth", {}).get("memory_copy")
+
+
+def judged(bench, problem, options, record):
+    """Fills `record`, stage by stage: what stands in it when something fails is what was reached."""
+    import export
+    import kiln
+    import measure
+    import torch
+    device = "cuda" if options.target == "cuda" else "cpu"
+    loaded = problems.Loaded(problem, device, options.batch_divisor)
+    if loaded.changed:
+        record["changed"] = loaded.changed
+    inputs = loaded.inputs(42)
+    file = bench.node.folder / f"level{problem.level}_{problem.number}.onnx"
+    record["export"] = export.export(loaded.model, inputs, file)
+    begin = time.monotonic()
+    job, release = bench.tune(file.stem, file)
+    file.unlink()
+    record["tune_seconds"] = round(time.monotonic() - begin, 1)
+    # A plan that the oracle does not find right is no release, and a wrong baseline ends its job.
+    record["strict"] = "ok"
+    record["release"] = release["kind"]
+    record["decision"] = job["result"]["decision"]["reason"]
+    told = ("label", "variant", "speed_up", "error")
+    record["kernels"] = [{key: row[key] for key in told} for row in job["result"]["summary"]]
+
+    fast = kiln.load(release["directory"])
+    if device == "cpu":
+        def run(given):
+            return [torch.from_numpy(a) for a in fast(*(x.numpy() for x in given if isinstance(x, torch.Tensor)))]
+    else:
+        def run(given):
+            return fast(*(x for x in given if isinstance(x, torch.Tensor)))
+    record["close"], record["largest_difference"] = measure.verdicts(run, loaded.model, loaded.inputs, options.trials)
+    contenders = {"kiln": lambda: run(inputs), "eager": lambda: loaded.model(*inputs)}
+    if options.compile:
+        compiled = torch.compile(loaded.model)
+        contenders["compile"] = lambda: compiled(*inputs)
+    times = measure.interleaved(contenders, device, options.rounds)
+    record["ms"] = {name: round(statistics.median(of), 5) for name, of in times.items()}
+    record["quartiles_ms"] = {name: [of[len(of) // 4], of[3 * len(of) // 4]] for name, of in times.items()}
+    with torch.no_grad():
+        record["bytes"] = measure.bytes_once(inputs, loaded.model, measure.tensors_of(loaded.model(*inputs)))
+    if bandwidth := bench.bandwidth():
+        record["floor_ms"] = 1e3 * record["bytes"] / bandwidth
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkout", type=pathlib.Path)
+    parser.add_argument("results", type=pathlib.Path)
+    parser.add_argument("--levels", default="1,2")
+    parser.add_argument("--only", default="", help="problems, such as 1/23,2/4")
+    parser.add_argument("--memory-bound", action="store_true", help="none led by matmul, convolution, attention")
+    parser.add_argument("--target", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--budget", type=int, default=30, help="seconds of search per problem")
+    parser.add_argument("--policy", help="policy file of the jobs")
+    parser.add_argument("--rounds", type=int, default=100, help="timed trials of each contender")
+    parser.add_argument("--trials", type=int, default=5, help="fresh inputs for the benchmark's verdicts")
+    parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
+    parser.add_argument("--batch-divisor", type=int, default=1)
+    parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
+                        help="folders of the driver and NVRTC")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after this long")
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    options = parse(arguments)
+    done = {(r["level"], r["number"]) for r in summary.load(options.results)}
+    only = set(filter(None, options.only.split(",")))
+    chosen = [p for p in problems.find(options.checkout, [int(x) for x in options.levels.split(",")])
+              if (p.level, p.number) not in done and (not only or p.key in only)
+              and (not options.memory_bound or p.memory_bound)]
+    begin = time.monotonic()
+    bench = Bench(options)
+    try:
+        for problem in chosen:
+            if time.monotonic() - begin > options.seconds:
+                break
+            record = {"level": problem.level, "number": problem.number, "name": problem.name, "kind": problem.kind,
+                      "memory_bound": problem.memory_bound, "degenerate": problem.degenerate, "target": options.target}
+            try:
+                judged(bench, problem, options, record)
+            except Exception as error:  # one problem's failure is a result; the next is tried
+                record["failed"] = f"{type(error).__name__}: {str(error).strip()[:500]}"
+                record["where"] = traceback.format_exc(limit=-1).splitlines()[1].strip()
+            with open(options.results, "a") as out:
+                out.write(json.dumps(record) + "\n")
+            print(f"{problem.key} {problem.name}: {record.get('failed') or record.get('ms')}", flush=True)
+            if options.target == "cuda":
+                import torch
+                torch.cuda.empty_cache()
+    finally:
+        bench.node.close()
+    print(summary.table(summary.load(options.results)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
