@@ -129,7 +129,7 @@ TEST_CASE("a job that dies at any recorded step resumes, keeps what was recorded
   MemoryJournal whole;
   (void)run(input, whole_bench, blobs, whole);
   const std::size_t length = whole.entries.size();
-  for (std::size_t n = 0; n < length; ++n) {
+  for (std::size_t n = 0; n < length; n += KILN_SANITIZED ? 4 : 1) {
     CAPTURE(n);
     FakeBench bench;
     MemoryJournal journal;
