@@ -53,34 +53,37 @@ Hooks matmul_tensors(const MatmulKernel& k) {
   Hooks hooks;
   const std::vector<Step> steps = *matmul_steps(k);
   const graph::Shape out = joined(k.batch, {k.m, k.n});
-  hooks.figures = fmt::format("const Tensor kA = {};\n",
+  hooks.figures = fmt::format("constexpr Tensor kA = {};\n",
                               tensor_text(k.a, joined(k.batch, {k.m, k.k}), hooks.arguments.input(k.a.buffer)));
-  hooks.figures += fmt::format("const Tensor kB = {};\n",
+  hooks.figures += fmt::format("constexpr Tensor kB = {};\n",
                                tensor_text(k.b, joined(k.batch, {k.k, k.n}), hooks.arguments.input(k.b.buffer)));
   const auto read = [&](const Step& s) -> const Access& { return k.reads[static_cast<std::size_t>(s.operand - 1)]; };
   const bool bias = !steps.empty() && steps[0].algorithm == "binary_add" && is_bias(read(steps[0]));
   hooks.figures += fmt::format("constexpr bool kHasBias = {};\n", bias);
   hooks.figures +=
-      fmt::format("const Tensor kBias = {};\n",
+      fmt::format("constexpr Tensor kBias = {};\n",
                   bias ? tensor_text(read(steps[0]), out, hooks.arguments.input(read(steps[0]).buffer)) : "{}");
   std::string operands, positions;
+  std::int64_t operand_count = 0;
   const std::size_t first = bias ? 1 : 0;
   for (std::size_t i = first; i < steps.size(); ++i) {
     if (steps[i].operand < 0) continue;
     const Access& a = read(steps[i]);
+    ++operand_count;
     operands += fmt::format("\n    {},", tensor_text(a, out, hooks.arguments.input(a.buffer)));
     positions += fmt::format("{}{}", positions.empty() ? "" : ", ", i - first);
   }
-  hooks.figures += fmt::format("const std::vector<Tensor> kOperands = {{{}}};\n", operands);
-  hooks.figures +=
-      fmt::format("const std::vector<int> kOperandSteps = {{{}}};  // their positions among the steps\n", positions);
-  hooks.figures +=
-      fmt::format("const Tensor kC = {};\n", tensor_text(k.writes[0], out, hooks.arguments.output(k.writes[0].buffer)));
+  hooks.figures += constant("kOperandCount", operand_count);
+  hooks.figures += fmt::format("constexpr Tensor kOperands[kOperandCount + 1] = {{{}}};\n", operands);
+  hooks.figures += fmt::format(
+      "constexpr int kOperandSteps[kOperandCount + 1] = {{{}}};  // their positions among the steps\n", positions);
+  hooks.figures += fmt::format("constexpr Tensor kC = {};\n",
+                               tensor_text(k.writes[0], out, hooks.arguments.output(k.writes[0].buffer)));
   hooks.figures += fmt::format("constexpr bool kBIsWeight = {};\n", k.b_is_weight);
   const auto most =
       std::max_element(k.batch.begin(), k.batch.end());  // of no batch: the end, which is no dimension to cut
   hooks.figures +=
-      fmt::format("constexpr std::size_t kBatchDimension = {};  // the longest, {} when there is none\n\n",
+      fmt::format("constexpr int kBatchDimension = {};  // the longest, {} when there is none\n\n",
                   k.batch.empty() ? out.size() : static_cast<std::size_t>(most - k.batch.begin()), out.size());
   hooks.figures += steps_text(steps, first);
   return hooks;
@@ -230,22 +233,22 @@ Hooks row_tensors(const RowKernel& k) {
     return out;
   };
   const auto read = [&](std::int32_t i) -> const Access& { return k.reads[static_cast<std::size_t>(i)]; };
-  hooks.figures = fmt::format("const Tensor kX = {};\n", tensor_text(flat(read(op.x), k.length, 1), space,
-                                                                     hooks.arguments.input(read(op.x).buffer)));
+  hooks.figures = fmt::format("constexpr Tensor kX = {};\n", tensor_text(flat(read(op.x), k.length, 1), space,
+                                                                         hooks.arguments.input(read(op.x).buffer)));
   for (const auto& [name, operand] : {std::pair{"kScale", op.scale}, std::pair{"kShift", op.shift}})
-    hooks.figures += operand < 0 ? fmt::format("const Tensor {} = {{}};\n", name)
-                                 : fmt::format("const Tensor {} = {{{}, {}, {{kLength}}, {{1}}}};\n", name,
+    hooks.figures += operand < 0 ? fmt::format("constexpr Tensor {} = {{}};\n", name)
+                                 : fmt::format("constexpr Tensor {} = {{{}, {}, 1, {{kLength}}, {{1}}}};\n", name,
                                                hooks.arguments.input(read(operand).buffer), read(operand).offset);
   const Access& out = k.writes[0];
-  hooks.figures +=
-      fmt::format("const Tensor kY = {};\n", tensor_text(k.write_per_row[0] ? flat(out, 1, 0) : flat(out, k.length, 1),
-                                                         space, hooks.arguments.output(out.buffer)));
+  hooks.figures += fmt::format("constexpr Tensor kY = {};\n",
+                               tensor_text(k.write_per_row[0] ? flat(out, 1, 0) : flat(out, k.length, 1), space,
+                                           hooks.arguments.output(out.buffer)));
   const bool reduces = op.name.rfind("reduction_", 0) == 0;
   hooks.figures =
       constant("kLength", k.length, "elements of a row") + hooks.figures +
       "enum class Operation { softmax, log_softmax, layer_norm, reduction };\n" +
       fmt::format("constexpr Operation kOperation = Operation::{};\n", reduces ? "reduction" : op.name) +
-      fmt::format("constexpr algorithm kReduction = algorithm::{};\n", reduces ? op.name : "reduction_sum") +
+      fmt::format("constexpr dnnl_alg_kind_t kReduction = dnnl_{};\n", reduces ? op.name : "reduction_sum") +
       fmt::format("constexpr float kEpsilon = {};\n", float_literal(op.epsilon, DType::f32));
   return hooks;
 }
@@ -292,11 +295,11 @@ Hooks pointwise_tensors(const PointwiseKernel& k) {
   const PointwiseOperation op = *pointwise_operation(k);
   const Access& x = k.reads[static_cast<std::size_t>(op.x)];
   const bool binary = op.step && op.step->operand >= 0;
-  hooks.figures = fmt::format("const Tensor kX = {};\n", tensor_text(x, k.space, hooks.arguments.input(x.buffer)));
+  hooks.figures = fmt::format("constexpr Tensor kX = {};\n", tensor_text(x, k.space, hooks.arguments.input(x.buffer)));
   const Access& other = k.reads[static_cast<std::size_t>(1 - op.x) % k.reads.size()];
-  hooks.figures += fmt::format("const Tensor kOther = {};\n",
+  hooks.figures += fmt::format("constexpr Tensor kOther = {};\n",
                                binary ? tensor_text(other, k.space, hooks.arguments.input(other.buffer)) : "{}");
-  hooks.figures += fmt::format("const Tensor kY = {};\n",
+  hooks.figures += fmt::format("constexpr Tensor kY = {};\n",
                                tensor_text(k.writes[0], k.space, hooks.arguments.output(k.writes[0].buffer)));
   hooks.figures += fmt::format(
       "enum class Operation {{ copy, eltwise, binary }};\nconstexpr Operation kOperation = Operation::{};\n",
@@ -304,7 +307,7 @@ Hooks pointwise_tensors(const PointwiseKernel& k) {
       : binary ? "binary"
                : "eltwise");
   hooks.figures +=
-      fmt::format("constexpr algorithm kAlgorithm = algorithm::{};\n", op.step ? op.step->algorithm : "undef");
+      fmt::format("constexpr dnnl_alg_kind_t kAlgorithm = dnnl_{};\n", op.step ? op.step->algorithm : "alg_kind_undef");
   hooks.figures +=
       fmt::format("constexpr float kAlpha = {}, kBeta = {};\n", float_literal(op.step ? op.step->alpha : 0, DType::f32),
                   float_literal(op.step ? op.step->beta : 0, DType::f32));

@@ -28,7 +28,7 @@ std::string list(const graph::Shape& values) {
 }
 
 std::string dims(std::string_view name, const graph::Shape& values) {
-  return fmt::format("const memory::dims {} = {{{}}};\n", name, list(values));
+  return fmt::format("constexpr dnnl_dims_t {} = {{{}}};\n", name, list(values));
 }
 
 // A dense tensor of images, channels and spatial extents.
@@ -37,8 +37,8 @@ std::string tensor(std::string_view name, int arg, const Access& a, std::int64_t
   const graph::Shape shape = joined({n, channels}, spatial);
   graph::Shape strides(shape.size(), 1);
   for (std::size_t d = shape.size() - 1; d-- > 0;) strides[d] = strides[d + 1] * shape[d + 1];
-  return fmt::format("const Tensor {} = {{{}, {}, {{{}}}, {{{}}}}};\n", name, arg, a.offset, list(shape),
-                     list(strides));
+  return fmt::format("constexpr Tensor {} = {{{}, {}, {}, {{{}}}, {{{}}}}};\n", name, arg, a.offset, shape.size(),
+                     list(shape), list(strides));
 }
 
 }  // namespace
@@ -75,13 +75,13 @@ Hooks convolution_tensors(const ConvolutionKernel& k) {
   }
   hooks.figures = tensor("kX", hooks.arguments.input(k.x.buffer), k.x, k.n, k.groups * k.c, k.in);
   hooks.figures +=
-      fmt::format("const Tensor kW = {};  // group, channels out, channels in, window\n",
+      fmt::format("constexpr Tensor kW = {};  // group, channels out, channels in, window\n",
                   tensor_text(k.w, joined({k.groups, k.m, k.c}, k.window), hooks.arguments.input(k.w.buffer)));
   hooks.figures += fmt::format("constexpr bool kHasBias = {};\n", bias);
   const auto* read = bias ? &k.reads[static_cast<std::size_t>(steps[0].operand - 1)] : nullptr;
-  hooks.figures += read ? fmt::format("const Tensor kBias = {{{}, {}, {{{}}}, {{1}}}};\n",
+  hooks.figures += read ? fmt::format("constexpr Tensor kBias = {{{}, {}, 1, {{{}}}, {{1}}}};\n",
                                       hooks.arguments.input(read->buffer), read->offset, k.groups * k.m)
-                        : "const Tensor kBias = {};\n";
+                        : "constexpr Tensor kBias = {};\n";
   hooks.figures += tensor("kY", hooks.arguments.output(k.writes[0].buffer), k.writes[0], k.n, k.groups * k.m, k.out);
   hooks.figures += constant("kGroups", k.groups) + fmt::format("constexpr bool kTransposed = {};\n", k.transposed) +
                    dims("kStrides", k.steps.strides) + dims("kDilations", dilations) + dims("kBefore", k.steps.before) +

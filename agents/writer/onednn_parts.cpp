@@ -18,7 +18,8 @@ std::string tensor_text(const Access& access, const graph::Shape& space, int arg
     strides += fmt::format("{}{}", d == 0 ? "" : ", ", one ? dense : access.strides[d]);
   }
   if (space.empty()) dims = strides = "1";
-  return fmt::format("{{{}, {}, {{{}}}, {{{}}}}}", arg, access.offset, dims, strides);
+  return fmt::format("{{{}, {}, {}, {{{}}}, {{{}}}}}", arg, access.offset, std::max<std::size_t>(1, space.size()), dims,
+                     strides);
 }
 
 bool is_plain(const Access& a, std::size_t rank) {
@@ -37,15 +38,19 @@ bool dense(const Access& a, const graph::Shape& space) {
 
 std::string steps_text(const std::vector<Step>& steps, std::size_t first) {
   std::string text =
-      "inline void append_steps([[maybe_unused]] post_ops& steps, [[maybe_unused]] const std::vector<Tensor>& "
-      "operands) {\n";
+      "inline void append_steps([[maybe_unused]] dnnl_post_ops_t steps, [[maybe_unused]] const Tensor* operands) {\n";
   int operand = 0;
-  for (std::size_t i = first; i < steps.size(); ++i)
-    text += steps[i].operand < 0
-                ? fmt::format("  steps.append_eltwise(1.0f, algorithm::{}, {}, {});\n", steps[i].algorithm,
-                              float_literal(steps[i].alpha, DType::f32), float_literal(steps[i].beta, DType::f32))
-                : fmt::format("  steps.append_binary(algorithm::{}, description(operands[{}]));\n", steps[i].algorithm,
-                              operand++);
+  for (std::size_t i = first; i < steps.size(); ++i) {
+    const Step& step = steps[i];
+    if (step.operand < 0)
+      text += fmt::format("  check(dnnl_post_ops_append_eltwise(steps, 1.0f, dnnl_{}, {}, {}));\n", step.algorithm,
+                          float_literal(step.alpha, DType::f32), float_literal(step.beta, DType::f32));
+    else
+      text += fmt::format(
+          "  {{\n    const dnnl_memory_desc_t operand = layout(operands[{}]);\n"
+          "    check(dnnl_post_ops_append_binary(steps, dnnl_{}, &operand));\n  }}\n",
+          operand++, step.algorithm);
+  }
   return text + "}\n";
 }
 

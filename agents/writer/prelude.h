@@ -2,6 +2,7 @@
 // an expression over them. Only what an expression needs goes into its file.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,9 @@ namespace kiln::agents::writer {
 // Scalar conversions and operations that C++ lacks: total division, rounding casts, extrema that keep NaN.
 [[nodiscard]] std::string scalar_prelude();
 
-// Includes, tensors and the state of a oneDNN kernel.
-[[nodiscard]] std::string onednn_prelude();
+// The text of a oneDNN kernel around its template, which defines add_parts(State&): includes, tensors and the state of
+// at most `tasks` parts before it, the entry points of runtime/kernel_abi.h after it.
+[[nodiscard]] std::string onednn_prelude(std::int64_t tasks);
+[[nodiscard]] std::string onednn_entries();
 
 }  // namespace kiln::agents::writer

@@ -101,8 +101,7 @@ std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, c
   return head +
          fmt::format("#define KILN_KERNEL {0}\n#define KILN_CREATE {0}_create\n#define KILN_DESTROY {0}_destroy\n\n",
                      symbol) +
-         onednn_prelude() + constant("kTasks", tasks, "parts that run side by side") + hooks.figures + "\n" +
-         template_source(spec);
+         onednn_prelude(tasks) + hooks.figures + "\n" + template_source(spec) + onednn_entries();
 }
 
 // The launch that packs, before the one that computes: in prepare when what it packs is constant.

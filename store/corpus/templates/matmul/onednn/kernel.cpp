@@ -7,77 +7,61 @@
 struct Box { Range batch, rows, columns; };
 
 constexpr std::int64_t kRowGrain = 4, kColumnGrain = 16;
+constexpr int kRank = kC.rank;
 
-// Matrices are shared out first; what then is left of the tasks cuts rows and columns so that the least is read twice.
-inline std::vector<Box> boxes() {
-  const std::size_t rank = kC.dims.size();
-  const std::int64_t m = kC.dims[rank - 2], n = kC.dims[rank - 1];
-  const std::int64_t matrices = kBatchDimension < rank ? kC.dims[kBatchDimension] : 1;
-  const std::int64_t batches = matrices >= kTasks ? kTasks : 1, left = kTasks / batches;
-  std::int64_t down = 1;
-  const auto read = [&](std::int64_t parts) {
-    return (m + parts - 1) / parts + (n + left / parts - 1) / (left / parts);
-  };
-  for (std::int64_t parts = 1; parts <= left; ++parts)
-    if (left % parts == 0 && read(parts) < read(down)) down = parts;
-  std::vector<Box> out;
-  for (std::int64_t i = 0; i < batches * left; ++i) {
-    const std::int64_t across = left / down, within = i % left;
-    const Box box{part_of(matrices, 1, batches, i / left), part_of(m, kRowGrain, down, within / across),
-                  part_of(n, kColumnGrain, across, within % across)};
-    if (box.batch.count > 0 && box.rows.count > 0 && box.columns.count > 0) out.push_back(box);
-  }
-  return out;
+// How many of `parts` cut the rows, the others cutting the columns, so that the least is read twice.
+inline std::int64_t parts_of_rows(std::int64_t parts) {
+  const std::int64_t m = kC.dims[kRank - 2], n = kC.dims[kRank - 1];
+  const auto read = [&](std::int64_t down) { return (m + down - 1) / down + (n + parts / down - 1) / (parts / down); };
+  std::int64_t best = 1;
+  for (std::int64_t down = 1; down <= parts; ++down)
+    if (parts % down == 0 && read(down) < read(best)) best = down;
+  return best;
+}
+
+// Matrices are shared out first; what then is left of the tasks cuts rows and columns. May be empty.
+inline Box box_of(std::int64_t task) {
+  const std::int64_t matrices = kBatchDimension < kRank ? kC.dims[kBatchDimension] : 1;
+  const std::int64_t batches = matrices >= kTasks ? kTasks : 1, parts = kTasks / batches;
+  if (task >= batches * parts) return {};
+  const std::int64_t down = parts_of_rows(parts), across = parts / down, within = task % parts;
+  return {part_of(matrices, 1, batches, task / parts), part_of(kC.dims[kRank - 2], kRowGrain, down, within / across),
+          part_of(kC.dims[kRank - 1], kColumnGrain, across, within % across)};
 }
 
 inline Tensor within(Tensor t, const Box& box, bool rows, bool columns) {
-  if (t.dims.empty()) return t;
-  const std::size_t rank = t.dims.size();
-  if (kBatchDimension < rank) t = cut(t, kBatchDimension, box.batch);
-  if (rows) t = cut(t, rank - 2, box.rows);
-  return columns ? cut(t, rank - 1, box.columns) : t;
+  if (t.rank == 0) return t;
+  if (kBatchDimension < kRank) t = cut(t, kBatchDimension, box.batch);
+  if (rows) t = cut(t, kRank - 2, box.rows);
+  return columns ? cut(t, kRank - 1, box.columns) : t;
 }
 
 inline void add_part(State& state, const Box& box) {
   const Tensor a = within(kA, box, true, false), b = within(kB, box, false, true);
   const Tensor bias = within(kBias, box, true, true), c = within(kC, box, true, true);
-  std::vector<Tensor> operands;
-  for (const Tensor& t : kOperands) operands.push_back(within(t, box, true, true));
+  Tensor operands[kOperandCount + 1];  // one more: C++ has no empty array
+  for (int i = 0; i < kOperandCount; ++i) operands[i] = within(kOperands[i], box, true, true);
+  Steps steps;
+  check(dnnl_post_ops_create(steps.out()));
+  append_steps(steps.get(), operands);
   // Weights may take the library's layout; what changes with each call keeps its own.
-  const memory::desc weights =
-      kBIsWeight ? memory::desc(b.dims, memory::data_type::f32, memory::format_tag::any) : description(b);
-  post_ops steps;
-  append_steps(steps, operands);
-  primitive_attr attributes = own_scratchpad();
-  attributes.set_post_ops(steps);
-  const auto plan = kHasBias ? matmul::desc(description(a), weights, description(bias), description(c))
-                             : matmul::desc(description(a), weights, description(c));
-  const matmul::primitive_desc chosen(plan, attributes, state.cpu);
+  const dnnl_memory_desc_t left = layout(a), right = kBIsWeight ? any_layout(b) : layout(b), added = layout(bias),
+                           out = layout(c);
+  dnnl_matmul_desc_t operation;
+  check(dnnl_matmul_desc_init(&operation, &left, &right, &added, &out));
+  Description chosen;
+  state.describe(chosen, &operation, steps.get());
   Part& part = state.add(chosen);
   state.bind(part, DNNL_ARG_SRC, a);
   state.bind(part, DNNL_ARG_DST, c);
   if (kHasBias) state.bind(part, DNNL_ARG_BIAS, bias);
-  for (std::size_t i = 0; i < operands.size(); ++i)
+  for (int i = 0; i < kOperandCount; ++i)
     state.bind(part, DNNL_ARG_ATTR_MULTIPLE_POST_OP(kOperandSteps[i]) | DNNL_ARG_SRC_1, operands[i]);
-  if (chosen.weights_desc() == description(b)) state.bind(part, DNNL_ARG_WEIGHTS, b);
-  else state.pack(part, b, chosen.weights_desc());
+  state.bind_weights(part, chosen, b);
 }
 
-}  // namespace
-
-extern "C" void* KILN_CREATE(std::int32_t) {
-  try {
-    const OneThread alone;
-    auto state = std::make_unique<State>();
-    for (const Box& box : boxes()) add_part(*state, box);
-    return state.release();
-  } catch (...) {
-    return nullptr;
-  }
+inline void add_parts(State& state) {
+  for (std::int64_t i = 0; i < kTasks; ++i)
+    if (const Box box = box_of(i); box.batch.count > 0 && box.rows.count > 0 && box.columns.count > 0)
+      add_part(state, box);
 }
-
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  static_cast<State*>(task->state)->run(task->index, args);
-}
-
-extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }

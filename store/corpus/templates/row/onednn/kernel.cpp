@@ -1,52 +1,41 @@
 // Data movement: oneDNN's own, on rows that lie one after the other. The primitives are made once per loaded plan.
 
-inline void add_part(State& state, Range rows) {
-  const Tensor x = cut(kX, 0, rows), y = cut(kY, 0, rows);
-  const primitive_attr attributes = own_scratchpad();
-  Part* added = nullptr;
+inline void describe(State& state, Description& chosen, const Tensor& x, [[maybe_unused]] const Tensor& y) {
+  const dnnl_memory_desc_t in = layout(x);
   if constexpr (kOperation == Operation::softmax) {
-    added = &state.add(
-        softmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
+    dnnl_softmax_desc_t operation;
+    check(dnnl_softmax_forward_desc_init(&operation, dnnl_forward_inference, &in, 1));
+    state.describe(chosen, &operation);
   } else if constexpr (kOperation == Operation::log_softmax) {
-    added = &state.add(
-        logsoftmax_forward::primitive_desc({prop_kind::forward_inference, description(x), 1}, attributes, state.cpu));
+    dnnl_logsoftmax_desc_t operation;
+    check(dnnl_logsoftmax_forward_desc_init(&operation, dnnl_forward_inference, &in, 1));
+    state.describe(chosen, &operation);
   } else if constexpr (kOperation == Operation::layer_norm) {
-    auto flags = normalization_flags::use_scale;
-    if (!kShift.dims.empty()) flags = flags | normalization_flags::use_shift;
-    added = &state.add(layer_normalization_forward::primitive_desc(
-        {prop_kind::forward_inference, description(x), kEpsilon, flags}, attributes, state.cpu));
+    constexpr unsigned flags = kShift.rank > 0 ? dnnl_use_scale | dnnl_use_shift : dnnl_use_scale;
+    dnnl_layer_normalization_desc_t operation;
+    check(
+        dnnl_layer_normalization_forward_desc_init(&operation, dnnl_forward_inference, &in, nullptr, kEpsilon, flags));
+    state.describe(chosen, &operation);
   } else {
-    added = &state.add(
-        reduction::primitive_desc({kReduction, description(x), description(y), 0.0f, 0.0f}, attributes, state.cpu));
+    const dnnl_memory_desc_t out = layout(y);
+    dnnl_reduction_desc_t operation;
+    check(dnnl_reduction_desc_init(&operation, kReduction, &in, &out, 0.0f, 0.0f));
+    state.describe(chosen, &operation);
   }
-  Part& part = *added;
-  state.bind(part, DNNL_ARG_SRC, x);
-  state.bind(part, DNNL_ARG_DST, y);
-  if (kOperation != Operation::layer_norm) return;
-  state.bind(part, DNNL_ARG_SCALE, kScale);
-  if (!kShift.dims.empty()) state.bind(part, DNNL_ARG_SHIFT, kShift);
 }
 
 inline void add_parts(State& state) {
-  for (std::int64_t i = 0; i < kTasks; ++i)
-    if (const Range rows = part_of(kX.dims[0], 1, kTasks, i); rows.count > 0) add_part(state, rows);
-}
-
-}  // namespace
-
-extern "C" void* KILN_CREATE(std::int32_t) {
-  try {
-    const OneThread alone;
-    auto state = std::make_unique<State>();
-    add_parts(*state);
-    return state.release();
-  } catch (...) {
-    return nullptr;
+  for (std::int64_t i = 0; i < kTasks; ++i) {
+    const Range rows = part_of(kX.dims[0], 1, kTasks, i);
+    if (rows.count == 0) continue;
+    const Tensor x = cut(kX, 0, rows), y = cut(kY, 0, rows);
+    Description chosen;
+    describe(state, chosen, x, y);
+    Part& part = state.add(chosen);
+    state.bind(part, DNNL_ARG_SRC, x);
+    state.bind(part, DNNL_ARG_DST, y);
+    if (kOperation != Operation::layer_norm) continue;
+    state.bind(part, DNNL_ARG_SCALE, kScale);
+    if (kShift.rank > 0) state.bind(part, DNNL_ARG_SHIFT, kShift);
   }
 }
-
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  static_cast<State*>(task->state)->run(task->index, args);
-}
-
-extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }
