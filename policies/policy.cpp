@@ -3,6 +3,7 @@
 #include "policies/reader.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 
 namespace kiln::policies {
 namespace {

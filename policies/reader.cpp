@@ -4,6 +4,8 @@
 #include <numeric>
 #include <toml++/toml.h>
 
+#include "runtime/base/error.h"
+
 namespace kiln::policies {
 namespace {
 

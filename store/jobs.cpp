@@ -2,6 +2,7 @@
 #include <cstdlib>
 
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 #include "store/ledger/ledger.h"
 #include "store/local_store.h"
 #include "store/rows.h"

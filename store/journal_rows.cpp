@@ -1,4 +1,5 @@
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 #include "store/ledger/ledger.h"
 #include "store/local_store.h"
 #include "store/rows.h"

@@ -1,6 +1,7 @@
 #include "agents/artifacts/facts.h"
 
 #include "agents/artifacts/members.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace fields {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agents/artifacts/verdict.h"
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

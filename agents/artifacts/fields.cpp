@@ -1,4 +1,5 @@
 #include "agents/artifacts/fields.h"
+#include "runtime/base/json.h"
 
 #include <cmath>
 #include <limits>

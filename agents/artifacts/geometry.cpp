@@ -1,6 +1,7 @@
 #include "agents/artifacts/geometry.h"
 
 #include "agents/artifacts/fields.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 

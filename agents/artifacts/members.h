@@ -20,6 +20,7 @@
 
 #include "agents/artifacts/fields.h"
 #include "agents/artifacts/verdict.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents::fields {
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "agents/artifacts/fields.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

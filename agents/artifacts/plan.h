@@ -8,7 +8,7 @@
 
 #include "agents/artifacts/geometry.h"
 #include "agents/graph/types.h"
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -7,6 +7,7 @@
 
 #include "agents/artifacts/geometry.h"
 #include "agents/artifacts/variant.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -2,6 +2,7 @@
 
 #include "agents/artifacts/members.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace fields {

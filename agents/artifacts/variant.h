@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -7,6 +7,7 @@
 
 #include "agents/artifacts/facts.h"
 #include "agents/artifacts/verdict.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -3,6 +3,7 @@
 
 #include "agents/benchmark/benchmark.h"
 #include "agents/benchmark/order.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 

@@ -6,6 +6,7 @@
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

@@ -10,6 +10,7 @@
 #include "agents/conductor/journal.h"
 #include "agents/workbench.h"
 #include "policies/policy.h"
+#include "runtime/base/json.h"
 #include "store/corpus/corpus.h"
 
 namespace kiln::agents {

@@ -9,6 +9,7 @@
 #include "agents/graph/serialize.h"
 #include "agents/planner/planner.h"
 #include "agents/writer/writer.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

@@ -8,6 +8,7 @@
 #include "agents/conductor/conductor.h"
 #include "agents/evaluator/evaluator.h"
 #include "agents/workbench.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agents/writer/writer.h"
+#include "runtime/base/error.h"
 
 namespace kiln::agents {
 namespace {

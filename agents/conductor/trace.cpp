@@ -1,4 +1,5 @@
 #include "agents/conductor/trace.h"
+#include "runtime/base/json.h"
 
 #include <algorithm>
 

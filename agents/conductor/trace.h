@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agents/conductor/tune_region.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -7,6 +7,7 @@
 
 #include "agents/writer/writer.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/error.h"
 
 namespace kiln::agents {
 namespace {

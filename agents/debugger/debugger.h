@@ -7,6 +7,7 @@
 
 #include "agents/artifacts/facts.h"
 #include "agents/search/search.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "agents/debugger/causes.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

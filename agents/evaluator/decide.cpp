@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "agents/evaluator/evaluator.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

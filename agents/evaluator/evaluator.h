@@ -7,6 +7,7 @@
 #include "agents/artifacts/facts.h"
 #include "agents/benchmark/benchmark.h"
 #include "policies/policy.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "agents/evaluator/evaluator.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

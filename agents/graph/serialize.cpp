@@ -5,6 +5,7 @@
 
 #include "agents/graph/serialize_parts.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::graph {
 namespace {

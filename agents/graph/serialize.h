@@ -5,7 +5,7 @@
 #include <string>
 
 #include "agents/graph/graph.h"
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::graph {
 

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "agents/graph/serialize_parts.h"
+#include "runtime/base/json.h"
 
 namespace kiln::graph {
 namespace serialization {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "agents/graph/serialize.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::graph::serialization {
 

@@ -11,6 +11,7 @@
 #include "agents/profiler/profiler.h"
 #include "agents/region/region.h"
 #include "policies/policy.h"
+#include "runtime/base/json_fwd.h"
 #include "store/corpus/corpus.h"
 
 namespace kiln::agents {

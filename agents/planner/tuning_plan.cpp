@@ -4,6 +4,7 @@
 
 #include "agents/artifacts/fields.h"
 #include "agents/planner/planner.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

@@ -5,6 +5,7 @@
 
 #include "agents/artifacts/fields.h"
 #include "agents/profiler/profiler.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

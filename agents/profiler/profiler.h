@@ -7,6 +7,7 @@
 #include "agents/artifacts/facts.h"
 #include "agents/region/kernel.h"
 #include "agents/region/region.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

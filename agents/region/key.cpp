@@ -4,6 +4,7 @@
 #include "agents/graph/serialize.h"
 #include "agents/region/region.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

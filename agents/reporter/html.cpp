@@ -9,6 +9,7 @@
 #include "agents/artifacts/fields.h"
 #include "agents/reporter/page.h"
 #include "agents/reporter/reporter.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

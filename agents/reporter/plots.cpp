@@ -5,6 +5,7 @@
 
 #include "agents/artifacts/fields.h"
 #include "agents/reporter/page.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents::page {
 namespace {

@@ -8,6 +8,7 @@
 #include "agents/artifacts/fields.h"
 #include "agents/artifacts/verdict.h"
 #include "agents/reporter/reporter.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::agents {
 

@@ -9,6 +9,7 @@
 #include "agents/artifacts/facts.h"
 #include "agents/artifacts/fields.h"
 #include "agents/reporter/page.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents::page {
 namespace {

@@ -6,6 +6,7 @@
 #include "agents/artifacts/fields.h"
 #include "agents/artifacts/variant.h"
 #include "agents/reporter/page.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents::page {
 

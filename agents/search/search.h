@@ -9,6 +9,7 @@
 #include "agents/artifacts/facts.h"
 #include "agents/artifacts/variant.h"
 #include "agents/region/kernel.h"
+#include "runtime/base/json_fwd.h"
 #include "store/corpus/corpus.h"
 
 namespace kiln::agents {

@@ -6,6 +6,7 @@
 #include "agents/search/expression.h"
 #include "agents/search/search.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

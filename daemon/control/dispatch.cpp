@@ -1,6 +1,7 @@
 #include "daemon/control/dispatch.h"
 
 #include "daemon/control/errors.h"
+#include "runtime/base/error.h"
 
 namespace kiln::control {
 namespace {

@@ -13,6 +13,7 @@
 
 #include "daemon/control/rows.h"
 #include "daemon/control/wire.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 namespace {

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 namespace {

@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "daemon/control/roles.h"
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::control {
 

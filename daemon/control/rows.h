@@ -1,7 +1,7 @@
 // Rows of the store as the JSON that clients see (schemas in openapi.json).
 #pragma once
 
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 #include "store/store.h"
 
 namespace kiln::control {

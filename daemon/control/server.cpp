@@ -11,6 +11,7 @@
 
 #include "daemon/control/connection.h"
 #include "daemon/control/errors.h"
+#include "runtime/base/error.h"
 
 namespace kiln::control {
 

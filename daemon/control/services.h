@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "policies/policy.h"
+#include "runtime/base/json_fwd.h"
 #include "store/corpus/corpus.h"
 #include "store/signing/signing.h"
 #include "store/store.h"

@@ -9,6 +9,7 @@
 #include "daemon/control/errors.h"
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/wire.h"
+#include "runtime/base/error.h"
 
 namespace kiln::control {
 namespace {

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "daemon/kctl/command.h"
+#include "runtime/base/error.h"
 
 namespace kiln::kctl {
 namespace {

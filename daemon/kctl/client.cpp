@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

@@ -12,7 +12,8 @@
 #include <string_view>
 
 #include "daemon/kctl/sse.h"
-#include "runtime/base/json.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::kctl {
 

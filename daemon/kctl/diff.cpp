@@ -1,4 +1,5 @@
 #include "daemon/kctl/commands.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

@@ -5,6 +5,7 @@
 #include "daemon/kctl/commands.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "store/signing/signing.h"
 
 namespace kiln::kctl {

@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "daemon/kctl/text.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "daemon/kctl/command.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::kctl {
 

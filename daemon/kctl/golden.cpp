@@ -4,6 +4,7 @@
 
 #include "daemon/kctl/commands.h"
 #include "daemon/kctl/text.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include "daemon/kctl/commands.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

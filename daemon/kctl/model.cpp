@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "daemon/kctl/text.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

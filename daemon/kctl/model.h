@@ -4,6 +4,7 @@
 #include <map>
 
 #include "daemon/kctl/command.h"
+#include "runtime/base/json_fwd.h"
 #include "runtime/base/unique_fd.h"
 
 namespace kiln::kctl {

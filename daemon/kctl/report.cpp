@@ -3,6 +3,7 @@
 #include "daemon/kctl/commands.h"
 #include "daemon/kctl/follow.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "store/signing/signing.h"
 
 namespace kiln::kctl {

@@ -1,4 +1,5 @@
 #include "daemon/kctl/session.h"
+#include "runtime/base/json.h"
 
 #include <fmt/core.h>
 

@@ -6,7 +6,8 @@
 #include <string>
 
 #include "daemon/kctl/client.h"
-#include "runtime/base/json.h"
+#include "runtime/base/error.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::kctl {
 

@@ -5,6 +5,7 @@
 #include "daemon/kctl/model.h"
 #include "daemon/kctl/text.h"
 #include "policies/policy.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 namespace {

@@ -10,6 +10,7 @@
 #include "daemon/kilnd/machine.h"
 #include "daemon/kilnd/state_checks.h"
 #include "daemon/worker/workbench.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace fs = std::filesystem;

@@ -6,6 +6,7 @@
 #include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/job_input.h"
 #include "daemon/targets/cpu/detect.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace {

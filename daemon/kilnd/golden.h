@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/kilnd/jobs.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::kilnd {
 

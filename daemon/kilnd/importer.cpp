@@ -8,6 +8,7 @@
 
 #include "daemon/worker/importer.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace {

@@ -9,6 +9,7 @@
 #include "agents/graph/serialize.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace {

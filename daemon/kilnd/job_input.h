@@ -3,6 +3,7 @@
 
 #include "agents/conductor/conductor.h"
 #include "daemon/kilnd/jobs.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::kilnd {
 

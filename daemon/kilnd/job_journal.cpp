@@ -1,6 +1,7 @@
 #include "daemon/kilnd/job_journal.h"
 
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 

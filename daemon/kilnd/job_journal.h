@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "agents/conductor/journal.h"
+#include "runtime/base/json_fwd.h"
 #include "store/store.h"
 
 namespace kiln::kilnd {

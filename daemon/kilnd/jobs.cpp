@@ -15,6 +15,7 @@
 #include "daemon/kilnd/publish.h"
 #include "runtime/base/digest.h"
 #include "daemon/kilnd/bench.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "daemon/kilnd/notify.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace {

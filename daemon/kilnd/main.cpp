@@ -12,6 +12,7 @@
 #include "daemon/kilnd/life.h"
 #include "daemon/kilnd/notify.h"
 #include "daemon/kilnd/options.h"
+#include "runtime/base/error.h"
 
 namespace {
 

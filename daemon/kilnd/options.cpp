@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 
 #include "daemon/kilnd/layout.h"
+#include "runtime/base/error.h"
 #include "runtime/base/files.h"
 
 namespace kiln::kilnd {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "daemon/kilnd/config.h"
+#include "runtime/base/error.h"
 
 namespace kiln::kilnd {
 

@@ -1,6 +1,7 @@
 #include "daemon/kilnd/publish.h"
 
 #include "agents/reporter/reporter.h"
+#include "runtime/base/json.h"
 #include "store/releases.h"
 
 namespace kiln::kilnd {

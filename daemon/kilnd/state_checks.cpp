@@ -16,6 +16,7 @@
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 
 namespace kiln::kilnd {
 namespace fs = std::filesystem;

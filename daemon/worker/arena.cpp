@@ -1,4 +1,5 @@
 #include "daemon/worker/arena.h"
+#include "runtime/base/json.h"
 
 #include <algorithm>
 #include <cstring>

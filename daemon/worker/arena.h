@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "agents/graph/types.h"
-#include "runtime/base/json.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::worker {
 

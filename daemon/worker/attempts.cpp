@@ -1,5 +1,7 @@
 #include "daemon/worker/attempts.h"
 
+#include "runtime/base/error.h"
+
 namespace kiln::worker {
 
 Error unavailable(const std::string& purpose, const std::string& role, const std::string& evidence) {

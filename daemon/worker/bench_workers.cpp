@@ -1,6 +1,7 @@
 #include "daemon/worker/bench_workers.h"
 
 #include "daemon/worker/guard_exit.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

@@ -5,6 +5,7 @@
 
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/memory.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

@@ -1,4 +1,5 @@
 #include "daemon/worker/frame.h"
+#include "runtime/base/json.h"
 
 #include <poll.h>
 #include <sys/socket.h>

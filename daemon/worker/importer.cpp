@@ -6,6 +6,7 @@
 
 #include "daemon/worker/memory.h"
 #include "daemon/worker/process.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

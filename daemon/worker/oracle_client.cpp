@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "daemon/worker/attempts.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

@@ -12,6 +12,7 @@
 #include "daemon/worker/arena.h"
 #include "daemon/worker/object_source.h"
 #include "daemon/worker/process.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

@@ -7,6 +7,7 @@
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/build_lanes.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

@@ -1,4 +1,5 @@
 #include "daemon/worker/process.h"
+#include "runtime/base/json.h"
 
 #include <fcntl.h>
 #include <signal.h>

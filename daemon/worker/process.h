@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/worker/frame.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

@@ -6,6 +6,7 @@
 #include "daemon/worker/check_candidate.h"
 #include "daemon/worker/measure_subjects.h"
 #include "daemon/worker/probe_node.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

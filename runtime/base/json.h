@@ -10,12 +10,9 @@
 #include <vector>
 
 #include "runtime/base/error.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::json {
-
-using boost::json::array;
-using boost::json::object;
-using boost::json::value;
 
 struct Limits {
   std::size_t bytes = 16u << 20;

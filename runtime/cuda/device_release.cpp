@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "runtime/base/error.h"
 #include "runtime/failure.h"
 
 namespace kiln::runtime::cuda {

@@ -2,6 +2,8 @@
 
 #include <dlfcn.h>
 
+#include "runtime/base/error.h"
+
 namespace kiln::cuda {
 namespace {
 

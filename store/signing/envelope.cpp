@@ -1,5 +1,6 @@
 #include <set>
 
+#include "runtime/base/json.h"
 #include "store/signing/openssl.h"
 #include "store/signing/signing.h"
 

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "store/signing/openssl.h"
 #include "store/signing/signing.h"

@@ -5,6 +5,8 @@
 
 #include <array>
 
+#include "runtime/base/error.h"
+
 namespace kiln::store {
 namespace {
 

@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/base/json.h"
 
 namespace kiln::store {
 

@@ -7,6 +7,7 @@
 #include "agents/artifacts/plan.h"
 #include "agents/artifacts/rendered.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::agents;

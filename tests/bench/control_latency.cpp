@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "daemon/control/socket.h"
+#include "runtime/base/error.h"
 #include "tests/control/world.h"
 
 namespace {

@@ -20,6 +20,7 @@
 #include "daemon/targets/cuda/compile.h"
 #include "daemon/worker/compare.h"
 #include "daemon/worker/inputs.h"
+#include "runtime/base/error.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/cuda/graphs.h"
 

@@ -5,6 +5,7 @@
 #include "agents/benchmark/benchmark.h"
 #include "agents/benchmark/order.h"
 #include "agents/search/random.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::agents;

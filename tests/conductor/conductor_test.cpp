@@ -7,6 +7,7 @@
 #include "agents/graph/onnx/import.h"
 #include "agents/graph/serialize.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "tests/conductor/fakes.h"
 #include "tests/graph/build.h"
 

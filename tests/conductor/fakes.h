@@ -7,6 +7,7 @@
 
 #include "agents/conductor/conductor.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 

@@ -7,6 +7,7 @@
 
 #include "daemon/control/errors.h"
 #include "daemon/control/openapi.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::control;

@@ -11,6 +11,7 @@
 #include <iostream>
 
 #include "daemon/control/socket.h"
+#include "runtime/base/json.h"
 #include "tests/control/world.h"
 
 namespace {

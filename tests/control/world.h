@@ -8,6 +8,7 @@
 #include "daemon/control/server.h"
 #include "daemon/control/services.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 #include "store/releases.h"
 #include "tests/temporary_folder.h"
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "daemon/targets/cuda/detect.h"
+#include "runtime/base/error.h"
 
 #if __has_include(<cuda.h>)
 #include <cuda.h>

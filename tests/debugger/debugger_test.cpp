@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "agents/debugger/debugger.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::agents;

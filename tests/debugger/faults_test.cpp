@@ -7,6 +7,7 @@
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/serialize.h"
 #include "agents/workbench.h"
+#include "runtime/base/json.h"
 #include "tests/debugger/faults/faults.h"
 #include "tests/worker/object_folder.h"
 

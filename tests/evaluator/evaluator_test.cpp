@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "agents/evaluator/evaluator.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::agents;

@@ -6,6 +6,7 @@
 
 #include "daemon/control/dispatch.h"
 #include "daemon/control/errors.h"
+#include "runtime/base/json.h"
 #include "tests/control/world.h"
 
 using namespace kiln;

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "agents/conductor/golden.h"
+#include "runtime/base/error.h"
 #include "tests/worker/object_folder.h"
 #include "tests/writer/built_kernel.h"
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/base/json.h"
 #include "tests/graph/build.h"
 
 using namespace kiln;

@@ -1,4 +1,5 @@
 #include "daemon/kctl/follow.h"
+#include "runtime/base/json.h"
 
 #include <doctest/doctest.h>
 

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "daemon/kctl/session.h"
+#include "runtime/base/error.h"
 
 using namespace kiln;
 using namespace kiln::kctl;

@@ -9,6 +9,7 @@
 #include "daemon/kilnd/state_checks.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "store/releases.h"
 #include "tests/temporary_folder.h"
 

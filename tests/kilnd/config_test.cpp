@@ -4,6 +4,7 @@
 
 #include "daemon/kilnd/layout.h"
 #include "daemon/kilnd/options.h"
+#include "runtime/base/error.h"
 #include "runtime/base/files.h"
 
 using namespace kiln;

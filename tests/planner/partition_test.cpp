@@ -6,6 +6,7 @@
 #include "agents/planner/arena.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "tests/planner/machine.h"
 #include "tests/planner/models.h"
 

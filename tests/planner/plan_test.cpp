@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 #include "tests/planner/machine.h"
 #include "tests/planner/models.h"
 

@@ -6,6 +6,7 @@
 
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using policies::parse_policy;

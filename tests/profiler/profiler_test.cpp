@@ -2,6 +2,7 @@
 
 #include "agents/planner/planner.h"
 #include "agents/profiler/profiler.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::agents;

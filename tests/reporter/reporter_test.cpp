@@ -8,6 +8,7 @@
 
 #include "agents/reporter/page.h"
 #include "agents/reporter/reporter.h"
+#include "runtime/base/json.h"
 #include "tests/reporter/trace.h"
 
 using namespace kiln;

@@ -7,6 +7,7 @@
 #include "agents/benchmark/benchmark.h"
 #include "agents/debugger/debugger.h"
 #include "agents/evaluator/evaluator.h"
+#include "runtime/base/json.h"
 
 namespace kiln::agents::test {
 

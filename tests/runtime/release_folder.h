@@ -11,7 +11,6 @@
 
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
-#include "runtime/base/json.h"
 #include "tests/temporary_folder.h"
 
 namespace kiln::test {

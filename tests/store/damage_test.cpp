@@ -13,6 +13,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "store/sqlite/database.h"
 #include "store/store.h"
 #include "store/writer.h"

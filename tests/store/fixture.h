@@ -6,6 +6,7 @@
 #include <string>
 
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 #include "store/releases.h"
 #include "store/store.h"
 #include "tests/temporary_folder.h"

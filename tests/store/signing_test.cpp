@@ -1,3 +1,4 @@
+#include "runtime/base/error.h"
 #include "store/signing/signing.h"
 
 #include <doctest/doctest.h>

@@ -1,3 +1,4 @@
+#include "runtime/base/json.h"
 #include "store/store.h"
 
 #include <doctest/doctest.h>

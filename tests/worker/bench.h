@@ -10,6 +10,7 @@
 
 #include "agents/graph/serialize.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "tests/worker/object_folder.h"
 
 namespace kiln::test {

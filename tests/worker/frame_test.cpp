@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "daemon/worker/memory.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::worker;

@@ -10,6 +10,7 @@
 #include "daemon/worker/compare.h"
 #include "daemon/worker/conditioning.h"
 #include "daemon/worker/inputs.h"
+#include "runtime/base/json.h"
 
 using namespace kiln;
 using namespace kiln::worker;

@@ -4,6 +4,7 @@
 
 #include "agents/graph/onnx/lowering.h"
 #include "agents/graph/rewrite/rewrite.h"
+#include "runtime/base/error.h"
 
 namespace kiln::graph::onnx {
 namespace {

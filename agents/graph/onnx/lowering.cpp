@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agents/graph/rewrite/fold_constants.h"
+#include "runtime/base/error.h"
 
 namespace kiln::graph::onnx {
 

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <climits>
 
+#include "runtime/base/error.h"
+
 namespace kiln::graph::onnx {
 namespace {
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "agents/graph/onnx/parse.h"
+#include "runtime/base/error.h"
 
 namespace kiln::graph::onnx {
 namespace {

@@ -4,6 +4,7 @@
 #include "agents/graph/rewrite/sweep.h"
 #include "agents/graph/serialize.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::graph::rewrite {
 namespace {

@@ -3,6 +3,7 @@
 
 #include "daemon/control/resources/resources.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 namespace {

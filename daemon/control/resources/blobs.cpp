@@ -1,4 +1,5 @@
 #include "daemon/control/resources/resources.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 

@@ -1,6 +1,7 @@
 #include "daemon/control/only_one.h"
 #include "daemon/control/resources/resources.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 namespace {

@@ -4,6 +4,7 @@
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/rows.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 

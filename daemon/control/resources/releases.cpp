@@ -1,3 +1,4 @@
+#include "runtime/base/json.h"
 #include "store/releases.h"
 
 #include "daemon/control/resources/resources.h"

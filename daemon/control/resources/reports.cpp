@@ -1,6 +1,7 @@
 // The signed report of a job: Job.result.report names the blobs. They are served as they were signed, byte for byte.
 #include "daemon/control/resources/resources.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 namespace {

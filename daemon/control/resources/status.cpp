@@ -4,6 +4,7 @@
 #include "daemon/control/openapi.h"
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/routes.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 

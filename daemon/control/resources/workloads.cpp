@@ -3,6 +3,7 @@
 #include "daemon/control/errors.h"
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/rows.h"
+#include "runtime/base/json.h"
 
 namespace kiln::control {
 namespace {

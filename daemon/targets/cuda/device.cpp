@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/base/error.h"
+
 namespace kiln::targets::cuda {
 
 using kiln::cuda::check;

@@ -7,6 +7,7 @@
 #include "daemon/targets/cpu/compile.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

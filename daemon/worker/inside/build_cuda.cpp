@@ -5,6 +5,7 @@
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
+#include "runtime/base/json.h"
 
 #include <unistd.h>
 

@@ -6,6 +6,7 @@
 #include "agents/graph/serialize.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

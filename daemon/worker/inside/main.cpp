@@ -12,6 +12,7 @@
 #include <new>
 
 #include "daemon/worker/inside/role.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

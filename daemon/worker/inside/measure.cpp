@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "daemon/worker/inside/candidate.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

@@ -14,6 +14,7 @@
 #include "daemon/worker/arena.h"
 #include "daemon/worker/frame.h"
 #include "daemon/worker/memory.h"
+#include "runtime/base/json_fwd.h"
 
 namespace kiln::worker {
 

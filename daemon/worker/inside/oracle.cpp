@@ -18,6 +18,7 @@
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
 #include "runtime/base/digest.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

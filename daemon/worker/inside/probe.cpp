@@ -8,6 +8,7 @@
 #include "daemon/targets/cpu/detect.h"
 #include "daemon/targets/cpu/instrument.h"
 #include "daemon/worker/inside/role.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 

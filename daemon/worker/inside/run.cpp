@@ -18,6 +18,7 @@
 #include "daemon/worker/inside/guards.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
+#include "runtime/base/json.h"
 #include "runtime/base/random.h"
 
 namespace kiln::worker {

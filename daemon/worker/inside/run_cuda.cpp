@@ -12,6 +12,7 @@
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

@@ -12,6 +12,7 @@
 #include "agents/conductor/tune_region.h"
 #include "agents/graph/serialize.h"
 #include "daemon/worker/inputs.h"
+#include "runtime/base/json.h"
 #include "runtime/kiln.h"
 
 namespace kiln::mutation {

@@ -19,6 +19,7 @@
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
 #include "agents/writer/writer.h"
+#include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "tests/writer/built_kernel.h"
 
