@@ -171,6 +171,8 @@ struct Cost {
 // pointwise space of rank 1 may end in a part of a vector; rows are whole vectors.
 [[nodiscard]] std::int64_t widest_vector(const PointwiseKernel& kernel);
 [[nodiscard]] std::int64_t widest_vector(const RowKernel& kernel);
+// Of a line whose elements are neighbours in x and in a result as long as it; 1 for any other.
+[[nodiscard]] std::int64_t widest_vector(const LineKernel& kernel);
 
 // Operands that are contiguous along another dimension than the results: `reads` are contiguous along `dimension`, the
 // writes along the innermost one. nullopt when there is none.

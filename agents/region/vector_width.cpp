@@ -44,4 +44,10 @@ std::optional<Transposed> transposed_reads(const PointwiseKernel& k) {
 
 std::int64_t widest_vector(const RowKernel& k) { return widest({&k.reads, &k.writes}, k.length, false); }
 
+std::int64_t widest_vector(const LineKernel& k) {
+  if (k.after != 1 || k.x.strides[2] > 1) return 1;
+  const std::vector<Access> reads = {{k.x.buffer, k.x.type, k.x.offset, {k.x.strides[0], k.x.strides[1]}}};
+  return widest({&reads}, k.length, false);
+}
+
 }  // namespace kiln::agents

@@ -69,8 +69,8 @@ struct OfKernel {
     f["outer"] = product(k.outer);
     f["length"] = static_cast<double>(k.length);
     f["elements"] = product(space);
-    f["reductions"] = static_cast<double>(
-        std::count_if(k.expr.nodes.begin(), k.expr.nodes.end(), [](const graph::ExprNode& node) {
+    f["reductions"] =
+        static_cast<double>(std::count_if(k.expr.nodes.begin(), k.expr.nodes.end(), [](const graph::ExprNode& node) {
           return node.op >= graph::ExprOp::row_sum && node.op <= graph::ExprOp::row_prod;
         }));
     f["flops"] = operations(k.expr) * f["elements"];
@@ -161,6 +161,13 @@ struct OfKernel {
     f["elements"] = results;
     f["inner"] = static_cast<double>(k.op.extents.back());
     f["taps"] = product(k.op.kernel);
+    const std::size_t rank = k.op.kernel.size();
+    const auto above = [&](const graph::Shape& of, std::int64_t without) {
+      return static_cast<double>(rank > 1 ? of[rank - 2] : without);
+    };
+    f["rows"] = above(k.op.extents, 1);
+    f["row_step"] = above(k.op.steps.strides, 1);
+    f["row_reach"] = (above(k.op.kernel, 1) - 1) * above(k.op.steps.dilations, 1);
     f["flops"] = results * f["taps"];
     graph::Shape x = {k.outer};
     x.insert(x.end(), k.in.begin(), k.in.end());
@@ -184,6 +191,8 @@ struct OfKernel {
     f["kept"] = top ? static_cast<double>(top->k) : std::holds_alternative<graph::Arg>(k.op) ? 1 : f["length"];
     f["bytes"] = bytes_of(k.x, {k.before, k.length, k.after});
     f["sorts"] = top ? 1 : 0;
+    f["max_vector"] = static_cast<double>(widest_vector(k));
+    f["widest_bytes"] = static_cast<double>(graph::size_of(k.x.type));
     if (k.values) f["bytes"] += lines * f["kept"] * static_cast<double>(graph::size_of(k.values->type));
     if (k.places) f["bytes"] += lines * f["kept"] * 8;
   }

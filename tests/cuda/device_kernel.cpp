@@ -112,8 +112,7 @@ EmulatedKernel::EmulatedKernel(const agents::RenderedKernel& kernel) : loaded_(s
 EmulatedKernel::~EmulatedKernel() { (void)::dlclose(loaded_->object); }  // ignoring: the test is over
 
 std::vector<graph::Tensor> EmulatedKernel::run(const std::vector<graph::Tensor>& inputs,
-                                               const std::vector<graph::TensorType>& outputs,
-                                               simt::Order order) const {
+                                               const std::vector<graph::TensorType>& outputs, simt::Order order) const {
   const agents::RenderedKernel& kernel = loaded_->kernel;
   std::vector<Guarded> in, out, temporary;
   for (const graph::Tensor& t : inputs) {

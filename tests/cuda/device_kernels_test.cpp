@@ -124,8 +124,7 @@ TEST_CASE("every template compiles for every architecture, without a spill") {
       for (const char* architecture : kArchitectures) {
         if (!first && architecture != kArchitectures[turn % std::size(kArchitectures)]) continue;
         for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, architecture, 0)) {
-          const auto result =
-              compiler->compile({kernel.file_name, kernel.source, architecture, kernel.compile_flags});
+          const auto result = compiler->compile({kernel.file_name, kernel.source, architecture, kernel.compile_flags});
           INFO(named.name << " by " << agents::to_string(kernel.variant) << " for " << architecture);
           for (const auto& d : result.diagnostics) INFO(d.line << ": " << d.severity << ": " << d.message);
           CHECK_MESSAGE(result.ok, (result.diagnostics.empty() ? ""

@@ -1,80 +1,7 @@
-#include "tests/cuda/graphs.h"
-
-#include <functional>
+#include "tests/cuda/collection.h"
 
 namespace kiln::testing {
 namespace {
-
-using graph::DType;
-using graph::Expr;
-using graph::ExprOp;
-using graph::Graph;
-using graph::Monoid;
-using graph::Shape;
-using graph::ValueId;
-
-ValueId input(Graph& g, Shape shape, DType type = DType::f32) {
-  return g.add_input("x" + std::to_string(g.inputs.size()), {type, std::move(shape)});
-}
-
-ValueId add_node(Graph& g, graph::Op op, std::vector<ValueId> inputs) {
-  return g.add_node(std::move(op), std::move(inputs), "test").at(0);
-}
-
-ValueId add_transpose(Graph& g, ValueId x, std::vector<std::int32_t> permutation) {
-  return add_node(g, graph::Transpose{std::move(permutation)}, {x});
-}
-
-using Body = std::function<std::int32_t(Expr&, const std::vector<std::int32_t>&)>;
-ValueId pointwise(Graph& g, const std::vector<ValueId>& inputs, const Body& body) {
-  graph::Pointwise p;
-  std::vector<std::int32_t> operands;
-  for (std::size_t i = 0; i < inputs.size(); ++i)
-    operands.push_back(p.expr.operand(static_cast<std::int32_t>(i), g.type(inputs[i]).dtype));
-  p.expr.results = {body(p.expr, operands)};
-  return add_node(g, p, inputs);
-}
-
-ValueId unary(Graph& g, ValueId x, ExprOp op) {
-  return pointwise(g, {x}, [&](Expr& e, const auto& in) { return e.apply(op, in[0]); });
-}
-ValueId binary(Graph& g, ValueId x, ValueId y, ExprOp op) {
-  return pointwise(g, {x, y}, [&](Expr& e, const auto& in) { return e.apply(op, in[0], in[1]); });
-}
-ValueId silu(Graph& g, ValueId x) {
-  return pointwise(
-      g, {x}, [](Expr& e, const auto& in) { return e.apply(ExprOp::mul, in[0], e.apply(ExprOp::sigmoid, in[0])); });
-}
-// x / 2 (1 + erf(x / sqrt 2))
-ValueId gelu(Graph& g, ValueId x) {
-  const DType type = g.type(x).dtype;
-  return pointwise(g, {x}, [&](Expr& e, const auto& in) {
-    const auto erf = e.apply(ExprOp::erf, e.apply(ExprOp::mul, in[0], e.constant(0.7071067811865476, type)));
-    return e.apply(ExprOp::mul, e.apply(ExprOp::mul, in[0], e.constant(0.5, type)),
-                   e.apply(ExprOp::add, erf, e.constant(1, type)));
-  });
-}
-// x / sqrt(mean(x^2) + eps) * scale
-ValueId rms_norm(Graph& g, ValueId x, ValueId scale) {
-  const auto rank = static_cast<std::int32_t>(g.type(x).shape.size());
-  const ValueId mean = add_node(g, graph::Reduce{Monoid::mean, {rank - 1}, true}, {binary(g, x, x, ExprOp::mul)});
-  return pointwise(g, {x, mean, scale}, [&](Expr& e, const auto& in) {
-    const auto inverse = e.apply(ExprOp::rsqrt, e.apply(ExprOp::add, in[1], e.constant(1e-5, g.type(x).dtype)));
-    return e.apply(ExprOp::mul, e.apply(ExprOp::mul, in[0], inverse), in[2]);
-  });
-}
-
-class Collection {
- public:
-  void add(const std::string& name, const std::function<ValueId(Graph&)>& body) {
-    Graph g;
-    g.name = name;
-    g.outputs = {body(g)};
-    graph::validate(g);
-    graphs.push_back({name, std::move(g)});
-  }
-  std::vector<NamedGraph> graphs;
-};
 
 void add_pointwise(Collection& c) {
   c.add("relu of an odd count", [](Graph& g) {
@@ -222,60 +149,8 @@ std::vector<NamedGraph> device_graphs() {
   add_rows(c);
   add_products(c);
   add_moves(c);
-  return std::move(c.graphs);
-}
-
-std::vector<NamedGraph> large_graphs() {
-  Collection c;
-  c.add("relu f32 16384x16384", [](Graph& g) {
-    return pointwise(g, {input(g, {16384, 16384})},
-                     [](Expr& e, const auto& in) { return e.apply(ExprOp::max, in[0], e.constant(0, DType::f32)); });
-  });
-  c.add("gelu f32 16384x16384", [](Graph& g) { return gelu(g, input(g, {16384, 16384})); });
-  c.add("bias + gelu f32 8192x16384", [](Graph& g) {
-    return gelu(g, binary(g, input(g, {8192, 16384}), input(g, {16384}), ExprOp::add));
-  });
-  c.add("silu * up bf16 16384x12288", [](Graph& g) {
-    return binary(g, silu(g, input(g, {16384, 12288}, DType::bf16)), input(g, {16384, 12288}, DType::bf16),
-                  ExprOp::mul);
-  });
-  c.add("silu * up bf16 1x12288", [](Graph& g) {
-    return binary(g, silu(g, input(g, {1, 12288}, DType::bf16)), input(g, {1, 12288}, DType::bf16), ExprOp::mul);
-  });
-  c.add("softmax f32 4096x8192", [](Graph& g) {
-    return add_node(g, graph::Softmax{1, false}, {input(g, {4096, 8192})});
-  });
-  c.add("softmax bf16 16384x8192", [](Graph& g) {
-    return add_node(g, graph::Softmax{1, false}, {input(g, {16384, 8192}, DType::bf16)});
-  });
-  c.add("softmax f32 1024x393216", [](Graph& g) {
-    return add_node(g, graph::Softmax{1, false}, {input(g, {1024, 393216})});
-  });
-  c.add("layer norm f32 16x4194304", [](Graph& g) {
-    return add_node(g, graph::LayerNorm{1, 1e-5},
-                    {input(g, {16, 4194304}), input(g, {4194304}), input(g, {4194304})});
-  });
-  for (const std::int64_t tokens : {1, 128, 2048, 16384})
-    c.add("rms norm bf16 " + std::to_string(tokens) + "x8192", [&](Graph& g) {
-      return rms_norm(g, input(g, {tokens, 8192}, DType::bf16), input(g, {8192}, DType::bf16));
-    });
-  c.add("add + rms norm bf16 16384x8192", [](Graph& g) {
-    const ValueId sum =
-        binary(g, input(g, {16384, 8192}, DType::bf16), input(g, {16384, 8192}, DType::bf16), ExprOp::add);
-    return rms_norm(g, sum, input(g, {8192}, DType::bf16));
-  });
-  c.add("layer norm bf16 16384x4096", [](Graph& g) {
-    return add_node(
-        g, graph::LayerNorm{1, 1e-5},
-        {input(g, {16384, 4096}, DType::bf16), input(g, {4096}, DType::bf16), input(g, {4096}, DType::bf16)});
-  });
-  c.add("sum of rows f32 32768x16384", [](Graph& g) {
-    return add_node(g, graph::Reduce{Monoid::sum, {1}, false}, {input(g, {32768, 16384})});
-  });
-  c.add("sum of the middle f32 128x4096x1024", [](Graph& g) {
-    return add_node(g, graph::Reduce{Monoid::sum, {1}, false}, {input(g, {128, 4096, 1024})});
-  });
-  c.add("transpose f32 16384x16384", [](Graph& g) { return add_transpose(g, input(g, {16384, 16384}), {1, 0}); });
+  add_windows(c);
+  add_lines(c);
   return std::move(c.graphs);
 }
 

@@ -73,9 +73,42 @@ std::string element_store(const Access& access, std::size_t write, const std::st
                      memory_type(access.type), value);
 }
 
+std::string buffer_function(std::string_view name, const Access& read, Arguments& arguments) {
+  const std::string type = memory_type(read.type);
+  return fmt::format(
+      "KILN_DEVICE const {0}* {1}(const Arguments& arguments) {{\n  return static_cast<const "
+      "{0}*>(arguments.at[{2}]) + {3};\n}}\n",
+      type, name, arguments.input(read.buffer), read.offset);
+}
+
+std::string buffer_function(std::string_view name, std::string_view type, const std::optional<Access>& write,
+                            Arguments& arguments) {
+  if (!write) return fmt::format("KILN_DEVICE {}* {}(const Arguments&) {{ return nullptr; }}\n", type, name);
+  return fmt::format(
+      "KILN_DEVICE {0}* {1}(const Arguments& arguments) {{ return static_cast<{0}*>(arguments.at[{2}]); }}\n", type,
+      name, arguments.output(write->buffer));
+}
+
+std::string partial_type(graph::DType type) {
+  if (!graph::is_integer(type) || graph::size_of(type) >= 4) return value_type(type);
+  return type == graph::DType::u8 || type == graph::DType::u16 ? "u32" : "i32";
+}
+
+std::string monoid_operation(graph::Monoid monoid) {
+  switch (monoid) {
+    case graph::Monoid::max:
+      return "Greatest";
+    case graph::Monoid::min:
+      return "Least";
+    case graph::Monoid::prod:
+      return "Product";
+    default:
+      return "Sum";
+  }
+}
+
 std::string arguments_struct(const Arguments& arguments) {
-  return fmt::format("struct Arguments {{\n  void* at[{}];\n}};\n",
-                     std::max<std::size_t>(1, arguments.list().size()));
+  return fmt::format("struct Arguments {{\n  void* at[{}];\n}};\n", std::max<std::size_t>(1, arguments.list().size()));
 }
 
 std::string place_functions(const Accesses& accesses, const graph::Shape& outer) {
@@ -128,8 +161,8 @@ std::string store_vector(const Accesses& accesses, std::size_t r, Arguments& arg
   const std::string pointer = write_pointer(access, arguments), type = memory_type(access.type);
   const std::int64_t stride = accesses.stride(access);
   if (stride == 1 || accesses.inner < 0)
-    return fmt::format("{}store_pack<(kStreaming != 0), {}, kVector>({} + (at.y{} + j), y{});\n", indent, type,
-                       pointer, r, r);
+    return fmt::format("{}store_pack<(kStreaming != 0), {}, kVector>({} + (at.y{} + j), y{});\n", indent, type, pointer,
+                       r, r);
   return over_elements(indent, "", fmt::format("{}[{}] = y{}.at[e];", pointer, element_offset('y', r, stride), r));
 }
 

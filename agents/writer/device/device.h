@@ -17,6 +17,8 @@ namespace kiln::agents::writer::device {
 // "f32" for half precision, "bool" for a boolean: what an element's value is computed in.
 [[nodiscard]] std::string value_type(graph::DType type);
 [[nodiscard]] bool is_half(graph::DType type);
+// The same for partial results: 4 or 8 bytes, as shuffles move them; narrow integers wrap when the result is taken.
+[[nodiscard]] std::string partial_type(graph::DType type);
 
 // The right-hand side of node `index` from the names of its arguments: "op_exp(t3)". Not for operands or reductions.
 [[nodiscard]] std::string node_text(const graph::Expr& expr, std::size_t index, const std::vector<std::string>& args);
@@ -52,6 +54,12 @@ struct Accesses {
                                         const std::string& value, Arguments& arguments);
 // " + i * 8 + j": the sum of indices by strides, nothing for a stride of 0.
 [[nodiscard]] std::string strided(std::initializer_list<std::pair<const char*, std::int64_t>> terms);
+// A function `name` that gives the first element of a buffer that is read, or of one that is written: null when absent.
+[[nodiscard]] std::string buffer_function(std::string_view name, const Access& read, Arguments& arguments);
+[[nodiscard]] std::string buffer_function(std::string_view name, std::string_view type,
+                                          const std::optional<Access>& write, Arguments& arguments);
+// "Greatest": the operation of reduce.cuh; Sum for a mean.
+[[nodiscard]] std::string monoid_operation(graph::Monoid monoid);
 // struct Arguments: the pointers of a launch.
 [[nodiscard]] std::string arguments_struct(const Arguments& arguments);
 // struct Place (the offset of each access at the start of a row of `outer`) and place_of(row).
@@ -78,6 +86,12 @@ struct Accesses {
 [[nodiscard]] bool accepts_attention(const AttentionKernel& kernel);
 [[nodiscard]] bool accepts_gather(const GatherKernel& kernel);
 [[nodiscard]] bool accepts_concat(const ConcatKernel& kernel);
+[[nodiscard]] bool accepts_window(const WindowKernel& kernel);
+[[nodiscard]] bool accepts_scan(const LineKernel& kernel);
+[[nodiscard]] bool accepts_arg(const LineKernel& kernel);
+[[nodiscard]] Hooks window_hooks(const WindowKernel& kernel);
+[[nodiscard]] Hooks scan_hooks(const LineKernel& kernel);
+[[nodiscard]] Hooks arg_hooks(const LineKernel& kernel);
 [[nodiscard]] Hooks matmul_hooks(const MatmulKernel& kernel);
 [[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
 [[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);

@@ -28,12 +28,6 @@ const char* operation_of(ExprOp op) {
   }
 }
 
-// Partial results are 4 or 8 bytes, as shuffles move them; narrow integers wrap when the result is taken.
-std::string partial_type(DType type) {
-  if (!graph::is_integer(type) || graph::size_of(type) >= 4) return value_type(type);
-  return type == DType::u8 || type == DType::u16 ? "u32" : "i32";
-}
-
 std::string identity_of(ExprOp op, DType type) {
   const std::string partial = partial_type(type);
   const bool floating = graph::is_float(type);

@@ -1,7 +1,27 @@
 // Reductions over the threads that share a row. The order of the combinations depends on the geometry alone, so the
 // result is the same in every run.
 
+// What combines with any value to that value; lowest and highest are the ends of a type's range.
+template <class T>
+KILN_DEVICE T lowest() {
+  if constexpr (is_float<T>::value)
+    return -infinity<T>();
+  else
+    return Limits<T>::low;
+}
+template <class T>
+KILN_DEVICE T highest() {
+  if constexpr (is_float<T>::value)
+    return infinity<T>();
+  else
+    return Limits<T>::high;
+}
+
 struct Sum {
+  template <class T>
+  static KILN_DEVICE T identity() {
+    return T(0);
+  }
   template <class T>
   static KILN_DEVICE T of(T a, T b) {
     return a + b;
@@ -9,17 +29,29 @@ struct Sum {
 };
 struct Product {
   template <class T>
+  static KILN_DEVICE T identity() {
+    return T(1);
+  }
+  template <class T>
   static KILN_DEVICE T of(T a, T b) {
     return a * b;
   }
 };
 struct Least {
   template <class T>
+  static KILN_DEVICE T identity() {
+    return highest<T>();
+  }
+  template <class T>
   static KILN_DEVICE T of(T a, T b) {
     return op_min(a, b);
   }
 };
 struct Greatest {
+  template <class T>
+  static KILN_DEVICE T identity() {
+    return lowest<T>();
+  }
   template <class T>
   static KILN_DEVICE T of(T a, T b) {
     return op_max(a, b);
