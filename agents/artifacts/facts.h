@@ -76,7 +76,7 @@ struct BuildFact {
 // Errors of one output over one input family, against the FP64 oracle. Norm-wise relative: |x - ref|_2 / |ref|_2; max
 // is over elements, absolute, and scaled by the RMS of ref.
 struct ErrorFact {
-  std::string family;  // "normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"
+  std::string family;  // "normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals", "amplified"
   std::int32_t output = 0;
   double normwise = 0, normwise_plain = 0;  // candidate; plain evaluation in the model's own types
   double max_scaled = 0, max_scaled_plain = 0;

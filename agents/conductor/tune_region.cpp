@@ -366,7 +366,7 @@ class RegionSearch {
 std::vector<std::string> check_families(double flops, double bytes) {
   if (flops > 2e10 || bytes > 1e9) return {"normal", "integers"};
   if (flops > 1e9 || bytes > 1e8) return {"normal", "shifted", "heavy_tail", "integers"};
-  return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals"};
+  return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals", "amplified"};
 }
 
 std::int32_t confirming_rounds(double flops, double bytes) {

@@ -137,7 +137,9 @@ inline vf verf(vf x) {
   const vf t = a - (__builtin_convertvector(interval, vf) * 0.125f + 0.0625f);
   vf q = erf_coefficient(4, interval);
   for (int power = 3; power >= 0; --power) q = q * t + erf_coefficient(power, interval);
-  return from_bits(bits(q * a) | sign);
+  // From here on it rounds to 1, and must: 1 + erf is multiplied by any x that is left of it.
+  const vf y = a >= 3.9192059f ? splat(1.0f) : q * a;
+  return from_bits(bits(y) | sign);
 }
 #else
 // |x| < 0.9257: x P(x^2), 4.8e-10; otherwise 1 - e^-Q(|x|), where Q fits -log(erfc) on [0.92, 4]; beyond, it is 1.

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "daemon/kilnd/bench.h"
+#include "daemon/kilnd/golden.h"
 #include "daemon/kilnd/machine.h"
 #include "daemon/kilnd/state_checks.h"
 #include "daemon/worker/workbench.h"
@@ -87,6 +88,24 @@ Check corpus(const JobEnvironment& env) {
   return env.corpus.templates().empty() ? failed("corpus", text, "set paths.corpus") : passed("corpus", text);
 }
 
+Check golden(const JobEnvironment& env) {
+  const std::vector<agents::GoldenResult> results = run_short_golden(env);
+  std::size_t kernels = 0;
+  for (const agents::GoldenResult& result : results) {
+    kernels += result.kernels.size();
+    if (result.passed()) continue;
+    std::string why = result.oracle_agrees ? "no template computes it" : "the oracle differs from the golden values";
+    for (const agents::GoldenResult::Kernel& kernel : result.kernels)
+      if (kernel.judgement.verdict != agents::Verdict::ok)
+        why = agents::to_string(kernel.variant) + ": " + kernel.judgement.reason;
+    return failed("golden", result.family + "/" + result.name + ": " + why, "kctl golden run shows all cases");
+  }
+  const std::string text = fmt::format("{} cases run: {} kernels agree with the oracle, and it with the golden values",
+                                       results.size(), kernels);
+  return results.empty() ? failed("golden", "the corpus has no golden case that could be run", "set paths.corpus")
+                         : passed("golden", text);
+}
+
 // A check that cannot be made is one that failed.
 template <class F>
 Check guarded(const std::string& name, F check) {
@@ -118,6 +137,7 @@ json::array examine(const JobEnvironment& env) {
   all.push_back(guarded("key", [&] { return check_key(state / "keys"); }));
   all.push_back(guarded("disk", [&] { return check_disk(state); }));
   all.push_back(guarded("corpus", [&] { return corpus(env); }));
+  all.push_back(guarded("golden", [&] { return golden(env); }));
   all.push_back(guarded("clock", [&] { return clock(); }));
   for (Check& check : check_machine("/")) all.push_back(std::move(check));
   json::array out;

@@ -2,7 +2,6 @@
 
 #include <chrono>
 
-#include "agents/conductor/golden.h"
 #include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/job_input.h"
 #include "daemon/targets/cpu/detect.h"
@@ -23,16 +22,33 @@ agents::NodeFacts this_node() {
   return node;
 }
 
+std::vector<agents::GoldenResult> results_of(const JobEnvironment& env, const std::vector<store::GoldenCase>& cases,
+                                             const std::vector<store::TemplateSpec>& templates, const char* bench_name) {
+  const std::unique_ptr<agents::Workbench> bench = make_bench(env, bench_name, "cpu");
+  StoreBlobs blobs(env.store);
+  return agents::run_golden(cases, templates, this_node(), env.default_policy, *bench, blobs);
+}
+
 }  // namespace
+
+std::vector<agents::GoldenResult> run_short_golden(const JobEnvironment& env) {
+  std::vector<store::GoldenCase> cases;
+  for (const char* family : {"attention", "matmul", "pointwise", "row"})
+    for (const store::GoldenCase& c : env.corpus.golden())
+      if (c.family == family) {
+        cases.push_back(c);
+        break;
+      }
+  std::vector<store::TemplateSpec> templates = env.corpus.templates();
+  std::erase_if(templates, [](const store::TemplateSpec& spec) { return spec.vendor; });
+  return results_of(env, cases, templates, "doctor");
+}
 
 json::object run_golden(const JobEnvironment& env) {
   const auto begin = std::chrono::steady_clock::now();
-  const std::unique_ptr<agents::Workbench> bench = make_bench(env, "golden", "cpu");
-  StoreBlobs blobs(env.store);
   json::array cases;
   bool passed = !env.corpus.golden().empty();
-  for (const agents::GoldenResult& result : agents::run_golden(env.corpus.golden(), env.corpus.templates(), this_node(),
-                                                               env.default_policy, *bench, blobs)) {
+  for (const agents::GoldenResult& result : results_of(env, env.corpus.golden(), env.corpus.templates(), "golden")) {
     passed = passed && result.passed();
     cases.emplace_back(to_json(result));
   }

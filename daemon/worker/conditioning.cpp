@@ -10,7 +10,7 @@
 namespace kiln::worker {
 namespace {
 
-constexpr int kDraws = 4;
+constexpr int kDraws = 8;
 constexpr double kMany = 64;  // effective elements
 
 double effective_count(const graph::Tensor& t) {
@@ -41,9 +41,11 @@ graph::Tensor moved(const graph::Tensor& input, std::uint64_t seed) {
   if (!graph::is_float(input.type.dtype)) return out;
   const std::size_t size = graph::size_of(input.type.dtype);
   for (std::int64_t i = 0; i < out.count(); ++i) {
+    const std::uint64_t random = splitmix64(seed + static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull);
+    if (random % 4 != 0) continue;
     if (!std::isfinite(graph::load_double(input.type.dtype, input.bytes.data(), i))) continue;
     std::byte* const at = out.bytes.data() + static_cast<std::size_t>(i) * size;
-    const bool away = (splitmix64(seed + static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull) & 1) != 0;
+    const bool away = (random & 4) != 0;
     if (size == 2) step<std::uint16_t>(at, away);
     if (size == 4) step<std::uint32_t>(at, away);
     if (size == 8) step<std::uint64_t>(at, away);
@@ -51,7 +53,6 @@ graph::Tensor moved(const graph::Tensor& input, std::uint64_t seed) {
   return out;
 }
 
-// Half of the difference, since a step is a whole unit in the last place.
 Conditioning difference(const graph::Tensor& got, const graph::Tensor& expected) {
   long double squares = 0, norm = 0;
   double worst = 0;
@@ -60,7 +61,7 @@ Conditioning difference(const graph::Tensor& got, const graph::Tensor& expected)
     const double want = graph::load_double(expected.type.dtype, expected.bytes.data(), i);
     const double now = graph::load_double(got.type.dtype, got.bytes.data(), i);
     if (!std::isfinite(want) || !std::isfinite(now)) continue;
-    const double error = std::abs(now - want) / 2;
+    const double error = std::abs(now - want);
     squares += static_cast<long double>(error) * error;
     norm += static_cast<long double>(want) * want;
     worst = std::max(worst, error);
@@ -71,20 +72,39 @@ Conditioning difference(const graph::Tensor& got, const graph::Tensor& expected)
           worst / static_cast<double>(std::sqrt(norm / static_cast<long double>(finite)))};
 }
 
+bool saturates(const graph::Expr& expr) {
+  using enum graph::ExprOp;
+  constexpr graph::ExprOp kSaturating[] = {exp, tanh, erf, sigmoid, sinh, cosh, expm1, pow};
+  return std::any_of(expr.nodes.begin(), expr.nodes.end(), [&](const graph::ExprNode& node) {
+    return std::find(std::begin(kSaturating), std::end(kSaturating), node.op) != std::end(kSaturating);
+  });
+}
+
+bool saturates(const graph::Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const graph::Node& node) {
+    if (const auto* pointwise = std::get_if<graph::Pointwise>(&node.op)) return saturates(pointwise->expr);
+    if (const auto* reduce = std::get_if<graph::Reduce>(&node.op)) return reduce->monoid == graph::Monoid::log_sum_exp;
+    return std::holds_alternative<graph::Softmax>(node.op) || std::holds_alternative<graph::Attention>(node.op) ||
+           std::holds_alternative<graph::Recurrent>(node.op);
+  });
+}
+
 }  // namespace
 
 std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,
-                                          const std::vector<graph::Tensor>& expected, std::uint64_t seed, int threads) {
+                                          const std::vector<graph::Tensor>& expected, bool amplified,
+                                          std::uint64_t seed, int threads) {
   std::vector<Conditioning> out(expected.size());
+  const bool together = amplified && saturates(graph);  // elements err together
   std::vector<double> effective;
   for (const graph::Tensor& t : expected)
-    effective.push_back(graph::is_float(t.type.dtype) ? effective_count(t) : kMany);
+    effective.push_back(!graph::is_float(t.type.dtype) ? kMany : together ? 1 : effective_count(t));
   if (std::all_of(effective.begin(), effective.end(), [](double n) { return n >= kMany; })) return out;
   for (int draw = 0; draw < kDraws; ++draw) {
     std::vector<graph::Tensor> near;
     for (std::size_t i = 0; i < inputs.size(); ++i)
       near.push_back(moved(inputs[i], splitmix64(seed + 1000003 * static_cast<std::uint64_t>(draw) + i)));
-    const std::vector<graph::Tensor> got = graph::evaluate(graph, near, graph::Arithmetic::fp64, threads);
+    const std::vector<graph::Tensor> got = graph::evaluate(graph, near, graph::Arithmetic::model, threads);
     for (std::size_t o = 0; o < out.size(); ++o) {
       const Conditioning one = difference(got[o], expected[o]);
       out[o].normwise += one.normwise * one.normwise / kDraws;
@@ -92,7 +112,7 @@ std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const std::
     }
   }
   for (std::size_t o = 0; o < out.size(); ++o) {
-    const double widened = effective[o] >= kMany ? 0 : 1 + 2 / std::sqrt(effective[o]);
+    const double widened = effective[o] >= kMany ? 0 : 1 + 6 / effective[o];
     out[o] = {std::sqrt(out[o].normwise) * widened, out[o].max_scaled * widened};
   }
   return out;

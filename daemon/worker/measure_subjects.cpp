@@ -74,6 +74,7 @@ class Measurement {
   // True when the worker answered for all; false when a subject was struck off, or the worker was stopped,
   // and the rest must be measured again.
   bool measure_alive() {
+    if (!workers_.gpu()) workers_.end_run_worker();  // one that has run a kernel takes no more code
     Frame frame = frame_of_alive();
     const std::int64_t flushes =
         request_.cold ? std::int64_t{request_.samples} * static_cast<std::int64_t>(alive_.size()) : 0;

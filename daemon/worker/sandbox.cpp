@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -241,6 +242,32 @@ std::vector<std::string> enter_sandbox(const SandboxRules& rules) {
 }
 
 void arm_sandbox(const SandboxRules& rules) { load_filter(rules, SCMP_ACT_KILL_PROCESS); }
+
+void arm_code() {
+  static bool armed = false;
+  if (armed) return;
+  scmp_filter_ctx filter = ::seccomp_init(SCMP_ACT_ALLOW);
+  if (!filter) throw Error(ErrorCode::internal, "cannot make a seccomp filter");
+  const auto kill_if = [&](const char* call, unsigned argument, std::uint64_t flag) {
+    const scmp_arg_cmp set{argument, SCMP_CMP_MASKED_EQ, flag, flag};
+    return ::seccomp_rule_add_array(filter, SCMP_ACT_KILL_PROCESS, ::seccomp_syscall_resolve_name(call), 1, &set);
+  };
+  const auto kill = [&](const char* call) {
+    return ::seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, ::seccomp_syscall_resolve_name(call), 0);
+  };
+  constexpr unsigned kProtection = 2, kMoveFlags = 3;
+  int failed = ::seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1);  // libkiln's threads run kernels too
+  for (const char* call : {"mmap", "mprotect", "pkey_mprotect"})
+    if (failed == 0) failed = kill_if(call, kProtection, PROT_EXEC);
+  // The C library's realloc moves memory, but never to a chosen place, which could be that of code.
+  if (failed == 0) failed = kill_if("mremap", kMoveFlags, MREMAP_FIXED);
+  for (const char* call : {"shmat", "remap_file_pages"})
+    if (failed == 0) failed = kill(call);
+  if (failed == 0) failed = ::seccomp_load(filter);
+  ::seccomp_release(filter);
+  if (failed != 0) throw system_error("cannot forbid new code", -failed);
+  armed = true;
+}
 
 void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& active) {
   if (has(active, "no_new_privs") && ::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) refuse("new privileges can be had");

@@ -43,4 +43,9 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
 // SIGSYS instead of failing, so that who makes one is known for it.
 void arm_sandbox(const SandboxRules& rules);
 
+// From now on, in all threads, what makes memory executable or moves it to a chosen place ends the process by SIGSYS. Before
+// the first instruction of generated code, after the loader has mapped it: a kernel that patches its worker or brings code
+// of its own is known for it. Without effect the second time.
+void arm_code();
+
 }  // namespace kiln::worker

@@ -180,6 +180,24 @@ const Cheat kCheats[] = {
      "static const char frame[] = \"\\xff\\xff\\xff\\xff\\0\\0\\0\\0\"; call(1, 3, reinterpret_cast<long>(frame), 8);",
      Stage::check, Verdict::crashed, "broke the protocol", kSystemCalls},
     {"closes the worker's socket", "right(x, y); call(3, 3);", Stage::check, Verdict::crashed, "", kSystemCalls},
+    {"makes the code of its caller writable, and changes it",
+     "right(x, y); const long page = reinterpret_cast<long>(__builtin_return_address(0)) & -4096; if (call(10, page, "
+     "8192, 7) == 0) *reinterpret_cast<volatile char*>(page) = 0;",
+     Stage::check, Verdict::forbidden, "system call", kSystemCalls},
+    {"brings code of its own",
+     "const long page = call(9, 0, 4096, 7, 0x22, -1, 0); static const unsigned char code[] = {0xc3}; "
+     "__builtin_memcpy(reinterpret_cast<void*>(page), code, 1); reinterpret_cast<void (*)()>(page)(); right(x, y);",
+     Stage::check, Verdict::forbidden, "system call", kSystemCalls},
+    {"turns data into code",
+     "const long page = call(9, 0, 4096, 3, 0x22, -1, 0); *reinterpret_cast<volatile unsigned char*>(page) = 0xc3; "
+     "if (call(10, page, 4096, 5) == 0) reinterpret_cast<void (*)()>(page)(); right(x, y);",
+     Stage::check, Verdict::forbidden, "system call", kSystemCalls},
+    {"moves its own code over that of its caller",
+     "right(x, y); const long to = reinterpret_cast<long>(__builtin_return_address(0)) & -4096; const long own = "
+     "reinterpret_cast<long>(&right) & -4096; (void)call(25, own, 4096, 4096, 3, to);",
+     Stage::check, Verdict::forbidden, "system call", kSystemCalls},
+    {"maps code from shared memory", "right(x, y); (void)call(30, 0, 0, 0100000);", Stage::check, Verdict::forbidden,
+     "system call", kSystemCalls},
     {"changes the code of its caller", "right(x, y); *static_cast<volatile char*>(__builtin_return_address(0)) = 0;",
      Stage::check, Verdict::crashed, "signal 11"},
 };

@@ -112,7 +112,7 @@ class Installed(unittest.TestCase):
         self.assertEqual(status, 0, out + err)
         manual = (SOURCE / "packaging/man/kctl.1").read_text()
         self.assertEqual(list(checks), re.findall(r"^\.It Li (\w+)$", manual, re.M))
-        for name in ("toolchain", "store", "corpus"):  # the compiler with the installed header, and corpus.db
+        for name in ("toolchain", "store", "corpus", "golden"):  # the compiler with the installed header, corpus.db
             self.assertEqual(checks[name]["result"], "PASS", checks[name])
         daemon.send_signal(signal.SIGTERM)
         self.assertEqual(daemon.wait(timeout=60), 0)

@@ -117,6 +117,7 @@ TEST_CASE("families have the moments that they are named for") {
   CHECK(moments("uniform").most < 1);
   CHECK(moments("shifted").mean == doctest::Approx(4).epsilon(0.01));
   CHECK(moments("heavy_tail").most > 100);
+  CHECK(moments("amplified").variance == doctest::Approx(64 * 64).epsilon(0.03));
   CHECK(moments("integers").least == -4);
   CHECK(moments("integers").most == 4);
   CHECK(moments("denormals").most < 2.3e-308);
@@ -148,6 +149,14 @@ TEST_CASE("threads change neither the values nor what a comparison says of them"
   CHECK(alone.max_scaled == together.max_scaled);
   CHECK(alone.worst_index == together.worst_index);
   CHECK(alone.normwise > 0.1);
+}
+
+TEST_CASE("of a long axis few indices show both ends, and the last element by its negative index") {
+  const graph::Tensor t = make_input({DType::i64, {100}}, graph::Domain{-5000, 4999}, "normal", 1, 0);
+  for (const std::int64_t wanted : {-5000, -1, 0, 4999}) {
+    const auto values = t.as<std::int64_t>();
+    CHECK(std::count(values.begin(), values.end(), wanted) > 0);
+  }
 }
 
 TEST_CASE("integers keep to their domain and reach both ends") {
@@ -219,17 +228,39 @@ TEST_CASE("what a rounding of the inputs does to the answer: much where it cance
       input.as<float>()[static_cast<std::size_t>(2 * i)] = left;
       input.as<float>()[static_cast<std::size_t>(2 * i + 1)] = right;
     }
-    return conditioning_of(g, {input}, evaluate(g, {input}, Arithmetic::fp64), 5, 1).at(0);
+    return conditioning_of(g, {input}, evaluate(g, {input}, Arithmetic::fp64), false, 5, 1).at(0);
   };
-  // Half a unit in the last place is 2^-24 of 1 (half as much below it) and 2^-25 of 0.999: both ways, over the sum of
-  // 0.001, and three times that for one element.
+  // A unit in the last place is 2^-23 of 1 and 2^-24 below it: at most both, over the sum of 0.001, and seven times that
+  // for one element.
   const Conditioning cancelled = sums(1, 1.0f, -0.999f);
-  CHECK(cancelled.normwise <= 3 * (0x1p-24 + 0x1p-25) / 0.00099);
+  CHECK(cancelled.normwise <= 7 * (0x1p-23 + 0x1p-24) / 0.00099);
   CHECK(cancelled.normwise > 0x1p-26 / 0.001);
   const Conditioning plain = sums(1, 1.0f, 1.0f);
-  CHECK(plain.normwise <= 3 * 0x1p-24);
+  CHECK(plain.normwise <= 7 * 0x1p-23);
   CHECK(sums(64, 1.0f, -0.999f).normwise == 0);
   CHECK(sums(60, 1.0f, -0.999f).normwise > 0);
+}
+
+TEST_CASE("amplified inputs: what saturates is as uncertain as its scores, what is linear is not") {
+  using namespace graph;
+  const auto conditioned = [](bool saturating, bool amplified) {
+    Graph g;
+    const ValueId x = g.add_input("x", {DType::f32, {2, 1}}), y = g.add_input("y", {DType::f32, {400, 2}});
+    const ValueId scores = g.add_node(MatMul{false, false}, {y, x}, "scores")[0];
+    g.outputs = saturating ? g.add_node(Softmax{0, false}, {scores}, "softmax") : std::vector<ValueId>{scores};
+    std::vector<Tensor> inputs = {make_input(g.type(x), std::nullopt, "amplified", 7, 0),
+                                  make_input(g.type(y), std::nullopt, "amplified", 7, 1)};
+    // Two scores of 4096 each, equal but for their roundings, above all others.
+    inputs[0].as<float>()[0] = 64;
+    inputs[0].as<float>()[1] = 0.001f;
+    for (float& value : inputs[1].as<float>()) value = std::min(value, 60.0f);
+    inputs[1].as<float>()[0] = inputs[1].as<float>()[4] = 64;
+    return conditioning_of(g, inputs, evaluate(g, inputs, Arithmetic::fp64), amplified, 5, 1).at(0);
+  };
+  // One unit in the last place of 64 times 64 moves a score by 2^-11, and each of two equal weights by a quarter of that.
+  CHECK(conditioned(true, true).normwise > 0x1p-16);
+  CHECK(conditioned(true, true).normwise < 7 * 0x1p-11);
+  CHECK(conditioned(false, true).normwise == 0);  // many elements, each with a rounding of its own
 }
 
 TEST_CASE("elements that still are poison") {

@@ -1,6 +1,7 @@
 #include "daemon/worker/inside/measure.h"
 
 #include <cstring>
+#include <numeric>
 
 #include "daemon/worker/inside/candidate.h"
 #include "runtime/base/json.h"
@@ -43,20 +44,21 @@ class Measurement {
 
  private:
   void load() {
-    const json::value& subjects = json::at(request_.body, "subjects", "a run request");
-    const bool proves = request_.fds.size() > 1;
-    for (const json::value& item : json::as_array(subjects, "subjects")) {
+    const json::array& subjects = json::as_array(json::at(request_.body, "subjects", "a run request"), "subjects");
+    std::vector<std::string> directories;
+    for (const json::value& item : subjects) {
       const json::object& subject = json::as_object(item, "a subject");
-      Entry& added = entries_.emplace_back();
-      added.name = json::get_string(subject, "name", "a subject");
-      const std::size_t index = entries_.size() - 1;
+      entries_.emplace_back().name = json::get_string(subject, "name", "a subject");
+      directories.push_back(json::get_string(subject, "directory", "a subject"));
+    }
+    const bool proves = request_.fds.size() > 1;
+    for (const std::size_t index : device_.loading_order(directories))
       enter(index, [&](Entry& entry) {
-        entry.subject = device_.load(json::get_string(subject, "directory", "a subject"), timing_,
-                                     proves ? request_.fds.at(1 + index).get() : -1,
+        entry.subject = device_.load(directories[index], timing_, proves ? request_.fds.at(1 + index).get() : -1,
                                      proves ? &json::at(request_.body, "layout", "a run request") : nullptr);
         for (std::int64_t i = 0; i < timing_.warmup; ++i) entry.subject->warm_up();
       });
-    }
+    if (timing_.warmup > 0) device_.ready();
   }
 
   void time_round(std::int64_t round) {
@@ -110,6 +112,12 @@ class Measurement {
 };
 
 }  // namespace
+
+std::vector<std::size_t> Device::loading_order(const std::vector<std::string>& directories) {
+  std::vector<std::size_t> order(directories.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  return order;
+}
 
 Frame measure(const Frame& request, Device& device) { return Measurement(request, device).run(); }
 

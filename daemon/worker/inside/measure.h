@@ -42,9 +42,13 @@ class Subject {
 class Device {
  public:
   virtual ~Device() = default;
+  // The order in which to load the subjects of a request, as indices of their directories.
+  [[nodiscard]] virtual std::vector<std::size_t> loading_order(const std::vector<std::string>& directories);
   // `arena`: the memory file that the oracle filled and will judge; -1 when there is none.
   [[nodiscard]] virtual std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
                                                       const json::value* layout) = 0;
+  // All subjects are loaded and warm.
+  virtual void ready() {}
   // The clock that its kernels run at, right after a round.
   [[nodiscard]] virtual double cycles_per_ns() = 0;
 };

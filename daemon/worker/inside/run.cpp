@@ -15,6 +15,7 @@
 
 #include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/candidate.h"
+#include "daemon/worker/inside/code_objects.h"
 #include "daemon/worker/inside/guards.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
@@ -240,12 +241,26 @@ class CpuSubject final : public Subject {
   std::vector<double> launch_ns_;
 };
 
+// Loads a candidate's objects and, when all of them are kernels that link no library, allows no more code.
+void load_code(CodeObjects& objects, const std::string& directory) {
+  if (objects.load(directory)) arm_code();
+}
+
 class Cpu final : public Device {
  public:
+  explicit Cpu(CodeObjects& objects) : objects_(objects) {}
+
+  std::vector<std::size_t> loading_order(const std::vector<std::string>& directories) override {
+    return vendors_first(objects_, directories);
+  }
+
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
                                 const json::value* layout) override {
+    load_code(objects_, directory);
     return std::make_unique<CpuSubject>(directory, timing, arena, layout, flush_);
   }
+
+  void ready() override { arm_code(); }  // a vendor's primitives are made
 
   // The clock of this core: a chain of dependent additions retires one per cycle whatever the machine is.
   double cycles_per_ns() override {
@@ -260,6 +275,7 @@ class Cpu final : public Device {
   }
 
  private:
+  CodeObjects& objects_;
   Flush flush_;
 };
 
@@ -278,7 +294,9 @@ class Runner {
     Mapped arena(request.fds.at(0).get(), Mapped::Access::write);
     const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
     try {
-      Loaded loaded(json::get_string(request.body, "directory", "a run request"));
+      const std::string directory = json::get_string(request.body, "directory", "a run request");
+      load_code(objects_, directory);
+      Loaded loaded(directory);
       // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.
       close_guard_pages(arena.writable(), layout);
       const std::vector<std::byte> before = copy_of(arena.bytes(), layout);
@@ -297,7 +315,8 @@ class Runner {
     return reply;
   }
 
-  Cpu cpu_;
+  CodeObjects objects_;
+  Cpu cpu_{objects_};
   Mapped last_arena_;
 };
 

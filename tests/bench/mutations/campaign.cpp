@@ -168,6 +168,9 @@ void Campaign::mutate(const Prepared& p, std::size_t choice, std::size_t row) {
   {
     const Spent spent(costs_.rendering);
     possible = with_code(kernel.source, mutations_of(kernel.source), lines_with_code(kernel));
+    std::erase_if(possible, [&](const Mutation& m) {
+      return difference(kernel.source, m).find(options_.matching) == std::string::npos;
+    });
   }
   // In a campaign of few, some of every subject.
   const std::size_t most = std::clamp<std::size_t>(options_.wrong / 16, 2, kBatch - 1);

@@ -20,6 +20,7 @@ struct CampaignOptions {
   double minutes = 0;            // stops after the batch that is under way by then; 0: no limit
   std::uint64_t first_round = 0;
   std::string family;            // only this one; empty: all
+  std::string matching;          // only mutants whose difference to the original has this text; empty: all
   std::filesystem::path worker;  // kiln-worker
 };
 

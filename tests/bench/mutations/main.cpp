@@ -1,4 +1,4 @@
-// mutations [--count N] [--right N] [--seed N] [--family NAME] [--first-round N]
+// mutations [--count N] [--right N] [--seed N] [--family NAME] [--matching TEXT] [--first-round N]
 //           [--minutes N] [--records FILE] [--worker FILE] [--quiet]
 //
 // How much of what is wrong does the check catch, and does it refuse what is right? Kernels as the writer
@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
   app.add_option("--right", options.right, "right variants in each family");
   app.add_option("--seed", options.seed, "of the choice of mutants and of all inputs");
   app.add_option("--family", options.family, "only this family of workloads");
+  app.add_option("--matching", options.matching, "only mutants whose difference to the original has this text");
   app.add_option("--first-round", options.first_round, "where to begin: each round has shapes of its own");
   app.add_option("--minutes", options.minutes, "stop after as long");
   app.add_option("--records", file, "lines of JSON: what is in there is not tried again");
