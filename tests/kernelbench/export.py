@@ -1,6 +1,7 @@
 """A problem's model as an ONNX file, with the arithmetic that the benchmark runs: in train mode, nothing folded."""
 
 import torch
+from torch.onnx import symbolic_helper
 
 
 class _TensorsOnly(torch.nn.Module):
@@ -28,6 +29,44 @@ def _cumprod(model, inputs):
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 26)], ir_version=onnx.IR_VERSION)
 
 
+def _mean(g, x, reduction):
+    if reduction != 1:
+        raise RuntimeError("cannot export: a loss is reduced to its mean only")
+    return g.op("ReduceMean", x, keepdims_i=0)
+
+
+def _scalar(g, value):
+    return g.op("Constant", value_t=torch.tensor(value))
+
+
+@symbolic_helper.parse_args("v", "v", "i", "f")
+def _smooth_l1_loss(g, x, y, reduction, beta):
+    """PyTorch's definition: d^2 / (2 beta) where d = |x - y| < beta, d - beta / 2 beyond."""
+    d = g.op("Abs", g.op("Sub", x, y))
+    near = g.op("Mul", g.op("Mul", d, d), _scalar(g, 0.5 / beta))
+    far = g.op("Sub", d, _scalar(g, 0.5 * beta))
+    return _mean(g, g.op("Where", g.op("Less", d, _scalar(g, beta)), near, far), reduction)
+
+
+@symbolic_helper.parse_args("v", "v", "v", "f", "f", "f", "b", "i")
+def _triplet_margin_loss(g, anchor, positive, negative, margin, p, eps, swap, reduction):
+    """PyTorch's definition for p = 2: max(|a - p + eps| - |a - n + eps| + margin, 0)."""
+    if p != 2 or swap:
+        raise RuntimeError("cannot export: a triplet margin loss has p = 2 and no swap")
+
+    def distance(a, b):
+        return g.op("ReduceL2", g.op("Add", g.op("Sub", a, b), _scalar(g, eps)),
+                    g.op("Constant", value_t=torch.tensor([-1])), keepdims_i=0)
+
+    gap = g.op("Sub", distance(anchor, positive), distance(anchor, negative))
+    return _mean(g, g.op("Relu", g.op("Add", gap, _scalar(g, margin))), reduction)
+
+
+OPSET = 18
+# Operators that the exporter has no words for, in those of ONNX.
+for name, symbolic in {"smooth_l1_loss": _smooth_l1_loss, "triplet_margin_loss": _triplet_margin_loss}.items():
+    torch.onnx.register_custom_op_symbolic(f"aten::{name}", symbolic, OPSET)
+
 # By a word of what the exporter says that it cannot do: a few lines that build the graph by hand.
 _BUILDERS = {"cumprod": _cumprod}
 
@@ -40,7 +79,7 @@ def export(model, inputs, path):
         with torch.no_grad():
             torch.onnx.export(_TensorsOnly(model, inputs).train(model.training), tuple(tensors), str(path),
                               dynamo=False, input_names=names, training=torch.onnx.TrainingMode.PRESERVE,
-                              do_constant_folding=False, opset_version=18)
+                              do_constant_folding=False, opset_version=OPSET)
         return "exporter"
     except Exception as error:  # the exporter has many kinds
         for word, build in _BUILDERS.items():

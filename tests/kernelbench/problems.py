@@ -59,6 +59,13 @@ def find(checkout, levels):
     return out
 
 
+def inputs_of(problem):
+    """The inputs as the module makes them, on PyTorch's current device."""
+    module = {"__name__": f"kernelbench_{problem.level}_{problem.number}"}
+    exec(compile(problem.path.read_text(), str(problem.path), "exec"), module)
+    return module["get_inputs"]()
+
+
 class Loaded:
     """A problem's module, run: `model` in the mode that the benchmark leaves it in, and fresh inputs on demand."""
 

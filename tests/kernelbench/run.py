@@ -12,6 +12,9 @@ or the folder that tests/cuda/bundle made.
 
 --batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
+
+--plan-only PROGRAM runs nothing and needs no GPU: with the build's device_plan as PROGRAM it says of each problem whether
+it is exported, imported and planned, and which of its operators no CUDA template computes.
 """
 import argparse
 import json
@@ -19,6 +22,7 @@ import os
 import pathlib
 import statistics
 import sys
+import tempfile
 import time
 import traceback
 
@@ -107,6 +111,18 @@ def judged(bench, problem, options, record):
         record["floor_ms"] = 1e3 * record["bytes"] / bandwidth
 
 
+def plan_only(options, chosen):
+    """A JSON line for each problem, and the table."""
+    import dry
+    with tempfile.TemporaryDirectory() as folder:
+        for problem in chosen:
+            record = dry.plan(problems, problem, pathlib.Path(folder), options.plan_only)
+            with open(options.results, "a") as out:
+                out.write(json.dumps(record) + "\n")
+            print(f"{problem.key} {problem.name}: {record['stage']} {record['why']}", flush=True)
+    print(dry.table(summary.load(options.results)))
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=pathlib.Path)
@@ -121,6 +137,7 @@ def parse(arguments):
     parser.add_argument("--trials", type=int, default=5, help="fresh inputs for the benchmark's verdicts")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
     parser.add_argument("--batch-divisor", type=int, default=1)
+    parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")
     parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
                         help="folders of the driver and NVRTC")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after this long")
@@ -134,6 +151,8 @@ def main(arguments):
     chosen = [p for p in problems.find(options.checkout, [int(x) for x in options.levels.split(",")])
               if (p.level, p.number) not in done and (not only or p.key in only)
               and (not options.memory_bound or p.memory_bound)]
+    if options.plan_only:
+        return plan_only(options, chosen)
     begin = time.monotonic()
     bench = Bench(options)
     try:

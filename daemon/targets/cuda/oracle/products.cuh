@@ -1,0 +1,142 @@
+// Matrix products, the scores of attention, convolutions, windows.
+
+// A block makes 16 x 16 elements, each thread one, in order of k.
+template <class T>
+KILN_DEVICE void matmul(const ProductArguments& given) {
+  constexpr i64 kTile = 16;
+  const i64 down = (given.m + kTile - 1) / kTile, across = (given.n + kTile - 1) / kTile;
+  for (i64 tile = block_index(); tile < given.batches * down * across; tile += block_count()) {
+    const i64 batch = tile / (down * across);
+    const i64 row = tile / across % down * kTile + thread_index() / kTile;
+    const i64 column = tile % across * kTile + thread_index() % kTile;
+    if (row >= given.m || column >= given.n) continue;
+    const T* a = static_cast<const T*>(given.a) + offset_of(batch, given.rank, given.extent, given.a_stride) +
+                 row * given.a_row;
+    const T* b = static_cast<const T*>(given.b) + offset_of(batch, given.rank, given.extent, given.b_stride) +
+                 column * given.b_column;
+    T value = 0;
+    for (i64 k = 0; k < given.k; ++k) value = multiply_add(a[k * given.a_column], b[k * given.b_row], value);
+    static_cast<T*>(given.c)[(batch * given.m + row) * given.n + column] = rounded(value, given.type);
+  }
+}
+KILN_KERNELS(matmul, ProductArguments)
+
+template <class T>
+KILN_DEVICE void scores(const ScoreArguments& given) {
+  for (i64 i = first_index(); i < given.count; i += index_step()) {
+    T& score = static_cast<T*>(given.x)[i];
+    const i64 column = i % given.t, row = i / given.t % given.s;
+    score *= static_cast<T>(given.scale);
+    if (given.mask)
+      score += static_cast<const T*>(given.mask)[offset_of(i, given.rank, given.extent, given.mask_stride)];
+    if (given.causal && column > row + (given.t - given.s)) score = static_cast<T>(-given.infinity);
+  }
+}
+namespace scores_kernels {
+using Arguments = ScoreArguments;
+KILN_ENTRY(scores_f64) { scores<f64>(arguments); }
+KILN_ENTRY(scores_f32) { scores<f32>(arguments); }
+}  // namespace scores_kernels
+
+// A place of a space, by its row-major number.
+struct Place {
+  i64 at[kSpace];
+};
+KILN_DEVICE Place place_of(i64 index, const Int* extent) {
+  Place place;
+  for (int d = kSpace; d-- > 0; index /= extent[d]) place.at[d] = index % extent[d];
+  return place;
+}
+KILN_DEVICE i64 count_of(const Int* extent) {
+  i64 count = 1;
+  for (int d = 0; d < kSpace; ++d) count *= extent[d];
+  return count;
+}
+// Where in x the tap of the window of `out` is; -1 beside it.
+KILN_DEVICE i64 tap_of(const Space& space, const Place& out, const Place& tap) {
+  i64 offset = 0;
+  for (int d = 0; d < kSpace; ++d) {
+    const i64 at = out.at[d] * space.stride[d] + tap.at[d] * space.dilation[d] - space.before[d];
+    if (at < 0 || at >= space.in[d]) return -1;
+    offset = offset * space.in[d] + at;
+  }
+  return offset;
+}
+// Which element of x the tap of a transposed convolution brings to `out`; -1: none.
+KILN_DEVICE i64 source_of(const Space& space, const Place& out, const Place& tap) {
+  i64 offset = 0;
+  for (int d = 0; d < kSpace; ++d) {
+    const i64 scaled = out.at[d] + space.before[d] - tap.at[d] * space.dilation[d];
+    const i64 at = scaled / space.stride[d];
+    if (scaled < 0 || scaled % space.stride[d] != 0 || at >= space.in[d]) return -1;
+    offset = offset * space.in[d] + at;
+  }
+  return offset;
+}
+
+template <class T>
+KILN_DEVICE void convolution(const ConvolutionArguments& given) {
+  const i64 inside = count_of(given.space.in), outside = count_of(given.space.out), taps = count_of(given.space.kernel);
+  const i64 channels = given.groups * given.out_channels;
+  for (i64 i = first_index(); i < given.images * channels * outside; i += index_step()) {
+    const Place out = place_of(i % outside, given.space.out);
+    const i64 channel = i / outside % channels, image = i / outside / channels;
+    const i64 group = channel / given.out_channels, of_group = channel % given.out_channels;
+    const T* x = static_cast<const T*>(given.x) + (image * given.groups + group) * given.in_channels * inside;
+    T value = 0;
+    for (i64 c = 0; c < given.in_channels; ++c) {
+      const i64 filter = given.transposed
+                             ? ((group * given.in_channels + c) * given.out_channels + of_group) * taps
+                             : (channel * given.in_channels + c) * taps;
+      for (i64 t = 0; t < taps; ++t) {
+        const Place tap = place_of(t, given.space.kernel);
+        const i64 at = given.transposed ? source_of(given.space, out, tap) : tap_of(given.space, out, tap);
+        if (at < 0) continue;
+        value = multiply_add(x[c * inside + at], static_cast<const T*>(given.w)[filter + t], value);
+      }
+    }
+    static_cast<T*>(given.y)[i] = rounded(value, given.type);
+  }
+}
+KILN_KERNELS(convolution, ConvolutionArguments)
+
+// What a mean is divided by: taps inside x, or inside x with its padding.
+KILN_DEVICE i64 divisor_of(const WindowArguments& given, const Place& out, i64 found) {
+  if (!given.counts_padding) return found;
+  i64 counted = 1;
+  for (int d = 0; d < kSpace; ++d) {
+    const Space& s = given.space;
+    i64 taps = 0;
+    for (i64 t = 0; t < s.kernel[d]; ++t)
+      taps += out.at[d] * s.stride[d] - s.before[d] + t * s.dilation[d] < s.in[d] + s.after[d] ? 1 : 0;
+    counted *= taps;
+  }
+  return counted;
+}
+
+KILN_DEVICE i64 divided(i64 value, i64 divisor) { return divisor == 0 ? 0 : value / divisor; }
+KILN_DEVICE f32 divided(f32 value, i64 divisor) { return value / static_cast<f32>(divisor); }
+KILN_DEVICE f64 divided(f64 value, i64 divisor) { return value / static_cast<f64>(divisor); }
+
+template <class T>
+KILN_DEVICE void window(const WindowArguments& given) {
+  const i64 inside = count_of(given.space.in), outside = count_of(given.space.out), taps = count_of(given.space.kernel);
+  for (i64 i = first_index(); i < given.planes * outside; i += index_step()) {
+    const Place out = place_of(i % outside, given.space.out);
+    const i64 base = i / outside * inside;
+    T value = initial<T>(given.monoid, given.infinity);
+    i64 found = 0, best = -1;
+    for (i64 t = 0; t < taps; ++t) {
+      const i64 at = tap_of(given.space, out, place_of(t, given.space.kernel));
+      if (at < 0) continue;
+      ++found;
+      const T next = combine(given.monoid, value, static_cast<const T*>(given.x)[base + at]);
+      if (best < 0 || next > value || (next != next && value == value)) best = base + at;
+      value = next;
+    }
+    if (given.monoid == monoid_mean) value = divided(value, divisor_of(given, out, found));
+    static_cast<T*>(given.y)[i] = rounded(value, given.type);
+    if (given.positions) given.positions[i] = best;
+  }
+}
+KILN_KERNELS(window, WindowArguments)

@@ -1,0 +1,53 @@
+"""What a run would meet without running it: each problem exported and imported, and what its plan for a GPU lacks."""
+
+import json
+import subprocess
+
+# Elements of the largest input that is traced: the exporter runs the model on this machine. Extents of the batch
+# decide no template.
+MOST_ELEMENTS = 1 << 22
+
+
+def divisor(problems, problem):
+    """What the batch is divided by so that the largest input has at most MOST_ELEMENTS, by powers of two."""
+    import torch
+    with torch.device("meta"):
+        sizes = [x.numel() for x in problems.inputs_of(problem) if isinstance(x, torch.Tensor)]
+    out = 1
+    while max(sizes, default=0) > out * MOST_ELEMENTS:
+        out *= 2
+    return out
+
+
+def plan(problems, problem, folder, program):
+    """{"stage": "export" | "import" | "template" | "planned", "why"}; `program` is device_plan of the build."""
+    import export
+    record = {"level": problem.level, "number": problem.number, "name": problem.name, "kind": problem.kind,
+              "memory_bound": problem.memory_bound}
+    file = folder / f"level{problem.level}_{problem.number}.onnx"
+    try:
+        loaded = problems.Loaded(problem, "cpu", divisor(problems, problem))
+        record["changed"] = loaded.changed
+        record["export"] = export.export(loaded.model, loaded.inputs(42), file)
+        del loaded
+    except Exception as error:  # the exporter has many kinds; one problem's failure is a result
+        return record | {"stage": "export", "why": str(error).strip().splitlines()[0][:300]}
+    told = json.loads(subprocess.run([program, file], capture_output=True, text=True, check=True).stdout)
+    file.unlink()
+    if "refused" in told:
+        return record | {"stage": "import", "why": told["refused"]}
+    lacking = told["uncomputed"] + [r["label"] for r in told["regions"] if not r["templates"]]
+    record["regions"] = told["regions"]
+    return record | {"stage": "template" if lacking else "planned", "why": "; ".join(lacking)}
+
+
+def table(records):
+    lines = [f"{r['level']}/{r['number']:<4} {r['kind']:18} {r['stage']:9} {r['name']}: "
+             f"{r['why'] or ', '.join(x['label'] for x in r['regions'])}" for r in records]
+    for level in sorted({r["level"] for r in records}):
+        of = [r for r in records if r["level"] == level]
+        led = [r for r in of if r["memory_bound"]]
+        count = sum(r["stage"] == "planned" for r in of)
+        lines.append(f"level {level}: {count} of {len(of)} planned; memory-bound "
+                     f"{sum(r['stage'] == 'planned' for r in led)} of {len(led)}")
+    return "\n".join(lines)
