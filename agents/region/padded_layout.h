@@ -1,62 +1,100 @@
 // How a direct convolution lays out one channel of x so that every tap of its window is one offset: padded with zeros,
 // and taken apart by the stride into phases, in each of which neighbours along the innermost dimension are neighbours
-// in memory. A transposed convolution is one of stride 1 over x with stride - 1 zeros between its elements and the
-// window reversed (Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", 2016, section 4).
+// in memory.
 //
-// Element o of the result takes tap t from   phase[t] * plane + flat(o) + shift[t],   where flat() is row-major over
-// the pitches. flat(o) runs over `positions` values; those whose index along an inner dimension is beyond the result's
-// extent are computed and not kept.
+// A transposed convolution of stride s is s convolutions of stride 1 per dimension, one for each remainder of the
+// result's index by s, over the same x: result o takes tap k from element (o + before - k dilation) / s of x, where
+// that is whole (Shi et al., "Is the deconvolution layer the same as a convolutional layer?", 2016). No product with an
+// inserted zero is made.
+//
+// Position q of phase p of the results takes a tap from  tap.input + flat(q),  where flat() is row-major over the
+// pitches, and gives result  q * out_phases + p  of each dimension, if there is one. flat(q) runs over `positions`
+// values; those whose index along an inner dimension is beyond `extents` are computed and not kept.
 #pragma once
 
 #include <algorithm>
+#include <limits>
 
 #include "agents/region/kernel.h"
 
 namespace kiln::agents {
 
 struct PaddedLayout {
+  struct Tap {
+    std::int64_t input = 0;   // offset in a padded channel
+    std::int64_t window = 0;  // index into the window, row-major
+  };
+
   explicit PaddedLayout(const ConvolutionKernel& k) {
-    const std::size_t rank = k.out.size();
-    for (std::size_t d = 0; d < rank; ++d) {
-      const std::int64_t dilation = k.steps.dilations[d], reach = (k.window[d] - 1) * dilation;
-      strides.push_back(k.transposed ? 1 : k.steps.strides[d]);
-      inserted.push_back(k.transposed ? k.steps.strides[d] : 1);
-      before.push_back(k.transposed ? reach - k.steps.before[d] : k.steps.before[d]);
-      std::int64_t most = 0;
-      for (std::int64_t t = 0; t < k.window[d]; ++t) most = std::max(most, t * dilation % strides[d]);
-      phases.push_back(most + 1);
-      pitches.push_back(k.out[d] + reach / strides[d]);
-    }
+    for (std::size_t d = 0; d < k.out.size(); ++d) add_dimension(k, d);
     plane = graph::element_count(pitches);
     channel = plane * graph::element_count(phases);
     positions = graph::element_count(k.out) == 0 ? 0 : 1;
     std::int64_t below = plane;
-    for (std::size_t d = 0; positions > 0 && d < rank; ++d) {
+    for (std::size_t d = 0; positions > 0 && d < pitches.size(); ++d) {
       below /= pitches[d];
-      positions += (k.out[d] - 1) * below;
+      positions += (extents[d] - 1) * below;
     }
-    for (std::int64_t t = 0; t < graph::element_count(k.window); ++t) {
-      std::int64_t rest = t, phase = 0, shift = 0, phase_scale = 1, scale = 1;
-      for (std::size_t d = rank; d-- > 0;) {
-        const std::int64_t place = rest % k.window[d] * k.steps.dilations[d];
-        rest /= k.window[d];
-        phase += place % strides[d] * phase_scale;
-        shift += place / strides[d] * scale;
-        phase_scale *= phases[d];
-        scale *= pitches[d];
-      }
-      taps.push_back(phase * plane + shift);
+    for (std::int64_t p = 0; p < graph::element_count(out_phases); ++p) {
+      phase_begin.push_back(static_cast<std::int64_t>(taps.size()));
+      for (std::int64_t t = 0; t < graph::element_count(k.window); ++t) add_tap(k, p, t);
     }
+    phase_begin.push_back(static_cast<std::int64_t>(taps.size()));
   }
 
-  graph::Shape strides;   // of the window over the padded input
-  graph::Shape inserted;  // distance of x's elements in it
-  graph::Shape before;    // zeros before the first of them; negative when some of x is cut off
+  graph::Shape strides;  // of the window over the padded input
+  graph::Shape before;   // zeros before the first element of x; negative when some of x is cut off
   graph::Shape phases, pitches;
+  graph::Shape out_phases, extents;  // of the results: 1 and their own extents unless transposed
   std::int64_t plane = 1;      // elements of one phase
   std::int64_t channel = 1;    // elements of all phases
-  std::int64_t positions = 1;  // from the first element of the result to the last
-  std::vector<std::int64_t> taps;  // offset of each, row-major over the window
+  std::int64_t positions = 1;  // from the first to the last of a phase of the results
+  std::vector<Tap> taps;       // by phase of the results
+  graph::Shape phase_begin;    // the first tap of each phase, row-major, and the end
+
+ private:
+  void add_dimension(const ConvolutionKernel& k, std::size_t d) {
+    const std::int64_t stride = k.steps.strides[d], dilation = k.steps.dilations[d];
+    strides.push_back(k.transposed ? 1 : stride);
+    out_phases.push_back(k.transposed ? stride : 1);
+    extents.push_back((k.out[d] + out_phases[d] - 1) / out_phases[d]);
+    if (!k.transposed) {
+      std::int64_t most = 0;
+      for (std::int64_t t = 0; t < k.window[d]; ++t) most = std::max(most, t * dilation % stride);
+      phases.push_back(most + 1);
+      before.push_back(k.steps.before[d]);
+      pitches.push_back(extents[d] + (k.window[d] - 1) * dilation / stride);
+      return;
+    }
+    std::int64_t least = std::numeric_limits<std::int64_t>::max(), most = std::numeric_limits<std::int64_t>::min();
+    for (std::int64_t p = 0; p < stride; ++p)
+      for (std::int64_t t = 0; t < k.window[d]; ++t) {
+        const std::int64_t reach = p + k.steps.before[d] - t * dilation;
+        if (reach % stride != 0) continue;
+        least = std::min(least, reach / stride);
+        most = std::max(most, reach / stride);
+      }
+    phases.push_back(1);
+    before.push_back(-least);
+    pitches.push_back(extents[d] + most - least);
+  }
+
+  // Tap t of the window, when it is one of phase p of the results.
+  void add_tap(const ConvolutionKernel& k, std::int64_t p, std::int64_t t) {
+    std::int64_t window = t, phase = 0, shift = 0, phase_scale = 1, scale = 1;
+    for (std::size_t d = pitches.size(); d-- > 0;) {
+      const std::int64_t place = window % k.window[d] * k.steps.dilations[d];
+      const std::int64_t reach = p % out_phases[d] + k.steps.before[d] - place;
+      window /= k.window[d];
+      p /= out_phases[d];
+      if (k.transposed && reach % out_phases[d] != 0) return;
+      phase += place % strides[d] * phase_scale;
+      shift += (k.transposed ? before[d] + reach / out_phases[d] : place / strides[d]) * scale;
+      phase_scale *= phases[d];
+      scale *= pitches[d];
+    }
+    taps.push_back({phase * plane + shift, t});
+  }
 };
 
 }  // namespace kiln::agents

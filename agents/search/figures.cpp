@@ -145,6 +145,7 @@ struct OfKernel {
     const PaddedLayout layout(k);
     f["positions"] = static_cast<double>(layout.positions);
     f["padded"] = static_cast<double>(layout.channel);
+    f["joined"] = layout.out_phases.empty() ? 1 : static_cast<double>(layout.out_phases.back());
     f["elements"] = f["images"] * f["groups"] * f["m"] * product(k.out);
     // A transposed convolution multiplies once per input element and tap.
     f["flops"] = 2 * f["images"] * f["groups"] * f["m"] * f["c"] * f["taps"] * product(k.transposed ? k.in : k.out) +

@@ -32,33 +32,52 @@ graph::Shape spatial(const Access& a) {
   return {a.strides.begin() + static_cast<std::ptrdiff_t>(kFixed), a.strides.end()};
 }
 
-// The offset of each tap in w, row-major over the window; the window of a transposed convolution is turned round.
-graph::Shape weight_taps(const ConvolutionKernel& k) {
-  graph::Shape out;
-  for (std::int64_t t = 0; t < graph::element_count(k.window); ++t) {
-    std::int64_t rest = t, at = 0;
-    for (std::size_t d = k.window.size(); d-- > 0;) {
-      const std::int64_t tap = rest % k.window[d];
-      rest /= k.window[d];
-      at += (k.transposed ? k.window[d] - 1 - tap : tap) * k.w.strides[kFixed + d];
-    }
-    out.push_back(at);
+// The offset of element t of the window, row-major, in w.
+std::int64_t weight_offset(const ConvolutionKernel& k, std::int64_t t) {
+  std::int64_t at = 0;
+  for (std::size_t d = k.window.size(); d-- > 0;) {
+    at += t % k.window[d] * k.w.strides[kFixed + d];
+    t /= k.window[d];
   }
-  return out;
+  return at;
 }
 
-// struct Output and output_at(): pointers to the row of results at (image, group, m) and `row` of the outer dimensions.
+std::string tap_tables(const ConvolutionKernel& k, const PaddedLayout& layout) {
+  graph::Shape input, weight;
+  for (const PaddedLayout::Tap& tap : layout.taps) {
+    input.push_back(tap.input);
+    weight.push_back(weight_offset(k, tap.window));
+  }
+  return table("kTapInput", input, "offsets of the taps in a padded channel, by phase of the results") +
+         table("kTapWeight", weight, "and in w") +
+         table("kPhaseTaps", layout.phase_begin, "the first tap of each phase, and the end");
+}
+
+// The index of a result along an outer dimension, where results come in phases: o0 -> p0.
+std::string in_phase(const PaddedLayout& layout, std::size_t d, std::string& index) {
+  std::int64_t below = 1;
+  for (std::size_t inner = d + 1; inner + 1 < layout.out_phases.size(); ++inner) below *= layout.out_phases[inner];
+  std::string text = fmt::format("  [[maybe_unused]] const std::int64_t p{} = {} * {} + phase / {} % {};\n", d, index,
+                                 layout.out_phases[d], below, layout.out_phases[d]);
+  index = fmt::format("p{}", d);
+  return text;
+}
+
+// struct Output and output_at(): pointers to the row of results at (image, group, m) and `row` of the outer dimensions,
+// in their phase.
 std::string output_functions(const ConvolutionKernel& k, const PaddedLayout& layout, Hooks& hooks) {
-  std::string members, values;
   graph::Shape rows(layout.pitches.begin(), layout.pitches.end() - 1);
-  if (!rows.empty()) rows[0] = k.out[0];
-  const Decomposed at = decompose("row", rows, "o", "  [[maybe_unused]] ");
+  if (!rows.empty()) rows[0] = layout.extents[0];
+  Decomposed at = decompose("row", rows, "o", "  [[maybe_unused]] ");
+  std::string inside;
+  for (std::size_t d = 0; d < rows.size(); ++d) {
+    if (layout.out_phases[d] > 1) at.statements += in_phase(layout, d, at.indices[d]);
+    if (rows[d] * layout.out_phases[d] != k.out[d])
+      inside += fmt::format("{}{} < {}", inside.empty() ? "" : " && ", at.indices[d], k.out[d]);
+  }
   std::vector<std::string> indices = {"image", "group", "m"};
   indices.insert(indices.end(), at.indices.begin(), at.indices.end());
-  std::string inside;
-  for (std::size_t d = 1; d < rows.size(); ++d)
-    if (rows[d] != k.out[d])
-      inside += fmt::format("{}{} < {}", inside.empty() ? "" : " && ", at.indices[d], k.out[d]);
+  std::string members, values;
   const auto add = [&](const char* type, const std::string& name, const std::string& base, const Access& a) {
     members += fmt::format("  {}{}* {};\n", type, memory_type(a.type), name);
     values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n         ", base, offset_text(a, indices));
@@ -70,8 +89,10 @@ std::string output_functions(const ConvolutionKernel& k, const PaddedLayout& lay
   return fmt::format(
       "// Where a row of results begins, and whether it is one: the padding has rows too.\nstruct Output {{\n{}}};\n\n"
       "inline Output output_at(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] std::int64_t "
-      "group,\n                        [[maybe_unused]] std::int64_t m, [[maybe_unused]] std::int64_t row) {{\n{}  "
-      "return {{{}}};\n}}\n\ninline bool is_row([[maybe_unused]] std::int64_t row) {{\n{}  return {};\n}}\n\n",
+      "group,\n                        [[maybe_unused]] std::int64_t m, [[maybe_unused]] std::int64_t row,\n"
+      "                        [[maybe_unused]] std::int64_t phase) {{\n{}  return {{{}}};\n}}\n\n"
+      "inline bool is_row([[maybe_unused]] std::int64_t row, [[maybe_unused]] std::int64_t phase) {{\n{}  return "
+      "{};\n}}\n\n",
       members, at.statements, values, inside.empty() ? "" : at.statements, inside.empty() ? "true" : inside);
 }
 
@@ -97,14 +118,13 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
                   table("kIn", k.in, "extents of x") + table("kOut", k.out, "extents of the result") +
                   table("kXStrides", spatial(k.x), "of x") +
                   table("kStrides", layout.strides, "of the window over the padded input") +
-                  table("kInserted", layout.inserted, "distance of the elements of x in it") +
                   table("kBefore", layout.before, "zeros before the first of them; less than 0: cut off") +
                   table("kPhases", layout.phases, "per dimension") + table("kPitches", layout.pitches, "of a phase") +
                   constant("kPlane", layout.plane, "elements of a phase") +
                   constant("kChannel", layout.channel, "elements of all phases") +
-                  constant("kPositions", layout.positions, "from the first element of the result to the last") +
-                  table("kTapInput", layout.taps, "offsets of the taps in a padded channel") +
-                  table("kTapWeight", weight_taps(k), "and in w") + constant("kWM", k.w.strides[1], "strides of w") +
+                  constant("kPositions", layout.positions, "from the first to the last of a phase of the results") +
+                  table("kOutPhases", layout.out_phases, "of the results, per dimension") +
+                  tap_tables(k, layout) + constant("kWM", k.w.strides[1], "strides of w") +
                   constant("kWC", k.w.strides[2]);
   hooks.code = fmt::format(
       "inline const float* channel_of_x(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] "

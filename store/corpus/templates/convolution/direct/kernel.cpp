@@ -3,7 +3,8 @@
 // sums over channels and taps, kept in registers for kMr channels of the result, so that each vector of x is used kMr
 // times and each weight kNv times. w is read in place. The floor is 2 m c taps results / peak; results at the end of a
 // padded row are computed and thrown away, and few channels of the result reuse little of x. Depthwise (one channel per
-// group) is limited by loads from the first level of cache.
+// group) is limited by loads from the first level of cache. A transposed convolution is one of stride 1 for each phase
+// of its results; phases along the innermost dimension are computed one after the other and then joined.
 
 constexpr std::int64_t kNr = kNv * kLanes;
 constexpr std::int64_t kPitch = kPitches[kRank - 1], kWidth = kOut[kRank - 1];
@@ -11,6 +12,8 @@ constexpr std::int64_t kTiles = (kPositions + kNr - 1) / kNr;
 constexpr std::int64_t kTileBlocks = (kTiles + kTilesPerTask - 1) / kTilesPerTask;
 constexpr std::int64_t kRowTiles = (kM + kMr - 1) / kMr;
 constexpr std::int64_t kBlocks = (kM + kMc - 1) / kMc;
+constexpr int kJoined = static_cast<int>(kOutPhases[kRank - 1]);  // phases along the innermost dimension
+constexpr std::int64_t kAllPhases = sizeof kPhaseTaps / sizeof kPhaseTaps[0] - 1;
 constexpr int kTall = static_cast<int>((kM + kRowTiles - 1) / kRowTiles);
 constexpr int kShort = static_cast<int>(kM / kRowTiles);
 
@@ -19,8 +22,7 @@ inline void pad_line(const float* x, float* to, std::int64_t phase) {
   constexpr std::size_t last = kRank - 1;
   for (std::int64_t q = 0; q < kPitch; ++q) {
     const std::int64_t place = q * kStrides[last] + phase - kBefore[last];
-    const bool inside = place >= 0 && place % kInserted[last] == 0 && place / kInserted[last] < kIn[last];
-    to[q] = inside ? x[place / kInserted[last] * kXStrides[last]] : 0.0f;
+    to[q] = place >= 0 && place < kIn[last] ? x[place * kXStrides[last]] : 0.0f;
   }
 }
 
@@ -35,8 +37,8 @@ inline void pad_channel(const float* x, float* to) {
         const std::int64_t place = of_row % kPitches[d] * kStrides[d] + of_phase % kPhases[d] - kBefore[d];
         of_row /= kPitches[d];
         of_phase /= kPhases[d];
-        inside = inside && place >= 0 && place % kInserted[d] == 0 && place / kInserted[d] < kIn[d];
-        offset += place / kInserted[d] * kXStrides[d];
+        inside = inside && place >= 0 && place < kIn[d];
+        offset += place * kXStrides[d];
       }
       float* line = to + phase * kPlane + row * kPitch;
       if (inside) pad_line(x + offset, line, phase % kPhases[kRank - 1]);
@@ -45,16 +47,19 @@ inline void pad_channel(const float* x, float* to) {
     }
 }
 
-// tile[i][v] = sum over channels and taps of w[i, c, tap] * x[c, tap, v].
+// tile[i][v] = sum over channels and the taps of a phase of w[i, c, tap] * x[c, tap, v].
 template <int rows>
-__attribute__((noinline)) void multiply(const float* w, const float* x, float* tile) {
+__attribute__((noinline)) void multiply(const float* w, const float* x, [[maybe_unused]] std::int64_t phase,
+                                        float* tile) {
+  const std::int64_t first = kAllPhases == 1 ? 0 : kPhaseTaps[phase];
+  const std::int64_t end = kAllPhases == 1 ? kTaps : kPhaseTaps[phase + 1];
   vf sum[rows][kNv];
 #pragma GCC unroll 32
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 8
     for (int v = 0; v < kNv; ++v) sum[i][v] = vf{};
   for (std::int64_t c = 0; c < kC; ++c)
-    for (std::int64_t tap = 0; tap < kTaps; ++tap) {
+    for (std::int64_t tap = first; tap < end; ++tap) {
       const float* from = x + c * kChannel + kTapInput[tap];
       const float* weight = w + c * kWC + kTapWeight[tap];
       vf column[kNv];
@@ -86,19 +91,27 @@ inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, con
   }
 }
 
-// The results among the positions [first, first + kNr) of one channel.
+// Sums of kJoined phases, kMr * kNr apart, as neighbours.
+inline const float* joined(const float* sums, [[maybe_unused]] float* to) {
+  if constexpr (kJoined == 1) return sums;
+  for (std::int64_t q = 0; q < kNr; ++q)
+    for (std::int64_t phase = 0; phase < kJoined; ++phase) to[q * kJoined + phase] = sums[phase * kMr * kNr + q];
+  return to;
+}
+
+// The results among the positions [first, first + kNr) of one channel; `phase` is that of the outer dimensions.
 inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
-                             std::int64_t first, const float* sums) {
+                             std::int64_t first, std::int64_t phase, const float* sums) {
   const std::int64_t end = first + kNr < kPositions ? first + kNr : kPositions;
   for (std::int64_t at = first; at < end;) {
-    const std::int64_t row = at / kPitch, column = at % kPitch;
-    const std::int64_t last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
-    const std::int64_t stop = row * kPitch + kWidth < last ? row * kPitch + kWidth : last;
-    if (column < kWidth && is_row(row)) {
-      const Output out = output_at(args, image, group, m, row);
-      std::int64_t p = at;
-      for (; p + kLanes <= stop; p += kLanes) finish<kLanes>(out, p - row * kPitch, load<kLanes>(sums + (p - first)));
-      finish_rest<kLanes / 2>(out, p - row * kPitch, stop - p, sums + (p - first));
+    const std::int64_t row = at / kPitch, last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
+    const std::int64_t stop = (last - row * kPitch) * kJoined < kWidth ? (last - row * kPitch) * kJoined : kWidth;
+    const std::int64_t sum = (row * kPitch - first) * kJoined;  // of result 0 of the row
+    std::int64_t j = (at - row * kPitch) * kJoined;
+    if (j < stop && is_row(row, phase)) {
+      const Output out = output_at(args, image, group, m, row, phase);
+      for (; j + kLanes <= stop; j += kLanes) finish<kLanes>(out, j, load<kLanes>(sums + (sum + j)));
+      finish_rest<kLanes / 2>(out, j, stop - j, sums + (sum + j));
     }
     at = last;
   }
@@ -126,8 +139,15 @@ extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
     for (std::int64_t t = kRowTiles * block / kBlocks; t < kRowTiles * (block + 1) / kBlocks; ++t) {
       const std::int64_t m = kM * t / kRowTiles;
       const int rows = static_cast<int>(kM * (t + 1) / kRowTiles - m);
-      if (rows == kTall) multiply<kTall>(w + m * kWM, x + tile * kNr, sums);
-      else multiply<kShort>(w + m * kWM, x + tile * kNr, sums);
-      for (int i = 0; i < rows; ++i) finish_positions(args, image, group, m + i, tile * kNr, sums + i * kNr);
+      for (std::int64_t phase = 0; phase < kAllPhases; phase += kJoined) {
+        for (std::int64_t p = 0; p < kJoined; ++p) {
+          float* to = sums + p * kMr * kNr;
+          if (rows == kTall) multiply<kTall>(w + m * kWM, x + tile * kNr, phase + p, to);
+          else multiply<kShort>(w + m * kWM, x + tile * kNr, phase + p, to);
+        }
+        for (int i = 0; i < rows; ++i)
+          finish_positions(args, image, group, m + i, tile * kNr, phase / kJoined,
+                           joined(sums + i * kNr, sums + kJoined * kMr * kNr));
+      }
     }
 }
