@@ -92,10 +92,10 @@ bool saturates(const graph::Graph& graph) {
 }  // namespace
 
 std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,
-                                          const std::vector<graph::Tensor>& expected, bool amplified,
+                                          const std::vector<graph::Tensor>& expected, bool large,
                                           std::uint64_t seed, int threads) {
   std::vector<Conditioning> out(expected.size());
-  const bool together = amplified && saturates(graph);  // elements err together
+  const bool together = large && saturates(graph);  // elements err together
   std::vector<double> effective;
   for (const graph::Tensor& t : expected)
     effective.push_back(!graph::is_float(t.type.dtype) ? kMany : together ? 1 : effective_count(t));

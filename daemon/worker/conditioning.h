@@ -24,12 +24,12 @@ struct Conditioning {
 // widened by 1 + 6 / n, n the effective number of elements (sum x^2)^2 / sum x^4 of the right output; from 64 of them on
 // the figures are zero, since norms of so many errors differ by a tenth at most and nothing has to be evaluated again.
 //
-// `amplified`: the inputs are so large that functions saturate. Then rounding matters in few places (rows of an attention
+// `large`: the inputs are so large that functions saturate (is_large, inputs.h). Then rounding matters in few places (rows of an attention
 // whose two best scores are close), and all elements of such a place err together, however many they are: n is taken to
 // be 1 wherever the graph has a function that saturates.
 [[nodiscard]] std::vector<Conditioning> conditioning_of(const graph::Graph& graph,
                                                         const std::vector<graph::Tensor>& inputs,
-                                                        const std::vector<graph::Tensor>& expected, bool amplified,
+                                                        const std::vector<graph::Tensor>& expected, bool large,
                                                         std::uint64_t seed, int threads);
 
 }  // namespace kiln::worker

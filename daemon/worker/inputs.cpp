@@ -54,6 +54,8 @@ constexpr std::int64_t kStretch = 65'536;
 
 }  // namespace
 
+bool is_large(const std::string& family) { return family == "amplified" || family == "heavy_tail"; }
+
 graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
                          const std::string& family, std::uint64_t seed, std::uint64_t stream, int threads) {
   graph::Tensor tensor = graph::Tensor::zeros(type);

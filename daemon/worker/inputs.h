@@ -18,5 +18,7 @@ namespace kiln::worker {
 [[nodiscard]] graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
                                        const std::string& family, std::uint64_t seed, std::uint64_t stream,
                                        int threads = 1);
+// Whether a family has values at which functions saturate: rounding then matters in few places of a result.
+[[nodiscard]] bool is_large(const std::string& family);
 
 }  // namespace kiln::worker

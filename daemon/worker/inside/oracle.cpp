@@ -77,7 +77,7 @@ class Oracle {
       made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i, threads_));
     made.expected = graph::evaluate(g, made.inputs, graph::Arithmetic::fp64, threads_);
     made.plain = graph::evaluate(g, made.inputs, graph::Arithmetic::model, threads_);
-    made.conditioning = conditioning_of(g, made.inputs, made.expected, family == "amplified", seed, threads_);
+    made.conditioning = conditioning_of(g, made.inputs, made.expected, is_large(family), seed, threads_);
     Sha256 digest;
     for (const graph::Tensor& expected : made.expected) digest.update(expected.bytes);
     made.expected_digest = digest.finish_hex();

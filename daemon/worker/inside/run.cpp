@@ -33,32 +33,41 @@ std::ptrdiff_t count_threads() {
 // The main thread, and those of the sessions that are loaded.
 std::ptrdiff_t allowed_threads = 1;
 
+// A thread that was joined stands under /proc for a moment more, and would be taken for a kernel's when the next
+// candidate's are counted.
+void wait_for_ended_threads() {
+  constexpr timespec kPause{0, 100'000};
+  for (int i = 0; i < 10'000 && count_threads() > allowed_threads; ++i) ::nanosleep(&kPause, nullptr);
+}
+
 // A loaded candidate, and the threads that libkiln made for it.
 class Loaded {
  public:
   explicit Loaded(const std::string& directory)
-      : before_(count_threads()), candidate_(directory), threads_(count_threads() - before_) {
+      : before_(count_threads()), candidate_(std::in_place, directory), threads_(count_threads() - before_) {
     allowed_threads += threads_;
   }
   ~Loaded() {
+    candidate_.reset();
     if (left_threads_) return;  // their code stays; the parent ends this process
     allowed_threads -= threads_;
+    wait_for_ended_threads();
   }
   Loaded(const Loaded&) = delete;
   Loaded& operator=(const Loaded&) = delete;
 
-  [[nodiscard]] Candidate& candidate() { return candidate_; }
+  [[nodiscard]] Candidate& candidate() { return *candidate_; }
 
   // A plan runs on libkiln's threads. One more was started by a kernel, and may work on after its call has returned.
   void require_no_more_threads() {
     left_threads_ = count_threads() > allowed_threads;
-    candidate_.unload_at_end(!left_threads_);
+    candidate_->unload_at_end(!left_threads_);
     if (left_threads_) throw Refused{"a kernel started a thread of its own", "forbidden"};
   }
 
  private:
   const std::ptrdiff_t before_;
-  Candidate candidate_;
+  std::optional<Candidate> candidate_;
   const std::ptrdiff_t threads_;
   bool left_threads_ = false;
 };
