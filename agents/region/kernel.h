@@ -182,6 +182,13 @@ struct Transposed {
 };
 [[nodiscard]] std::optional<Transposed> transposed_reads(const PointwiseKernel& kernel);
 
+// The results of a transposed convolution that lie a stride apart meet the same taps of the window: a phase. Per spatial
+// dimension how many phases there are, and how many results at most one has. Any other convolution has one.
+struct ConvolutionPhases {
+  explicit ConvolutionPhases(const ConvolutionKernel& kernel);
+  graph::Shape count, out;
+};
+
 // "matmul 128x1536x384 + gelu", from the kernel.
 [[nodiscard]] std::string describe(const Kernel& kernel);
 

@@ -147,6 +147,10 @@ struct OfKernel {
     f["padded"] = static_cast<double>(layout.channel);
     f["joined"] = layout.out_phases.empty() ? 1 : static_cast<double>(layout.out_phases.back());
     f["elements"] = f["images"] * f["groups"] * f["m"] * product(k.out);
+    const ConvolutionPhases phases(k);
+    f["phases"] = product(phases.count);
+    f["columns"] = static_cast<double>(k.n) * product(phases.out);
+    f["widest_bytes"] = static_cast<double>(graph::size_of(k.x.type));
     // A transposed convolution multiplies once per input element and tap.
     f["flops"] = 2 * f["images"] * f["groups"] * f["m"] * f["c"] * f["taps"] * product(k.transposed ? k.in : k.out) +
                  operations(k.epilogue) * f["elements"];
@@ -169,9 +173,13 @@ struct OfKernel {
     f["rows"] = above(k.op.extents, 1);
     f["row_step"] = above(k.op.steps.strides, 1);
     f["row_reach"] = (above(k.op.kernel, 1) - 1) * above(k.op.steps.dilations, 1);
+    f["column_step"] = static_cast<double>(k.op.steps.strides.back());
+    f["column_reach"] = static_cast<double>((k.op.kernel.back() - 1) * k.op.steps.dilations.back());
     f["flops"] = results * f["taps"];
     graph::Shape x = {k.outer};
     x.insert(x.end(), k.in.begin(), k.in.end());
+    f["max_vector"] = static_cast<double>(widest_vector(PointwiseKernel{x, {k.x}, {}, {}}));
+    f["widest_bytes"] = static_cast<double>(graph::size_of(k.x.type));
     f["bytes"] = bytes_of(k.x, x) + (k.values ? results * static_cast<double>(graph::size_of(k.values->type)) : 0) +
                  (k.positions ? results * 8 : 0);
   }

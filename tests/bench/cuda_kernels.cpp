@@ -78,6 +78,9 @@ class Loaded {
                    out = arg.kind == agents::RenderedArg::Kind::output;
         arguments.push_back((in ? inputs : out ? outputs : temporary_).at(i).address());
       }
+      kiln::cuda::LaunchAttribute cluster{};
+      cluster.id = kiln::cuda::LaunchAttributeId::cluster_dimension;
+      cluster.value.cluster = {static_cast<unsigned>(launch.geometry->cluster), 1, 1};
       const kiln::cuda::LaunchConfig config = {static_cast<unsigned>(launch.tasks),
                                                1,
                                                1,
@@ -86,8 +89,12 @@ class Loaded {
                                                1,
                                                static_cast<unsigned>(launch.geometry->shared_bytes),
                                                gpu_.stream(),
-                                               nullptr,
-                                               0};
+                                               launch.geometry->cluster > 1 ? &cluster : nullptr,
+                                               launch.geometry->cluster > 1 ? 1u : 0u};
+      if (launch.geometry->cluster > 8)  // the most that every GPU with clusters has
+        kiln::cuda::check(
+            gpu_.api(), gpu_.api().cuFuncSetAttribute(function, kiln::cuda::FunctionAttribute::non_portable_cluster, 1),
+            "take a large cluster");
       if (launch.geometry->shared_bytes > 48 << 10)
         kiln::cuda::check(
             gpu_.api(),
@@ -243,8 +250,7 @@ int bench(World& world, std::size_t variants, const std::string& words) {
       std::vector<double> ns;
       for (int i = 0; i < 9; ++i) {
         world.gpu.flush_l2();
-        ns.push_back(
-            world.gpu.time_ns(static_cast<int>(kernel.run.size()), [&] { loaded.enqueue(inputs, outputs); }));
+        ns.push_back(world.gpu.time_ns(static_cast<int>(kernel.run.size()), [&] { loaded.enqueue(inputs, outputs); }));
       }
       const double time = median(ns);
       if (first == 0) first = time;

@@ -89,5 +89,6 @@ class Collection {
 // Parts of device_graphs().
 void add_windows(Collection& c);
 void add_lines(Collection& c);
+void add_convolutions(Collection& c);
 
 }  // namespace kiln::testing

@@ -43,7 +43,7 @@ agents::NodeFacts device_node(const std::string& architecture) {
   gpu.shared_per_multiprocessor_bytes = 228 << 10;
   gpu.shared_per_block_bytes = 227 << 10;
   gpu.l2_bytes = 60 << 20;
-  gpu.cluster_launch = architecture >= "sm_90";
+  gpu.cluster_launch = !architecture.starts_with("sm_8");
   node.gpu = gpu;
   return node;
 }
@@ -133,7 +133,7 @@ std::vector<graph::Tensor> EmulatedKernel::run(const std::vector<graph::Tensor>&
     }
     simt::run(loaded_->symbol(launch.symbol), arguments.data(),
               {static_cast<unsigned>(launch.tasks), static_cast<unsigned>(launch.geometry->block_threads),
-               launch.geometry->shared_bytes},
+               launch.geometry->shared_bytes, static_cast<unsigned>(launch.geometry->cluster)},
               order);
   }
   for (std::vector<Guarded>* buffers : {&in, &out, &temporary})

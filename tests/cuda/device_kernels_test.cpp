@@ -19,6 +19,7 @@ using namespace kiln;
 
 namespace {
 
+bool has_clusters(const std::string& architecture) { return !architecture.starts_with("sm_8"); }
 constexpr const char* kArchitectures[] = {"sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"};
 
 agents::Region region_of(const graph::Graph& g) {
@@ -138,6 +139,7 @@ TEST_CASE("every template compiles for every architecture, without a spill") {
   }
   for (const auto& [name, architectures] : compiled) {
     INFO(name);
-    CHECK(architectures.size() == std::size(kArchitectures));
+    for (const char* architecture : kArchitectures)
+      CHECK(architectures.contains(architecture) == (name != "row/cluster" || has_clusters(architecture)));
   }
 }

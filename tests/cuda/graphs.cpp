@@ -135,6 +135,9 @@ void add_moves(Collection& c) {
   c.add("columns of a table", [](Graph& g) {
     return add_node(g, graph::Gather{1}, {input(g, {6, 2, 5}, DType::bf16), input(g, {3}, DType::i32)});
   });
+  c.add("padding on some sides", [](Graph& g) {
+    return add_node(g, graph::Pad{{1, 0, 2}, {0, 0, 3}}, {input(g, {3, 4, 7}, DType::bf16), input(g, {}, DType::bf16)});
+  });
   c.add("concat in the middle", [](Graph& g) {
     return add_node(g, graph::Concat{1}, {input(g, {4, 3, 7}), input(g, {4, 5, 7}), input(g, {4, 1, 7})});
   });
@@ -151,6 +154,7 @@ std::vector<NamedGraph> device_graphs() {
   add_moves(c);
   add_windows(c);
   add_lines(c);
+  add_convolutions(c);
   return std::move(c.graphs);
 }
 

@@ -85,6 +85,19 @@ std::vector<NamedGraph> large_graphs() {
   c.add("mean of the middle f32 128x4096x4095", [](Graph& g) {
     return add_node(g, graph::Reduce{Monoid::mean, {1}, false}, {input(g, {128, 4096, 4095})});
   });
+  c.add("layer norm f32 1024x262144", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {1024, 262144}), input(g, {262144}), input(g, {262144})});
+  });
+  const auto convolution = [&](const std::string& name, Shape x, Shape w, const graph::Convolution& op) {
+    c.add(name, [&](Graph& g) { return add_node(g, op, {input(g, x), input(g, w)}); });
+  };
+  const graph::Steps same = {{1, 1}, {1, 1}, {1, 1}, {1, 1}};
+  convolution("convolution 3x3 f32 16x64x256x256 to 128", {16, 64, 256, 256}, {128, 64, 3, 3},
+              {same, 1, false, {0, 0}});
+  convolution("depthwise convolution 3x3 f32 64x128x256x256", {64, 128, 256, 256}, {128, 1, 3, 3},
+              {same, 128, false, {0, 0}});
+  convolution("transposed convolution 4x4 by 2 f32 32x64x128x128 to 64", {32, 64, 128, 128}, {64, 64, 4, 4},
+              {{{2, 2}, {1, 1}, {1, 1}, {1, 1}}, 1, true, {0, 0}});
   return std::move(c.graphs);
 }
 

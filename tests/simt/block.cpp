@@ -22,7 +22,7 @@ constexpr unsigned kWarp = 32;
   std::abort();
 }
 
-enum class State : std::uint8_t { ready, at_barrier, at_shuffle, done };
+enum class State : std::uint8_t { ready, at_barrier, at_cluster_barrier, at_shuffle, done };
 
 struct Fibre {
   ucontext_t context{};
@@ -37,48 +37,54 @@ struct Warp {
   int arrived = 0, generation = 0;
 };
 
-class Block {
+// The blocks of one cluster. Threads are numbered over all of them.
+class Cluster {
  public:
-  Block(Kernel kernel, void* const* arguments, const Grid& grid)
+  Cluster(Kernel kernel, void* const* arguments, const Grid& grid)
       : kernel_(kernel),
         arguments_(arguments),
         grid_(grid),
-        fibres_(grid.threads),
-        warps_((grid.threads + kWarp - 1) / kWarp),
-        shared_(static_cast<std::byte*>(
-                    std::aligned_alloc(128, static_cast<std::size_t>((grid.shared_bytes + 255) / 128 * 128))),
-                &std::free) {
-    stacks_ = ::mmap(nullptr, kStackBytes * grid.threads, PROT_READ | PROT_WRITE,
+        shared_stride_(static_cast<std::size_t>((grid.shared_bytes + 255) / 128 * 128)),
+        fibres_(grid.threads * grid.cluster),
+        warps_(warps_of_block() * grid.cluster),
+        shared_(static_cast<std::byte*>(std::aligned_alloc(128, shared_stride_ * grid.cluster)), &std::free) {
+    if (grid.blocks % grid.cluster != 0) hang("its blocks do not fill its clusters");
+    stacks_ = ::mmap(nullptr, kStackBytes * fibres_.size(), PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (stacks_ == MAP_FAILED) hang("no memory for its threads' stacks");
   }
-  ~Block() { ::munmap(stacks_, kStackBytes * grid_.threads); }
-  Block(const Block&) = delete;
-  Block& operator=(const Block&) = delete;
+  ~Cluster() { ::munmap(stacks_, kStackBytes * fibres_.size()); }
+  Cluster(const Cluster&) = delete;
+  Cluster& operator=(const Cluster&) = delete;
 
-  void run(unsigned block, Order order) {
-    block_ = block;
-    std::memset(shared_.get(), 0xff, static_cast<std::size_t>(grid_.shared_bytes));
-    for (unsigned t = 0; t < grid_.threads; ++t) start(t);
-    for (unsigned left = grid_.threads; left > 0;) {
+  void run(unsigned first_block, Order order) {
+    first_block_ = first_block;
+    std::memset(shared_.get(), 0xff, shared_stride_ * grid_.cluster);
+    const auto count = static_cast<unsigned>(fibres_.size());
+    for (unsigned t = 0; t < count; ++t) start(t);
+    for (unsigned left = count; left > 0;) {
       bool moved = false;
-      for (unsigned i = 0; i < grid_.threads; ++i) {
-        thread_ = order == Order::forward ? i : grid_.threads - 1 - i;
+      for (unsigned i = 0; i < count; ++i) {
+        thread_ = order == Order::forward ? i : count - 1 - i;
         if (fibres_[thread_].state != State::ready) continue;
         moved = true;
         ::swapcontext(&scheduler_, &fibres_[thread_].context);
         if (fibres_[thread_].state == State::done) --left;
       }
-      moved = open_barrier(left) || moved;
+      for (unsigned b = 0; b < grid_.cluster; ++b)
+        moved = open_barrier(State::at_barrier, b * grid_.threads, (b + 1) * grid_.threads) || moved;
+      moved = open_barrier(State::at_cluster_barrier, 0, count) || moved;
       if (!moved) hang("some threads wait at a barrier, others in a shuffle, or lanes of a warp are missing");
     }
   }
 
   // Called by the fibres.
   void barrier() { wait(State::at_barrier); }
+  void cluster_barrier() { wait(State::at_cluster_barrier); }
   unsigned shuffle(unsigned value, unsigned mask) {
-    Warp& warp = warps_[thread_ / kWarp];
-    const unsigned lane = thread_ % kWarp, lanes = std::min(kWarp, grid_.threads - thread_ / kWarp * kWarp);
+    const unsigned first = rank() * grid_.threads + thread() / kWarp * kWarp;  // thread of the warp
+    Warp& warp = warps_[rank() * warps_of_block() + thread() / kWarp];
+    const unsigned lane = thread() % kWarp, lanes = std::min(kWarp, grid_.threads - thread() / kWarp * kWarp);
     const int set = warp.generation % 2;
     if (warp.arrived > 0 && warp.mask != mask) hang("the lanes of a warp shuffle differently");
     warp.mask = mask;
@@ -87,7 +93,7 @@ class Block {
       warp.arrived = 0;
       ++warp.generation;
       for (unsigned l = 0; l < lanes; ++l) {
-        Fibre& other = fibres_[thread_ / kWarp * kWarp + l];
+        Fibre& other = fibres_[first + l];
         if (other.state == State::at_shuffle) other.state = State::ready;
       }
     } else {
@@ -95,20 +101,29 @@ class Block {
     }
     return warp.values[set][(lane ^ mask) < lanes ? lane ^ mask : lane];
   }
-  [[nodiscard]] unsigned thread() const { return thread_; }
-  [[nodiscard]] unsigned block() const { return block_; }
+  [[nodiscard]] unsigned thread() const { return thread_ % grid_.threads; }
+  [[nodiscard]] unsigned rank() const { return thread_ / grid_.threads; }
+  [[nodiscard]] unsigned block() const { return first_block_ + rank(); }
   [[nodiscard]] unsigned blocks() const { return grid_.blocks; }
-  [[nodiscard]] void* shared() const { return shared_.get(); }
+  [[nodiscard]] std::byte* shared() const { return shared_.get() + shared_stride_ * rank(); }
+  // The same place of the shared memory of block `of` of the cluster.
+  [[nodiscard]] const std::byte* shared(const void* at, unsigned of) const {
+    const std::ptrdiff_t offset = static_cast<const std::byte*>(at) - shared();
+    if (of >= grid_.cluster || offset < 0 || offset >= grid_.shared_bytes) hang("it reads outside its cluster");
+    return shared_.get() + shared_stride_ * of + offset;
+  }
 
-  static Block* current;
+  static Cluster* current;
 
  private:
   static void enter() {
-    Block& b = *current;
-    b.kernel_(b.arguments_);
-    b.fibres_[b.thread_].state = State::done;
-    ::setcontext(&b.scheduler_);
+    Cluster& c = *current;
+    c.kernel_(c.arguments_);
+    c.fibres_[c.thread_].state = State::done;
+    ::setcontext(&c.scheduler_);
   }
+
+  [[nodiscard]] unsigned warps_of_block() const { return (grid_.threads + kWarp - 1) / kWarp; }
 
   void start(unsigned t) {
     Fibre& f = fibres_[t];
@@ -117,7 +132,7 @@ class Block {
     f.context.uc_stack.ss_size = kStackBytes;
     f.context.uc_link = nullptr;
     f.state = State::ready;
-    ::makecontext(&f.context, &Block::enter, 0);
+    ::makecontext(&f.context, &Cluster::enter, 0);
   }
 
   void wait(State state) {
@@ -126,47 +141,56 @@ class Block {
     ::swapcontext(&f.context, &scheduler_);
   }
 
-  // A barrier opens when every thread that has not ended is there.
-  bool open_barrier(unsigned left) {
-    unsigned waiting = 0;
-    for (const Fibre& f : fibres_) waiting += f.state == State::at_barrier ? 1 : 0;
+  // A barrier of the threads from `begin` to `end` opens when each of them that has not ended is there.
+  bool open_barrier(State barrier, unsigned begin, unsigned end) {
+    unsigned waiting = 0, left = 0;
+    for (unsigned t = begin; t < end; ++t) {
+      waiting += fibres_[t].state == barrier ? 1 : 0;
+      left += fibres_[t].state != State::done ? 1 : 0;
+    }
     if (waiting == 0 || waiting != left) return false;
-    for (Fibre& f : fibres_)
-      if (f.state == State::at_barrier) f.state = State::ready;
+    for (unsigned t = begin; t < end; ++t)
+      if (fibres_[t].state == barrier) fibres_[t].state = State::ready;
     return true;
   }
 
   const Kernel kernel_;
   void* const* const arguments_;
   const Grid grid_;
+  const std::size_t shared_stride_;
   std::vector<Fibre> fibres_;
   std::vector<Warp> warps_;
   std::unique_ptr<std::byte, decltype(&std::free)> shared_;
   void* stacks_ = nullptr;
   ucontext_t scheduler_{};
-  unsigned thread_ = 0, block_ = 0;
+  unsigned thread_ = 0, first_block_ = 0;
 };
 
-Block* Block::current = nullptr;
+Cluster* Cluster::current = nullptr;
 
 }  // namespace
 
 void run(Kernel kernel, void* const* arguments, const Grid& grid, Order order) {
-  Block block(kernel, arguments, grid);
-  Block::current = &block;
-  for (unsigned b = 0; b < grid.blocks; ++b) block.run(order == Order::forward ? b : grid.blocks - 1 - b, order);
-  Block::current = nullptr;
+  Cluster cluster(kernel, arguments, grid);
+  Cluster::current = &cluster;
+  const unsigned clusters = grid.blocks / grid.cluster;
+  for (unsigned c = 0; c < clusters; ++c)
+    cluster.run((order == Order::forward ? c : clusters - 1 - c) * grid.cluster, order);
+  Cluster::current = nullptr;
 }
 
 }  // namespace kiln::simt
 
-using kiln::simt::Block;
+using kiln::simt::Cluster;
 
 extern "C" {
-unsigned kiln_simt_thread_index() { return Block::current->thread(); }
-unsigned kiln_simt_block_index() { return Block::current->block(); }
-unsigned kiln_simt_block_count() { return Block::current->blocks(); }
-void kiln_simt_barrier() { Block::current->barrier(); }
-void* kiln_simt_shared() { return Block::current->shared(); }
-unsigned kiln_simt_shuffle_xor(unsigned value, unsigned mask) { return Block::current->shuffle(value, mask); }
+unsigned kiln_simt_thread_index() { return Cluster::current->thread(); }
+unsigned kiln_simt_block_index() { return Cluster::current->block(); }
+unsigned kiln_simt_block_count() { return Cluster::current->blocks(); }
+unsigned kiln_simt_cluster_rank() { return Cluster::current->rank(); }
+void kiln_simt_barrier() { Cluster::current->barrier(); }
+void kiln_simt_cluster_barrier() { Cluster::current->cluster_barrier(); }
+void* kiln_simt_shared() { return Cluster::current->shared(); }
+const void* kiln_simt_in_block(const void* at, unsigned rank) { return Cluster::current->shared(at, rank); }
+unsigned kiln_simt_shuffle_xor(unsigned value, unsigned mask) { return Cluster::current->shuffle(value, mask); }
 }

@@ -17,6 +17,7 @@ struct Grid {
   unsigned blocks = 1;
   unsigned threads = 1;           // of a block, at most 1024
   std::int64_t shared_bytes = 0;  // of a block; every block finds 0xff in it
+  unsigned cluster = 1;           // blocks that run side by side and read each other's shared memory
 };
 
 void run(Kernel kernel, void* const* arguments, const Grid& grid, Order order);

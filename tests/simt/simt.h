@@ -16,6 +16,12 @@ inline u32 block_index() { return kiln_simt_block_index(); }
 inline u32 block_count() { return kiln_simt_block_count(); }
 inline void block_barrier() { kiln_simt_barrier(); }
 inline void* shared_memory() { return kiln_simt_shared(); }
+inline u32 cluster_rank() { return kiln_simt_cluster_rank(); }
+inline void cluster_barrier() { kiln_simt_cluster_barrier(); }
+template <class T>
+inline const T* in_block(const T* at, u32 rank) {
+  return static_cast<const T*>(kiln_simt_in_block(at, rank));
+}
 inline u32 shuffle_xor(u32 x, u32 mask) { return kiln_simt_shuffle_xor(x, mask); }
 
 inline f32 to_f32(f16 x) {

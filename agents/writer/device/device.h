@@ -60,6 +60,12 @@ struct Accesses {
                                           const std::optional<Access>& write, Arguments& arguments);
 // "Greatest": the operation of reduce.cuh; Sum for a mean.
 [[nodiscard]] std::string monoid_operation(graph::Monoid monoid);
+// Windows and convolutions move over at most three dimensions; a template sees three, with leading ones of `fill` where
+// there are fewer. The constants are "constexpr int kTaps0 = 1, kTaps1 = 3, kTaps2 = 3;".
+constexpr std::size_t kMostSpatial = 3;
+[[nodiscard]] graph::Shape leading_filled(const graph::Shape& of, std::int64_t fill);
+[[nodiscard]] std::string spatial_constants(std::string_view type, std::string_view name, const graph::Shape& of,
+                                            std::int64_t fill);
 // struct Arguments: the pointers of a launch.
 [[nodiscard]] std::string arguments_struct(const Arguments& arguments);
 // struct Place (the offset of each access at the start of a row of `outer`) and place_of(row).
@@ -86,9 +92,13 @@ struct Accesses {
 [[nodiscard]] bool accepts_attention(const AttentionKernel& kernel);
 [[nodiscard]] bool accepts_gather(const GatherKernel& kernel);
 [[nodiscard]] bool accepts_concat(const ConcatKernel& kernel);
+[[nodiscard]] bool accepts_pad(const PadKernel& kernel);
+[[nodiscard]] bool accepts_convolution(const ConvolutionKernel& kernel);
 [[nodiscard]] bool accepts_window(const WindowKernel& kernel);
 [[nodiscard]] bool accepts_scan(const LineKernel& kernel);
 [[nodiscard]] bool accepts_arg(const LineKernel& kernel);
+[[nodiscard]] Hooks pad_hooks(const PadKernel& kernel);
+[[nodiscard]] Hooks convolution_hooks(const ConvolutionKernel& kernel);
 [[nodiscard]] Hooks window_hooks(const WindowKernel& kernel);
 [[nodiscard]] Hooks scan_hooks(const LineKernel& kernel);
 [[nodiscard]] Hooks arg_hooks(const LineKernel& kernel);

@@ -48,9 +48,8 @@ Hooks gather_hooks(const GatherKernel& k) {
     declare += fmt::format("  {} z{};\n",
                            value_type(k.epilogue.nodes[static_cast<std::size_t>(k.epilogue.results[r])].type), r);
     call += fmt::format(", z{}", r);
-    stores += "  " +
-              element_store(k.writes[r], r, position(k.writes[r], "i"), fmt::format("z{}", r), hooks.arguments) +
-              "\n";
+    stores +=
+        "  " + element_store(k.writes[r], r, position(k.writes[r], "i"), fmt::format("z{}", r), hooks.arguments) + "\n";
   }
   const std::string selected = element_value(k.indices, 1, strided({{"i", k.indices.strides[0]}}), hooks.arguments);
   code += expression_function(k.epilogue, types) +
@@ -104,6 +103,35 @@ Hooks concat_hooks(const ConcatKernel& k) {
   hooks.code = arguments_struct(hooks.arguments) +
                fmt::format("\nKILN_DEVICE void copy_one(const Arguments& arguments, index_t element) {{\n{}{}}}\n",
                            at.statements, cases);
+  return hooks;
+}
+
+bool accepts_pad(const PadKernel& k) {
+  return !k.out.empty() && k.in.size() == k.out.size() && product(k.out) > 0 && k.value.type == k.x.type;
+}
+
+Hooks pad_hooks(const PadKernel& k) {
+  Hooks hooks;
+  const bool wide = is_wide(k.x, k.in) || product(k.out) >= (std::int64_t{1} << 30);
+  hooks.figures = index_type(wide) + fmt::format("constexpr index_t kElements = {};\n", product(k.out));
+  const Decomposed at = decompose("element", k.out, "i", "  ", "index_t");
+  const std::string type = memory_type(k.x.type);
+  std::string inside;
+  std::vector<std::string> indices;
+  for (std::size_t d = 0; d < k.out.size(); ++d) {
+    indices.push_back(k.op.before[d] == 0 ? at.indices[d] : fmt::format("({} - ({}))", at.indices[d], k.op.before[d]));
+    if (k.op.before[d] == 0 && k.in[d] == k.out[d]) continue;
+    inside += fmt::format("{0}{1} >= 0 && {1} < {2}", inside.empty() ? "" : " && ", indices[d], k.in[d]);
+  }
+  hooks.code = fmt::format(
+      "\nKILN_DEVICE void copy_one(const Arguments& arguments, index_t element) {{\n{}"
+      "  const bool inside = {};\n  static_cast<{}*>(arguments.at[{}])[{} + element] =\n"
+      "      inside ? static_cast<const {}*>(arguments.at[{}])[{}] : static_cast<const {}*>(arguments.at[{}])[{}];\n"
+      "}}\n",
+      at.statements, inside.empty() ? "true" : inside, type, hooks.arguments.output(k.write.buffer), k.write.offset,
+      type, hooks.arguments.input(k.x.buffer), offset_text(k.x, indices), type, hooks.arguments.input(k.value.buffer),
+      k.value.offset);
+  hooks.code = arguments_struct(hooks.arguments) + hooks.code;
   return hooks;
 }
 

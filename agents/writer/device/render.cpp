@@ -22,7 +22,9 @@ struct Accepts {
   bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
   bool operator()(const GatherKernel& k) const { return accepts_gather(k); }
   bool operator()(const ConcatKernel& k) const { return accepts_concat(k); }
-  bool operator()(const WindowKernel& k) const { return accepts_window(k); }
+  bool operator()(const ConvolutionKernel& k) const { return accepts_convolution(k); }
+  bool operator()(const PadKernel& k) const { return accepts_pad(k); }
+  bool operator()(const WindowKernel& k) const { return accepts_window(k) && (spec.name != "columns" || !k.positions); }
   bool operator()(const LineKernel& k) const { return spec.name == "scan" ? accepts_scan(k) : accepts_arg(k); }
   bool operator()(const auto&) const { return false; }  // no device template has that anchor
 };
@@ -40,6 +42,8 @@ struct HooksOf {
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
+  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(k); }
+  Hooks operator()(const PadKernel& k) const { return pad_hooks(k); }
   Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
   Hooks operator()(const LineKernel& k) const { return spec.name == "scan" ? scan_hooks(k) : arg_hooks(k); }
   Hooks operator()(const auto&) const {

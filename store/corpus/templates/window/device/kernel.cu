@@ -1,16 +1,12 @@
-// Data movement: a thread has kDown results below each other. Neighbouring threads have neighbouring columns, so that a
-// warp reads whole cache lines. What lies along a row of x under the window is combined once and serves every result
-// whose window covers that row. Taps that several threads share come from the first-level cache; the floor is x and the
-// results once at memory bandwidth. Large windows and long strides are limited by cache lines per access instead.
+// Data movement: a thread has kDown results below each other. Neighbouring threads have neighbouring columns, so that
+// a warp reads whole cache lines. What lies along a row of x under the window is combined once and serves every
+// result whose window covers that row. Taps that several threads share come from the first-level cache; the floor is
+// x and the results once at memory bandwidth. Large windows and long strides are limited by cache lines per access
+// instead.
 // A window over fewer than three dimensions has leading dimensions of one element (0: depth, 1: rows, 2: columns).
 
 constexpr index_t kRowGroups = (kOut1 + kDown - 1) / kDown;
 constexpr index_t kThreads = kPlanes * kOut0 * kRowGroups * kOut2;
-
-// Whether a row lies under the window that begins `offset` rows above it.
-KILN_DEVICE constexpr bool covers(int offset) {
-  return offset >= 0 && offset % kDilation1 == 0 && offset / kDilation1 < kTaps1;
-}
 
 // The results so far of one window, or of one row under it; `place` is where the first extremum stands, -1 for none.
 struct Running {
@@ -23,26 +19,6 @@ struct Running {
     value = Operation::of(value, next);
   }
 };
-
-// How many taps from `first` on count in the divisor of a mean.
-template <int taps, int dilation, index_t extent, index_t after, bool all>
-KILN_DEVICE int counted(index_t first) {
-  if constexpr (all) return taps;
-  int count = 0;
-  for (int t = 0; t < taps; ++t) {
-    const index_t place = first + t * dilation;
-    count += kCountsPadding ? place < extent + after : place >= 0 && place < extent;
-  }
-  return count;
-}
-// Whether every window of a dimension lies inside what counts.
-constexpr bool all_count(i64 results, i64 stride, i64 before, i64 reach, i64 extent, i64 after) {
-  return (kCountsPadding || before == 0) &&
-         (results - 1) * stride - before + reach < extent + (kCountsPadding ? after : 0);
-}
-constexpr bool kAll0 = all_count(kOut0, kStride0, kBefore0, (kTaps0 - 1) * kDilation0, kIn0, kAfter0);
-constexpr bool kAll1 = all_count(kOut1, kStride1, kBefore1, (kTaps1 - 1) * kDilation1, kIn1, kAfter1);
-constexpr bool kAll2 = all_count(kOut2, kStride2, kBefore2, (kTaps2 - 1) * kDilation2, kIn2, kAfter2);
 
 // The taps along one row of x: `row` points at its beginning, which is element `place` of x counted dense.
 KILN_DEVICE Running along_row(const Memory* row, i64 place, index_t first) {
@@ -108,10 +84,6 @@ KILN_ENTRY(KILN_KERNEL) {
     const index_t d = at.depth + t * kDilation0;
     if (d >= 0 && d < kIn0) add_slice(at, d, results);
   }
-  int divisor = 1;
-  if constexpr (kMean)
-    divisor = counted<kTaps0, kDilation0, kIn0, kAfter0, kAll0>(at.depth) *
-              counted<kTaps2, kDilation2, kIn2, kAfter2, kAll2>(at.column);
 #pragma unroll
   for (int d = 0; d < kDown; ++d) {
     const index_t row = group * kDown + d;
@@ -119,8 +91,8 @@ KILN_ENTRY(KILN_KERNEL) {
     const index_t to = ((plane * kOut0 + depth) * kOut1 + row) * kOut2 + column;
     Value value = results[d].value;
     if constexpr (kMean)
-      value = op_div(value, static_cast<Value>(divisor * counted<kTaps1, kDilation1, kIn1, kAfter1, kAll1>(
-                                                             at.row + d * kStride1)));
+      value = op_div(value, static_cast<Value>(counted0(at.depth) * counted1(at.row + d * kStride1) *
+                                               counted2(at.column)));
     if constexpr (kHasValues) values(arguments)[to] = Element<Memory>::of(value);
     if constexpr (kHasPlaces) places(arguments)[to] = results[d].place;
   }
