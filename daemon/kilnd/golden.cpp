@@ -23,7 +23,8 @@ agents::NodeFacts this_node() {
 }
 
 std::vector<agents::GoldenResult> results_of(const JobEnvironment& env, const std::vector<store::GoldenCase>& cases,
-                                             const std::vector<store::TemplateSpec>& templates, const char* bench_name) {
+                                             const std::vector<store::TemplateSpec>& templates,
+                                             const char* bench_name) {
   const std::unique_ptr<agents::Workbench> bench = make_bench(env, bench_name, "cpu");
   StoreBlobs blobs(env.store);
   return agents::run_golden(cases, templates, this_node(), env.default_policy, *bench, blobs);

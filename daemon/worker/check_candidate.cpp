@@ -1,5 +1,7 @@
 #include "daemon/worker/check_candidate.h"
 
+#include <algorithm>
+
 #include "daemon/worker/attempts.h"
 
 namespace kiln::worker {
@@ -45,6 +47,13 @@ void compare_runs(const Judgement& first, const Judgement& second, agents::Check
   }
 }
 
+// Where the operator is linear, doubled inputs give exactly doubled outputs, whatever the order of the operations.
+void blame_undoubled(const Hole& at, agents::CheckFact& fact) {
+  fact.verdict = Verdict::wrong;
+  fact.evidence = "element " + std::to_string(at.element) + " of output " + std::to_string(at.output) +
+                  " does not follow when inputs are doubled, as it does in the operator";
+}
+
 // False when the candidate gave the same bits for two families where the oracle did not.
 bool is_input_sensitive(const std::vector<Judgement>& judgements) {
   for (const Judgement& one : judgements)
@@ -64,8 +73,12 @@ agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequ
   workers.oracle().give_graph(request.graph, request.constants);
   agents::CheckFact fact;
   std::vector<Judgement> judgements;
-  for (std::size_t i = 0; i < request.families.size(); ++i) {
-    const std::string& family = request.families[i];
+  std::vector<std::string> families = request.families;
+  // After "normal": the oracle compares with what the candidate gave there, and has nothing to evaluate.
+  const auto normal = std::find(families.begin(), families.end(), "normal");
+  if (normal != families.end() && workers.oracle().doubles()) families.insert(normal + 1, "doubled");
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    const std::string& family = families[i];
     // Alternately against the guard page behind and the one before, over one poison and the other.
     const auto run = [&](std::size_t turn) {
       const ArenaKey key{request.graph, family, request.seed, kPoisons[turn % 2],
@@ -75,6 +88,7 @@ agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequ
     std::optional<Judgement> judgement = run(i);
     if (judgement && i == 0)
       if (const auto second = run(1)) compare_runs(*judgement, *second, fact);
+    if (judgement && judgement->undoubled.output >= 0) blame_undoubled(judgement->undoubled, fact);
     if (judgement) fact.errors.insert(fact.errors.end(), judgement->errors.begin(), judgement->errors.end());
     if (fact.verdict != Verdict::ok) {
       fact.evidence += " in family '" + family + "'";

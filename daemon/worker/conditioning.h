@@ -1,6 +1,6 @@
-// How much a plain evaluation errs when its luck is taken away: no evaluation in the model's types can be asked for less
-// (Higham, Accuracy and Stability of Numerical Algorithms, 1.6: the forward error of a backward stable algorithm is
-// about the condition number times one rounding).
+// How much a plain evaluation errs when its luck is taken away: no evaluation in the model's types can be asked for
+// less (Higham, Accuracy and Stability of Numerical Algorithms, 1.6: the forward error of a backward stable algorithm
+// is about the condition number times one rounding).
 #pragma once
 
 #include <cstdint>
@@ -15,18 +15,19 @@ struct Conditioning {
 };
 
 // One for each output: the error against `expected` of plain evaluations of inputs of which one in four is moved by a
-// unit in its last place, up or down, as `seed` draws: half a unit in root mean square, as if they had been rounded. Over
-// eight such draws the root mean square (normwise) and the largest (max_scaled).
+// unit in its last place, up or down, as `seed` draws: half a unit in root mean square, as if they had been rounded.
+// Over eight such draws the root mean square (normwise) and the largest (max_scaled).
 //
 // Where few errors make up the norm, the luck of the one plain evaluation decides, and of a candidate's. Two norms of n
 // independent normal errors, one of them over eight draws, have a ratio whose square is distributed as F(n, 8 n); it is
-// past (2 w)^2 in one of a million cases for w = 6.6, 3.0, 1.9, 1.3 and 1.04 at n = 1, 2, 4, 8 and 16. So both figures are
-// widened by 1 + 6 / n, n the effective number of elements (sum x^2)^2 / sum x^4 of the right output; from 64 of them on
-// the figures are zero, since norms of so many errors differ by a tenth at most and nothing has to be evaluated again.
+// past (2 w)^2 in one of a million cases for w = 6.6, 3.0, 1.9, 1.3 and 1.04 at n = 1, 2, 4, 8 and 16. So both figures
+// are widened by 1 + 6 / n, n the effective number of elements (sum x^2)^2 / sum x^4 of the right output; from 64 of
+// them on the figures are zero, since norms of so many errors differ by a tenth at most and nothing has to be evaluated
+// again.
 //
-// `large`: the inputs are so large that functions saturate (is_large, inputs.h). Then rounding matters in few places (rows of an attention
-// whose two best scores are close), and all elements of such a place err together, however many they are: n is taken to
-// be 1 wherever the graph has a function that saturates.
+// `large`: the inputs are so large that functions saturate (is_large, inputs.h). Then rounding matters in few places
+// (rows of an attention whose two best scores are close), and all elements of such a place err together, however many
+// they are: n is taken to be 1 wherever the graph has a function that saturates.
 [[nodiscard]] std::vector<Conditioning> conditioning_of(const graph::Graph& graph,
                                                         const std::vector<graph::Tensor>& inputs,
                                                         const std::vector<graph::Tensor>& expected, bool large,

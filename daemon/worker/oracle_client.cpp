@@ -24,8 +24,8 @@ std::string overwritten(const json::object& judged) {
   return {};
 }
 
-Hole hole_of(const json::object& judged) {
-  const json::array& pair = json::as_array(json::at(judged, "unwritten", "a judgement"), "an element");
+Hole element_of(const json::object& judged, const char* key) {
+  const json::array& pair = json::as_array(json::at(judged, key, "a judgement"), "an element");
   return {pair.at(0).to_number<std::int64_t>(), pair.at(1).to_number<std::int64_t>()};
 }
 
@@ -62,7 +62,7 @@ void OracleClient::give_graph(const std::string& graph, const std::string& const
   frame.body = {{"op", "graph"}, {"graph", graph}};
   frame.fds.push_back(open_object(objects_, graph));
   if (!constants.empty()) frame.fds.push_back(open_object(objects_, constants));
-  (void)ask(frame);
+  doubles_ = json::get_bool(ask(frame).body, "doubles", "the oracle's reply");
   given_ = graph;
 }
 
@@ -79,8 +79,8 @@ Judgement OracleClient::judge(const ArenaKey& key, UniqueFd memory) {
   request.fds.push_back(std::move(memory));
   const Frame reply = ask(request);
   return {overwritten(reply.body), json::get_string(reply.body, "digest", "a judgement"),
-          json::get_string(reply.body, "expected_digest", "a judgement"), hole_of(reply.body),
-          errors_of(reply.body)};
+          json::get_string(reply.body, "expected_digest", "a judgement"), element_of(reply.body, "unwritten"),
+          element_of(reply.body, "undoubled"), errors_of(reply.body)};
 }
 
 }  // namespace kiln::worker

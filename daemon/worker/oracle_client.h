@@ -28,7 +28,7 @@ struct ArenaKey {
   Edge edge = Edge::end;
 };
 
-// An output element that still had its poison after a run; output -1: there is none.
+// An output element, such as one that still had its poison after a run; output -1: there is none.
 struct Hole {
   std::int64_t output = -1, element = 0;
   friend bool operator==(const Hole&, const Hole&) = default;
@@ -39,6 +39,7 @@ struct Judgement {
   std::string overwritten;              // what was written outside of the outputs; empty: nothing
   std::string digest, expected_digest;  // of the outputs' bytes, and of the oracle's
   Hole hole;
+  Hole undoubled;  // an element that is not doubled exactly as the inputs were, in the family "doubled"
   std::vector<agents::ErrorFact> errors;
 };
 
@@ -50,6 +51,10 @@ class OracleClient {
 
   // The graph of the questions that follow, and its constants or "", by blob digest.
   void give_graph(const std::string& graph, const std::string& constants);
+
+  // Whether the graph has a family "doubled": a right kernel's outputs are exactly powers of two of those over
+  // "normal", which must be judged right before.
+  [[nodiscard]] bool doubles() const { return doubles_; }
 
   struct Arena {
     json::value layout;  // daemon/worker/arena.h
@@ -66,6 +71,7 @@ class OracleClient {
   const ObjectSource& objects_;
   std::unique_ptr<WorkerProcess> worker_;
   std::string given_;  // the graph that the worker holds
+  bool doubles_ = false;
 };
 
 }  // namespace kiln::worker

@@ -22,11 +22,11 @@ struct SandboxRules {
   bool may_execute = false;                  // the build role starts compilers
   bool armed = false;                        // see arm_sandbox()
   bool stays_dumpable = false;  // a GPU's driver writes its own /proc/self, which an undumpable process does not own
-  bool may_listen_locally = false;           // NVIDIA's cuInit makes, binds and listens on a socket of AF_UNIX
-  std::int64_t memory_bytes = 0;             // address space; 0: not limited (vendor libraries reserve much)
-  std::int64_t data_bytes = 0;               // private memory that can be written; 0: not limited
-  bool may_make_memory_files = true;         // they count against no limit of the process
-  std::int64_t cpu_seconds = 0;              // 0: the parent's deadlines only
+  bool may_listen_locally = false;    // NVIDIA's cuInit makes, binds and listens on a socket of AF_UNIX
+  std::int64_t memory_bytes = 0;      // address space; 0: not limited (vendor libraries reserve much)
+  std::int64_t data_bytes = 0;        // private memory that can be written; 0: not limited
+  bool may_make_memory_files = true;  // they count against no limit of the process
+  std::int64_t cpu_seconds = 0;       // 0: the parent's deadlines only
   std::int64_t file_bytes = std::int64_t{1} << 30;
 };
 
@@ -43,9 +43,9 @@ void prove_sandbox(const SandboxRules& rules, const std::vector<std::string>& ac
 // SIGSYS instead of failing, so that who makes one is known for it.
 void arm_sandbox(const SandboxRules& rules);
 
-// From now on, in all threads, what makes memory executable or moves it to a chosen place ends the process by SIGSYS. Before
-// the first instruction of generated code, after the loader has mapped it: a kernel that patches its worker or brings code
-// of its own is known for it. Without effect the second time.
+// From now on, in all threads, what makes memory executable or moves it to a chosen place ends the process by SIGSYS.
+// Before the first instruction of generated code, after the loader has mapped it: a kernel that patches its worker or
+// brings code of its own is known for it. Without effect the second time.
 void arm_code();
 
 }  // namespace kiln::worker

@@ -70,6 +70,8 @@ const Cheat kCheats[] = {
      Stage::check, Verdict::wrong, "error"},
     {"is off in one element of a thousand, by a hundredth",
      "for (int i = 0; i < 1000; ++i) y[i] = 2 * x[i]; y[777] *= 1.01f;", Stage::check, Verdict::wrong, "element 777"},
+    {"is off by less than the error that is allowed, by an offset",
+     "for (int i = 0; i < 1000; ++i) y[i] = 2 * x[i] + 1e-8f;", Stage::check, Verdict::wrong, "inputs are doubled"},
     {"is right for values of a common size only",
      "for (int i = 0; i < 1000; ++i) y[i] = x[i] < 1e-30f && x[i] > -1e-30f ? 0 : 2 * x[i];", Stage::check,
      Verdict::wrong, "denormals"},

@@ -230,8 +230,8 @@ TEST_CASE("what a rounding of the inputs does to the answer: much where it cance
     }
     return conditioning_of(g, {input}, evaluate(g, {input}, Arithmetic::fp64), false, 5, 1).at(0);
   };
-  // A unit in the last place is 2^-23 of 1 and 2^-24 below it: at most both, over the sum of 0.001, and seven times that
-  // for one element.
+  // A unit in the last place is 2^-23 of 1 and 2^-24 below it: at most both, over the sum of 0.001, and seven times
+  // that for one element.
   const Conditioning cancelled = sums(1, 1.0f, -0.999f);
   CHECK(cancelled.normwise <= 7 * (0x1p-23 + 0x1p-24) / 0.00099);
   CHECK(cancelled.normwise > 0x1p-26 / 0.001);
@@ -257,7 +257,7 @@ TEST_CASE("amplified inputs: what saturates is as uncertain as its scores, what 
     inputs[1].as<float>()[0] = inputs[1].as<float>()[4] = 64;
     return conditioning_of(g, inputs, evaluate(g, inputs, Arithmetic::fp64), amplified, 5, 1).at(0);
   };
-  // One unit in the last place of 64 times 64 moves a score by 2^-11, and each of two equal weights by a quarter of that.
+  // A unit in the last place of 64, times 64, moves a score by 2^-11, and each of two equal weights by a quarter of it.
   CHECK(conditioned(true, true).normwise > 0x1p-16);
   CHECK(conditioned(true, true).normwise < 7 * 0x1p-11);
   CHECK(conditioned(false, true).normwise == 0);  // many elements, each with a rounding of its own

@@ -12,8 +12,8 @@ class CodeObjects {
  public:
   // Loads what lies in `directory`/objects; they stay to the end of the process. True when all are kernels that link no
   // library (daemon/targets/cpu/audit.h). A vendor's library may generate code whenever it makes a primitive; it is
-  // trusted as the rest of the worker is, and must be loaded first. What cannot be loaded is left to libkiln, which says
-  // why. Throws Error(io).
+  // trusted as the rest of the worker is, and must be loaded first. What cannot be loaded is left to libkiln, which
+  // says why. Throws Error(io).
   bool load(const std::string& directory);
 
  private:

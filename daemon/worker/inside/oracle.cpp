@@ -1,14 +1,18 @@
 // oracle: holds no generated code. Three requests:
-//   graph   {graph: digest} + graph JSON and constants       -> {}               keeps the graph
+//   graph   {graph: digest} + graph JSON and constants       -> {doubles}        keeps the graph
 //   arena   {graph, family, seed, poison, at_end}            -> {layout} + arena file; inputs made, outputs poisoned
 //   judge   {graph, family, seed, poison, at_end} + arena file
-//           -> {guard, input, unwritten, digest, expected_digest, errors}
+//           -> {guard, input, unwritten, undoubled, digest, expected_digest, errors}
+// The family "doubled", where `doubles`: inputs of "normal" times two (agents/graph/homogeneity.h); `undoubled` is then
+// the first element that is not exactly what the arena of "normal" judged last had there, times its power of two.
 // Expected outputs are computed once per (graph, family, seed) and never leave this process.
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 
+#include "agents/graph/homogeneity.h"
 #include "agents/graph/interpreter.h"
 #include "agents/graph/serialize.h"
 #include "daemon/worker/arena.h"
@@ -27,8 +31,44 @@ namespace {
 struct Case {
   std::vector<graph::Tensor> inputs, expected, plain;
   std::vector<Conditioning> conditioning;  // of each output
-  std::string expected_digest;  // of all expected outputs
+  std::string expected_digest;             // of all expected outputs
 };
+
+std::string digest_of(const std::vector<graph::Tensor>& expected) {
+  Sha256 digest;
+  for (const graph::Tensor& tensor : expected) digest.update(tensor.bytes);
+  return digest.finish_hex();
+}
+
+void multiply(graph::Tensor& t, int power) {
+  if (power == 0 || !graph::is_float(t.type.dtype)) return;
+  for (std::int64_t i = 0; i < t.count(); ++i)
+    graph::store_double(t.type.dtype, t.bytes.data(), i,
+                        std::ldexp(graph::load_double(t.type.dtype, t.bytes.data(), i), power));
+}
+
+// The case of the doubled inputs: nothing has to be evaluated again.
+Case doubled(Case made, const graph::Homogeneity& powers) {
+  for (std::size_t i = 0; i < made.inputs.size(); ++i) multiply(made.inputs[i], powers.inputs[i]);
+  for (std::size_t o = 0; o < made.expected.size(); ++o) {
+    multiply(made.expected[o], powers.outputs[o]);
+    multiply(made.plain[o], powers.outputs[o]);
+  }
+  made.expected_digest = digest_of(made.expected);
+  return made;
+}
+
+// The first element of an output that is not 2^power times what it was; -1: there is none.
+std::int64_t first_undoubled(graph::DType type, std::span<const std::byte> before, std::span<const std::byte> now,
+                             int power) {
+  const auto count = static_cast<std::int64_t>(now.size() / graph::size_of(type));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double wanted = std::ldexp(graph::load_double(type, before.data(), i), power);
+    const double found = graph::load_double(type, now.data(), i);
+    if (found != wanted && !(std::isnan(found) && std::isnan(wanted))) return i;
+  }
+  return -1;
+}
 
 class Oracle {
  public:
@@ -52,9 +92,15 @@ class Oracle {
     if (graphs_.size() >= kKeep) {  // earlier regions are done with
       graphs_.clear();
       cases_.clear();
+      powers_.clear();
     }
-    graphs_.insert_or_assign(digest, graph::graph_from_json(parsed, constants, constants->bytes()));
-    return {};
+    const graph::Graph& g =
+        graphs_.insert_or_assign(digest, graph::graph_from_json(parsed, constants, constants->bytes())).first->second;
+    powers_.erase(digest);
+    if (auto powers = graph::homogeneity_of(g)) powers_.emplace(digest, std::move(*powers));
+    Frame reply;
+    reply.body = {{"doubles", powers_.count(digest) != 0}};
+    return reply;
   }
 
   const graph::Graph& graph_of(const Frame& request) const {
@@ -64,13 +110,25 @@ class Oracle {
     return found->second;
   }
 
+  // Its powers of two; null when it is not homogeneous.
+  const graph::Homogeneity* powers_of(const Frame& request) const {
+    const auto found = powers_.find(json::get_string(request.body, "graph", "an oracle request"));
+    return found == powers_.end() ? nullptr : &found->second;
+  }
+
   const Case& case_of(const Frame& request) {
+    return case_of(request, json::get_string(request.body, "family", "an oracle request"));
+  }
+
+  const Case& case_of(const Frame& request, const std::string& family) {
     const graph::Graph& g = graph_of(request);
-    const std::string family = json::get_string(request.body, "family", "an oracle request");
     const auto seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "an oracle request"));
     const std::string key =
         json::get_string(request.body, "graph", "an oracle request") + "/" + family + "/" + std::to_string(seed);
     if (const auto found = cases_.find(key); found != cases_.end()) return found->second;
+    const graph::Homogeneity* powers = powers_of(request);
+    if (family == "doubled" && powers != nullptr)
+      return cases_.emplace(key, doubled(case_of(request, "normal"), *powers)).first->second;
     Case made;
     const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
     for (std::size_t i = 0; i < g.inputs.size(); ++i)
@@ -78,10 +136,33 @@ class Oracle {
     made.expected = graph::evaluate(g, made.inputs, graph::Arithmetic::fp64, threads_);
     made.plain = graph::evaluate(g, made.inputs, graph::Arithmetic::model, threads_);
     made.conditioning = conditioning_of(g, made.inputs, made.expected, is_large(family), seed, threads_);
-    Sha256 digest;
-    for (const graph::Tensor& expected : made.expected) digest.update(expected.bytes);
-    made.expected_digest = digest.finish_hex();
+    made.expected_digest = digest_of(made.expected);
     return cases_.emplace(key, std::move(made)).first->second;
+  }
+
+  // Compares the outputs of a candidate over doubled inputs with those that it gave before; [output, element].
+  json::array undoubled(const Frame& request, const std::string& family, std::span<const std::byte> arena,
+                        const ArenaLayout& layout) {
+    const graph::Homogeneity* powers = powers_of(request);
+    if (powers == nullptr) return {-1, 0};
+    std::vector<std::vector<std::byte>> now;
+    for (const ArenaLayout::Window& window : layout.outputs) {
+      const auto bytes = arena.subspan(window.offset, window.bytes);
+      now.emplace_back(bytes.begin(), bytes.end());
+    }
+    if (family == "normal") last_ = std::move(now);
+    if (family != "doubled") return {-1, 0};
+    if (last_.size() != now.size())
+      throw Error(ErrorCode::invalid_input, "cannot judge doubled inputs: those before were not judged");
+    const graph::Graph& g = graph_of(request);
+    for (std::size_t o = 0; o < now.size(); ++o) {
+      const std::int64_t element =
+          last_[o].size() == now[o].size()
+              ? first_undoubled(g.type(g.outputs[o]).dtype, last_[o], now[o], powers->outputs[o])
+              : 0;
+      if (element >= 0) return {static_cast<std::int64_t>(o), element};
+    }
+    return {-1, 0};
   }
 
   static ArenaLayout layout_of(const graph::Graph& g, const Frame& request) {
@@ -141,6 +222,7 @@ class Oracle {
     const auto poison = static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request"));
     const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison);
     reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}},
+                  {"undoubled", undoubled(request, family, arena.bytes(), layout)},
                   {"guard", broken_guard(arena.bytes(), layout, poison)},
                   {"input", changed_input},
                   {"digest", digest.finish_hex()},
@@ -153,6 +235,8 @@ class Oracle {
   const int threads_;
   std::map<std::string, graph::Graph> graphs_;
   std::map<std::string, Case> cases_;
+  std::map<std::string, graph::Homogeneity> powers_;  // of the graphs that have any
+  std::vector<std::vector<std::byte>> last_;          // the outputs over inputs of "normal" that were judged last
 };
 
 }  // namespace
