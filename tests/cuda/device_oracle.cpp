@@ -13,6 +13,7 @@
 #include "daemon/targets/cuda/oracle/kernels.h"
 #include "daemon/worker/device_oracle/device_oracle.h"
 #include "daemon/worker/inputs.h"
+#include "runtime/base/json.h"
 #include "tests/graphs/random_graph.h"
 #include "tests/temporary_folder.h"
 #include "tests/worker/object_folder.h"
