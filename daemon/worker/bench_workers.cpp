@@ -1,6 +1,11 @@
 #include "daemon/worker/bench_workers.h"
 
+#include <algorithm>
+#include <thread>
+
+#include "daemon/targets/cuda/oracle/kernels.h"
 #include "daemon/worker/guard_exit.h"
+#include "daemon/worker/own_kernels.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -11,7 +16,20 @@ BenchWorkers::BenchWorkers(const BenchOptions& options, ObjectSource& objects)
     : options_(options),
       objects_(objects),
       staging_(options.staging, objects),
-      oracle_(options.worker, objects) {}
+      oracle_(oracle_launch(), objects, [this](const std::string& architecture) {
+        if (oracle_kernels_.empty())
+          oracle_kernels_ = build_own_kernels(*this, "oracle.cu", targets::cuda::oracle::kernels_source(),
+                                              targets::cuda::oracle::kernels_flags(), architecture,
+                                              "compute the expected outputs on the GPU");
+        return oracle_kernels_;
+      }) {}
+
+// Of a GPU's bench it has the GPU too, in a context of its own: no candidate's kernel reaches its memory.
+Launch BenchWorkers::oracle_launch() const {
+  const std::string threads = std::to_string(std::max(1u, std::thread::hardware_concurrency()));
+  if (!gpu()) return {options_.worker, "oracle", {threads}};
+  return launch_of("oracle", {threads, staging_.root().string(), std::to_string(options_.least_device_work)});
+}
 
 Launch BenchWorkers::launch_of(const std::string& role, std::vector<std::string> arguments) const {
   return {options_.worker, gpu() ? role + "-" + options_.target : role, std::move(arguments),

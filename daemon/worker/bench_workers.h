@@ -36,9 +36,12 @@ class BenchWorkers {
   void end_run_worker() { run_.reset(); }
 
  private:
+  [[nodiscard]] Launch oracle_launch() const;
+
   const BenchOptions options_;
   ObjectSource& objects_;
   Staging staging_;
+  std::string oracle_kernels_;  // the digest of their code object; empty: not built
   OracleClient oracle_;
   std::unique_ptr<WorkerProcess> run_;
 };

@@ -97,6 +97,7 @@ agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequ
     judgements.push_back(std::move(*judgement));
   }
   fact.input_sensitive = is_input_sensitive(judgements);
+  fact.evidence = "expected outputs by the " + workers.oracle().evaluator();
   return fact;
 }
 

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "agents/graph/interpreter.h"
+#include "runtime/base/parallel.h"
 #include "runtime/base/random.h"
 
 namespace kiln::worker {
@@ -13,13 +13,25 @@ namespace {
 constexpr int kDraws = 8;
 constexpr double kMany = 64;  // effective elements
 
-double effective_count(const graph::Tensor& t) {
+// Elements that one task goes over: the sums do not depend on the number of threads.
+constexpr std::int64_t kStretch = 1 << 18;
+
+double effective_count(const graph::Tensor& t, int threads) {
+  struct Sums { long double squares = 0, fourths = 0; };
+  std::vector<Sums> parts(static_cast<std::size_t>((t.count() + kStretch - 1) / kStretch));
+  parallel(threads, t.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
+    Sums& part = parts[static_cast<std::size_t>(begin / kStretch)];
+    for (std::int64_t i = begin; i < end; ++i) {
+      const long double x = graph::load_double(t.type.dtype, t.bytes.data(), i);
+      if (!std::isfinite(x)) continue;
+      part.squares += x * x;
+      part.fourths += x * x * x * x;
+    }
+  });
   long double squares = 0, fourths = 0;
-  for (std::int64_t i = 0; i < t.count(); ++i) {
-    const long double x = graph::load_double(t.type.dtype, t.bytes.data(), i);
-    if (!std::isfinite(x)) continue;
-    squares += x * x;
-    fourths += x * x * x * x;
+  for (const Sums& part : parts) {
+    squares += part.squares;
+    fourths += part.fourths;
   }
   return fourths > 0 ? static_cast<double>(squares * squares / fourths) : 1;
 }
@@ -36,20 +48,22 @@ void step(std::byte* at, bool away) {
   std::memcpy(at, &bits, sizeof bits);
 }
 
-graph::Tensor moved(const graph::Tensor& input, std::uint64_t seed) {
+graph::Tensor moved(const graph::Tensor& input, std::uint64_t seed, int threads) {
   graph::Tensor out = input;
   if (!graph::is_float(input.type.dtype)) return out;
   const std::size_t size = graph::size_of(input.type.dtype);
-  for (std::int64_t i = 0; i < out.count(); ++i) {
-    const std::uint64_t random = splitmix64(seed + static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull);
-    if (random % 4 != 0) continue;
-    if (!std::isfinite(graph::load_double(input.type.dtype, input.bytes.data(), i))) continue;
-    std::byte* const at = out.bytes.data() + static_cast<std::size_t>(i) * size;
-    const bool away = (random & 4) != 0;
-    if (size == 2) step<std::uint16_t>(at, away);
-    if (size == 4) step<std::uint32_t>(at, away);
-    if (size == 8) step<std::uint64_t>(at, away);
-  }
+  parallel(threads, out.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::uint64_t random = splitmix64(seed + static_cast<std::uint64_t>(i) * 0x9e3779b97f4a7c15ull);
+      if (random % 4 != 0) continue;
+      if (!std::isfinite(graph::load_double(input.type.dtype, input.bytes.data(), i))) continue;
+      std::byte* const at = out.bytes.data() + static_cast<std::size_t>(i) * size;
+      const bool away = (random & 4) != 0;
+      if (size == 2) step<std::uint16_t>(at, away);
+      if (size == 4) step<std::uint32_t>(at, away);
+      if (size == 8) step<std::uint64_t>(at, away);
+    }
+  });
   return out;
 }
 
@@ -91,20 +105,21 @@ bool saturates(const graph::Graph& graph) {
 
 }  // namespace
 
-std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,
+std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const Evaluate& plain,
+                                          const std::vector<graph::Tensor>& inputs,
                                           const std::vector<graph::Tensor>& expected, bool large,
                                           std::uint64_t seed, int threads) {
   std::vector<Conditioning> out(expected.size());
   const bool together = large && saturates(graph);  // elements err together
   std::vector<double> effective;
   for (const graph::Tensor& t : expected)
-    effective.push_back(!graph::is_float(t.type.dtype) ? kMany : together ? 1 : effective_count(t));
+    effective.push_back(!graph::is_float(t.type.dtype) ? kMany : together ? 1 : effective_count(t, threads));
   if (std::all_of(effective.begin(), effective.end(), [](double n) { return n >= kMany; })) return out;
   for (int draw = 0; draw < kDraws; ++draw) {
     std::vector<graph::Tensor> near;
     for (std::size_t i = 0; i < inputs.size(); ++i)
-      near.push_back(moved(inputs[i], splitmix64(seed + 1000003 * static_cast<std::uint64_t>(draw) + i)));
-    const std::vector<graph::Tensor> got = graph::evaluate(graph, near, graph::Arithmetic::model, threads);
+      near.push_back(moved(inputs[i], splitmix64(seed + 1000003 * static_cast<std::uint64_t>(draw) + i), threads));
+    const std::vector<graph::Tensor> got = plain(near);
     for (std::size_t o = 0; o < out.size(); ++o) {
       const Conditioning one = difference(got[o], expected[o]);
       out[o].normwise += one.normwise * one.normwise / kDraws;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "agents/graph/graph.h"
@@ -13,6 +14,9 @@ namespace kiln::worker {
 struct Conditioning {
   double normwise = 0, max_scaled = 0;  // as in agents/artifacts/facts.h
 };
+
+// A plain evaluation of the graph, in its own types, over other inputs.
+using Evaluate = std::function<std::vector<graph::Tensor>(const std::vector<graph::Tensor>& inputs)>;
 
 // One for each output: the error against `expected` of plain evaluations of inputs of which one in four is moved by a
 // unit in its last place, up or down, as `seed` draws: half a unit in root mean square, as if they had been rounded.
@@ -28,7 +32,7 @@ struct Conditioning {
 // `large`: the inputs are so large that functions saturate (is_large, inputs.h). Then rounding matters in few places
 // (rows of an attention whose two best scores are close), and all elements of such a place err together, however many
 // they are: n is taken to be 1 wherever the graph has a function that saturates.
-[[nodiscard]] std::vector<Conditioning> conditioning_of(const graph::Graph& graph,
+[[nodiscard]] std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const Evaluate& plain,
                                                         const std::vector<graph::Tensor>& inputs,
                                                         const std::vector<graph::Tensor>& expected, bool large,
                                                         std::uint64_t seed, int threads);

@@ -1,8 +1,5 @@
 #include "daemon/worker/oracle_client.h"
 
-#include <algorithm>
-#include <thread>
-
 #include "daemon/worker/attempts.h"
 #include "runtime/base/json.h"
 
@@ -39,13 +36,12 @@ std::vector<agents::ErrorFact> errors_of(const json::object& judged) {
 
 }  // namespace
 
-OracleClient::OracleClient(std::filesystem::path program, const ObjectSource& objects)
-    : program_(std::move(program)), objects_(objects) {}
+OracleClient::OracleClient(Launch launch, const ObjectSource& objects, KernelsFor kernels_for)
+    : launch_(std::move(launch)), objects_(objects), kernels_for_(std::move(kernels_for)) {}
 
 WorkerProcess& OracleClient::worker() {
   if (!worker_ || !worker_->alive()) {
-    const unsigned threads = std::max(1u, std::thread::hardware_concurrency());
-    worker_ = std::make_unique<WorkerProcess>(Launch{program_, "oracle", {std::to_string(threads)}});
+    worker_ = std::make_unique<WorkerProcess>(launch_);
     given_.clear();
   }
   return *worker_;
@@ -62,8 +58,15 @@ void OracleClient::give_graph(const std::string& graph, const std::string& const
   frame.body = {{"op", "graph"}, {"graph", graph}};
   frame.fds.push_back(open_object(objects_, graph));
   if (!constants.empty()) frame.fds.push_back(open_object(objects_, constants));
-  doubles_ = json::get_bool(ask(frame).body, "doubles", "the oracle's reply");
+  const Frame reply = ask(frame);
+  doubles_ = json::get_bool(reply.body, "doubles", "the oracle's reply");
   given_ = graph;
+  const auto architecture = json::find_string(reply.body, "wants_kernels_for", "an oracle reply");
+  if (!architecture) return;
+  Frame kernels;
+  kernels.body = {{"op", "kernels"}};
+  kernels.fds.push_back(open_object(objects_, kernels_for_(*architecture)));
+  (void)ask(kernels);
 }
 
 OracleClient::Arena OracleClient::arena(const ArenaKey& key) {
@@ -78,6 +81,7 @@ Judgement OracleClient::judge(const ArenaKey& key, UniqueFd memory) {
   request.body = to_json(key, "judge");
   request.fds.push_back(std::move(memory));
   const Frame reply = ask(request);
+  evaluator_ = json::get_string(reply.body, "evaluator", "a judgement");
   return {overwritten(reply.body), json::get_string(reply.body, "digest", "a judgement"),
           json::get_string(reply.body, "expected_digest", "a judgement"), element_of(reply.body, "unwritten"),
           element_of(reply.body, "undoubled"), errors_of(reply.body)};

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -47,7 +47,10 @@ struct Judgement {
 // fails.
 class OracleClient {
  public:
-  OracleClient(std::filesystem::path program, const ObjectSource& objects);
+  // Given an architecture, the digest of the oracle's kernels for it; called when a graph is worth a GPU.
+  using KernelsFor = std::function<std::string(const std::string& architecture)>;
+
+  OracleClient(Launch launch, const ObjectSource& objects, KernelsFor kernels_for);
 
   // The graph of the questions that follow, and its constants or "", by blob digest.
   void give_graph(const std::string& graph, const std::string& constants);
@@ -62,16 +65,20 @@ class OracleClient {
   };
   [[nodiscard]] Arena arena(const ArenaKey& key);
   [[nodiscard]] Judgement judge(const ArenaKey& key, UniqueFd memory);
+  // What computed the expected outputs of the last judgement: "interpreter", "GPU", or "interpreter, since ...".
+  [[nodiscard]] const std::string& evaluator() const { return evaluator_; }
 
  private:
   WorkerProcess& worker();
   [[nodiscard]] Frame ask(Frame& request);
 
-  const std::filesystem::path program_;
+  const Launch launch_;
   const ObjectSource& objects_;
+  const KernelsFor kernels_for_;
   std::unique_ptr<WorkerProcess> worker_;
   std::string given_;  // the graph that the worker holds
   bool doubles_ = false;
+  std::string evaluator_;
 };
 
 }  // namespace kiln::worker

@@ -7,6 +7,7 @@
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/build_lanes.h"
+#include "daemon/worker/own_kernels.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -50,19 +51,6 @@ Frame ask_gpu(WorkerProcess& worker, Frame& request) {
   return answered(worker.call(request, kProbeNs), "measure the GPU", "probe");
 }
 
-agents::BuildFact build_ceiling_kernels(BenchWorkers& workers, const std::string& architecture) {
-  agents::BuildRequest kernels;
-  kernels.kernel.file_name = "ceilings.cu";
-  kernels.kernel.source = targets::cuda::ceiling_kernels_source();
-  kernels.kernel.architecture = architecture;
-  const agents::BuildFact built = BuildLanes(workers).build({&kernels, 1}).front();
-  if (built.verdict == Verdict::ok) return built;
-  const std::string why = built.diagnostics.empty() ? std::string(agents::name(built.verdict))
-                                                    : built.diagnostics.front().message;
-  throw Error(ErrorCode::unavailable, "cannot measure the GPU: its measuring kernels do not compile: " + why,
-              "kctl doctor");
-}
-
 std::map<std::string, double> figures_of(const json::object& reply, const char* key) {
   std::map<std::string, double> out;
   for (const auto& member : json::as_object(json::at(reply, key, "a probe reply"), key))
@@ -75,10 +63,12 @@ void probe_gpu(BenchWorkers& workers, agents::NodeFacts& facts) {
   Frame describe;
   describe.body = {{"op", "describe"}};
   facts.gpu = agents::node_facts_from_json(ask_gpu(worker, describe).body).gpu;
-  const agents::BuildFact built = build_ceiling_kernels(workers, facts.gpu.value().architecture);
+  const std::string kernels =
+      build_own_kernels(workers, "ceilings.cu", targets::cuda::ceiling_kernels_source(), {},
+                        facts.gpu.value().architecture, "measure the GPU");
   Frame measure;
   measure.body = {{"op", "measure"}};
-  measure.fds.push_back(open_object(workers.objects(), built.object));
+  measure.fds.push_back(open_object(workers.objects(), kernels));
   const Frame measured = ask_gpu(worker, measure);
   facts.bandwidth = figures_of(measured.body, "bandwidth");
   facts.flops = figures_of(measured.body, "flops");

@@ -217,6 +217,17 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
                   Error);
 }
 
+namespace {
+
+Conditioning conditioning_over(const graph::Graph& g, const std::vector<graph::Tensor>& inputs, bool amplified) {
+  const auto plain = [&g](const std::vector<graph::Tensor>& near) {
+    return graph::evaluate(g, near, graph::Arithmetic::model);
+  };
+  return conditioning_of(g, plain, inputs, graph::evaluate(g, inputs, graph::Arithmetic::fp64), amplified, 5, 1).at(0);
+}
+
+}  // namespace
+
 TEST_CASE("what a rounding of the inputs does to the answer: much where it cancels, nothing for many elements") {
   using namespace graph;
   const auto sums = [](std::int64_t rows, float left, float right) {
@@ -228,7 +239,7 @@ TEST_CASE("what a rounding of the inputs does to the answer: much where it cance
       input.as<float>()[static_cast<std::size_t>(2 * i)] = left;
       input.as<float>()[static_cast<std::size_t>(2 * i + 1)] = right;
     }
-    return conditioning_of(g, {input}, evaluate(g, {input}, Arithmetic::fp64), false, 5, 1).at(0);
+    return conditioning_over(g, {input}, false);
   };
   // A unit in the last place is 2^-23 of 1 and 2^-24 below it: at most both, over the sum of 0.001, and seven times
   // that for one element.
@@ -255,7 +266,7 @@ TEST_CASE("amplified inputs: what saturates is as uncertain as its scores, what 
     inputs[0].as<float>()[1] = 0.001f;
     for (float& value : inputs[1].as<float>()) value = std::min(value, 60.0f);
     inputs[1].as<float>()[0] = inputs[1].as<float>()[4] = 64;
-    return conditioning_of(g, inputs, evaluate(g, inputs, Arithmetic::fp64), amplified, 5, 1).at(0);
+    return conditioning_over(g, inputs, amplified);
   };
   // A unit in the last place of 64, times 64, moves a score by 2^-11, and each of two equal weights by a quarter of it.
   CHECK(conditioned(true, true).normwise > 0x1p-16);

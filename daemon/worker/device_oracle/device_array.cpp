@@ -11,8 +11,10 @@ using graph::DType;
 using targets::cuda::DeviceMemory;
 
 // The kernels know types by their numbers.
-static_assert(static_cast<Int>(DType::f64) == kernels::type_f64 && static_cast<Int>(DType::bf16) == kernels::type_bf16 &&
-              static_cast<Int>(DType::i64) == kernels::type_i64 && static_cast<Int>(DType::u8) == kernels::type_u8 &&
+static_assert(static_cast<Int>(DType::f64) == kernels::type_f64 &&
+              static_cast<Int>(DType::bf16) == kernels::type_bf16 &&
+              static_cast<Int>(DType::i64) == kernels::type_i64 &&
+              static_cast<Int>(DType::u8) == kernels::type_u8 &&
               static_cast<Int>(DType::boolean) == kernels::type_bool);
 
 kernels::Carrier carrier_of(DType type, Arithmetic arithmetic) {

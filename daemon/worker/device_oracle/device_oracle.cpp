@@ -54,7 +54,8 @@ bool is_covered(const Graph& g, const Node& node) {
       if (is_float8(step.type)) return false;
     return op->expr.nodes.size() <= targets::cuda::oracle::kMostSteps;
   }
-  if (const auto* op = std::get_if<Convolution>(&node.op)) return op->steps.strides.size() <= targets::cuda::oracle::kSpace;
+  if (const auto* op = std::get_if<Convolution>(&node.op))
+    return op->steps.strides.size() <= targets::cuda::oracle::kSpace;
   if (const auto* op = std::get_if<Window>(&node.op))
     return op->kernel.size() <= targets::cuda::oracle::kSpace && op->monoid != Monoid::log_sum_exp;
   if (std::holds_alternative<TopK>(node.op)) return work_of(g, node) <= kMostSteps;

@@ -1,7 +1,7 @@
-// The oracle of agents/graph/interpreter on a GPU, for graphs that take a CPU too long: the same kinds of nodes, carriers
-// and order, one thread for one element (daemon/targets/cuda/oracle). It differs from the interpreter in one thing: a sum
-// over more than kRun elements is one of sums over kRun each, so that a million threads have work, and so that a plain
-// float32 evaluation of a hundred million elements means something.
+// The oracle of agents/graph/interpreter on a GPU, for graphs that take a CPU too long: the same kinds of nodes,
+// carriers and order, one thread for one element (daemon/targets/cuda/oracle). It differs from the interpreter in one
+// thing: a sum over more than 4096 elements is one of sums over 4096 each, so that many threads have work, and so that
+// a plain float32 evaluation of a hundred million elements means something.
 #pragma once
 
 #include <cstdint>

@@ -11,7 +11,8 @@ using targets::cuda::DeviceMemory;
 // The kernels know operations by their numbers.
 static_assert(static_cast<Int>(ExprOp::cast) == kernels::op_cast && static_cast<Int>(ExprOp::erf) == kernels::op_erf &&
               static_cast<Int>(ExprOp::logical_not) == kernels::op_logical_not &&
-              static_cast<Int>(ExprOp::bit_not) == kernels::op_bit_not && static_cast<Int>(ExprOp::add) == kernels::op_add &&
+              static_cast<Int>(ExprOp::bit_not) == kernels::op_bit_not &&
+              static_cast<Int>(ExprOp::add) == kernels::op_add &&
               static_cast<Int>(ExprOp::shift_right) == kernels::op_shift_right &&
               static_cast<Int>(ExprOp::select) == kernels::op_select);
 
@@ -30,7 +31,7 @@ std::vector<kernels::Step> steps_of(const graph::Expr& expr, graph::Arithmetic a
       step.from_carrier = carrier_of(from, arithmetic);
       step.from_type = static_cast<Int>(from);
     }
-    for (std::size_t a = 0; a < 3; ++a) step.args[a] = std::max(node.args[a], 0);  // one that is not used is read as well
+    for (std::size_t a = 0; a < 3; ++a) step.args[a] = std::max(node.args[a], 0);  // what is not used is read as well
     step.operand = node.operand;
     step.value = node.value;
     step.integer = node.integer;

@@ -90,7 +90,8 @@ Arrays run(const graph::Attention& op, const Inputs& in, const Types& out, const
   given.x = scores.base();
   given.mask = in.size() > 3 ? in[3].base() : nullptr;
   given.count = scores.count();
-  const Grid grid = collapsed(shape, {in.size() > 3 ? broadcast_strides(in[3].type.shape, shape) : Strides(shape.size(), 0)});
+  const Strides mask = in.size() > 3 ? broadcast_strides(in[3].type.shape, shape) : Strides(shape.size(), 0);
+  const Grid grid = collapsed(shape, {mask});
   fill(given.rank, given.extent, grid);
   fill(given.mask_stride, grid.strides[0]);
   given.s = shape[shape.size() - 2];

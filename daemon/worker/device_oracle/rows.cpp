@@ -30,7 +30,8 @@ Rows rows_over(const Shape& shape, const std::vector<bool>& is_reduced) {
   rows.count = graph::element_count(kept);
   rows.length = graph::element_count(reduced);
   const Strides numbers = graph::row_major_strides(kept);
-  for (std::size_t d = 0, next = 0; d < shape.size(); ++d) rows.row_of.push_back(is_reduced[d] ? 0 : numbers[next++]);
+  for (std::size_t d = 0, next = 0; d < shape.size(); ++d)
+    rows.row_of.push_back(is_reduced[d] ? 0 : numbers[next++]);
   return rows;
 }
 
@@ -48,7 +49,8 @@ struct Fold {
 };
 
 // In sums of at most kRun elements, and sums of those.
-void fold(const Launcher& launcher, kernels::Carrier carrier, const void* x, const Rows& rows, const Fold& how, void* y) {
+void fold(const Launcher& launcher, kernels::Carrier carrier, const void* x, const Rows& rows, const Fold& how,
+          void* y) {
   kernels::FoldArguments given{};
   given.x = x;
   given.base = how.base;
@@ -76,8 +78,8 @@ void fold(const Launcher& launcher, kernels::Carrier carrier, const void* x, con
   of_parts.reduced = collapsed({given.runs}, {{1}});
   of_parts.count = rows.count;
   of_parts.length = given.runs;
-  fold(launcher, carrier, parts->pointer(), of_parts, {how.monoid, kernels::map_identity, nullptr, how.divisor, how.type},
-       y);
+  const Fold of_all = {how.monoid, kernels::map_identity, nullptr, how.divisor, how.type};
+  fold(launcher, carrier, parts->pointer(), of_parts, of_all, y);
 }
 
 // One figure per row.
@@ -170,9 +172,11 @@ Arrays run(const graph::LayerNorm& op, const Inputs& in, const Types& out, const
   for (auto d = static_cast<std::size_t>(op.axis); d < shape.size(); ++d) reduced[d] = true;
   const Rows rows = rows_over(shape, reduced);
   std::shared_ptr<const targets::cuda::DeviceMemory> mean;
-  if (op.centred) mean = figures(launcher, in[0], rows, {kernels::monoid_sum, kernels::map_identity, nullptr, rows.length});
-  const auto squares = figures(launcher, in[0], rows,
-                               {kernels::monoid_sum, kernels::map_squared_difference, mean ? mean->pointer() : nullptr});
+  if (op.centred)
+    mean = figures(launcher, in[0], rows, {kernels::monoid_sum, kernels::map_identity, nullptr, rows.length});
+  const void* center = mean ? mean->pointer() : nullptr;
+  const auto squares =
+      figures(launcher, in[0], rows, {kernels::monoid_sum, kernels::map_squared_difference, center});
   Array y = launcher.make(out[0]);
   kernels::RowArguments given = row_arguments(kernels::row_normalise, rows, static_cast<Int>(out[0].dtype));
   given.x = in[0].base();
@@ -206,8 +210,8 @@ Arrays run(const graph::Scan& op, const Inputs& in, const Types& out, const Laun
 Arrays run(const graph::Arg& op, const Inputs& in, const Types& out, const Launcher& launcher) {
   Array y = launcher.make(out[0]);
   const Lines lines = lines_of(in[0].type.shape, op.axis);
-  const kernels::ArgArguments given = {in[0].base(), static_cast<Int*>(y.base()), lines.count, lines.length, lines.inner,
-                                       op.largest, op.last};
+  const kernels::ArgArguments given = {in[0].base(), static_cast<Int*>(y.base()), lines.count, lines.length,
+                                       lines.inner, op.largest, op.last};
   launcher.launch("arg", in[0].carrier, given, lines.count);
   return {y};
 }

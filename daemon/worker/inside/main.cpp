@@ -1,6 +1,6 @@
-// kiln-worker: one sandboxed process of kilnd. `kiln-worker --role
-// build|run|oracle|import|probe|build-cuda|run-cuda|probe-cuda ARGUMENTS...`, speaking frames on descriptor 3. Not for
-// people: without that socket it says so and leaves.
+// kiln-worker: one sandboxed process of kilnd. `kiln-worker --role ROLE ARGUMENTS...`, speaking frames on descriptor 3;
+// roles: build run oracle import probe build-cuda run-cuda oracle-cuda probe-cuda. Not for people: without that socket
+// it says so and leaves.
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -40,7 +40,8 @@ Frame handle(const Role& role, Frame request) {
 int serve(const std::string& role_name, const std::vector<std::string>& arguments) {
   static const std::map<std::string, Role (*)(const std::vector<std::string>&)> roles = {
       {"build", build_role}, {"run", run_role}, {"oracle", oracle_role}, {"import", import_role}, {"probe", probe_role},
-      {"build-cuda", build_cuda_role}, {"run-cuda", run_cuda_role}, {"probe-cuda", probe_cuda_role}};
+      {"build-cuda", build_cuda_role}, {"run-cuda", run_cuda_role},
+      {"oracle-cuda", oracle_cuda_role}, {"probe-cuda", probe_cuda_role}};
   const auto found = roles.find(role_name);
   if (found == roles.end()) {
     std::fprintf(stderr, "kiln-worker: unknown role '%s'\n", role_name.c_str());

@@ -1,8 +1,9 @@
-// oracle: holds no generated code. Three requests:
-//   graph   {graph: digest} + graph JSON and constants       -> {doubles}        keeps the graph
+// oracle: holds no generated code. Four requests:
+//   graph   {graph: digest} + graph JSON and constants       -> {doubles, wants_kernels_for?}   keeps the graph
+//   kernels + the oracle's kernels for that GPU              -> {}
 //   arena   {graph, family, seed, poison, at_end}            -> {layout} + arena file; inputs made, outputs poisoned
 //   judge   {graph, family, seed, poison, at_end} + arena file
-//           -> {guard, input, unwritten, undoubled, digest, expected_digest, errors}
+//           -> {guard, input, unwritten, undoubled, digest, expected_digest, errors, evaluator}
 // The family "doubled", where `doubles`: inputs of "normal" times two (agents/graph/homogeneity.h); `undoubled` is then
 // the first element that is not exactly what the arena of "normal" judged last had there, times its power of two.
 // Expected outputs are computed once per (graph, family, seed) and never leave this process.
@@ -13,12 +14,13 @@
 #include <map>
 
 #include "agents/graph/homogeneity.h"
-#include "agents/graph/interpreter.h"
 #include "agents/graph/serialize.h"
 #include "daemon/worker/arena.h"
 #include "daemon/worker/compare.h"
 #include "daemon/worker/conditioning.h"
 #include "daemon/worker/inputs.h"
+#include "daemon/worker/inside/evaluator.h"
+#include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
 #include "runtime/base/digest.h"
@@ -31,7 +33,15 @@ namespace {
 struct Case {
   std::vector<graph::Tensor> inputs, expected, plain;
   std::vector<Conditioning> conditioning;  // of each output
-  std::string expected_digest;             // of all expected outputs
+  std::string expected_digest;  // of all expected outputs
+  std::string evaluator;
+
+  [[nodiscard]] std::size_t bytes() const {
+    std::size_t sum = 0;
+    for (const auto* tensors : {&inputs, &expected, &plain})
+      for (const graph::Tensor& tensor : *tensors) sum += tensor.bytes.size();
+    return sum;
+  }
 };
 
 std::string digest_of(const std::vector<graph::Tensor>& expected) {
@@ -72,11 +82,15 @@ std::int64_t first_undoubled(graph::DType type, std::span<const std::byte> befor
 
 class Oracle {
  public:
-  explicit Oracle(int threads) : threads_(threads) {}
+  explicit Oracle(Evaluator evaluator) : evaluator_(std::move(evaluator)), threads_(evaluator_.threads()) {}
 
   Frame handle(Frame request) {
     const std::string op = json::get_string(request.body, "op", "an oracle request");
     if (op == "graph") return keep_graph(request);
+    if (op == "kernels") {
+      evaluator_.take_kernels(std::string(Mapped(request.fds.at(0).get(), Mapped::Access::read, 64u << 20).text()));
+      return {};
+    }
     if (op == "arena") return make_arena(request);
     if (op == "judge") return judge(request);
     throw Error(ErrorCode::invalid_input, "cannot answer the oracle request '" + op + "'");
@@ -94,12 +108,14 @@ class Oracle {
       cases_.clear();
       powers_.clear();
     }
-    const graph::Graph& g =
+    const graph::Graph& kept =
         graphs_.insert_or_assign(digest, graph::graph_from_json(parsed, constants, constants->bytes())).first->second;
     powers_.erase(digest);
-    if (auto powers = graph::homogeneity_of(g)) powers_.emplace(digest, std::move(*powers));
+    if (auto powers = graph::homogeneity_of(kept)) powers_.emplace(digest, std::move(*powers));
     Frame reply;
     reply.body = {{"doubles", powers_.count(digest) != 0}};
+    const std::string architecture = evaluator_.wants_kernels_for(kept);
+    if (!architecture.empty()) reply.body["wants_kernels_for"] = architecture;
     return reply;
   }
 
@@ -129,13 +145,20 @@ class Oracle {
     const graph::Homogeneity* powers = powers_of(request);
     if (family == "doubled" && powers != nullptr)
       return cases_.emplace(key, doubled(case_of(request, "normal"), *powers)).first->second;
+    std::size_t kept = 0;
+    for (const auto& [name, one] : cases_) kept += one.bytes();
+    if (kept > kKeepBytes) cases_.clear();
     Case made;
     const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
     for (std::size_t i = 0; i < g.inputs.size(); ++i)
       made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i, threads_));
-    made.expected = graph::evaluate(g, made.inputs, graph::Arithmetic::fp64, threads_);
-    made.plain = graph::evaluate(g, made.inputs, graph::Arithmetic::model, threads_);
-    made.conditioning = conditioning_of(g, made.inputs, made.expected, is_large(family), seed, threads_);
+    const auto plain = [&](const std::vector<graph::Tensor>& inputs) {
+      return evaluator_.evaluate(g, inputs, graph::Arithmetic::model);
+    };
+    made.expected = evaluator_.evaluate(g, made.inputs, graph::Arithmetic::fp64);
+    made.plain = plain(made.inputs);
+    made.conditioning = conditioning_of(g, plain, made.inputs, made.expected, is_large(family), seed, threads_);
+    made.evaluator = evaluator_.told();
     made.expected_digest = digest_of(made.expected);
     return cases_.emplace(key, std::move(made)).first->second;
   }
@@ -227,11 +250,14 @@ class Oracle {
                   {"input", changed_input},
                   {"digest", digest.finish_hex()},
                   {"expected_digest", made.expected_digest},
-                  {"errors", errors}};
+                  {"errors", errors},
+                  {"evaluator", made.evaluator}};
     return reply;
   }
 
   static constexpr std::size_t kKeep = 8;
+  static constexpr std::size_t kKeepBytes = std::size_t{8} << 30;  // of all cases; what is missed is made again
+  Evaluator evaluator_;
   const int threads_;
   std::map<std::string, graph::Graph> graphs_;
   std::map<std::string, Case> cases_;
@@ -241,12 +267,28 @@ class Oracle {
 
 }  // namespace
 
-Role oracle_role(const std::vector<std::string>& arguments) {
+namespace {
+
+Role role_of(SandboxRules rules, Evaluator evaluator) {
   Role role;
+  role.rules = std::move(rules);
   role.rules.file_bytes = std::int64_t{1} << 36;
-  const auto oracle = std::make_shared<Oracle>(std::max(1, std::atoi(arguments.at(0).c_str())));
+  const auto oracle = std::make_shared<Oracle>(std::move(evaluator));
   role.handle = [oracle](Frame request) { return oracle->handle(std::move(request)); };
   return role;
+}
+
+int threads_of(const std::string& argument) { return std::max(1, std::atoi(argument.c_str())); }
+
+}  // namespace
+
+Role oracle_role(const std::vector<std::string>& arguments) {
+  return role_of({}, Evaluator(threads_of(arguments.at(0))));
+}
+
+Role oracle_cuda_role(const std::vector<std::string>& arguments) {
+  return role_of(gpu_rules(arguments.at(1)),
+                 Evaluator(threads_of(arguments.at(0)), std::strtod(arguments.at(2).c_str(), nullptr)));
 }
 
 }  // namespace kiln::worker

@@ -24,6 +24,7 @@ struct Role {
 [[nodiscard]] Role import_role(const std::vector<std::string>& arguments);  // MEMORY_BYTES
 [[nodiscard]] Role build_cuda_role(const std::vector<std::string>& arguments);  // INCLUDE_DIR SCRATCH
 [[nodiscard]] Role run_cuda_role(const std::vector<std::string>& arguments);    // STAGING
+[[nodiscard]] Role oracle_cuda_role(const std::vector<std::string>& arguments);  // THREADS STAGING LEAST_WORK
 [[nodiscard]] Role probe_cuda_role(const std::vector<std::string>& arguments);  // STAGING
 [[nodiscard]] Role probe_role(const std::vector<std::string>& arguments);   // THREADS STAGING
 

@@ -1,6 +1,6 @@
 #pragma once
-// What the oracle's kernels for a GPU are given, by value. Read by the compiler of the host and, as part of the kernels'
-// own text, by that of the device: hence no include, and every member 8 bytes.
+// What the oracle's kernels for a GPU are given, by value. Read by the compiler of the host and, as part of the
+// kernels' own text, by that of the device: hence no include, and every member 8 bytes.
 //
 // Arrays are dense and row-major, of one of three carriers as in agents/graph/interpreter: f64, f32, i64. Extents are
 // outermost first; `rank` of them count. Strides are in elements.
@@ -25,8 +25,8 @@ enum Combine : Int { combine_replace, combine_add, combine_mul, combine_max, com
 // By the numbers of graph::ExprOp.
 enum Op : Int {
   op_operand, op_constant, op_cast,
-  op_neg, op_abs, op_sign, op_sqrt, op_rsqrt, op_reciprocal, op_exp, op_log, op_tanh, op_erf, op_sigmoid, op_sin, op_cos,
-  op_floor, op_ceil, op_round, op_logical_not,
+  op_neg, op_abs, op_sign, op_sqrt, op_rsqrt, op_reciprocal, op_exp, op_log, op_tanh, op_erf, op_sigmoid, op_sin,
+  op_cos, op_floor, op_ceil, op_round, op_logical_not,
   op_tan, op_asin, op_acos, op_atan, op_sinh, op_cosh, op_asinh, op_acosh, op_atanh, op_expm1, op_log1p, op_bit_not,
   op_add, op_sub, op_mul, op_div, op_pow, op_min, op_max, op_mod, op_fmod, op_bit_and, op_bit_or, op_bit_xor,
   op_shift_left, op_shift_right, op_equal, op_less, op_less_equal, op_logical_and, op_logical_or, op_logical_xor,
@@ -97,7 +97,9 @@ struct ScoreArguments {
 };
 
 constexpr int kSpace = 3;
-struct Space { Int in[kSpace], out[kSpace], kernel[kSpace], stride[kSpace], dilation[kSpace], before[kSpace], after[kSpace]; };
+struct Space {
+  Int in[kSpace], out[kSpace], kernel[kSpace], stride[kSpace], dilation[kSpace], before[kSpace], after[kSpace];
+};
 struct ConvolutionArguments {
   const void *x, *w;
   void* y;
@@ -132,7 +134,12 @@ struct ScatterArguments {
 };
 
 // Lines along one dimension: element i of line l at l / inner * length * inner + l % inner + i * inner.
-struct ScanArguments { const void* x; void* y; Int lines, length, inner, monoid, exclusive, reverse, type; double infinity; };
+struct ScanArguments {
+  const void* x;
+  void* y;
+  Int lines, length, inner, monoid, exclusive, reverse, type;
+  double infinity;
+};
 struct ArgArguments { const void* x; Int* y; Int lines, length, inner, largest, last; };
 struct TopArguments { const void* x; void* y; Int* places; Int lines, length, inner, k, largest; };
 
