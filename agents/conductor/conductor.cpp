@@ -5,6 +5,7 @@
 #include "agents/conductor/incumbent.h"
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"
+#include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 
@@ -196,6 +197,14 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   return out;
 }
 
+json::object memory_of_both(const JobOutcome& outcome, const graph::Graph& workload) {
+  const auto of = [](const Plan& plan) {
+    const PlanMemory memory = memory_of(plan);
+    return json::object{{"weights", memory.weights}, {"prepared", memory.prepared}, {"working", memory.working}};
+  };
+  return {{"baseline", of(outcome.baseline)}, {"tuned", of(outcome.tuned)}, {"eager", eager_working_bytes(workload)}};
+}
+
 json::array priors_of(const Trace& trace) {
   json::array out;
   for (const RegionOutcome& region : trace.regions)
@@ -267,6 +276,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);
   out.speed_up = to_json(trace.whole.fresh_process);
+  out.memory = memory_of_both(out, input.workload);
   out.trace = to_json(trace, input);
   out.artifacts = artifacts(trace);
   out.priors = priors_of(trace);

@@ -85,7 +85,7 @@ TEST_CASE("a scale stays where folding would change more than rounding, or cost 
   };
   CHECK_FALSE(kept(random_floats({6}, 3), false));
   CHECK(kept(random_floats({6}, 3), true));
-  CHECK(kept(floats({6}, std::vector<float>(6, 1e-38f)), false));                              // denormal weights
+  CHECK(kept(floats({6}, std::vector<float>(6, 1e-38f)), false));  // denormal weights
   CHECK(kept(floats({6}, std::vector<float>(6, std::numeric_limits<float>::infinity())), false));
-  CHECK(kept(random_floats({5}, 3), false, {1, 5}));                                           // per column of the image
+  CHECK(kept(random_floats({5}, 3), false, {1, 5}));  // per column of the image
 }
