@@ -50,11 +50,13 @@ struct MeasureRequest {
   std::vector<Subject> subjects;  // interleaved in rotating order
   std::optional<Proof> proof;     // nothing: the outputs of timed calls are not looked at
   std::int32_t warmup = 3;
-  std::int32_t samples = 5;       // per subject
+  std::int32_t samples = 5;       // per subject, each with one of every other: a round
+  // Rounds end after this, but for the least that a comparison needs: a slow or busy node gives fewer samples.
+  std::int64_t limit_ns = 20'000'000'000;
   bool cold = true;  // flush at least twice the last-level cache, or rotate buffers past it, before each sample
   bool fresh_process = false;
   bool per_launch = false;
-  std::int64_t timeout_ns = 60'000'000'000;
+  std::int64_t timeout_ns = 60'000'000'000;  // beyond that limit: whoever is at work then hangs
   std::uint64_t seed = 0;
 };
 

@@ -5,6 +5,7 @@
 #include "agents/conductor/incumbent.h"
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"
+#include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 
@@ -41,7 +42,10 @@ struct Prepared {
 Prepared measure_incumbents(Lab& lab, Partition partition) {
   Prepared out;
   out.partition = std::move(partition);
+  const auto count = static_cast<double>(out.partition.regions.size());
   for (const Region& region : out.partition.regions) {
+    const double done = static_cast<double>(out.standalone.size()) / count;
+    lab.journal().progress({"baseline", 0.04 + 0.05 * done, json::object{{"detail", region.label}}});
     out.standalone.push_back(standalone(region, lab.input().seed));
     out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
     const SampleFact samples =
@@ -81,6 +85,7 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
   double shares_left = 0;
   for (const RegionPlan& region : trace.plan.regions) shares_left += region.budget_share;
   const std::size_t count = trace.plan.regions.size();
+  std::int64_t candidate_ns = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const RegionPlan& region_plan = trace.plan.regions[i];
     const std::size_t index = region_index(prepared.partition, region_plan.region);
@@ -100,11 +105,14 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.profile = &*profile;
     task.standalone = prepared.standalone[index];
     task.incumbent = prepared.incumbents[index];
+    task.begin_ns = now;
+    task.candidate_ns = candidate_ns;
     task.deadline_ns =
         now + static_cast<std::int64_t>(share * static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now)));
     RegionOutcome outcome = tune_region(lab, task, [&](const RegionOutcome& so_far) {
       lab.journal().progress({"search/" + region.key, fraction, region_progress(so_far, i, count)});
     });
+    if (outcome.candidate_ns > 0) candidate_ns = outcome.candidate_ns;
     json::array tried;
     for (const CandidateRecord& record : outcome.candidates)
       tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
@@ -151,6 +159,10 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   if (flops > 1e9) families.resize(1);
   const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
   WholeOutcome out;
+  const auto begin = [&lab](double fraction, const char* what) {
+    lab.journal().progress({"decide", fraction, json::object{{"detail", what}}});
+  };
+  begin(0.91, "what runs today, against the oracle");
   out.incumbent_judgement = judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy);
   // A release that was right under the policy of its day may miss today's; the baseline of a first job has no such
   // excuse.
@@ -158,6 +170,7 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
     throw Error(ErrorCode::internal, "cannot compare with the baseline: it is " +
                                          std::string(name(out.incumbent_judgement.verdict)) + ": " +
                                          out.incumbent_judgement.reason);
+  begin(0.92, "the tuned plan, against the oracle");
   out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), policy);
   const std::vector<Subject> both = {{"incumbent", incumbent}, {"tuned", tuned}};
   const auto compared = [&](const SampleFact& samples) {
@@ -171,8 +184,10 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
                    policy.confidence);
   };
   const Proof proof{stored.graph, stored.constants, families.front(), lab.input().seed};
+  begin(0.93, "both plans in turns");
   out.search_process =
       compared(lab.measure(both, Lab::Extent::workload, policy.confirm_samples, false, lab.input().seed, proof));
+  begin(0.95, "both plans in turns, in a fresh process");
   const SampleFact fresh =
       lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1, proof);
   out.fresh_process = compared(fresh);
@@ -180,6 +195,14 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);
   out.decision = decide(out.judgement, out.search_process, out.fresh_process, policy);
   return out;
+}
+
+json::object memory_of_both(const JobOutcome& outcome, const graph::Graph& workload) {
+  const auto of = [](const Plan& plan) {
+    const PlanMemory memory = memory_of(plan);
+    return json::object{{"weights", memory.weights}, {"prepared", memory.prepared}, {"working", memory.working}};
+  };
+  return {{"baseline", of(outcome.baseline)}, {"tuned", of(outcome.tuned)}, {"eager", eager_working_bytes(workload)}};
 }
 
 json::array priors_of(const Trace& trace) {
@@ -253,6 +276,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);
   out.speed_up = to_json(trace.whole.fresh_process);
+  out.memory = memory_of_both(out, input.workload);
   out.trace = to_json(trace, input);
   out.artifacts = artifacts(trace);
   out.priors = priors_of(trace);

@@ -15,6 +15,7 @@ namespace {
 constexpr std::int32_t kOrderSamples = 3;    // before anyone is checked
 constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
+constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
 constexpr std::size_t kSubjectsAtOnce = 12;  // in one interleaved measurement, the incumbent among them
 
 std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
@@ -39,6 +40,7 @@ class RegionSearch {
   RegionOutcome run(const RegionProgress& progress) {
     std::int32_t round = 0;
     while (stop_reason().empty()) {
+      const std::int64_t round_begin_ns = now_ns_;
       const std::vector<Proposal> proposals = next(round);
       if (proposals.empty()) {
         out_.stopped_because = "every configuration was tried";
@@ -48,6 +50,8 @@ class RegionSearch {
       out_.learned = uncontradicted(std::move(out_.learned), trials_);
       progress(out_);
       ++round;
+      now_ns_ = lab_.now("round");
+      out_.candidate_ns = (now_ns_ - round_begin_ns) / static_cast<std::int64_t>(proposals.size());
     }
     race();
     return std::move(out_);
@@ -83,7 +87,7 @@ class RegionSearch {
       out_.stopped_because = "the policy's number of candidates was reached";
     else if (best_ns_ > 0 && profile_.floor_ns / best_ns_ >= lab_.input().policy.stop_at_floor_fraction)
       out_.stopped_because = "the best is near its floor";
-    else if (!out_.candidates.empty() && out_of_time("round"))
+    else if (!out_.candidates.empty() && now_ns_ >= proposing_end_ns_)
       out_.stopped_because = "its share of the budget was spent";
     return out_.stopped_because;
   }
@@ -93,7 +97,7 @@ class RegionSearch {
   std::vector<Proposal> next(std::int32_t round) {
     std::vector<Proposal> proposals = std::move(repaired_);
     repaired_.clear();
-    const std::int32_t batch = std::max(4, 4 * lab_.node().cores) - static_cast<std::int32_t>(proposals.size());
+    const std::int32_t batch = round_size() - static_cast<std::int32_t>(proposals.size());
     const std::uint64_t seed = seed_for(lab_.input(), out_.region, "round " + std::to_string(round));
     for (Proposal& p : propose(candidates_.spaces, trials_, priors_, out_.learned, seed, std::max(1, batch))) {
       const bool waiting =
@@ -101,6 +105,15 @@ class RegionSearch {
       if (!waiting) proposals.push_back(std::move(p));
     }
     return proposals;
+  }
+
+  // As many as keep the cores busy and there is time for, but one of every template.
+  [[nodiscard]] std::int32_t round_size() const {
+    const std::int64_t most = std::max(4, 4 * lab_.node().cores);
+    const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
+    const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, candidates_.specs.size()));
+    if (each_ns <= 0) return static_cast<std::int32_t>(most);
+    return static_cast<std::int32_t>(std::clamp((proposing_end_ns_ - now_ns_) / each_ns, least, most));
   }
 
   const store::TemplateSpec& spec_of(const Variant& v) const {
@@ -293,7 +306,7 @@ class RegionSearch {
   bool confirmed(const Built& built) {
     CandidateRecord& record = out_.candidates[built.record];
     const std::int32_t rounds = confirming_rounds(profile_.flops, profile_.bytes);
-    for (std::int32_t round = 0; round < rounds; ++round) {
+    for (std::int32_t round = 0; round < rounds && (round == 0 || !out_of_time("confirm")); ++round) {
       const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
                                          seed_for(lab_.input(), out_.region, "confirm " + std::to_string(round)));
       const Judgement judgement = judge(check, lab_.input().policy);
@@ -350,6 +363,10 @@ class RegionSearch {
   const Lab::StoredGraph stored_;
   const std::vector<Trial> priors_;
   const std::vector<std::string> families_;
+
+  const std::int64_t proposing_end_ns_ = task_.begin_ns + static_cast<std::int64_t>(
+      kProposingShare * static_cast<double>(task_.deadline_ns - task_.begin_ns));
+  std::int64_t now_ns_ = task_.begin_ns;  // at the beginning of the round at work
 
   RegionProfile profile_;
   std::vector<Trial> trials_;

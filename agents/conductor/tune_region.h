@@ -38,6 +38,7 @@ struct RegionOutcome {
   Judgement judgement;  // of the winner
   Bottleneck bottleneck;
   std::string stopped_because;
+  std::int64_t candidate_ns = 0;  // what one took on average, build and check
 };
 
 struct RegionTask {
@@ -45,7 +46,10 @@ struct RegionTask {
   const RegionProfile* profile = nullptr;
   graph::Graph standalone;
   Assembled incumbent;
-  std::int64_t deadline_ns = 0;  // on the recorded clock
+  std::int64_t begin_ns = 0, deadline_ns = 0;  // on the recorded clock
+  // What one candidate of the regions before took, build and check; 0: unknown. A round is no larger than there is
+  // time for.
+  std::int64_t candidate_ns = 0;
 };
 
 using RegionProgress = std::function<void(const RegionOutcome&)>;

@@ -61,6 +61,17 @@ class Screen {  // lines that are drawn over the ones before
   std::size_t height_ = 0;
 };
 
+std::string describe_memory(const json::value& v) {
+  const json::object& memory = json::as_object(v, "the memory");
+  const json::object& tuned = json::as_object(json::at(memory, "tuned", "the memory"), "the memory");
+  const auto bytes = [](const json::object& of, std::string_view key) {
+    return format_bytes(static_cast<double>(json::get_int(of, key, "the memory")));
+  };
+  return fmt::format("memory: {} while it runs (op by op {}), {} of weights and {} of weights in the kernels' layouts",
+                     bytes(tuned, "working"), bytes(memory, "eager"), bytes(tuned, "weights"),
+                     bytes(tuned, "prepared"));
+}
+
 }  // namespace
 
 std::string describe_progress(const json::object& detail) {
@@ -146,6 +157,8 @@ void print_result(const Session& session, const json::object& job) {
   const json::object& decision = json::as_object(json::at(result, "decision", "the result"), "the decision");
   if (const auto reason = json::find_string(decision, "reason", "the decision")) print_line(*reason);
   const json::object& releases = json::as_object(json::at(result, "releases", "the result"), "the releases");
+  const json::value* memory = result.if_contains("memory");
+  if (memory != nullptr && releases.contains("tuned")) print_line(describe_memory(*memory));
   say("\nnext:");
   const bool faster = json::find_string(decision, "comparison", "the decision") == "faster";
   const auto tuned = json::find_string(releases, "tuned", "the releases");

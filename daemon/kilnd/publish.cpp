@@ -89,7 +89,8 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
                               {"sshsig", env.store.put_blob(store::sign_ssh(env.key, statement, store::kSshNamespace))},
                               {"html", env.store.put_blob(agents::html(report))}}},
       {"summary", outcome.summary},
-      {"speed_up", outcome.speed_up}};
+      {"speed_up", outcome.speed_up},
+      {"memory", outcome.memory}};
 }
 
 }  // namespace kiln::kilnd

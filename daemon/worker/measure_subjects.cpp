@@ -78,7 +78,8 @@ class Measurement {
     Frame frame = frame_of_alive();
     const std::int64_t flushes =
         request_.cold ? std::int64_t{request_.samples} * static_cast<std::int64_t>(alive_.size()) : 0;
-    const Answer answer = workers_.run_worker().call(frame, request_.timeout_ns + flushes * kSecond / 10);
+    const Answer answer = workers_.run_worker().call(
+        frame, request_.timeout_ns + request_.limit_ns + flushes * kSecond / 10);
     if (answer.stopped && ++stopped_ < kAttempts) return false;
     if (const auto failure = run_failure_of(answer)) {
       if (failure->worker_is_tainted) workers_.end_run_worker();
@@ -112,7 +113,8 @@ class Measurement {
     frame.body = {{"op", "measure"},           {"subjects", subjects},
                   {"warmup", request_.warmup}, {"samples", request_.samples},
                   {"cold", request_.cold},     {"per_launch", request_.per_launch},
-                  {"seed", request_.seed},     {"poison", kPoisons[0]}};
+                  {"seed", request_.seed},     {"poison", kPoisons[0]},
+                  {"limit_ns", request_.limit_ns}};
     frame.fds.push_back(memory_file("progress", kProgressBytes));
     if (request_.proof) add_arenas(frame);
     return frame;

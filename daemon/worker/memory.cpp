@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -33,6 +34,13 @@ Mapped Mapped::received(int fd, std::size_t limit_bytes) {
   if (seals < 0 || (seals & kNeeded) != kNeeded)
     throw Error(ErrorCode::corrupt, "cannot accept a worker's file: it is not a sealed memory file");
   return Mapped(fd, Access::read, limit_bytes);
+}
+
+void Mapped::drop(std::span<const std::byte> part) const {
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t begin = (static_cast<std::size_t>(part.data() - data_) + page - 1) / page * page;
+  const std::size_t end = static_cast<std::size_t>(part.data() - data_ + part.size()) / page * page;
+  if (begin < end) (void)::madvise(data_ + begin, end - begin, MADV_DONTNEED);  // an economy: it may fail
 }
 
 Mapped::~Mapped() {

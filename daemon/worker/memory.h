@@ -27,6 +27,9 @@ class Mapped {
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return {data_, size_}; }
   [[nodiscard]] std::span<std::byte> writable() { return {data_, size_}; }
+  // Drops the whole pages of a part from this process's memory; who touches them reads the file again. Of a mapping for
+  // reading only.
+  void drop(std::span<const std::byte> part) const;
   [[nodiscard]] std::string_view text() const { return {reinterpret_cast<const char*>(data_), size_}; }
 
  private:

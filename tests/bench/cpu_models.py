@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Whole models on the CPU: Kiln's tuned release, oneDNN op by op, and PyTorch eager where it is installed.
+"""Whole models on the CPU: Kiln's tuned release, oneDNN op by op, and PyTorch, eager and compiled, where it is
+installed.
 
-  cpu_models.py [--models FOLDER] [--only NAME]... [--budget SECONDS] [--reuse STATE] [--rounds N] [--json FILE]
-                [--profile] [--require]
+  cpu_models.py [--models FOLDER | --networks FOLDER] [--only NAME]... [--budget SECONDS] [--reuse STATE]
+                [--rounds N] [--json FILE] [--profile] [--require]
 
 For each model and batch a private kilnd imports and tunes the ONNX file. Its first release is the baseline: one
 oneDNN primitive per operator on libkiln's threads, made once, weights packed once into oneDNN's own layouts, and
@@ -10,10 +11,12 @@ Kiln's plain kernels for the few operators that oneDNN has no fast code for. The
 own; they take turns in rotating order and never run at once, so that no subject's waiting threads disturb another.
 Warm, medians of N rounds with quartiles.
 --models holds minilm.onnx and gpt2.onnx from tests/models/export.py; models that are absent are skipped and said to
-be. --reuse keeps the daemon's state in STATE and tunes only what it does not hold. --profile prints where the time
-goes, launch by launch. --require ends with status 1 when a bar is missed: geometric means of 1.15 over oneDNN and 1.2
-over PyTorch, and no model slower than its baseline. Run it with the interpreter that has torch; without torch that
-column is left out.
+be. --networks holds what tests/models/networks.py wrote: every NAME-bBATCH-torchscript.onnx there is a model.
+torch.compile needs a C++ compiler; a model that it cannot compile has no such column, and the cause is printed.
+--reuse keeps the daemon's state in STATE and tunes only what it does not hold. --profile prints where the time goes,
+launch by launch. --require ends with status 1 when a bar is missed: geometric means of 1.15 over oneDNN and 1.2 over
+PyTorch (networks: 1.2, 1.3, and 1.0 over torch.compile), and no model slower than its baseline. Run it with the
+interpreter that has torch; without torch that column is left out.
 """
 import argparse
 import ctypes
@@ -33,6 +36,7 @@ os.environ.setdefault("KILN_BINARY_DIR", str(BINARY))
 os.environ.setdefault("KILN_LIBRARY", str(BINARY / "lib/libkiln.so"))
 sys.path[:0] = [str(SOURCE / "runtime/python"), str(SOURCE / "tests/e2e"), str(SOURCE / "tests/models")]
 BARS = {"oneDNN": 1.15, "PyTorch": 1.2}
+NETWORK_BARS = {"oneDNN": 1.2, "PyTorch": 1.3, "compiled": 1.0}
 CASES = [("block", 8), ("minilm", 1), ("minilm", 8), ("gpt2", 1), ("gpt2", 8)]
 
 
@@ -54,19 +58,32 @@ def inputs_for(tensors, numpy):
     return out
 
 
+def torch_module(name, batch):
+    """As it was exported: a network's weights come from its seed."""
+    import export
+    import networks
+    import torch
+    if name in networks.NETWORKS:
+        torch.manual_seed(networks.seed_of(batch))
+        return networks.settle(networks.NETWORKS[name][0]())
+    return export.minilm("sdpa") if name == "minilm" else getattr(export, name)()
+
+
 def serve(subject, tensors, threads):
     import numpy
     values = inputs_for(tensors, numpy)
-    if subject.startswith("torch:"):
+    kind, _, model = subject.partition(":")
+    if kind in ("eager", "compiled"):
         import torch
-        import export
         torch.set_num_threads(threads)
-        name = subject.removeprefix("torch:")
-        module = export.minilm("sdpa") if name == "minilm" else getattr(export, name)()
+        name, _, batch = model.rpartition("-b")
+        module = torch_module(name, int(batch))
+        if kind == "compiled":
+            module = torch.compile(module)
         given = [torch.from_numpy(v) for v in values]
 
         def call():
-            with torch.inference_mode():
+            with torch.no_grad() if kind == "compiled" else torch.inference_mode():
                 return module(*given)
 
         result = call().numpy()
@@ -123,13 +140,16 @@ def tuned(node, name, batch, path, budget):
     known = node.get("/v1/workloads")
     known = known if isinstance(known, list) else known["workloads"]
     if workload not in [w["name"] for w in known]:
-        node.kctl("import", path, "--name", workload, "--shape", f"batch={batch}")
+        shape = [] if path.stem.endswith("-torchscript") else ["--shape", f"batch={batch}"]
+        node.kctl("import", path, "--name", workload, *shape)
     rows = releases(node, workload)
     if not any(r["kind"] == "tuned" for r in rows):
         print(f"{workload}: tuning for {budget} s", file=sys.stderr, flush=True)
+        begin = time.monotonic()
         run = node.kctl("tune", workload, "--budget", f"{budget}s", check=False)
         if run.returncode != 0:
             raise RuntimeError(f"{workload}: {run.stdout[-600:]}{run.stderr[-600:]}")
+        print(f"{workload}: tuned in {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         rows = releases(node, workload)
     of = {kind: [r for r in rows if r["kind"] == kind] for kind in ("baseline", "tuned")}
     if not of["tuned"]:
@@ -155,11 +175,17 @@ def compare(name, batch, baseline, best, rounds, threads, with_torch):
     tensors = [(t.name, list(t.shape), str(t.dtype)) for t in kiln.load(str(best)).inputs]
     subjects = [Subject("Kiln", str(best), tensors, threads), Subject("oneDNN", str(baseline), tensors, threads)]
     if with_torch:
-        subjects.append(Subject("PyTorch", f"torch:{name}", tensors, threads))
-    scale = math.sqrt(sum(x * x for x in subjects[-1].result)) or 1
+        subjects.append(Subject("PyTorch", f"eager:{name}-b{batch}", tensors, threads))
+        try:
+            subjects.append(Subject("compiled", f"compiled:{name}-b{batch}", tensors, threads))
+        except RuntimeError as error:
+            print(f"{name}-b{batch}: no compiled column: {str(error).splitlines()[-1]}", file=sys.stderr)
+    judge = subjects[2 if with_torch else 1]
+    scale = math.sqrt(sum(x * x for x in judge.result)) or 1
     row = {"model": name, "batch": batch, "threads": threads, "rounds": rounds, "rounding": {}}
-    for s in subjects[:-1]:
-        row["rounding"][s.name] = math.sqrt(sum((a - b) ** 2 for a, b in zip(s.result, subjects[-1].result))) / scale
+    for s in subjects:
+        if s is not judge:
+            row["rounding"][s.name] = math.sqrt(sum((a - b) ** 2 for a, b in zip(s.result, judge.result))) / scale
     calls = max(1, min(20, int(0.05e9 / max(min(subjects[0].run(3)), 1))))
     for s in subjects:
         s.run(2)
@@ -237,22 +263,31 @@ def ranking(folder, pairs_file, threads):
             "differ": [i for i, (a, b) in enumerate(zip(ours, theirs)) if a != b]}
 
 
+def cases(o):
+    """Name, batch and file of each model."""
+    if not o.networks:
+        return [(name, batch, SOURCE / "tests/models/block.onnx" if name == "block" else o.models / f"{name}.onnx")
+                for name, batch in CASES]
+    parts = lambda path: path.stem.removesuffix("-torchscript").rpartition("-b")
+    return [(parts(path)[0], int(parts(path)[2]), path) for path in sorted(o.networks.glob("*-b*-torchscript.onnx"))]
+
+
 # ---- the table
 
 def print_table(rows):
-    print(f"{'model':8} {'batch':>5} {'Kiln ms':>18} {'oneDNN ms':>18} {'PyTorch ms':>18} "
-          f"{'/oneDNN':>8} {'/PyTorch':>8} {'rounding':>9}")
+    print(f"{'model':15} {'batch':>5} {'Kiln ms':>18} {'oneDNN ms':>18} {'PyTorch ms':>18} {'compiled ms':>18} "
+          f"{'/oneDNN':>8} {'/PyTorch':>8} {'/compiled':>9} {'rounding':>9}")
     for r in rows:
         cell = lambda s: f"{r[s]['median_ms']:8.2f} [{r[s]['q1_ms']:.2f} {r[s]['q3_ms']:.2f}]" if s in r else "-"
         over = lambda s: f"{r['over ' + s]:7.2f}x" if f"over {s}" in r else "-"
-        print(f"{r['model']:8} {r['batch']:5} {cell('Kiln'):>18} {cell('oneDNN'):>18} {cell('PyTorch'):>18} "
-              f"{over('oneDNN'):>8} "
-              f"{over('PyTorch'):>8} {r['rounding']['Kiln']:9.1e}")
+        print(f"{r['model']:15} {r['batch']:5} {cell('Kiln'):>18} {cell('oneDNN'):>18} {cell('PyTorch'):>18} "
+              f"{cell('compiled'):>18} {over('oneDNN'):>8} {over('PyTorch'):>8} {over('compiled'):>9} "
+              f"{r['rounding']['Kiln']:9.1e}")
 
 
-def summary(rows):
+def summary(rows, bars):
     out, missed = {}, []
-    for other, bar in BARS.items():
+    for other, bar in bars.items():
         ratios = [r[f"over {other}"] for r in rows if f"over {other}" in r]
         if not ratios:
             continue
@@ -268,6 +303,7 @@ def summary(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=pathlib.Path, default=SOURCE / "build/models")
+    parser.add_argument("--networks", type=pathlib.Path)
     parser.add_argument("--only", action="append", help="a model's name, or name-bBATCH")
     parser.add_argument("--budget", type=int, default=150)
     parser.add_argument("--reuse", type=pathlib.Path)
@@ -293,15 +329,18 @@ def main():
     rows = []
     try:
         node.start()
-        places = []
-        for name, batch in CASES:
-            path = SOURCE / "tests/models/block.onnx" if name == "block" else o.models / f"{name}.onnx"
+        places, failed = [], []
+        for name, batch, path in cases(o):
             if o.only and name not in o.only and f"{name}-b{batch}" not in o.only:
                 continue
             if not path.exists():
                 print(f"{path} is not there: skipped (tests/models/export.py writes it)", file=sys.stderr)
                 continue
-            places.append((name, batch, *tuned(node, name, batch, path, o.budget)))
+            try:
+                places.append((name, batch, *tuned(node, name, batch, path, o.budget)))
+            except RuntimeError as error:  # the others go on
+                failed.append(str(error))
+                print(error, file=sys.stderr, flush=True)
         node.stop()  # nothing but the subjects runs while they are timed
         for name, batch, baseline, best in places:
             row = compare(name, batch, baseline, best, o.rounds, o.threads, with_torch)
@@ -321,7 +360,8 @@ def main():
         node.close()
     print()
     print_table(rows)
-    means, missed = summary(rows)
+    means, missed = summary(rows, NETWORK_BARS if o.networks else BARS)
+    missed += failed
     missed += [f"{r['model']}-b{r['batch']}: the ranking differs" for r in rows
                if not r.get("ranking", {}).get("identical", True)]
     if o.json:

@@ -123,6 +123,26 @@ TEST_CASE("ceilings that were measured beside other load are measured again befo
   CHECK(probes <= 4);
 }
 
+TEST_CASE("on a slow node a job ends within its budget, but for one candidate of every template and region") {
+  MemoryBlobs blobs;
+  JobInput input = block_input(blobs);
+  input.policy.seconds = 300;
+  input.policy.max_candidates_per_region = 400;
+  FakeBench bench;
+  bench.build_ns = 1'000'000'000;
+  bench.check_ns = 4'000'000'000;
+  bench.measure_ns = 2'000'000'000;
+  MemoryJournal journal;
+  const JobOutcome outcome = run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; },
+                                     [&] { return bench.spent_ns; });
+  CHECK(outcome.right);
+  // What no job can do without: the baseline, and in each region a build per template, a check, a confirmation, a
+  // measurement and a race; then two checks and two measurements of the whole.
+  const auto regions = static_cast<std::int64_t>(outcome.summary.size());
+  const std::int64_t least = regions * (4 * bench.build_ns + 2 * bench.check_ns + 2 * bench.measure_ns);
+  CHECK(bench.spent_ns < input.policy.seconds * 1'000'000'000 + least + 2 * (bench.check_ns + bench.measure_ns));
+}
+
 TEST_CASE("a job that dies at any recorded step resumes, keeps what was recorded, and replays") {
   MemoryBlobs blobs;
   const JobInput input = classifier_input(blobs);

@@ -24,6 +24,8 @@ class FakeBench : public Workbench {
   std::string wrong_template;  // every variant of this template computes wrong values
   std::vector<double> load;    // of the first probes: what was measured is this part of the truth
   int probes = 0;
+  std::int64_t spent_ns = 0;   // by builds, checks and measurements, at the durations below
+  std::int64_t build_ns = 0, check_ns = 0, measure_ns = 0;
 
   NodeFacts probe() override {
     ++calls;
@@ -48,6 +50,7 @@ class FakeBench : public Workbench {
   }
   std::vector<BuildFact> build(std::span<const BuildRequest> requests) override {
     ++calls;
+    spent_ns += build_ns * static_cast<std::int64_t>(requests.size());
     std::vector<BuildFact> facts;
     for (const BuildRequest& request : requests) {
       BuildFact fact;
@@ -65,6 +68,7 @@ class FakeBench : public Workbench {
   }
   CheckFact check(const CheckRequest& request) override {
     ++calls;
+    spent_ns += check_ns;
     CheckFact fact;
     for (const std::string& family : request.families) {
       ErrorFact error;
@@ -79,6 +83,7 @@ class FakeBench : public Workbench {
   }
   SampleFact measure(const MeasureRequest& request) override {
     ++calls;
+    spent_ns += measure_ns;
     SampleFact fact;
     fact.fresh_process = request.fresh_process;
     for (const Subject& subject : request.subjects) {

@@ -188,6 +188,13 @@ TEST_CASE("CVE-2024-7254, CVE-2025-4565: groups and messages nested to any depth
   CHECK_THROWS_AS((void)import_text(length_delimited(7, nested), options), Error);
 }
 
+TEST_CASE("CVE-2022-1941: the items of a message set, empty and many, are refused like any other bytes") {
+  std::string items;
+  for (int i = 0; i < 200'000; ++i) items += "\x0b\x0c";  // item 1 of a message set, start and end
+  CHECK_THROWS_AS((void)import_text(items, graph::onnx::Options{"items.onnx", {}}), Error);
+  CHECK_THROWS_AS((void)import_text(length_delimited(7, items), graph::onnx::Options{"items.onnx", {}}), Error);
+}
+
 TEST_CASE("types and attributes are checked before they are used as what they claim") {
   Model type = model();
   add_floats(type, "w", {2}, 8).set_data_type(9999);

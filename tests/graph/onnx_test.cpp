@@ -195,6 +195,29 @@ TEST_CASE("weights are shared with the parsed model, not copied") {
     if (copy.constants[i]) CHECK(copy.constants[i]->bytes.data() == result.graph.constants[i]->bytes.data());
 }
 
+TEST_CASE("parts of the file are announced as read, in order and once, and the graph is the same without them") {
+  Model m = model();
+  add_input(m, "x", {"1", "2048"});
+  auto& w = add_floats(m, "w", {2048, 2048}, 0);
+  std::string raw(2048 * 2048 * 4, '\0');
+  for (std::size_t i = 0; i < raw.size(); i += 4) raw[i] = static_cast<char>(i >> 6);
+  w.set_raw_data(raw);
+  add_node(m, "MatMul", {"x", "w"}, "y");
+  m.mutable_graph()->add_output()->set_name("y");
+  auto file = std::make_shared<std::string>(m.SerializeAsString());
+  std::size_t read = 0;
+  graph::onnx::Options options{"m.onnx", {}};
+  options.part_read = [&](std::span<const std::byte> part) {
+    CHECK(reinterpret_cast<const char*>(part.data()) == file->data() + read);
+    std::fill_n(file->data() + read, part.size(), '?');  // nobody reads it again
+    read += part.size();
+  };
+  const auto result = graph::onnx::import_model(file, std::as_bytes(std::span(*file)), options, {});
+  CHECK(read > raw.size() / 2);
+  for (const auto& constant : result.graph.constants)
+    if (constant) CHECK(std::memcmp(constant->bytes.data(), raw.data(), raw.size()) == 0);
+}
+
 TEST_CASE("softmax before operator set 13 normalises the flattened trailing dimensions") {
   Model m = model(11);
   add_input(m, "x", {"2", "2", "2"});

@@ -126,8 +126,12 @@ def settle(model):
     return model.eval()
 
 
+def seed_of(batch):
+    return batch + 17
+
+
 def export(out, name, batch, exporter):
-    torch.manual_seed(batch + 17)
+    torch.manual_seed(seed_of(batch))
     make, sample = NETWORKS[name]
     model, x = settle(make()), sample(batch)
     path = os.path.join(out, f"{name}-b{batch}-{exporter}")

@@ -163,6 +163,20 @@ TEST_CASE("one subject that crashes while it is timed costs no other its samples
   }
 }
 
+TEST_CASE("rounds end at their limit, and one of those that were made is proved") {
+  Bench bench;
+  MeasureRequest request;
+  request.subjects = {bench.subject("a", bench.build(kRight).object)};
+  request.proof = Proof{bench.graph, {}, "normal", 7};
+  request.samples = 1'000'000;
+  request.limit_ns = 1;
+  const SampleFact fact = bench.bench->measure(request);
+  CHECK(fact.subjects.at(0).verdict == Verdict::ok);
+  CHECK(fact.subjects.at(0).ns.size() == 12);  // the least that a comparison needs
+  REQUIRE(fact.subjects.at(0).errors.size() == 1);
+  CHECK(fact.subjects.at(0).errors.at(0).normwise == 0);
+}
+
 TEST_CASE("the probe says what the machine is and what its workers are held to") {
   Bench bench;
   const NodeFacts facts = bench.bench->probe();

@@ -172,7 +172,7 @@ class Importer {
 
 Result import_model(std::shared_ptr<const void> owner, std::span<const std::byte> model, const Options& options,
                     const ExternalDataSource& external) {
-  ModelRef parsed = parse_model(model, options.file_name);
+  ModelRef parsed = parse_model(model, options.file_name, options.part_read);
   // Weights are windows of the parsed model, which their constants keep alive; the file's own bytes are done with.
   owner.reset();
   return Importer(std::move(parsed), options, external).run();

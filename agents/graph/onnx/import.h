@@ -20,11 +20,15 @@ struct ExternalData {
   std::shared_ptr<const void> owner;
   std::span<const std::byte> bytes;
 };
+// Called with each part of the model file when parsing is done with it, in order: a caller that has the file mapped may
+// drop the part's pages, so that weights are never in memory twice.
+using PartRead = std::function<void(std::span<const std::byte> part)>;
 using ExternalDataSource = std::function<ExternalData(const std::string& location)>;
 
 struct Options {
   std::string file_name;  // for messages
   std::map<std::string, std::int64_t> dimensions;  // symbolic dimension -> extent, from `--shape batch=8`
+  PartRead part_read{};                            // may be empty
 };
 
 struct Result {

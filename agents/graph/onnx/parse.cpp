@@ -1,7 +1,7 @@
 #include "agents/graph/onnx/parse.h"
 
 #include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <google/protobuf/io/zero_copy_stream.h>
 
 #include <algorithm>
 #include <climits>
@@ -33,13 +33,46 @@ void check_sizes(const ::onnx::GraphProto& graph, const std::string& file) {
   if (graph.sparse_initializer_size() > 0) fail(ErrorCode::unsupported, file, "it has sparse initializers");
 }
 
+// A file in parts, each announced as read when the part after it is asked for. The parser may look back into the last
+// bytes of a part, never further.
+class PartStream final : public google::protobuf::io::ZeroCopyInputStream {
+ public:
+  PartStream(std::span<const std::byte> bytes, const PartRead& part_read) : bytes_(bytes), part_read_(part_read) {}
+
+  bool Next(const void** data, int* size) override {
+    if (part_read_ && at_ >= told_ + 2 * kPart) {
+      part_read_(bytes_.subspan(told_, kPart));
+      told_ += kPart;
+    }
+    if (at_ == bytes_.size()) return false;
+    const std::size_t count = std::min(kPart - at_ % kPart, bytes_.size() - at_);
+    *data = bytes_.data() + at_;
+    *size = static_cast<int>(count);
+    at_ += count;
+    return true;
+  }
+  void BackUp(int count) override { at_ -= static_cast<std::size_t>(count); }
+  bool Skip(int count) override {
+    const std::size_t skipped = std::min(static_cast<std::size_t>(count), bytes_.size() - at_);
+    at_ += skipped;
+    return skipped == static_cast<std::size_t>(count);
+  }
+  [[nodiscard]] std::int64_t ByteCount() const override { return static_cast<std::int64_t>(at_); }
+
+ private:
+  static constexpr std::size_t kPart = std::size_t{4} << 20;
+  const std::span<const std::byte> bytes_;
+  const PartRead& part_read_;
+  std::size_t at_ = 0, told_ = 0;
+};
+
 }  // namespace
 
-ModelRef parse_model(std::span<const std::byte> bytes, const std::string& file) {
+ModelRef parse_model(std::span<const std::byte> bytes, const std::string& file, const PartRead& part_read) {
   if (bytes.size() > INT_MAX) fail(ErrorCode::limit, file, "it is larger than 2 GiB", "export it with external data");
   auto model = std::make_shared<::onnx::ModelProto>();
-  google::protobuf::io::ArrayInputStream array(bytes.data(), static_cast<int>(bytes.size()));
-  google::protobuf::io::CodedInputStream stream(&array);
+  PartStream parts(bytes, part_read);
+  google::protobuf::io::CodedInputStream stream(&parts);
   stream.SetTotalBytesLimit(INT_MAX);
   stream.SetRecursionLimit(kDepthLimit);
   if (!model->ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage())

@@ -22,7 +22,8 @@ inline constexpr std::int64_t kMadeElements = std::int64_t(1) << 24;  // of one 
 using ModelRef = std::shared_ptr<const ::onnx::ModelProto>;
 
 // Parses and checks the outer structure: one graph, known opsets, no functions, no training information.
-[[nodiscard]] ModelRef parse_model(std::span<const std::byte> bytes, const std::string& file);
+[[nodiscard]] ModelRef parse_model(std::span<const std::byte> bytes, const std::string& file,
+                                   const PartRead& part_read = {});
 
 [[nodiscard]] DType dtype_of(int onnx_type);  // throws Error(unsupported)
 

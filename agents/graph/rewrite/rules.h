@@ -22,6 +22,7 @@ int recognise_log_sum_exp(Graph& graph, Log& log);
 int recognise_scan(Graph& graph, Log& log);        // reversed and exclusive scans
 int recognise_rotary(Graph& graph, Log& log);      // rotary position embedding by halves
 int recognise_attention(Graph& graph, Log& log);
+int fold_scales(Graph& graph, Log& log);  // scales and biases per channel into constant weights: batch norms
 int recognise_shared_heads(Graph& graph, Log& log);  // attention whose k and v were repeated for groups of queries
 
 }  // namespace kiln::graph::rewrite

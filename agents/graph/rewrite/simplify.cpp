@@ -25,6 +25,7 @@ void simplify(Graph& graph, std::vector<std::string>& log) {
   clean(graph, views, merged, dead);
   (void)recognise_layer_norm(graph, log);
   (void)recognise_group_norm(graph, log);
+  (void)fold_scales(graph, log);
   (void)recognise_softmax(graph, log);
   (void)recognise_log_sum_exp(graph, log);
   (void)recognise_activation(graph, log);

@@ -61,6 +61,10 @@ ValueId Sweep::add(Op op, std::vector<ValueId> inputs, std::string origin) {
 ValueId Sweep::add_scalar(double value, DType type) {
   Tensor tensor = Tensor::zeros({type, {}});
   store_double(type, tensor.bytes.data(), 0, value);
+  return add_constant(std::move(tensor));
+}
+
+ValueId Sweep::add_constant(Tensor tensor) {
   return grow(graph.add_constant("c" + std::to_string(graph.values.size()), std::move(tensor)));
 }
 

@@ -33,6 +33,7 @@ class Sweep {
   [[nodiscard]] int uses(ValueId id) const { return uses_[static_cast<std::size_t>(id)]; }  // before the pass
   ValueId add(Op op, std::vector<ValueId> inputs, std::string origin);
   ValueId add_scalar(double value, DType type);            // a constant of no dimensions
+  ValueId add_constant(Tensor tensor);
   ValueId reshaped_constant(ValueId id, Shape shape);      // the same bytes under another shape
   [[nodiscard]] bool all_equal(ValueId id, double value) const;  // whether a constant holds nothing but `value`
 

@@ -21,6 +21,7 @@ Frame import_request(const Frame& request) {
     throw Error(ErrorCode::corrupt, "cannot import: a file is missing from the request");
 
   const auto model = std::make_shared<Mapped>(request.fds[0].get(), Mapped::Access::read);
+  options.part_read = [model](std::span<const std::byte> part) { model->drop(part); };
   std::map<std::string, std::shared_ptr<Mapped>> files;
   for (std::size_t i = 0; i < locations.size(); ++i)
     files[locations[i]] = std::make_shared<Mapped>(request.fds[i + 1].get(), Mapped::Access::read);

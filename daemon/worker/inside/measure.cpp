@@ -9,6 +9,8 @@
 namespace kiln::worker {
 namespace {
 
+constexpr std::int64_t kLeastRounds = 12;  // a sign test over fewer says little (agents/benchmark)
+
 struct Entry {
   std::string name, refused;
   const char* outcome = "refused";
@@ -24,6 +26,7 @@ class Measurement {
     timing_.seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "a run request"));
     timing_.warmup = json::get_int(request.body, "warmup", "a run request");
     timing_.samples = json::get_int(request.body, "samples", "a run request");
+    timing_.limit_ns = json::get_int(request.body, "limit_ns", "a run request");
     timing_.cold = json::get_bool(request.body, "cold", "a run request");
     timing_.per_launch = json::get_bool(request.body, "per_launch", "a run request");
     timing_.poison = static_cast<std::byte>(json::get_int(request.body, "poison", "a run request"));
@@ -32,8 +35,11 @@ class Measurement {
   [[nodiscard]] Frame run() {
     load();
     json::array clock;
-    for (std::int64_t round = 0; round < timing_.samples; ++round) {
-      time_round(round);
+    const std::int64_t end_ns = monotonic_ns() + timing_.limit_ns;
+    bool last = timing_.samples <= 0;
+    for (std::int64_t round = 0; !last; ++round) {
+      last = round + 1 >= timing_.samples || (round + 1 >= kLeastRounds && monotonic_ns() >= end_ns);
+      time_round(round, last);
       clock.emplace_back(device_.cycles_per_ns());
     }
     for (std::size_t i = 0; i < entries_.size(); ++i) attempt(i, [](Entry& entry) { entry.subject->prove(); });
@@ -61,11 +67,11 @@ class Measurement {
     if (timing_.warmup > 0) device_.ready();
   }
 
-  void time_round(std::int64_t round) {
+  void time_round(std::int64_t round, bool last) {
     for (std::size_t i = 0; i < entries_.size(); ++i) {
       // Rotating order: nobody is always the one after the slowest.
       attempt((i + static_cast<std::size_t>(round)) % entries_.size(), [&](Entry& entry) {
-        entry.ns.push_back(entry.subject->sample(round));
+        entry.ns.push_back(entry.subject->sample(round, last));
         const std::vector<double> launches = entry.subject->launch_ns();
         if (!launches.empty()) entry.launch_ns.emplace_back(json::to_array(launches));
       });

@@ -1,6 +1,7 @@
 // The measure request of the run roles: loading its subjects, timing them in turns, and the answer. What a device does
 // of its own is behind Subject and Device.
-//   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed, poison, layout} + progress file
+//   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed, poison, limit_ns, layout}
+//            + progress file
 //            [+ an arena file per subject]
 //            -> {subjects: [{name, ns, launch_ns} | {name, refused or forbidden}], cycles_per_ns}
 // The progress file's first word is the index of the subject at work, so that the parent knows whom a crash belongs to.
@@ -21,6 +22,7 @@ namespace kiln::worker {
 struct Timing {
   std::uint64_t seed = 0;
   std::int64_t warmup = 0, samples = 0;  // calls of each subject
+  std::int64_t limit_ns = 0;             // of the rounds: none begins after it, but for the least that a verdict needs
   bool cold = false;                     // caches are overwritten before each timed call
   bool per_launch = false;               // with the time of each launch
   std::byte poison{};                    // of outputs before a timed call
@@ -31,8 +33,8 @@ class Subject {
  public:
   virtual ~Subject() = default;
   virtual void warm_up() = 0;  // one call, not timed
-  // One timed call: its wall nanoseconds.
-  [[nodiscard]] virtual double sample(std::int64_t round) = 0;
+  // One timed call: its wall nanoseconds. What is proved by the last round at the latest is one of these.
+  [[nodiscard]] virtual double sample(std::int64_t round, bool last) = 0;
   // Of that call, one figure per launch; empty where launches are not timed.
   [[nodiscard]] virtual std::vector<double> launch_ns() const { return {}; }
   // After the last round: leaves in its arena what the oracle judges.

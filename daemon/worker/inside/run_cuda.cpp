@@ -103,7 +103,7 @@ class GpuSubject final : public Subject {
 
   void warm_up() override { (void)call(); }
 
-  double sample(std::int64_t) override {
+  double sample(std::int64_t, bool) override {
     if (cold_)
       gpu_.flush_l2();
     else

@@ -1,0 +1,24 @@
+// What a plan needs of memory beside the caller's inputs and outputs, and what a framework that runs the workload op by
+// op needs at least. Bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "agents/artifacts/plan.h"
+#include "agents/graph/graph.h"
+
+namespace kiln::agents {
+
+struct PlanMemory {
+  std::int64_t weights = 0;   // constants.bin, mapped: clean pages that the system may drop
+  std::int64_t prepared = 0;  // weights in the layouts of kernels, once per loaded release
+  std::int64_t working = 0;   // per session: the arena of temporaries, and the scratch of all threads
+};
+[[nodiscard]] PlanMemory memory_of(const Plan& plan);
+
+// The most bytes of intermediate results that live at once when nodes run one after the other in the graph's order,
+// views cost nothing, and each result is freed after its last reader: what PyTorch's eager mode allocates beside
+// weights, inputs and outputs, without the rounding of its allocator and without workspaces of its libraries.
+[[nodiscard]] std::int64_t eager_working_bytes(const graph::Graph& workload);
+
+}  // namespace kiln::agents

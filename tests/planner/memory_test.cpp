@@ -1,0 +1,39 @@
+#include "agents/planner/memory.h"
+
+#include <doctest/doctest.h>
+
+#include "tests/graph/build.h"
+
+using namespace kiln;
+using namespace kiln::agents;
+using namespace kiln::graph::test;
+
+TEST_CASE("op by op, a result lives from its node to its last reader, through views, and outputs are the caller's") {
+  graph::Graph g;
+  const graph::ValueId x = g.add_input("x", {graph::DType::f32, {10, 25}});  // 1000 bytes each
+  const graph::ValueId a = apply(g, graph::ExprOp::exp, x);
+  const graph::ValueId b = apply(g, graph::ExprOp::neg, a);  // a and b
+  const graph::ValueId view = g.add_node(graph::Reshape{{250}}, {a}, "view")[0];
+  const graph::ValueId c = apply(g, graph::ExprOp::exp, b);  // a, which the view keeps, b and c
+  const graph::ValueId flat = g.add_node(graph::Reshape{{250}}, {c}, "flat")[0];
+  const graph::ValueId d = apply(g, graph::ExprOp::add, view, flat);  // a, c and d
+  const graph::ValueId e = apply(g, graph::ExprOp::exp, d);           // d alone: e is the output
+  g.outputs = {e};
+  CHECK(eager_working_bytes(g) == 3000);
+  g.outputs = {e, c};
+  CHECK(eager_working_bytes(g) == 2000);  // c is the caller's
+}
+
+TEST_CASE("a plan's working memory is its arena and the largest scratch of every thread") {
+  Plan plan;
+  plan.threads = 3;
+  plan.constants_bytes = 7;
+  plan.prepared_bytes = 5;
+  plan.temporary_bytes = 1000;
+  plan.run = {{.scratch_bytes = 10}, {.scratch_bytes = 100}};
+  plan.prepare = {{.scratch_bytes = 50}};
+  const PlanMemory memory = memory_of(plan);
+  CHECK(memory.weights == 7);
+  CHECK(memory.prepared == 5);
+  CHECK(memory.working == 1300);
+}
