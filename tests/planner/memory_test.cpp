@@ -30,8 +30,11 @@ TEST_CASE("a plan's working memory is its arena and the largest scratch of every
   plan.constants_bytes = 7;
   plan.prepared_bytes = 5;
   plan.temporary_bytes = 1000;
-  plan.run = {{.scratch_bytes = 10}, {.scratch_bytes = 100}};
-  plan.prepare = {{.scratch_bytes = 50}};
+  plan.run.resize(2);
+  plan.run[0].scratch_bytes = 10;
+  plan.run[1].scratch_bytes = 100;
+  plan.prepare.resize(1);
+  plan.prepare[0].scratch_bytes = 50;
   const PlanMemory memory = memory_of(plan);
   CHECK(memory.weights == 7);
   CHECK(memory.prepared == 5);
