@@ -108,6 +108,7 @@ struct Members<CheckFact> {
     io("evidence", f.evidence);
     io("errors", f.errors);
     io("input_sensitive", f.input_sensitive);
+    io.unless_empty("undoubled", f.undoubled);
   }
 };
 

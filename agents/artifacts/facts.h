@@ -91,6 +91,8 @@ struct CheckFact {
   std::string evidence;           // "signal 11 in family 'normal'", "guard after output 0 overwritten at byte 12"
   std::vector<ErrorFact> errors;
   bool input_sensitive = true;    // outputs changed when inputs did, as the oracle's did
+  // An element that did not double with inputs in which the operator is linear; empty: all did, or it is in none.
+  std::string undoubled{};
 };
 [[nodiscard]] json::object to_json(const CheckFact& f);
 [[nodiscard]] CheckFact check_fact_from_json(const json::value& v);

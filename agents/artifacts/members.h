@@ -45,7 +45,7 @@ class Writer {
     if (member) out[key] = of(*member);
   }
   template <class T>
-  void unless_empty(std::string_view key, const std::vector<T>& member) {
+  void unless_empty(std::string_view key, const T& member) {
     if (!member.empty()) out[key] = of(member);
   }
 
@@ -120,7 +120,7 @@ class Reader {
     if (const json::value* found = from_.if_contains(key)) member = read<T>(*found);
   }
   template <class T>
-  void unless_empty(std::string_view key, std::vector<T>& member) {
+  void unless_empty(std::string_view key, T& member) {
     if (from_.if_contains(key)) (*this)(key, member);
   }
 

@@ -163,6 +163,7 @@ Symptom from_errors(const CheckFact& check, const std::string& evidence) {
     wrong_families.insert(e.family);
   }
   if (!check.input_sensitive) return {"ignores its inputs", evidence};
+  if (wrong.empty() && !check.undoubled.empty()) return {"is not linear where its operator is", evidence};
   if (wrong.empty()) return {"unknown", evidence};
   const ErrorFact& worst =
       **std::max_element(wrong.begin(), wrong.end(), [](auto* a, auto* b) { return a->normwise < b->normwise; });

@@ -96,6 +96,11 @@ Judgement judge(const CheckFact& check, const policies::Policy& policy) {
     j.verdict = Verdict::wrong;
     j.reason = "the outputs do not follow the inputs as the oracle's do";
   }
+  // Whatever the errors are: where the operator is linear, no order of its operations explains this.
+  if (j.verdict == Verdict::ok && !check.undoubled.empty()) {
+    j.verdict = Verdict::wrong;
+    j.reason = check.undoubled;
+  }
   // JSON has no infinity; a ratio this large says the same.
   if (!std::isfinite(j.worst_ratio)) j.worst_ratio = 1e300;
   if (j.verdict == Verdict::ok)

@@ -47,11 +47,9 @@ void compare_runs(const Judgement& first, const Judgement& second, agents::Check
   }
 }
 
-// Where the operator is linear, doubled inputs give exactly doubled outputs, whatever the order of the operations.
-void blame_undoubled(const Hole& at, agents::CheckFact& fact) {
-  fact.verdict = Verdict::wrong;
-  fact.evidence = "element " + std::to_string(at.element) + " of output " + std::to_string(at.output) +
-                  " does not follow when inputs are doubled, as it does in the operator";
+std::string describe_undoubled(const Hole& at) {
+  return "element " + std::to_string(at.element) + " of output " + std::to_string(at.output) +
+         " does not double exactly where inputs are doubled, as it does in the operator";
 }
 
 // False when the candidate gave the same bits for two families where the oracle did not.
@@ -88,8 +86,10 @@ agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequ
     std::optional<Judgement> judgement = run(i);
     if (judgement && i == 0)
       if (const auto second = run(1)) compare_runs(*judgement, *second, fact);
-    if (judgement && judgement->undoubled.output >= 0) blame_undoubled(judgement->undoubled, fact);
-    if (judgement) fact.errors.insert(fact.errors.end(), judgement->errors.begin(), judgement->errors.end());
+    if (judgement && judgement->undoubled.output >= 0) fact.undoubled = describe_undoubled(judgement->undoubled);
+    // Of doubled inputs the errors are those of "normal" once more.
+    if (judgement && family != "doubled")
+      fact.errors.insert(fact.errors.end(), judgement->errors.begin(), judgement->errors.end());
     if (fact.verdict != Verdict::ok) {
       fact.evidence += " in family '" + family + "'";
       return fact;

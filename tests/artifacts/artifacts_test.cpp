@@ -187,6 +187,9 @@ TEST_CASE("figures that JSON has no number for survive") {
   CHECK(back.verdict == Verdict::out_of_bounds);
   CHECK(back.evidence == f.evidence);
   CHECK(!back.input_sensitive);
+  CHECK(back.undoubled.empty());
+  f.undoubled = "element 3 of output 0";
+  CHECK(check_fact_from_json(parsed(json::canonical(to_json(f)))).undoubled == f.undoubled);
   REQUIRE(back.errors.size() == 1);
   CHECK(std::isinf(back.errors[0].normwise));
   CHECK(std::isnan(back.errors[0].worst_value));

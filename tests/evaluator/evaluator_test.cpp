@@ -98,6 +98,15 @@ TEST_CASE("a candidate that ignores its inputs, or that was not compared, is wro
   CHECK(judge(check_of({}), kPolicy).verdict == Verdict::wrong);
 }
 
+TEST_CASE("near enough, but not doubled where the operator is: wrong, and errors come first") {
+  CheckFact c = check_of({plain_error(0.5)});
+  c.undoubled = "element 7 of output 0 does not double";
+  CHECK(judge(c, kPolicy).verdict == Verdict::wrong);
+  CHECK(judge(c, kPolicy).reason == c.undoubled);
+  c.errors = {plain_error(9)};
+  CHECK(judge(c, kPolicy).reason.find("norm-wise") != std::string::npos);
+}
+
 TEST_CASE("what happened before the comparison passes through") {
   for (const Verdict v :
        {Verdict::launch_failed, Verdict::crashed, Verdict::hung, Verdict::out_of_bounds, Verdict::nondeterministic}) {
