@@ -35,8 +35,8 @@ double flops_of(const graph::Graph& g, const graph::Node& node) {
     const double taps = elements(g, node.inputs[1]) / static_cast<double>(w[0]);  // per channel of w's first dimension
     return 2 * taps * (op->transposed ? in : out);
   }
-  if (const auto* op = std::get_if<graph::Window>(&node.op))
-    return out * static_cast<double>(graph::element_count(op->kernel));
+  // Windows that overlap share what they have combined, so of all their taps one operation a result is certain.
+  if (std::holds_alternative<graph::Window>(node.op)) return out;
   if (const auto* op = std::get_if<graph::Recurrent>(&node.op)) {
     const double gates = op->cell == graph::Cell::rnn ? 1 : op->cell == graph::Cell::gru ? 3 : 4;
     return out * gates * (2 * static_cast<double>(g.type(node.inputs[1]).shape[1]) + 3);
@@ -55,6 +55,34 @@ double flops_of(const graph::Graph& g, const graph::Node& node) {
   return 0;
 }
 
+// How much of x lies under some window along its last dimensions: steps longer than the window leave some out, as do
+// dilations that they divide.
+double covered(const graph::Shape& x, const graph::Shape& out, const graph::Shape& window, const graph::Steps& steps) {
+  double part = 1;
+  for (std::size_t d = 0; d < window.size(); ++d) {
+    const std::int64_t extent = x[x.size() - window.size() + d], results = out[out.size() - window.size() + d];
+    std::vector<bool> under(static_cast<std::size_t>(extent));
+    for (std::int64_t o = 0; o < results; ++o)
+      for (std::int64_t t = 0; t < window[d]; ++t) {
+        const std::int64_t place = o * steps.strides[d] + t * steps.dilations[d] - steps.before[d];
+        if (place >= 0 && place < extent) under[static_cast<std::size_t>(place)] = true;
+      }
+    if (extent > 0)
+      part *= static_cast<double>(std::count(under.begin(), under.end(), true)) / static_cast<double>(extent);
+  }
+  return part;
+}
+
+double part_read(const graph::Graph& g, const graph::Node& node, graph::ValueId input) {
+  if (node.inputs[0] != input) return 1;
+  const graph::Shape &x = g.type(input).shape, &out = g.type(node.outputs[0]).shape;
+  if (const auto* op = std::get_if<graph::Window>(&node.op)) return covered(x, out, op->kernel, op->steps);
+  const auto* op = std::get_if<graph::Convolution>(&node.op);
+  if (!op || op->transposed) return 1;
+  const graph::Shape& w = g.type(node.inputs[1]).shape;
+  return covered(x, out, {w.begin() + 2, w.end()}, op->steps);
+}
+
 // A slice touches only the part that it takes; a gather may take the same part for every index.
 double bytes_read(const graph::Graph& g, graph::ValueId input) {
   double parts = 0;
@@ -63,7 +91,8 @@ double bytes_read(const graph::Graph& g, graph::ValueId input) {
     if (std::holds_alternative<graph::Gather>(node.op) && node.inputs[0] == input)
       parts += bytes(g, node.outputs[0]) / std::max(1.0, elements(g, node.inputs[1]));
     else
-      parts += bytes(g, std::holds_alternative<graph::Slice>(node.op) ? node.outputs[0] : input);
+      parts +=
+          bytes(g, std::holds_alternative<graph::Slice>(node.op) ? node.outputs[0] : input) * part_read(g, node, input);
   }
   return std::min(parts, bytes(g, input));
 }

@@ -209,6 +209,18 @@ TEST_CASE("leading dimensions of a product with a weight become rows") {
   CHECK(cost.bytes == 4 * (10 * 12 + 12 * 7 + 7 + 10 * 7));
 }
 
+TEST_CASE("what windows leave out is not counted as read, and what they share is not counted twice") {
+  graph::Graph g;
+  const auto x = g.add_input("x", {graph::DType::f32, {2, 10, 12}});
+  // Rows 0, 1, 4, 5, 8, 9; of the columns the even ones: a step of 2 under a dilation of 2.
+  g.outputs = g.add_node(
+      graph::Window{graph::Monoid::max, {2, 3}, {{4, 2}, {1, 2}, {0, 0}, {0, 0}}, {3, 4}, false, false}, {x}, "test");
+  const Cost cost = cost_of(cut_region(g, {0}).region);
+  CHECK(cost.bytes == doctest::Approx(4 * (2 * 6 * 6 + 2 * 3 * 4)));
+  // Columns first: one maximum for each of 2 x 3 x 6, then two for each of 2 x 3 x 4. The least must not be above it.
+  CHECK(cost.flops <= 36 + 48);
+}
+
 TEST_CASE("what no single kernel computes is refused") {
   Builder b(1);
   const ValueId first = b.add(graph::MatMul{false, false}, {b.input({3, 4}), b.input({4, 5})});
