@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "agents/conductor/check_effort.h"
 #include "agents/conductor/incumbent.h"
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "agents/conductor/tune_region.h"
+#include "agents/conductor/check_effort.h"
 #include "agents/graph/interpreter.h"
 #include "agents/graph/serialize.h"
 #include "agents/planner/planner.h"

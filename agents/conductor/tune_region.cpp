@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "agents/conductor/check_effort.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::int32_t kOrderSamples = 3;    // before anyone is checked
 constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
+constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
 constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
 constexpr std::size_t kSubjectsAtOnce = 12;  // in one interleaved measurement, the incumbent among them
@@ -150,10 +152,11 @@ class RegionSearch {
                                      const std::vector<std::size_t>& records) {
     std::vector<Built> built = build(rendered, records);
     if (checks_are_dear()) fastest_first(built);
+    else vendor_first(built);
     std::vector<Built> right;
     std::vector<std::size_t> untried;
     for (Built& candidate : built) {
-      if (!right.empty() && (!untried.empty() || out_of_time("check")))
+      if (right.size() >= (checks_are_dear() ? 1 : kLeastRight) && (!untried.empty() || out_of_time("check")))
         untried.push_back(candidate.record);
       else if (is_right(candidate))
         right.push_back(std::move(candidate));
@@ -195,6 +198,13 @@ class RegionSearch {
   // not checked runs in a process with others.)
   [[nodiscard]] bool checks_are_dear() const {
     return lab_.node().gpu && families_.size() < check_families(0, 0).size();
+  }
+
+  // A vendor's kernel is what the incumbent runs: with it and one other, no region that has one falls behind for want
+  // of time.
+  void vendor_first(std::vector<Built>& built) const {
+    std::stable_partition(built.begin(), built.end(),
+                          [&](const Built& b) { return spec_of(b.kernel.kernel.variant).vendor; });
   }
 
   // By a few samples that nobody judges and that decide nothing but the order of the checks; what failed comes last.
@@ -379,19 +389,6 @@ class RegionSearch {
 };
 
 }  // namespace
-
-std::vector<std::string> check_families(double flops, double bytes) {
-  if (flops > 2e10 || bytes > 1e9) return {"normal", "integers"};
-  if (flops > 1e9 || bytes > 1e8) return {"normal", "shifted", "heavy_tail", "integers"};
-  return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals", "amplified"};
-}
-
-std::int32_t confirming_rounds(double flops, double bytes) {
-  // The oracle keeps inputs, expected and plain outputs of every family and round, half of them in double precision.
-  const double kept_bytes = 4 * bytes * static_cast<double>(check_families(flops, bytes).size());
-  const double rounds = std::min({8.0, double{512 << 20} / std::max(kept_bytes, 1.0), 2e9 / std::max(flops, 1.0)});
-  return std::max(1, static_cast<std::int32_t>(rounds));
-}
 
 RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress) {
   return RegionSearch(lab, task).run(progress);

@@ -55,12 +55,4 @@ struct RegionTask {
 using RegionProgress = std::function<void(const RegionOutcome&)>;
 [[nodiscard]] RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress);
 
-// Input families to check with: all where the oracle is cheap, fewer for heavy graphs and for more than 100 MB of
-// tensors, never fewer than two.
-[[nodiscard]] std::vector<std::string> check_families(double flops, double bytes);
-
-// How often more what may win is checked with fresh values: a mistake that few inputs show passes one round. At most
-// eight; fewer where the oracle would need more than some seconds or 512 MiB for them.
-[[nodiscard]] std::int32_t confirming_rounds(double flops, double bytes);
-
 }  // namespace kiln::agents

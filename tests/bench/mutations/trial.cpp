@@ -9,7 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "agents/conductor/tune_region.h"
+#include "agents/conductor/check_effort.h"
 #include "agents/graph/serialize.h"
 #include "daemon/worker/inputs.h"
 #include "runtime/base/json.h"
