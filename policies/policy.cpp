@@ -36,6 +36,10 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   Policy p;
   p.version = static_cast<std::int32_t>(reader.integer("version", 1, 1, 1));
   p.name = reader.text("name", "unnamed");
+  if (const std::string wanted = reader.text("objective.minimize", "latency"); wanted == "energy")
+    reader.fail("objective.minimize",
+                "\"energy\" cannot be compared: no worker reads a counter of energy (RAPL counts a whole package once "
+                "a millisecond, and for root alone); this version has \"latency\"");
   p.objective = reader.choice("objective.minimize", "latency", {"latency"});
   p.precision = reader.choice("precision.class", "preserve", {"preserve"});
   p.error_factor = reader.number("precision.error_factor", p.error_factor, 1.0, 100.0);

@@ -54,6 +54,8 @@ TEST_CASE("types and ranges are checked key by key") {
   CHECK(message("[budget]\nseconds = \"long\"\n").find("an integer is needed") != std::string::npos);
   CHECK(message("[search]\nfamilies = [1]\n").find("an array of strings") != std::string::npos);
   CHECK(message("[objective]\nminimize = \"energy\"\n").find("this version has \"latency\"") != std::string::npos);
+  CHECK(message("[objective]\nminimize = \"energy\"\n").find("no worker reads a counter") != std::string::npos);
+  CHECK(message("[objective]\nminimize = \"speed\"\n").find("this version has \"latency\"") != std::string::npos);
   CHECK(message("version = 2\n").find("outside 1 to 1") != std::string::npos);
 }
 
