@@ -1,5 +1,6 @@
 #include "daemon/worker/arena.h"
 #include "runtime/base/json.h"
+#include "runtime/base/parallel.h"
 
 #include <algorithm>
 #include <cstring>
@@ -105,15 +106,24 @@ void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byt
 }
 
 Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
-                         const std::vector<std::size_t>& element_bytes, std::byte poison) {
+                         const std::vector<std::size_t>& element_bytes, std::byte poison, int threads) {
+  constexpr std::int64_t kStretch = 1 << 20;  // elements
   for (std::size_t o = 0; o < layout.outputs.size(); ++o) {
-    const auto output = arena.subspan(layout.outputs[o].offset, layout.outputs[o].bytes);
-    std::size_t run = 0;  // poison bytes since the last other byte or element boundary
-    for (std::size_t i = 0; i < output.size(); ++i) {
-      if (i % element_bytes[o] == 0) run = 0;
-      if (output[i] == poison && ++run == element_bytes[o])
-        return {static_cast<std::int64_t>(o), static_cast<std::int64_t>(i / element_bytes[o])};
-    }
+    const std::byte* const output = arena.data() + layout.outputs[o].offset;
+    const std::size_t size = element_bytes[o];
+    const std::vector<std::byte> poisoned(size, poison);
+    const auto count = static_cast<std::int64_t>(layout.outputs[o].bytes / size);
+    std::vector<std::int64_t> first(static_cast<std::size_t>((count + kStretch - 1) / kStretch), -1);  // per stretch
+    parallel(threads, count, kStretch, [&](std::int64_t begin, std::int64_t end) {
+      for (std::int64_t i = begin; i < end; ++i) {
+        const std::byte* const element = output + static_cast<std::size_t>(i) * size;
+        if (*element != poison || std::memcmp(element, poisoned.data(), size) != 0) continue;
+        first[static_cast<std::size_t>(begin / kStretch)] = i;
+        return;
+      }
+    });
+    for (const std::int64_t element : first)
+      if (element >= 0) return {static_cast<std::int64_t>(o), element};
   }
   return {};
 }

@@ -36,7 +36,8 @@ void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byt
 // An element of an output that still is poison through and through, in a run whose poison was `poison`.
 struct Unwritten { std::int64_t output = -1, element = 0; };  // output -1: every element was written
 [[nodiscard]] Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
-                                       const std::vector<std::size_t>& element_bytes, std::byte poison);
+                                       const std::vector<std::size_t>& element_bytes, std::byte poison,
+                                       int threads = 1);
 // The offset of the first byte outside of the windows that changed, or -1.
 [[nodiscard]] std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout, std::byte poison);
 

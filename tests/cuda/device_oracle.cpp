@@ -284,41 +284,49 @@ TEST_CASE("what has no kernel is named, and work grows with the graph") {
   CHECK(worker::evaluation_work(product) == 10 * 20 * 30);
 }
 
-TEST_CASE("a GPU's bench judges by the device's evaluation, in a process beside the candidate's") {
-  testing::ObjectFolder objects;
-  worker::BenchOptions options = testing::bench_options(objects);
-  options.target = "cuda";
-  options.library_path = KILN_BINARY_DIR "/fake";
-  options.least_device_work = 1;
-  const std::unique_ptr<agents::Workbench> bench = worker::make_workbench(options, objects);
+namespace {
 
-  agents::BuildRequest build;
-  build.kernel.file_name = "kernel.cu";
-  build.kernel.architecture = "sm_90a";
-  build.kernel.source = R"(
+// A bench over the fake driver, and plans for y = the sums of 100 rows of 64.
+struct GpuBench {
+  testing::ObjectFolder objects;
+  std::unique_ptr<agents::Workbench> bench;
+  std::string graph;
+
+  GpuBench() {
+    worker::BenchOptions options = testing::bench_options(objects);
+    options.target = "cuda";
+    options.library_path = KILN_BINARY_DIR "/fake";
+    options.least_device_work = 1;
+    bench = worker::make_workbench(options, objects);
+    graph = objects.put(json::canonical(to_json(of_node(Reduce{Monoid::sum, {1}, false}, {{DType::f32, {100, 64}}}))));
+  }
+
+  // `before` is done first, by every thread.
+  agents::Subject subject(const std::string& name, const std::string& before) {
+    agents::BuildRequest request;
+    request.kernel.file_name = "kernel.cu";
+    request.kernel.architecture = "sm_90a";
+    request.kernel.source = R"(
 using u16 = unsigned short; using u32 = unsigned int; using u64 = unsigned long long; using f32 = float;
 struct f16 { u16 bits; }; struct bf16 { u16 bits; };
 struct alignas(16) Words4 { u32 at[4]; }; struct alignas(8) Words2 { u32 at[2]; };
 struct Arguments { void* at[2]; };
 #include KILN_EMULATION
+static int launches = 0;
 KILN_ENTRY(row_sum) {
+  float factor = 1;
+  launches += block_index() == 0 && thread_index() == 0;
+)" + before + R"(
   const float* x = static_cast<const float*>(arguments.at[0]) + 64 * block_index();
   float sum = 0;
   for (int i = 0; i < 64; ++i) sum += x[i];
-  if (thread_index() == 0) static_cast<float*>(arguments.at[1])[block_index()] = WRONG * sum;
+  if (thread_index() == 0) static_cast<float*>(arguments.at[1])[block_index()] = factor * sum;
 }
 )";
-  for (const std::string factor : {"1", "1.001f"}) {
-    agents::BuildRequest request = build;
-    request.kernel.source = "#define WRONG " + factor + build.kernel.source;
     const agents::BuildFact built = bench->build({&request, 1}).front();
     REQUIRE(built.verdict == agents::Verdict::ok);
-    agents::CheckRequest check;
-    const Graph g = of_node(Reduce{Monoid::sum, {1}, false}, {{DType::f32, {100, 64}}});
-    check.graph = objects.put(json::canonical(to_json(g)));
-    check.subject.name = "candidate";
-    agents::Plan& plan = check.subject.plan;
-    plan.name = "sum";
+    agents::Plan plan;
+    plan.name = name;
     plan.target = "cuda";
     plan.architecture = "sm_90a";
     plan.buffers = {{agents::PlanBuffer::Kind::input, 25600, 0, 0}, {agents::PlanBuffer::Kind::output, 400, 0, 0}};
@@ -331,11 +339,49 @@ KILN_ENTRY(row_sum) {
     launch.tasks = 100;
     launch.geometry = agents::Geometry{32, 0, 1};
     plan.run = {launch};
+    return {name, plan};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a GPU's bench judges by the device's evaluation, in a process beside the candidate's") {
+  GpuBench gpu;
+  for (const std::string factor : {"1", "1.001f"}) {
+    agents::CheckRequest check;
+    check.graph = gpu.graph;
+    check.subject = gpu.subject("times " + factor, "factor = " + factor + ";");
     check.families = {"normal", "integers"};
     check.seed = 3;
-    const agents::CheckFact fact = bench->check(check);
+    const agents::CheckFact fact = gpu.bench->check(check);
     CHECK(fact.evidence == "expected outputs by the GPU");
     CHECK(fact.verdict == agents::Verdict::ok);
     CHECK((agents::judge(fact, policies::Policy{}).verdict == agents::Verdict::ok) == (factor == "1"));
+  }
+}
+
+TEST_CASE("a GPU's bench: a timed call that does nothing, or what an earlier one did, is wrong") {
+  GpuBench gpu;
+  for (const bool cold : {false, true}) {
+    agents::MeasureRequest request;
+    request.subjects = {gpu.subject("honest", ""), gpu.subject("idle", "if (launches > 6) return;"),
+                        gpu.subject("remembers", R"(
+  static float known[100];
+  float& last = known[block_index()];
+  if (thread_index() == 0 && launches > 6) static_cast<float*>(arguments.at[1])[block_index()] = last;
+  if (launches > 6) return;
+  last = 0;
+  for (int i = 0; i < 64; ++i) last += static_cast<const float*>(arguments.at[0])[64 * block_index() + i];)")};
+    request.proof = agents::Proof{gpu.graph, "", "normal", 3};
+    request.samples = 12;
+    request.cold = cold;
+    const agents::SampleFact fact = gpu.bench->measure(request);
+    REQUIRE(fact.subjects.size() == 3);
+    for (const agents::SampleFact::Subject& subject : fact.subjects) {
+      INFO(subject.name << (cold ? " cold: " : " warm: ") << subject.evidence);
+      CHECK(subject.ns.size() == 12);
+      const bool right = agents::judge_timed(subject, policies::Policy{}).verdict == agents::Verdict::ok;
+      CHECK(right == (subject.name == "honest"));
+    }
   }
 }

@@ -12,8 +12,8 @@ std::vector<kiln_tensor_info> infos(const kiln_release* release, int count, Ask 
   return out;
 }
 
-void require_sizes(const char* what, const std::vector<kiln_tensor_info>& infos,
-                   const std::vector<ArenaLayout::Window>& windows) {
+void require_windows(const char* what, const std::vector<kiln_tensor_info>& infos,
+                     const std::vector<ArenaLayout::Window>& windows) {
   if (infos.size() != windows.size()) throw Refused{"the plan has other inputs or outputs than its graph"};
   for (std::size_t i = 0; i < infos.size(); ++i)
     if (static_cast<std::size_t>(infos[i].bytes) != windows[i].bytes)
@@ -44,9 +44,13 @@ Candidate::~Candidate() {
   kiln_close(release_);
 }
 
+void Candidate::require_sizes(const ArenaLayout& layout) const {
+  require_windows("input", inputs(), layout.inputs);
+  require_windows("output", outputs(), layout.outputs);
+}
+
 void Candidate::bind(std::byte* base, const ArenaLayout& layout) {
-  require_sizes("input", inputs(), layout.inputs);
-  require_sizes("output", outputs(), layout.outputs);
+  require_sizes(layout);
   inputs_.clear();
   outputs_.clear();
   for (const ArenaLayout::Window& window : layout.inputs) add_input(base + window.offset);

@@ -36,9 +36,12 @@ class Candidate {
   // The calls that follow use the windows of an arena that is at `base`. Throws Refused when the plan has other inputs
   // or outputs than `layout`.
   void bind(std::byte* base, const ArenaLayout& layout);
+  void require_sizes(const ArenaLayout& layout) const;  // throws Refused as bind() does
   // The calls that follow use one more input or output, after those before.
   void add_input(const void* address) { inputs_.push_back(address); }
   void add_output(void* address) { outputs_.push_back(address); }
+  // The calls that follow find input `i` there.
+  void move_input(std::size_t i, const void* address) { inputs_.at(i) = address; }
 
   [[nodiscard]] std::vector<kiln_tensor_info> inputs() const;
   [[nodiscard]] std::vector<kiln_tensor_info> outputs() const;

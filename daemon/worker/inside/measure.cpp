@@ -1,5 +1,8 @@
 #include "daemon/worker/inside/measure.h"
 
+#include <sys/random.h>
+
+#include <cerrno>
 #include <cstring>
 #include <numeric>
 
@@ -126,6 +129,13 @@ std::vector<std::size_t> Device::loading_order(const std::vector<std::string>& d
 }
 
 Frame measure(const Frame& request, Device& device) { return Measurement(request, device).run(); }
+
+std::int64_t drawn_round(std::int64_t samples) {
+  std::uint64_t random = 0;
+  if (::getrandom(&random, sizeof random, 0) != sizeof random) throw system_error("cannot draw a round", errno);
+  const std::int64_t first = samples / 2;
+  return first + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(samples - first));
+}
 
 Frame answer(const char* outcome, const std::string& why) {
   Frame reply;

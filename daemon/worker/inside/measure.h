@@ -57,6 +57,9 @@ class Device {
 
 [[nodiscard]] Frame measure(const Frame& request, Device& device);
 
+// One of the later rounds, which a candidate cannot know: what it skips by then, it skips there too. samples > 0.
+[[nodiscard]] std::int64_t drawn_round(std::int64_t samples);
+
 // {outcome: why}: "refused", "forbidden", "unstable" or "faulted".
 [[nodiscard]] Frame answer(const char* outcome, const std::string& why);
 

@@ -25,6 +25,7 @@
 #include "daemon/worker/memory.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/json.h"
+#include "runtime/base/parallel.h"
 
 namespace kiln::worker {
 namespace {
@@ -203,9 +204,12 @@ class Oracle {
     Mapped arena(fd.get(), Mapped::Access::write);
     paint_arena(arena.writable(), layout,
                 static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
-    for (std::size_t i = 0; i < made.inputs.size(); ++i)
-      std::copy(made.inputs[i].bytes.begin(), made.inputs[i].bytes.end(),
-                arena.writable().begin() + static_cast<std::ptrdiff_t>(layout.inputs[i].offset));
+    for (std::size_t i = 0; i < made.inputs.size(); ++i) {
+      const std::vector<std::byte>& from = made.inputs[i].bytes;
+      std::byte* const to = arena.writable().data() + layout.inputs[i].offset;
+      parallel(threads_, static_cast<std::int64_t>(from.size()), std::int64_t{1} << 24,
+               [&](std::int64_t begin, std::int64_t end) { std::copy(&from[0] + begin, &from[0] + end, to + begin); });
+    }
     Frame reply;
     reply.body = {{"layout", to_json(layout)}};
     reply.fds.push_back(std::move(fd));
@@ -223,7 +227,7 @@ class Oracle {
     std::int64_t changed_input = -1;
     for (std::size_t i = 0; i < made.inputs.size(); ++i) {
       const auto now = arena.bytes().subspan(layout.inputs[i].offset, layout.inputs[i].bytes);
-      if (!std::equal(now.begin(), now.end(), made.inputs[i].bytes.begin()))
+      if (std::memcmp(now.data(), made.inputs[i].bytes.data(), now.size()) != 0)
         changed_input = static_cast<std::int64_t>(i);
     }
     const std::string family = json::get_string(request.body, "family", "an oracle request");
@@ -243,7 +247,7 @@ class Oracle {
     std::vector<std::size_t> element_bytes;
     for (const graph::Tensor& plain : made.plain) element_bytes.push_back(graph::size_of(plain.type.dtype));
     const auto poison = static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request"));
-    const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison);
+    const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison, threads_);
     reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}},
                   {"undoubled", undoubled(request, family, arena.bytes(), layout)},
                   {"guard", broken_guard(arena.bytes(), layout, poison)},

@@ -232,14 +232,6 @@ class CpuSubject final : public Subject {
     return now_ns() - begin;
   }
 
-  // One of the later rounds, which a candidate cannot know: what it skips by then, it skips there too.
-  static std::int64_t drawn_round(std::int64_t samples) {
-    std::uint64_t random = 0;
-    if (::getrandom(&random, sizeof random, 0) != sizeof random) throw system_error("cannot draw a round", errno);
-    const std::int64_t first = samples / 2;
-    return first + static_cast<std::int64_t>(random % static_cast<std::uint64_t>(samples - first));
-  }
-
   const Timing timing_;
   Flush& flush_;
   std::optional<Mapped> arena_;   // what the oracle judges

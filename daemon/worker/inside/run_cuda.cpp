@@ -4,6 +4,8 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstring>
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -12,6 +14,7 @@
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
+#include "runtime/base/random.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -50,7 +53,8 @@ void call_over(Gpu& gpu, Candidate& candidate, std::span<const std::byte> arena,
   gpu.copy_out(out, memory.address());
 }
 
-// Buffers of a measurement on the device.
+// Buffers of a measurement on the device. Each input is a window in a buffer that is a little longer, and stands in
+// another place of it, hence for other values, in every call: what a kernel remembers is of no use to it.
 class Buffers {
  public:
   explicit Buffers(Gpu& gpu) : gpu_(gpu) {}
@@ -58,20 +62,51 @@ class Buffers {
   void make(std::uint64_t seed, Candidate& candidate) {
     std::uint64_t stream = 0;
     for (const kiln_tensor_info& info : candidate.inputs()) candidate.add_input(filled(info, seed, stream++));
-    for (const kiln_tensor_info& info : candidate.outputs()) candidate.add_output(allocate(info).pointer());
+    for (const kiln_tensor_info& info : candidate.outputs()) {
+      outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
+      candidate.add_output(outputs_.back().pointer());
+    }
+  }
+
+  void renew(Candidate& candidate) {
+    ++turns_;
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      candidate.move_input(i, inputs_[i].pointer(kStep * (splitmix64(turns_ + i * 0x9e3779b97f4a7c15ull) % kPlaces)));
+  }
+
+  void poison_outputs(std::byte poison) const {
+    for (const DeviceMemory& output : outputs_)
+      kiln::cuda::check(gpu_.api(),
+                        gpu_.api().cuMemsetD8Async(output.address(), static_cast<unsigned char>(poison), output.bytes(),
+                                                   gpu_.stream()),
+                        "poison an output");
+  }
+
+  // The next call has the arena's inputs.
+  void restore(Candidate& candidate, std::span<const std::byte> arena, const ArenaLayout& layout) const {
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      gpu_.copy_in(inputs_[i].address(), arena.subspan(layout.inputs.at(i).offset, layout.inputs[i].bytes));
+      candidate.move_input(i, inputs_[i].pointer());
+    }
+  }
+  // What that call left.
+  void read_back(std::span<std::byte> arena, const ArenaLayout& layout) const {
+    for (std::size_t i = 0; i < inputs_.size(); ++i)
+      gpu_.copy_out(arena.subspan(layout.inputs.at(i).offset, layout.inputs[i].bytes), inputs_[i].address());
+    for (std::size_t i = 0; i < outputs_.size(); ++i)
+      gpu_.copy_out(arena.subspan(layout.outputs.at(i).offset, layout.outputs[i].bytes), outputs_[i].address());
   }
 
  private:
-  const DeviceMemory& allocate(const kiln_tensor_info& info) {
-    memory_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
-    return memory_.back();
-  }
+  static constexpr std::size_t kStep = 256;   // bytes: the alignment of device memory
+  static constexpr std::size_t kPlaces = 32;  // few, so that a warm cache stays warm
 
   const void* filled(const kiln_tensor_info& info, std::uint64_t seed, std::uint64_t stream) {
-    const auto bytes = static_cast<std::size_t>(info.bytes);
-    const DeviceMemory& memory = allocate(info);
+    const std::size_t bytes = static_cast<std::size_t>(info.bytes) + kStep * kPlaces;
+    inputs_.push_back(gpu_.allocate(bytes));
+    const DeviceMemory& memory = inputs_.back();
     const auto type = static_cast<graph::DType>(info.dtype);
-    const std::size_t made = std::min(bytes, kMadeBytes);
+    const std::size_t made = std::min(bytes, kMadeBytes) / kStep * kStep;
     const graph::Tensor values =
         make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}}, std::nullopt, "normal", seed,
                    stream, static_cast<int>(std::thread::hardware_concurrency()));
@@ -88,33 +123,44 @@ class Buffers {
   }
 
   Gpu& gpu_;
-  std::vector<DeviceMemory> memory_;
+  std::vector<DeviceMemory> inputs_, outputs_;
+  std::uint64_t turns_ = 0;
 };
 
 class GpuSubject final : public Subject {
  public:
   GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, int arena, const json::value* layout)
-      : gpu_(gpu), cold_(timing.cold), candidate_(directory), buffers_(gpu) {
+      : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(gpu) {
+    if (arena >= 0) {
+      arena_.emplace(arena, Mapped::Access::write);
+      layout_ = arena_from_json(*layout, arena_->bytes().size());
+      candidate_.require_sizes(layout_);
+      if (timing.samples > 0) proof_round_ = drawn_round(timing.samples);
+    }
     buffers_.make(timing.seed, candidate_);
-    if (arena < 0) return;
-    arena_.emplace(arena, Mapped::Access::write);
-    layout_ = arena_from_json(*layout, arena_->bytes().size());
   }
 
-  void warm_up() override { (void)call(); }
+  void warm_up() override {
+    buffers_.renew(candidate_);
+    (void)call();
+  }
 
-  double sample(std::int64_t, bool) override {
-    if (cold_)
-      gpu_.flush_l2();
+  double sample(std::int64_t round, bool last) override {
+    if (!timing_.cold) {  // puts back what the subject before pushed out of the cache
+      buffers_.renew(candidate_);
+      candidate_.enqueue(gpu_.stream());
+    }
+    const bool proves = round == proof_round_ || (last && proof_round_ >= 0 && !proved_);
+    if (proves)
+      buffers_.restore(candidate_, arena_->bytes(), layout_);
     else
-      candidate_.enqueue(gpu_.stream());  // puts back what the subject before pushed out of the cache
-    return call();
-  }
-
-  // Once more after the timing, over values that no timed call had.
-  void prove() override {
-    if (!arena_) return;
-    refuse_for_want_of_memory([&] { call_over(gpu_, candidate_, arena_->bytes(), layout_, arena_->writable()); });
+      buffers_.renew(candidate_);
+    buffers_.poison_outputs(timing_.poison);
+    if (timing_.cold) gpu_.flush_l2();
+    const double ns = call();
+    if (proves) buffers_.read_back(arena_->writable(), layout_);
+    proved_ = proved_ || proves;
+    return ns;
   }
 
  private:
@@ -129,11 +175,13 @@ class GpuSubject final : public Subject {
   }
 
   Gpu& gpu_;
-  const bool cold_;
+  const Timing timing_;
   Candidate candidate_;
   Buffers buffers_;
-  std::optional<Mapped> arena_;  // what the oracle judges
+  std::optional<Mapped> arena_;  // what the oracle judges: its windows as the call drawn for it left them
   ArenaLayout layout_;
+  std::int64_t proof_round_ = -1;
+  bool proved_ = false;
 };
 
 class GpuDevice final : public Device {
@@ -185,11 +233,12 @@ class Runner {
     try {
       Candidate candidate(json::get_string(request.body, "directory", "a run request"));
       // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.
-      std::vector<std::byte> first(arena.bytes().size()), second(arena.bytes().size());
-      call_over(gpu, candidate, arena.bytes(), layout, first);
-      call_over(gpu, candidate, arena.bytes(), layout, second);
-      std::copy(second.begin(), second.end(), arena.writable().begin());
-      if (first != second) return answer("unstable", "a second call over the same inputs gave other bits");
+      const std::size_t bytes = arena.bytes().size();
+      const auto first = std::make_unique_for_overwrite<std::byte[]>(bytes);
+      call_over(gpu, candidate, arena.bytes(), layout, {first.get(), bytes});
+      call_over(gpu, candidate, arena.bytes(), layout, arena.writable());
+      if (std::memcmp(first.get(), arena.bytes().data(), bytes) != 0)
+        return answer("unstable", "a second call over the same inputs gave other bits");
     } catch (const Refused& refused) {
       return answer(refused.outcome, refused.why);
     }
