@@ -1,9 +1,10 @@
 #include "agents/artifacts/fields.h"
-#include "runtime/base/json.h"
 
 #include <cmath>
 #include <limits>
 #include <string>
+
+#include "runtime/base/json.h"
 
 namespace kiln::agents::fields {
 

@@ -1,7 +1,8 @@
 #include "agents/conductor/trace.h"
-#include "runtime/base/json.h"
 
 #include <algorithm>
+
+#include "runtime/base/json.h"
 
 namespace kiln::agents {
 namespace {

@@ -163,16 +163,29 @@ std::optional<Homogeneity> with_inputs(const Graph& graph, std::uint32_t doubled
   return out;
 }
 
+bool is_short_range(DType type) {
+  return is_float(type) && type != DType::f32 && type != DType::f64 && type != DType::bf16;
+}
+
+// Also of what an expression computes with.
+bool has_short_range(const Graph& graph) {
+  const auto short_value = [](const Value& value) { return is_short_range(value.type.dtype); };
+  const auto short_step = [](const ExprNode& step) { return is_short_range(step.type); };
+  const auto short_expr = [&](const Node& node) {
+    const auto* const op = std::get_if<Pointwise>(&node.op);
+    return op != nullptr && std::any_of(op->expr.nodes.begin(), op->expr.nodes.end(), short_step);
+  };
+  return std::any_of(graph.values.begin(), graph.values.end(), short_value) ||
+         std::any_of(graph.nodes.begin(), graph.nodes.end(), short_expr);
+}
+
 }  // namespace
 
 std::optional<Homogeneity> homogeneity_of(const Graph& graph) {
   std::uint32_t floats = 0;
   constexpr std::size_t kMostInputs = 8;
   if (graph.inputs.size() > kMostInputs) return std::nullopt;
-  for (const Value& value : graph.values) {
-    const DType type = value.type.dtype;
-    if (is_float(type) && type != DType::f32 && type != DType::f64 && type != DType::bf16) return std::nullopt;
-  }
+  if (has_short_range(graph)) return std::nullopt;
   for (std::size_t i = 0; i < graph.inputs.size(); ++i)
     if (is_float(graph.type(graph.inputs[i]).dtype)) floats |= 1u << i;
   std::optional<Homogeneity> best;

@@ -25,7 +25,21 @@ struct PaddedLayout {
     std::int64_t window = 0;  // index into the window, row-major
   };
 
-  explicit PaddedLayout(const ConvolutionKernel& k) {
+  explicit PaddedLayout(const ConvolutionKernel& k) : PaddedLayout(k, ConvolutionPhases(k)) {}
+
+  graph::Shape strides;  // of the window over the padded input
+  graph::Shape before;   // zeros before the first element of x; negative when some of x is cut off
+  graph::Shape phases, pitches;
+  graph::Shape out_phases, extents;  // of the results: 1 and their own extents unless transposed
+  std::int64_t plane = 1;      // elements of one phase
+  std::int64_t channel = 1;    // elements of all phases
+  std::int64_t positions = 1;  // from the first to the last of a phase of the results
+  std::vector<Tap> taps;       // by phase of the results
+  graph::Shape phase_begin;    // the first tap of each phase, row-major, and the end
+
+ private:
+  PaddedLayout(const ConvolutionKernel& k, const ConvolutionPhases& results)
+      : out_phases(results.count), extents(results.out) {
     for (std::size_t d = 0; d < k.out.size(); ++d) add_dimension(k, d);
     plane = graph::element_count(pitches);
     channel = plane * graph::element_count(phases);
@@ -42,22 +56,9 @@ struct PaddedLayout {
     phase_begin.push_back(static_cast<std::int64_t>(taps.size()));
   }
 
-  graph::Shape strides;  // of the window over the padded input
-  graph::Shape before;   // zeros before the first element of x; negative when some of x is cut off
-  graph::Shape phases, pitches;
-  graph::Shape out_phases, extents;  // of the results: 1 and their own extents unless transposed
-  std::int64_t plane = 1;      // elements of one phase
-  std::int64_t channel = 1;    // elements of all phases
-  std::int64_t positions = 1;  // from the first to the last of a phase of the results
-  std::vector<Tap> taps;       // by phase of the results
-  graph::Shape phase_begin;    // the first tap of each phase, row-major, and the end
-
- private:
   void add_dimension(const ConvolutionKernel& k, std::size_t d) {
     const std::int64_t stride = k.steps.strides[d], dilation = k.steps.dilations[d];
     strides.push_back(k.transposed ? 1 : stride);
-    out_phases.push_back(k.transposed ? stride : 1);
-    extents.push_back((k.out[d] + out_phases[d] - 1) / out_phases[d]);
     if (!k.transposed) {
       std::int64_t most = 0;
       for (std::int64_t t = 0; t < k.window[d]; ++t) most = std::max(most, t * dilation % stride);
@@ -87,9 +88,9 @@ struct PaddedLayout {
       const std::int64_t reach = p % out_phases[d] + k.steps.before[d] - place;
       window /= k.window[d];
       p /= out_phases[d];
-      if (k.transposed && reach % out_phases[d] != 0) return;
+      if (k.transposed && reach % k.steps.strides[d] != 0) return;
       phase += place % strides[d] * phase_scale;
-      shift += (k.transposed ? before[d] + reach / out_phases[d] : place / strides[d]) * scale;
+      shift += (k.transposed ? before[d] + reach / k.steps.strides[d] : place / strides[d]) * scale;
       phase_scale *= phases[d];
       scale *= pitches[d];
     }

@@ -1,4 +1,5 @@
 #include "daemon/control/errors.h"
+
 #include "runtime/base/json.h"
 
 namespace kiln::control {

@@ -1,8 +1,7 @@
-#include "policies/policy.h"
-
 #include <fmt/core.h>
 
 #include "daemon/kctl/commands.h"
+#include "policies/policy.h"
 #include "runtime/base/json.h"
 
 namespace kiln::kctl {

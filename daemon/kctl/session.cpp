@@ -1,9 +1,10 @@
 #include "daemon/kctl/session.h"
-#include "runtime/base/json.h"
 
 #include <fmt/core.h>
 
 #include <cstdio>
+
+#include "runtime/base/json.h"
 
 namespace kiln::kctl {
 

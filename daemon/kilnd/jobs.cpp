@@ -8,13 +8,13 @@
 #include <mutex>
 #include <thread>
 
+#include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/doctor.h"
 #include "daemon/kilnd/golden.h"
 #include "daemon/kilnd/job_input.h"
 #include "daemon/kilnd/job_journal.h"
 #include "daemon/kilnd/publish.h"
 #include "runtime/base/digest.h"
-#include "daemon/kilnd/bench.h"
 #include "runtime/base/json.h"
 
 namespace kiln::kilnd {

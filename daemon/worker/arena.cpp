@@ -1,9 +1,10 @@
 #include "daemon/worker/arena.h"
-#include "runtime/base/json.h"
-#include "runtime/base/parallel.h"
 
 #include <algorithm>
 #include <cstring>
+
+#include "runtime/base/json.h"
+#include "runtime/base/parallel.h"
 
 namespace kiln::worker {
 namespace {
@@ -105,8 +106,8 @@ void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byt
     std::fill_n(arena.begin() + static_cast<std::ptrdiff_t>(window.offset), window.bytes, poison);
 }
 
-Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
-                         const std::vector<std::size_t>& element_bytes, std::byte poison, int threads) {
+OutputElement find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
+                             const std::vector<std::size_t>& element_bytes, std::byte poison, int threads) {
   constexpr std::int64_t kStretch = 1 << 20;  // elements
   for (std::size_t o = 0; o < layout.outputs.size(); ++o) {
     const std::byte* const output = arena.data() + layout.outputs[o].offset;

@@ -33,11 +33,15 @@ struct ArenaLayout {
 // Fills the output windows with `poison`, the rest of each input's last line too (its values must not matter), and
 // everything else but the inputs with a pattern.
 void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byte poison);
-// An element of an output that still is poison through and through, in a run whose poison was `poison`.
-struct Unwritten { std::int64_t output = -1, element = 0; };  // output -1: every element was written
-[[nodiscard]] Unwritten find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
-                                       const std::vector<std::size_t>& element_bytes, std::byte poison,
-                                       int threads = 1);
+// An element of an output; output -1: there is none.
+struct OutputElement {
+  std::int64_t output = -1, element = 0;
+  friend bool operator==(const OutputElement&, const OutputElement&) = default;
+};
+// One that still is poison through and through, in a run whose poison was `poison`.
+[[nodiscard]] OutputElement find_unwritten(std::span<const std::byte> arena, const ArenaLayout& layout,
+                                           const std::vector<std::size_t>& element_bytes, std::byte poison,
+                                           int threads = 1);
 // The offset of the first byte outside of the windows that changed, or -1.
 [[nodiscard]] std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout, std::byte poison);
 

@@ -37,17 +37,17 @@ std::optional<Judgement> run_once(BenchWorkers& workers, const std::filesystem::
 // a difference.
 void compare_runs(const Judgement& first, const Judgement& second, agents::CheckFact& fact) {
   if (second.digest == first.digest) return;
-  if (second.hole.output >= 0 && second.hole == first.hole) {
+  if (second.unwritten.output >= 0 && second.unwritten == first.unwritten) {
     fact.verdict = Verdict::wrong;
-    fact.evidence = "element " + std::to_string(second.hole.element) + " of output " +
-                    std::to_string(second.hole.output) + " is not written";
+    fact.evidence = "element " + std::to_string(second.unwritten.element) + " of output " +
+                    std::to_string(second.unwritten.output) + " is not written";
   } else {
     fact.verdict = Verdict::nondeterministic;
     fact.evidence = "a second run over the same inputs gave other bits";
   }
 }
 
-std::string describe_undoubled(const Hole& at) {
+std::string describe_undoubled(const OutputElement& at) {
   return "element " + std::to_string(at.element) + " of output " + std::to_string(at.output) +
          " does not double exactly where inputs are doubled, as it does in the operator";
 }

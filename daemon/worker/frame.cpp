@@ -1,5 +1,4 @@
 #include "daemon/worker/frame.h"
-#include "runtime/base/json.h"
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -9,6 +8,8 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

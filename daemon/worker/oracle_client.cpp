@@ -21,7 +21,7 @@ std::string overwritten(const json::object& judged) {
   return {};
 }
 
-Hole element_of(const json::object& judged, const char* key) {
+OutputElement element_of(const json::object& judged, const char* key) {
   const json::array& pair = json::as_array(json::at(judged, key, "a judgement"), "an element");
   return {pair.at(0).to_number<std::int64_t>(), pair.at(1).to_number<std::int64_t>()};
 }

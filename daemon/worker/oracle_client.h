@@ -28,18 +28,12 @@ struct ArenaKey {
   Edge edge = Edge::end;
 };
 
-// An output element, such as one that still had its poison after a run; output -1: there is none.
-struct Hole {
-  std::int64_t output = -1, element = 0;
-  friend bool operator==(const Hole&, const Hole&) = default;
-};
-
 // What the oracle says of an arena after a run.
 struct Judgement {
   std::string overwritten;              // what was written outside of the outputs; empty: nothing
   std::string digest, expected_digest;  // of the outputs' bytes, and of the oracle's
-  Hole hole;
-  Hole undoubled;  // an element that is not doubled exactly as the inputs were, in the family "doubled"
+  OutputElement unwritten;              // one that still has its poison
+  OutputElement undoubled;              // one that is not doubled exactly as the inputs were, in the family "doubled"
   std::vector<agents::ErrorFact> errors;
 };
 

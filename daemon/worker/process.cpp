@@ -1,5 +1,4 @@
 #include "daemon/worker/process.h"
-#include "runtime/base/json.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,6 +10,8 @@
 #include <sys/wait.h>
 
 #include <cerrno>
+
+#include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {

@@ -1,10 +1,9 @@
-#include "daemon/control/roles.h"
-
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "daemon/control/dispatch.h"
+#include "daemon/control/roles.h"
 #include "tests/control/world.h"
 
 using namespace kiln;

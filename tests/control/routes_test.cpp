@@ -1,5 +1,3 @@
-#include "daemon/control/routes.h"
-
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -7,6 +5,7 @@
 
 #include "daemon/control/errors.h"
 #include "daemon/control/openapi.h"
+#include "daemon/control/routes.h"
 #include "runtime/base/json.h"
 
 using namespace kiln;

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <map>
-#include <optional>
 #include <set>
 
 #include "agents/evaluator/evaluator.h"
@@ -28,21 +27,12 @@ agents::Region region_of(const graph::Graph& g) {
   return agents::cut_region(g, nodes).region;
 }
 
-// The default variant and `most` others spread over the space, or one of seven places of it, which take turns.
-struct Choice {
-  std::size_t most = 0;
-  std::optional<std::size_t> turn = std::nullopt;
-};
-std::vector<agents::Variant> variants(const agents::Space& space, const Choice& choice) {
+// The default variant and `most` others spread over the space.
+std::vector<agents::Variant> variants(const agents::Space& space, std::size_t most) {
   std::set<std::size_t> rows;
-  const std::size_t all = space.rows.size();
-  if (choice.turn && all > 0) {
-    rows.insert(all * (*choice.turn % 7) / 7);
-  } else {
-    if (space.default_row >= 0) rows.insert(static_cast<std::size_t>(space.default_row));
-    for (std::size_t i = 0; i < choice.most && i < all; ++i)
-      rows.insert(all * (2 * i + 1) / (2 * std::min(choice.most, all)));
-  }
+  if (space.default_row >= 0) rows.insert(static_cast<std::size_t>(space.default_row));
+  const std::size_t others = std::min(most, space.rows.size());
+  for (std::size_t i = 0; i < others; ++i) rows.insert(space.rows.size() * (2 * i + 1) / (2 * others));
   std::vector<agents::Variant> out;
   for (const std::size_t row : rows) out.push_back(agents::variant_of(space, row));
   return out;
@@ -50,7 +40,7 @@ std::vector<agents::Variant> variants(const agents::Space& space, const Choice& 
 
 // Renders what a job would try of `spec` for a graph; none when the template does not take it.
 std::vector<agents::RenderedKernel> rendered(const store::TemplateSpec& spec, const graph::Graph& g,
-                                             const std::string& architecture, const Choice& choice) {
+                                             const std::string& architecture, std::size_t others) {
   std::vector<agents::RenderedKernel> out;
   const agents::Region region = region_of(g);
   INFO(g.name);
@@ -60,7 +50,7 @@ std::vector<agents::RenderedKernel> rendered(const store::TemplateSpec& spec, co
   const agents::NodeFacts node = testing::device_node(architecture);
   const agents::Figures figures = agents::figures_of(*kernel, node, 1);
   const agents::Space space = agents::enumerate(spec, region, *kernel, figures, node);
-  for (const agents::Variant& variant : variants(space, choice))
+  for (const agents::Variant& variant : variants(space, others))
     out.push_back(agents::render(spec, region, *kernel, variant, figures, node));
   return out;
 }
@@ -103,15 +93,12 @@ TEST_CASE("the kernels of every graph agree with the oracle, whatever the order 
     const graph::Graph body = region_of(named.graph).body;  // whose inputs are in the order that kernels number them
     int kernels = 0;
     for (const store::TemplateSpec& spec : testing::device_templates()) {
-      // A template's first graphs by several variants, the others by one each.
-      std::size_t& turn = executed[spec.family + "/" + spec.name];
-      const Choice choice = turn < 12 ? Choice{2} : Choice{0, turn};
-      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", choice)) {
+      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 2)) {
         INFO(named.name << " by " << agents::to_string(kernel.variant));
         const testing::EmulatedKernel emulated(kernel);
         check_against_oracle(emulated, body, "normal", simt::Order::forward);
         check_against_oracle(emulated, body, "heavy_tail", simt::Order::backward);
-        ++turn;
+        ++executed[spec.family + "/" + spec.name];
         ++kernels;
       }
     }
@@ -136,7 +123,7 @@ TEST_CASE("every template compiles for every architecture, without a spill") {
       const bool first = seen.empty();
       for (const char* architecture : kArchitectures) {
         if (!first && architecture != kArchitectures[turn % std::size(kArchitectures)]) continue;
-        for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, architecture, Choice{})) {
+        for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, architecture, 0)) {
           const auto result = compiler->compile({kernel.file_name, kernel.source, architecture, kernel.compile_flags});
           INFO(named.name << " by " << agents::to_string(kernel.variant) << " for " << architecture);
           for (const auto& d : result.diagnostics) INFO(d.line << ": " << d.severity << ": " << d.message);

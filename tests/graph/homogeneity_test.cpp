@@ -102,4 +102,13 @@ TEST_CASE("types that overflow when they are doubled are left alone") {
   Graph g;
   g.outputs = g.add_node(Transpose{{1, 0}}, {g.add_input("x", {DType::f16, {3, 8}})}, "transpose");
   CHECK(both(g).empty());
+  const auto rounded = [](DType between) {
+    Graph c;
+    Expr e;
+    e.results = {e.cast(e.cast(e.operand(0, f32), between), f32)};
+    c.outputs = c.add_node(Pointwise{e}, {c.add_input("x", {f32, {3, 8}})}, "rounded");
+    return both(c);
+  };
+  CHECK(rounded(DType::bf16) == std::vector{1, 1});
+  CHECK(rounded(DType::f16).empty());
 }

@@ -1,8 +1,7 @@
-#include "daemon/kctl/text.h"
-
 #include <doctest/doctest.h>
 
 #include "daemon/kctl/session.h"
+#include "daemon/kctl/text.h"
 #include "runtime/base/error.h"
 
 using namespace kiln;

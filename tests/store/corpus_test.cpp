@@ -1,11 +1,10 @@
-#include "store/corpus/corpus.h"
-
 #include <doctest/doctest.h>
 
 #include <filesystem>
 
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "store/corpus/corpus.h"
 
 using namespace kiln;
 using namespace kiln::store;

@@ -1,14 +1,13 @@
-#include "runtime/base/error.h"
-#include "store/signing/signing.h"
-
 #include <doctest/doctest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include <filesystem>
 
+#include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "store/signing/openssl.h"
+#include "store/signing/signing.h"
 #include "tests/temporary_folder.h"
 
 using namespace kiln;

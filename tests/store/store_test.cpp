@@ -1,6 +1,3 @@
-#include "runtime/base/json.h"
-#include "store/store.h"
-
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
@@ -10,8 +7,10 @@
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
 #include "store/ledger/ledger.h"
 #include "store/releases.h"
+#include "store/store.h"
 #include "tests/store/fixture.h"
 
 using namespace kiln;

@@ -1,6 +1,4 @@
 // Ceilings are measured, so the tests hold them to what must be true on any machine, not to figures.
-#include "daemon/targets/cpu/ceilings.h"
-
 #include <doctest/doctest.h>
 
 #include <array>
@@ -8,6 +6,7 @@
 #include <numeric>
 
 #include "daemon/targets/cpu/ceiling_table.h"
+#include "daemon/targets/cpu/ceilings.h"
 #include "daemon/targets/cpu/instrument.h"
 #include "runtime/base/cpu_features.h"
 #include "runtime/base/error.h"

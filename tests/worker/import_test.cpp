@@ -1,6 +1,4 @@
 // A model imported by a worker is the model imported here; a broken one is the worker's error, with code and remedy.
-#include "daemon/worker/importer.h"
-
 #include <doctest/doctest.h>
 
 #include <chrono>
@@ -8,6 +6,7 @@
 
 #include "agents/graph/onnx/import.h"
 #include "agents/graph/serialize.h"
+#include "daemon/worker/importer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"

@@ -284,7 +284,7 @@ TEST_CASE("elements that still are poison") {
   for (std::size_t e = 0; e < 4; ++e) write(0, e, 0x3f80ffffu);  // two bytes of poison are no poison
   CHECK(find_unwritten(arena, layout, {4, 4}, std::byte{0xff}).output == 1);
   for (std::size_t e : {0, 1, 3}) write(1, e, 0xffff0000u);
-  const Unwritten hole = find_unwritten(arena, layout, {4, 4}, std::byte{0xff});
+  const OutputElement hole = find_unwritten(arena, layout, {4, 4}, std::byte{0xff});
   CHECK(hole.output == 1);
   CHECK(hole.element == 2);
   write(1, 2, 0);

@@ -1,9 +1,8 @@
-#include "runtime/base/json.h"
-#include "store/releases.h"
-
 #include "daemon/control/resources/resources.h"
 #include "daemon/control/rows.h"
 #include "runtime/base/files.h"
+#include "runtime/base/json.h"
+#include "store/releases.h"
 
 namespace kiln::control {
 namespace {

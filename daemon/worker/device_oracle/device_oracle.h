@@ -28,8 +28,8 @@ class DeviceOracle {
   DeviceOracle(const DeviceOracle&) = delete;
   DeviceOracle& operator=(const DeviceOracle&) = delete;
 
-  // As graph::evaluate, for a graph that is covered. Throws DriverError beside its errors; Error(limit) when the device
-  // has not the memory.
+  // As graph::evaluate, for a graph that is covered. Throws DriverError beside its errors, also when
+  // the device has not the memory.
   [[nodiscard]] std::vector<graph::Tensor> evaluate(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,
                                                     graph::Arithmetic arithmetic);
 

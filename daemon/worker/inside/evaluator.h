@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,11 @@ class Evaluator {
   [[nodiscard]] std::string told();
 
  private:
-  [[nodiscard]] bool is_for_device(const graph::Graph& graph);
+  [[nodiscard]] bool is_worth_device(const graph::Graph& graph) const;
+  // Nothing where the device cannot; who_ then says why.
+  [[nodiscard]] std::optional<std::vector<graph::Tensor>> evaluate_on_device(const graph::Graph& graph,
+                                                                             const std::vector<graph::Tensor>& inputs,
+                                                                             graph::Arithmetic arithmetic);
 
   const int threads_;
   const double least_device_work_ = 0;

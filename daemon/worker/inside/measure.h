@@ -33,11 +33,12 @@ class Subject {
  public:
   virtual ~Subject() = default;
   virtual void warm_up() = 0;  // one call, not timed
-  // One timed call: its wall nanoseconds. What is proved by the last round at the latest is one of these.
-  [[nodiscard]] virtual double sample(std::int64_t round, bool last) = 0;
+  // One timed call: its wall nanoseconds. One call of each subject that has an arena `proves`: it gets the arena's
+  // inputs, and what it leaves is what the oracle judges.
+  [[nodiscard]] virtual double sample(bool proves) = 0;
   // Of that call, one figure per launch; empty where launches are not timed.
   [[nodiscard]] virtual std::vector<double> launch_ns() const { return {}; }
-  // After the last round: leaves in its arena what the oracle judges.
+  // After the last round: leaves in its arena what the call that proves left.
   virtual void prove() {}
 };
 
@@ -56,9 +57,6 @@ class Device {
 };
 
 [[nodiscard]] Frame measure(const Frame& request, Device& device);
-
-// One of the later rounds, which a candidate cannot know: what it skips by then, it skips there too. samples > 0.
-[[nodiscard]] std::int64_t drawn_round(std::int64_t samples);
 
 // {outcome: why}: "refused", "forbidden", "unstable" or "faulted".
 [[nodiscard]] Frame answer(const char* outcome, const std::string& why);

@@ -169,20 +169,19 @@ class Oracle {
                         const ArenaLayout& layout) {
     const graph::Homogeneity* powers = powers_of(request);
     if (powers == nullptr) return {-1, 0};
-    std::vector<std::vector<std::byte>> now;
-    for (const ArenaLayout::Window& window : layout.outputs) {
-      const auto bytes = arena.subspan(window.offset, window.bytes);
-      now.emplace_back(bytes.begin(), bytes.end());
+    const auto output = [&](std::size_t o) { return arena.subspan(layout.outputs[o].offset, layout.outputs[o].bytes); };
+    if (family == "normal") {
+      last_.clear();
+      for (std::size_t o = 0; o < layout.outputs.size(); ++o) last_.emplace_back(output(o).begin(), output(o).end());
     }
-    if (family == "normal") last_ = std::move(now);
     if (family != "doubled") return {-1, 0};
-    if (last_.size() != now.size())
-      throw Error(ErrorCode::invalid_input, "cannot judge doubled inputs: those before were not judged");
     const graph::Graph& g = graph_of(request);
-    for (std::size_t o = 0; o < now.size(); ++o) {
+    if (last_.size() != g.outputs.size())
+      throw Error(ErrorCode::invalid_input, "cannot judge doubled inputs: those before were not judged");
+    for (std::size_t o = 0; o < last_.size(); ++o) {
       const std::int64_t element =
-          last_[o].size() == now[o].size()
-              ? first_undoubled(g.type(g.outputs[o]).dtype, last_[o], now[o], powers->outputs[o])
+          last_[o].size() == output(o).size()
+              ? first_undoubled(g.type(g.outputs[o]).dtype, last_[o], output(o), powers->outputs[o])
               : 0;
       if (element >= 0) return {static_cast<std::int64_t>(o), element};
     }
@@ -247,7 +246,7 @@ class Oracle {
     std::vector<std::size_t> element_bytes;
     for (const graph::Tensor& plain : made.plain) element_bytes.push_back(graph::size_of(plain.type.dtype));
     const auto poison = static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request"));
-    const Unwritten unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison, threads_);
+    const OutputElement unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison, threads_);
     reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}},
                   {"undoubled", undoubled(request, family, arena.bytes(), layout)},
                   {"guard", broken_guard(arena.bytes(), layout, poison)},

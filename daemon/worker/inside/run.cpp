@@ -4,7 +4,6 @@
 //
 // Every timed call gets other values at every place of its inputs, so that nothing remembered from a call before is of
 // use. One of them, drawn at random, gets the arena as the oracle filled it, and leaves it as it then was.
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -184,7 +183,6 @@ class CpuSubject final : public Subject {
       layout_ = arena_from_json(*layout, arena_->bytes().size());
       close_guard_pages(arena_->writable(), layout_);
       buffers_.use_arena(arena_->writable(), layout_, candidate());
-      if (timing.samples > 0) proof_round_ = drawn_round(timing.samples);
     }
     if (timing.per_launch) launch_ns_.resize(static_cast<std::size_t>(candidate().launches()));
   }
@@ -195,12 +193,11 @@ class CpuSubject final : public Subject {
     loaded_.require_no_more_threads();
   }
 
-  double sample(std::int64_t round, bool last) override {
+  double sample(bool proves) override {
     if (!timing_.cold && !timing_.per_launch) {  // puts back what the subject before pushed out of the caches
       buffers_.renew();
       (void)call(false);
     }
-    const bool proves = round == proof_round_ || (last && proof_round_ >= 0 && proof_.empty());
     if (proves)
       buffers_.restore();
     else
@@ -236,8 +233,7 @@ class CpuSubject final : public Subject {
   Flush& flush_;
   std::optional<Mapped> arena_;   // what the oracle judges
   ArenaLayout layout_;
-  std::vector<std::byte> proof_;  // its pages as the call drawn for it left it
-  std::int64_t proof_round_ = -1;
+  std::vector<std::byte> proof_;  // its pages as the call that proves left them
   Buffers buffers_;
   Loaded loaded_;
   std::vector<double> launch_ns_;

@@ -14,8 +14,8 @@
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
-#include "runtime/base/random.h"
 #include "runtime/base/json.h"
+#include "runtime/base/random.h"
 
 namespace kiln::worker {
 namespace {
@@ -135,7 +135,6 @@ class GpuSubject final : public Subject {
       arena_.emplace(arena, Mapped::Access::write);
       layout_ = arena_from_json(*layout, arena_->bytes().size());
       candidate_.require_sizes(layout_);
-      if (timing.samples > 0) proof_round_ = drawn_round(timing.samples);
     }
     buffers_.make(timing.seed, candidate_);
   }
@@ -145,12 +144,11 @@ class GpuSubject final : public Subject {
     (void)call();
   }
 
-  double sample(std::int64_t round, bool last) override {
+  double sample(bool proves) override {
     if (!timing_.cold) {  // puts back what the subject before pushed out of the cache
       buffers_.renew(candidate_);
       candidate_.enqueue(gpu_.stream());
     }
-    const bool proves = round == proof_round_ || (last && proof_round_ >= 0 && !proved_);
     if (proves)
       buffers_.restore(candidate_, arena_->bytes(), layout_);
     else
@@ -159,7 +157,6 @@ class GpuSubject final : public Subject {
     if (timing_.cold) gpu_.flush_l2();
     const double ns = call();
     if (proves) buffers_.read_back(arena_->writable(), layout_);
-    proved_ = proved_ || proves;
     return ns;
   }
 
@@ -178,10 +175,8 @@ class GpuSubject final : public Subject {
   const Timing timing_;
   Candidate candidate_;
   Buffers buffers_;
-  std::optional<Mapped> arena_;  // what the oracle judges: its windows as the call drawn for it left them
+  std::optional<Mapped> arena_;  // what the oracle judges: its windows as the call that proves left them
   ArenaLayout layout_;
-  std::int64_t proof_round_ = -1;
-  bool proved_ = false;
 };
 
 class GpuDevice final : public Device {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "agents/evaluator/evaluator.h"
-#include "daemon/worker/workbench.h"
 #include "daemon/worker/staging.h"
+#include "daemon/worker/workbench.h"
 #include "tests/bench/mutations/batch.h"
 #include "tests/bench/mutations/workloads.h"
 #include "tests/worker/object_folder.h"

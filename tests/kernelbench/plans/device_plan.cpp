@@ -7,23 +7,14 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "agents/graph/onnx/import.h"
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
-#include "runtime/base/files.h"
 #include "tests/cuda/device_kernel.h"
+#include "tests/models/imported.h"
 
 using namespace kiln;
 
 namespace {
-
-graph::Graph imported(const std::string& file) {
-  auto text = std::make_shared<const std::string>(read_file(file));
-  const auto bytes = std::as_bytes(std::span(text->data(), text->size()));
-  graph::onnx::Options options;
-  options.file_name = file;
-  return graph::onnx::import_model(text, bytes, options, {}).graph;
-}
 
 bool buildable(const agents::Kernel& kernel) {
   for (const store::TemplateSpec& spec : testing::device_templates())
@@ -47,7 +38,7 @@ json::object plan_of(const std::string& file, const agents::NodeFacts& node) {
   json::object out{{"model", std::filesystem::path(file).stem().string()}};
   graph::Graph model;
   try {
-    model = imported(file);
+    model = testing::imported(file);
   } catch (const Error& error) {
     out["refused"] = error.what();
     return out;

@@ -15,12 +15,12 @@
 #include <optional>
 
 #include "agents/graph/interpreter.h"
-#include "agents/graph/onnx/import.h"
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
+#include "tests/models/imported.h"
 #include "tests/writer/built_kernel.h"
 
 using namespace kiln;
@@ -132,22 +132,14 @@ double run_regions(const graph::Graph& g, const agents::Partition& partition, co
   return worst;
 }
 
-graph::Graph imported(const std::string& file) {
-  auto text = std::make_shared<const std::string>(read_file(file));
-  const auto bytes = std::as_bytes(std::span(text->data(), text->size()));
-  graph::onnx::Options options;
-  options.file_name = file;
-  return graph::onnx::import_model(text, bytes, options, {}).graph;
-}
-
 bool report_templates(const std::string& file, const Corpus& corpus) {
-  const std::vector<std::string> missing = agents::uncomputed(imported(file), corpus.buildable());
+  const std::vector<std::string> missing = agents::uncomputed(testing::imported(file), corpus.buildable());
   for (const std::string& name : missing) std::printf("%s: %s\n", file.c_str(), name.c_str());
   return missing.empty();
 }
 
 bool report(const std::string& file, const Corpus& corpus, bool build) {
-  const graph::Graph g = imported(file);
+  const graph::Graph g = testing::imported(file);
   const std::string name = std::filesystem::path(file).stem();
   const std::string beside = file.substr(0, file.rfind(".onnx"));
   graph::Tensor input{g.type(g.inputs[0]), {}}, output{g.type(g.outputs[0]), {}};
