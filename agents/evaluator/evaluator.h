@@ -15,7 +15,7 @@ struct Judgement {
   Verdict verdict = Verdict::ok;
   std::string reason;        // for a person: which family, element, error, budget
   double worst_ratio = 0;    // largest candidate error / allowed error; <= 1 when ok
-  double normwise_error = 0; // largest over families, against the oracle
+  double normwise_error = 0; // largest over the families that the model's types can represent, against the oracle
 };
 // Precision `preserve`: norm-wise and worst-element error at most policy.error_factor times that of the plain
 // evaluation (with a floor of four roundings in norm, judge.cpp), every element, every family; non-finite values

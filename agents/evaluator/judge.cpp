@@ -27,6 +27,10 @@ constexpr double kLargestOverRms = 16;
 // luck.
 constexpr double kExtremeValue = 2;
 
+// A family over which the plain evaluation itself errs by this much, such as products of denormal numbers, says nothing of
+// how accurate a candidate is.
+constexpr double kLost = 0.5;
+
 struct Measure {
   const char* what;
   double error, plain, floor, allowance;
@@ -51,7 +55,7 @@ Judgement judge_errors(const CheckFact& check, double factor) {
   Judgement j;
   std::int64_t mismatched = 0;
   for (const ErrorFact& e : check.errors) {
-    if (std::isfinite(e.normwise)) j.normwise_error = std::max(j.normwise_error, e.normwise);
+    if (std::isfinite(e.normwise) && e.normwise_plain < kLost) j.normwise_error = std::max(j.normwise_error, e.normwise);
     if (e.mismatched_nonfinite > 0) {
       if (mismatched == 0)
         j.reason = fmt::format(

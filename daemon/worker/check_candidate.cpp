@@ -52,12 +52,13 @@ std::string describe_undoubled(const OutputElement& at) {
          " does not double exactly where inputs are doubled, as it does in the operator";
 }
 
-// False when the candidate gave the same bits for two families where the oracle did not.
-bool is_input_sensitive(const std::vector<Judgement>& judgements) {
-  for (const Judgement& one : judgements)
-    if (one.digest == judgements.front().digest && one.expected_digest != judgements.front().expected_digest)
-      return false;
-  return true;
+// The index of a family for which the candidate gave the bits that it gave for the first, where the oracle did not; 0:
+// there is none.
+std::size_t insensitive_family(const std::vector<Judgement>& judgements) {
+  for (std::size_t i = 1; i < judgements.size(); ++i)
+    if (judgements[i].digest == judgements[0].digest && judgements[i].expected_digest != judgements[0].expected_digest)
+      return i;
+  return 0;
 }
 
 }  // namespace
@@ -96,8 +97,11 @@ agents::CheckFact check_candidate(BenchWorkers& workers, const agents::CheckRequ
     }
     judgements.push_back(std::move(*judgement));
   }
-  fact.input_sensitive = is_input_sensitive(judgements);
   fact.evidence = "expected outputs by the " + workers.oracle().evaluator();
+  if (const std::size_t family = insensitive_family(judgements)) {
+    fact.input_sensitive = false;
+    fact.evidence += "; family '" + families[family] + "' gave the bits of '" + families[0] + "'";
+  }
   return fact;
 }
 

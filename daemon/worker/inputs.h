@@ -13,8 +13,8 @@ namespace kiln::worker {
 // loses digits. "heavy_tail": sign * Pareto(1.5) - 1, capped at 1e4. "integers": -4..4, so that products and short sums
 // are exact. "zeros": all zero but one element in 64. "denormals": N(0,1) * 2^-130 for f32 (2^-1030 for f64).
 // "amplified": N(0,1) * 64, where whatever saturates or overflows does. Integer and boolean tensors, in every family:
-// uniform over `domain`, but one element in four is one of its ends, -1 or 0. Throws Error(invalid_input) for another
-// name.
+// uniform over `domain`, but one element in four is one of its ends, -1 or 0. Each family draws anew. Throws
+// Error(invalid_input) for another name.
 [[nodiscard]] graph::Tensor make_input(const graph::TensorType& type, const std::optional<graph::Domain>& domain,
                                        const std::string& family, std::uint64_t seed, std::uint64_t stream,
                                        int threads = 1);

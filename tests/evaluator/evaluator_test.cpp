@@ -51,6 +51,14 @@ TEST_CASE("an error up to the policy's factor is right, beyond it wrong") {
   CHECK(judge(check_of({plain_error(2.5)}), generous).verdict == Verdict::ok);
 }
 
+TEST_CASE("the reported error is of families that the model's types can represent") {
+  ErrorFact underflow = plain_error(1.0, "denormals");
+  underflow.normwise = underflow.normwise_plain = 1;  // all outputs are rounded to zero
+  const Judgement j = judge(check_of({plain_error(1.5), underflow}), kPolicy);
+  CHECK(j.verdict == Verdict::ok);
+  CHECK(j.normwise_error == doctest::Approx(1.5e-6));
+}
+
 TEST_CASE("one wrong element is wrong although the norm hides it") {
   ErrorFact e = plain_error(1.0);
   e.max_scaled = 1e-3;

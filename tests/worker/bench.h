@@ -24,6 +24,7 @@ struct Bench {
   testing::ObjectFolder objects;
   std::unique_ptr<Workbench> bench;
   std::string graph;
+  std::vector<std::string> families = {"normal", "integers", "denormals"};
 
   Bench() {
     bench = worker::make_workbench(testing::bench_options(objects), objects);
@@ -74,7 +75,7 @@ struct Bench {
     CheckRequest request;
     request.graph = graph;
     request.subject = subject("candidate", built.object);
-    request.families = {"normal", "integers", "denormals"};
+    request.families = families;
     request.seed = 7;
     request.timeout_ns = timeout_ns;
     return bench->check(request);

@@ -76,10 +76,37 @@ TEST_CASE("a right candidate passes with no error, and every misbehaviour gets i
   SUBCASE("ignores its input") {
     const CheckFact fact = bench.check("for (int i = 0; i < 1000; ++i) y[i] = 1;");
     CHECK_FALSE(fact.input_sensitive);
+    CHECK(fact.evidence.find("family 'doubled' gave the bits of 'normal'") != std::string::npos);
     CHECK(fact.undoubled.find("element 0 of output 0") != std::string::npos);
   }
   // Whatever happened, the bench still works.
   CHECK(bench.check(kRight).verdict == Verdict::ok);
+}
+
+TEST_CASE("a kernel follows its inputs where its operator takes no notice of their scale") {
+  Bench bench;
+  bench.families = {"normal", "amplified", "heavy_tail"};
+  graph::Graph g;
+  const graph::ValueId x = g.add_input("x", {graph::DType::f32, {kCount}});
+  graph::Expr square;
+  const auto element = square.operand(0, graph::DType::f32);
+  square.results = {square.apply(graph::ExprOp::mul, element, element)};
+  const graph::ValueId squares = g.add_node(graph::Pointwise{square}, {x}, "squares")[0];
+  const graph::ValueId sum = g.add_node(graph::Reduce{graph::Monoid::sum, {0}, true}, {squares}, "sum")[0];
+  graph::Expr scale;
+  const auto mean = scale.apply(graph::ExprOp::div, scale.operand(1, graph::DType::f32),
+                                scale.constant(kCount, graph::DType::f32));
+  const auto least = scale.apply(graph::ExprOp::add, mean, scale.constant(1e-12, graph::DType::f32));
+  scale.results = {scale.apply(graph::ExprOp::div, scale.operand(0, graph::DType::f32),
+                               scale.apply(graph::ExprOp::sqrt, least))};
+  g.outputs = g.add_node(graph::Pointwise{scale}, {x, sum}, "root mean square norm");
+  bench.graph = bench.objects.put(json::canonical(graph::to_json(g)));
+  const CheckFact fact = bench.check(
+      "double sum = 0; for (int i = 0; i < 1000; ++i) sum += double(x[i]) * x[i];\n"
+      "for (int i = 0; i < 1000; ++i) y[i] = static_cast<float>(x[i] / __builtin_sqrt(sum / 1000 + 1e-12));");
+  CHECK(fact.verdict == Verdict::ok);
+  CHECK(fact.input_sensitive);
+  CHECK(worst(fact) < 1e-6);
 }
 
 TEST_CASE("a source that does not compile gives its diagnostics with their line") {

@@ -125,7 +125,7 @@ TEST_CASE("families have the moments that they are named for") {
   CHECK_THROWS_AS((void)make_input({DType::f32, {1}}, std::nullopt, "nonsense", 1, 0), Error);
 }
 
-TEST_CASE("values depend on seed and stream, and on nothing else") {
+TEST_CASE("values depend on family, seed and stream, and on nothing else") {
   const graph::TensorType type{DType::f32, {100}};
   const auto bytes = [&](std::uint64_t seed, std::uint64_t stream) {
     return make_input(type, std::nullopt, "normal", seed, stream).bytes;
@@ -133,6 +133,13 @@ TEST_CASE("values depend on seed and stream, and on nothing else") {
   CHECK(bytes(1, 0) == bytes(1, 0));
   CHECK(bytes(1, 0) != bytes(2, 0));
   CHECK(bytes(1, 0) != bytes(1, 1));
+}
+
+TEST_CASE("no family is a multiple of another") {
+  const graph::TensorType type{DType::f64, {100}};
+  const graph::Tensor normal = make_input(type, std::nullopt, "normal", 1, 0),
+                      amplified = make_input(type, std::nullopt, "amplified", 1, 0);
+  CHECK(amplified.as<double>()[0] / normal.as<double>()[0] != amplified.as<double>()[1] / normal.as<double>()[1]);
 }
 
 TEST_CASE("threads change neither the values nor what a comparison says of them") {
