@@ -83,16 +83,25 @@ function(kiln_precompile name header)
   endif()
 endfunction()
 
-# kiln_library(NAME [DEPENDS targets...]): a static library of every .cpp below the current folder, except what
-# the EXCLUDE regular expression matches. The headers are included by their path from the project's root.
+# Where a third less time to compile matters more than speed: code that waits and formats, and tests, which run once.
+function(kiln_compile_fast name)
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
+endfunction()
+
+# kiln_library(NAME [COLD] [DEPENDS targets...]): a static library of every .cpp below the current folder, except what
+# the EXCLUDE regular expression matches. The headers are included by their path from the project's root. COLD: nobody
+# waits for its computations.
 function(kiln_library name)
-  cmake_parse_arguments(arg "" "EXCLUDE" "DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "COLD" "EXCLUDE" "DEPENDS;PRIVATE_DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *.cpp)
   if(arg_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX ${arg_EXCLUDE})
   endif()
   add_library(${name} STATIC ${sources})
   target_link_libraries(${name} PUBLIC kiln_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
+  if(arg_COLD)
+    kiln_compile_fast(${name})
+  endif()
   kiln_precompile(${name} kiln_precompiled)
 endfunction()
 
@@ -113,7 +122,7 @@ function(kiln_test name)
   target_link_libraries(${name} PRIVATE kiln_options kiln_test_main ${arg_DEPENDS})
   target_compile_definitions(${name} PRIVATE KILN_SOURCE_DIR="${PROJECT_SOURCE_DIR}" KILN_BINARY_DIR="${PROJECT_BINARY_DIR}"
     KILN_SANITIZED=${KILN_SANITIZED})
-  target_compile_options(${name} PRIVATE $<$<CONFIG:RelWithDebInfo>:-O1>)  # a quarter less to compile; they run once
+  kiln_compile_fast(${name})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 300)
   endif()

@@ -94,7 +94,7 @@ TEST_CASE("equal arguments give equal proposals; another seed gives others") {
 
 TEST_CASE("a valley of 4096 points is found in 150 trials, for every seed") {
   const std::vector<Space> spaces = {grid_space("x", 4, 8)};
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+  for (std::uint64_t seed = 1; seed <= (KILN_SANITIZED ? 2 : 8); ++seed) {
     std::vector<Trial> trials;
     double best = 1e18;
     while (trials.size() < 150)
