@@ -56,19 +56,27 @@ void call_over(Gpu& gpu, Candidate& candidate, std::span<const std::byte> arena,
   gpu.copy_out(out, memory.address());
 }
 
-// Buffers of a measurement on the device. Each input is a window in a buffer that is a little longer, and stands in
-// another place of it, hence for other values, in every call: what a kernel remembers is of no use to it.
+// Buffers of a measurement on the device, of all subjects: one is at work at a time, and what it left in an output is
+// overwritten before the next call. Each input is a window in a buffer that is a little longer, and stands in another
+// place of it, hence for other values, in every call: what a kernel remembers is of no use to it.
 class Buffers {
  public:
   explicit Buffers(Gpu& gpu) : gpu_(gpu) {}
 
-  void make(std::uint64_t seed, Candidate& candidate) {
-    std::uint64_t stream = 0;
-    for (const kiln_tensor_info& info : candidate.inputs()) candidate.add_input(filled(info, seed, stream++));
-    for (const kiln_tensor_info& info : candidate.outputs()) {
-      outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
-      candidate.add_output(outputs_.back().pointer());
-    }
+  // The calls of the candidate use them. The first makes them; throws Refused for one of other sizes.
+  void lend(std::uint64_t seed, Candidate& candidate) {
+    const std::vector<kiln_tensor_info> inputs = candidate.inputs(), outputs = candidate.outputs();
+    if (input_bytes_.empty() && output_bytes_.empty()) make(seed, inputs, outputs);
+    const auto fits = [](const std::vector<kiln_tensor_info>& infos, const std::vector<std::size_t>& bytes) {
+      return std::equal(infos.begin(), infos.end(), bytes.begin(), bytes.end(),
+                        [](const kiln_tensor_info& info, std::size_t n) {
+                          return static_cast<std::size_t>(info.bytes) == n;
+                        });
+    };
+    if (!fits(inputs, input_bytes_) || !fits(outputs, output_bytes_))
+      throw Refused{"the plan has other inputs or outputs than those it is measured with"};
+    for (const DeviceMemory& input : inputs_) candidate.add_input(input.pointer());
+    for (const DeviceMemory& output : outputs_) candidate.add_output(output.pointer());
   }
 
   void renew(Candidate& candidate) {
@@ -126,7 +134,17 @@ class Buffers {
     kiln::cuda::check(gpu_.api(), gpu_.api().cuMemcpyDtoDAsync_v2(to, from, bytes, gpu_.stream()), "copy a tensor");
   }
 
-  const void* filled(const kiln_tensor_info& info, std::uint64_t seed, std::uint64_t stream) {
+  void make(std::uint64_t seed, const std::vector<kiln_tensor_info>& inputs,
+            const std::vector<kiln_tensor_info>& outputs) {
+    inputs_.clear();  // what an earlier attempt had memory for
+    outputs_.clear();
+    for (const kiln_tensor_info& info : inputs) fill(info, seed, inputs_.size());
+    for (const kiln_tensor_info& info : outputs) outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
+    for (const kiln_tensor_info& info : inputs) input_bytes_.push_back(static_cast<std::size_t>(info.bytes));
+    for (const kiln_tensor_info& info : outputs) output_bytes_.push_back(static_cast<std::size_t>(info.bytes));
+  }
+
+  void fill(const kiln_tensor_info& info, std::uint64_t seed, std::uint64_t stream) {
     const std::size_t bytes = static_cast<std::size_t>(info.bytes) + kStep * kPlaces;
     inputs_.push_back(gpu_.allocate(bytes));
     const DeviceMemory& memory = inputs_.back();
@@ -142,18 +160,18 @@ class Buffers {
       at += part;
     }
     gpu_.synchronize();
-    return memory.pointer();
   }
 
   Gpu& gpu_;
   std::vector<DeviceMemory> inputs_, outputs_;
+  std::vector<std::size_t> input_bytes_, output_bytes_;
   std::uint64_t turns_ = 0;
 };
 
 class GpuSubject final : public Subject {
  public:
-  GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof)
-      : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(gpu) {
+  GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof, Buffers& buffers)
+      : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(buffers) {
     if (proof.shared) {
       shared_.emplace(proof.fd, *proof.layout, *proof.shared);
       layout_ = shared_->layout();
@@ -162,7 +180,7 @@ class GpuSubject final : public Subject {
       layout_ = arena_from_json(*proof.layout, arena_->bytes().size());
     }
     if (proof.fd >= 0) candidate_.require_sizes(layout_);
-    buffers_.make(timing.seed, candidate_);
+    buffers_.lend(timing.seed, candidate_);
   }
 
   void warm_up() override {
@@ -214,7 +232,7 @@ class GpuSubject final : public Subject {
   Gpu& gpu_;
   const Timing timing_;
   Candidate candidate_;
-  Buffers buffers_;
+  Buffers& buffers_;
   // What the oracle judges: its windows as the call that proves left them. In the GPU's memory, or a file.
   std::optional<SharedArena> shared_;
   std::optional<Mapped> arena_;
@@ -223,12 +241,13 @@ class GpuSubject final : public Subject {
 
 class GpuDevice final : public Device {
  public:
-  explicit GpuDevice(Gpu& gpu) : gpu_(gpu) {}
+  explicit GpuDevice(Gpu& gpu) : gpu_(gpu), buffers_(gpu) {}
 
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing,
                                 const ProofArena& proof) override {
     std::unique_ptr<Subject> subject;
-    refuse_for_want_of_memory([&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof); });
+    refuse_for_want_of_memory(
+        [&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_); });
     return subject;
   }
 
@@ -240,6 +259,7 @@ class GpuDevice final : public Device {
 
  private:
   Gpu& gpu_;
+  Buffers buffers_;
 };
 
 class Runner {
