@@ -98,10 +98,7 @@ std::int64_t broken_guard(const targets::cuda::Gpu& gpu, const std::byte* base, 
 DeviceJudge::DeviceJudge(const DeviceOracle& oracle) : oracle_(oracle) {}
 DeviceJudge::~DeviceJudge() = default;
 
-void DeviceJudge::forget() {
-  kept_.clear();
-  last_.clear();
-}
+void DeviceJudge::forget() { kept_.clear(); }
 
 void DeviceJudge::prepare(const Question& question) { (void)evaluation_of(question); }
 

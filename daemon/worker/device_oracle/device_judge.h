@@ -30,7 +30,7 @@ class DeviceJudge {
   // Judges what one call over each of them left. Throws Error(invalid_input) for doubled inputs when the outputs over
   // "normal" were not judged before.
   [[nodiscard]] Findings judge(const Question& question, const std::byte* base, int copies);
-  // Gives back what is kept.
+  // Gives back the evaluations that are kept; what is asked for again is made again.
   void forget();
 
  private:

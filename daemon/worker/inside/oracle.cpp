@@ -117,25 +117,35 @@ class Oracle {
     return reply;
   }
 
-  // Nothing where the device cannot.
+  // Nothing where the device cannot, though it kept nothing else.
   std::optional<Frame> share_arena(const Question& question, DeviceJudge& device, std::int64_t calls) {
-    const ArenaLayout layout = question.layout();
-    const int arenas = static_cast<int>(std::clamp<std::int64_t>(calls, 1, 2));
-    const std::size_t bytes = layout.total_bytes * static_cast<std::size_t>(arenas);
     try {
-      device.prepare(question);
-      SharedMemory memory = SharedMemory::made(evaluator_.device_for(question.graph)->gpu(), bytes);
-      device.fill(question, memory.pointer(), arenas);
-      Frame reply;
-      reply.fds.push_back(memory.exported());
-      reply.body = {{"layout", to_json(layout)},
-                    {"shared", json::object{{"id", ++last_id_}, {"bytes", bytes}, {"arenas", arenas}}}};
-      arenas_.emplace(last_id_, Arena{std::move(memory), arenas});
-      return reply;
+      try {
+        return shared_arena(question, device, calls);
+      } catch (const kiln::cuda::DriverError& error) {
+        if (error.code() != ErrorCode::limit) throw;
+        device.forget();
+        return shared_arena(question, device, calls);
+      }
     } catch (const kiln::cuda::DriverError& error) {
       keep_on_host(question, error);
       return std::nullopt;
     }
+  }
+
+  Frame shared_arena(const Question& question, DeviceJudge& device, std::int64_t calls) {
+    const ArenaLayout layout = question.layout();
+    const int arenas = static_cast<int>(std::clamp<std::int64_t>(calls, 1, 2));
+    const std::size_t bytes = layout.total_bytes * static_cast<std::size_t>(arenas);
+    device.prepare(question);
+    SharedMemory memory = SharedMemory::made(evaluator_.device_for(question.graph)->gpu(), bytes);
+    device.fill(question, memory.pointer(), arenas);
+    Frame reply;
+    reply.fds.push_back(memory.exported());
+    reply.body = {{"layout", to_json(layout)},
+                  {"shared", json::object{{"id", ++last_id_}, {"bytes", bytes}, {"arenas", arenas}}}};
+    arenas_.emplace(last_id_, Arena{std::move(memory), arenas});
+    return reply;
   }
 
   void keep_on_host(const Question& question, const kiln::cuda::DriverError& error) {
