@@ -10,6 +10,13 @@ std::vector<std::string> check_families(double flops, double bytes) {
   return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals", "amplified"};
 }
 
+std::size_t subjects_at_once(const NodeFacts& node, double bytes) {
+  constexpr double most = 12;
+  if (!node.gpu || bytes <= 0) return static_cast<std::size_t>(most);
+  // Each has an arena of the region's inputs and outputs; half of the device's memory may be arenas.
+  return static_cast<std::size_t>(std::clamp(static_cast<double>(node.gpu->memory_bytes) / (2 * bytes), 2.0, most));
+}
+
 std::int32_t confirming_rounds(double flops, double bytes) {
   // The oracle keeps inputs, expected and plain outputs of every family and round, half of them in double precision.
   const double kept_bytes = 4 * bytes * static_cast<double>(check_families(flops, bytes).size());

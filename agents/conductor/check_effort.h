@@ -1,9 +1,12 @@
 // How much is checked of a candidate, by what the oracle costs.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "agents/artifacts/facts.h"
 
 namespace kiln::agents {
 
@@ -14,5 +17,8 @@ namespace kiln::agents {
 // How often more what may win is checked with fresh values: a mistake that few inputs show passes one round. At most
 // eight; fewer where the oracle would need more than some seconds or 512 MiB for them.
 [[nodiscard]] std::int32_t confirming_rounds(double flops, double bytes);
+
+// How many subjects one interleaved measurement of a region that moves so many bytes may have: 2 to 12.
+[[nodiscard]] std::size_t subjects_at_once(const NodeFacts& node, double bytes);
 
 }  // namespace kiln::agents

@@ -18,7 +18,6 @@ constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
 constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
 constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
-constexpr std::size_t kSubjectsAtOnce = 12;  // in one interleaved measurement, the incumbent among them
 
 std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
   const std::string digest = sha256_hex(std::to_string(input.seed) + "/" + region + "/" + std::string(purpose));
@@ -32,6 +31,7 @@ class RegionSearch {
       : lab_(lab), task_(task), whole_(whole_region(task)), kernel_(lowered(whole_.regions.front())),
         candidates_(candidates_for(lab, whole_.regions.front(), kernel_)), stored_(lab.store_graph(task.standalone)),
         priors_(lab.priors(task.region->key)), families_(check_families(task.profile->flops, task.profile->bytes)),
+        at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
         profile_(*task.profile) {
     profile_ = profile_again();  // an earlier region may have raised the ceilings
     out_.region = task.region->key;
@@ -210,8 +210,8 @@ class RegionSearch {
   // By a few samples that nobody judges and that decide nothing but the order of the checks; what failed comes last.
   void fastest_first(std::vector<Built>& built) {
     std::map<std::size_t, double> ns;  // by record
-    for (std::size_t begin = 0; begin < built.size(); begin += kSubjectsAtOnce) {
-      const std::size_t end = std::min(built.size(), begin + kSubjectsAtOnce);
+    for (std::size_t begin = 0; begin < built.size(); begin += at_once_) {
+      const std::size_t end = std::min(built.size(), begin + at_once_);
       std::vector<Subject> subjects;
       for (std::size_t i = begin; i < end; ++i)
         subjects.push_back({digest_of(out_.candidates[built[i].record].variant), built[i].plan});
@@ -238,8 +238,8 @@ class RegionSearch {
   }
 
   void measure(std::vector<Built>& right, std::int32_t round) {
-    for (std::size_t begin = 0; begin < right.size(); begin += kSubjectsAtOnce - 1) {
-      const std::size_t end = std::min(right.size(), begin + kSubjectsAtOnce - 1);
+    for (std::size_t begin = 0; begin < right.size(); begin += at_once_ - 1) {
+      const std::size_t end = std::min(right.size(), begin + at_once_ - 1);
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
       for (std::size_t i = begin; i < end; ++i)
         subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
@@ -373,6 +373,7 @@ class RegionSearch {
   const Lab::StoredGraph stored_;
   const std::vector<Trial> priors_;
   const std::vector<std::string> families_;
+  const std::size_t at_once_;  // subjects of one interleaved measurement, the incumbent among them
 
   const std::int64_t proposing_end_ns_ = task_.begin_ns + static_cast<std::int64_t>(
       kProposingShare * static_cast<double>(task_.deadline_ns - task_.begin_ns));

@@ -27,23 +27,6 @@ ArenaLayout::Window pages_of(const ArenaLayout::Window& window) {
   return {begin, end - begin};
 }
 
-// Calls visit(offset, bytes, is_last_line) for each stretch that belongs to no tensor; is_last_line for what is left of
-// an input's last line.
-template <class Visit>
-void for_each_gap(const ArenaLayout& layout, Visit visit) {
-  const std::vector<ArenaLayout::Window> windows = windows_of(layout);
-  std::size_t at = 0;
-  for (std::size_t i = 0; i < windows.size(); ++i) {
-    visit(at, windows[i].offset - at, false);
-    at = windows[i].offset + windows[i].bytes;
-    if (i >= layout.inputs.size()) continue;
-    const std::size_t line_end = round_up(at, kLineBytes);
-    visit(at, line_end - at, true);
-    at = line_end;
-  }
-  visit(at, layout.total_bytes - at, false);
-}
-
 json::array windows_json(const std::vector<ArenaLayout::Window>& windows) {
   json::array out;
   for (const ArenaLayout::Window& window : windows)
@@ -98,10 +81,34 @@ ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes) {
   return out;
 }
 
+std::vector<ArenaGap> gaps_of(const ArenaLayout& layout) {
+  const std::vector<ArenaLayout::Window> windows = windows_of(layout);
+  std::vector<ArenaGap> gaps;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < windows.size(); ++i) {
+    gaps.push_back({at, windows[i].offset - at, false});
+    at = windows[i].offset + windows[i].bytes;
+    if (i >= layout.inputs.size()) continue;
+    const std::size_t line_end = round_up(at, kLineBytes);
+    gaps.push_back({at, line_end - at, true});
+    at = line_end;
+  }
+  gaps.push_back({at, layout.total_bytes - at, false});
+  return gaps;
+}
+
+void paint_gap(std::span<std::byte> gap, const ArenaGap& at, std::byte poison) {
+  for (std::size_t i = 0; i < gap.size(); ++i) gap[i] = at.is_last_line ? poison : guard_at(at.offset + i);
+}
+
+std::int64_t broken_gap(std::span<const std::byte> gap, const ArenaGap& at, std::byte poison) {
+  for (std::size_t i = 0; i < gap.size(); ++i)
+    if (gap[i] != (at.is_last_line ? poison : guard_at(at.offset + i))) return static_cast<std::int64_t>(at.offset + i);
+  return -1;
+}
+
 void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byte poison) {
-  for_each_gap(layout, [&](std::size_t offset, std::size_t bytes, bool is_last_line) {
-    for (std::size_t i = offset; i < offset + bytes; ++i) arena[i] = is_last_line ? poison : guard_at(i);
-  });
+  for (const ArenaGap& gap : gaps_of(layout)) paint_gap(arena.subspan(gap.offset, gap.bytes), gap, poison);
   for (const ArenaLayout::Window& window : layout.outputs)
     std::fill_n(arena.begin() + static_cast<std::ptrdiff_t>(window.offset), window.bytes, poison);
 }
@@ -130,16 +137,9 @@ OutputElement find_unwritten(std::span<const std::byte> arena, const ArenaLayout
 }
 
 std::int64_t broken_guard(std::span<const std::byte> arena, const ArenaLayout& layout, std::byte poison) {
-  std::int64_t first = -1;
-  for_each_gap(layout, [&](std::size_t offset, std::size_t bytes, bool is_last_line) {
-    if (first >= 0) return;
-    for (std::size_t i = offset; i < offset + bytes; ++i)
-      if (arena[i] != (is_last_line ? poison : guard_at(i))) {
-        first = static_cast<std::int64_t>(i);
-        return;
-      }
-  });
-  return first;
+  for (const ArenaGap& gap : gaps_of(layout))
+    if (const std::int64_t at = broken_gap(arena.subspan(gap.offset, gap.bytes), gap, poison); at >= 0) return at;
+  return -1;
 }
 
 std::vector<GuardPage> guard_pages(const ArenaLayout& layout) {

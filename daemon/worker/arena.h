@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "agents/graph/types.h"
@@ -30,8 +31,18 @@ struct ArenaLayout {
 // Throws Error(corrupt) when a window is outside `arena_bytes`.
 [[nodiscard]] ArenaLayout arena_from_json(const json::value& v, std::size_t arena_bytes);
 
-// Fills the output windows with `poison`, the rest of each input's last line too (its values must not matter), and
-// everything else but the inputs with a pattern.
+// A stretch that belongs to no tensor, and what it holds before a run: what is left of an input's last line the poison,
+// since a kernel may read it and its values must not matter, all others a pattern.
+struct ArenaGap {
+  std::size_t offset = 0, bytes = 0;
+  bool is_last_line = false;
+};
+[[nodiscard]] std::vector<ArenaGap> gaps_of(const ArenaLayout& layout);
+void paint_gap(std::span<std::byte> gap, const ArenaGap& at, std::byte poison);
+// The first byte of a gap that changed, by its offset in the arena, or -1.
+[[nodiscard]] std::int64_t broken_gap(std::span<const std::byte> gap, const ArenaGap& at, std::byte poison);
+
+// Fills the gaps, and the output windows with `poison`.
 void paint_arena(std::span<std::byte> arena, const ArenaLayout& layout, std::byte poison);
 // An element of an output; output -1: there is none.
 struct OutputElement {

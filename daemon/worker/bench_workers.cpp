@@ -20,7 +20,7 @@ BenchWorkers::BenchWorkers(const BenchOptions& options, ObjectSource& objects)
         if (oracle_kernels_.empty())
           oracle_kernels_ = build_own_kernels(*this, "oracle.cu", targets::cuda::oracle::kernels_source(),
                                               targets::cuda::oracle::kernels_flags(), architecture,
-                                              "compute the expected outputs on the GPU");
+                                              "compute the expected outputs on the GPU", true);
         return oracle_kernels_;
       }) {}
 

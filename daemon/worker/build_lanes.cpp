@@ -15,7 +15,7 @@ namespace {
 
 bool for_gpu(const agents::BuildRequest& request) { return !request.kernel.architecture.empty(); }
 
-Frame frame_of(const agents::BuildRequest& request) {
+Frame frame_of(const agents::BuildRequest& request, bool allow_spills) {
   Frame frame;
   frame.body = {{"file_name", request.kernel.file_name},
                 {"flags", json::to_array(request.kernel.compile_flags)},
@@ -23,7 +23,7 @@ Frame frame_of(const agents::BuildRequest& request) {
                 {"timeout_ns", request.timeout_ns}};
   if (for_gpu(request)) {
     frame.body["architecture"] = request.kernel.architecture;
-    frame.body["allow_spills"] = false;
+    frame.body["allow_spills"] = allow_spills;
   }
   frame.fds.push_back(sealed_file("source", request.kernel.source));
   return frame;
@@ -84,7 +84,7 @@ void BuildLanes::begin(Lane& lane, std::size_t index, const agents::BuildRequest
   lane.worker =
       std::make_unique<WorkerProcess>(for_gpu(request) ? workers_.launch_of("build", std::move(folders))
                                                        : Launch{options.worker, "build", std::move(folders)});
-  Frame frame = frame_of(request);
+  Frame frame = frame_of(request, allow_spills_);
   lane.worker->send(frame);
   lane.request = index;
   lane.timeout_ns = request.timeout_ns;

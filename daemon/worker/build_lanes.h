@@ -15,7 +15,9 @@ namespace kiln::worker {
 
 class BuildLanes {
  public:
-  explicit BuildLanes(BenchWorkers& workers) : workers_(workers) {}
+  // `allow_spills`: of registers to memory, for a GPU's kernels that need not be fast.
+  explicit BuildLanes(BenchWorkers& workers, bool allow_spills = false)
+      : workers_(workers), allow_spills_(allow_spills) {}
 
   // Facts are parallel to requests; code objects go to the bench's object source. A kernel for an
   // architecture is built by the GPU's compiler, any other by the host's.
@@ -37,6 +39,7 @@ class BuildLanes {
   [[nodiscard]] std::optional<agents::BuildFact> finish(Lane& lane);
 
   BenchWorkers& workers_;
+  const bool allow_spills_;
 };
 
 }  // namespace kiln::worker

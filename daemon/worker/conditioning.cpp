@@ -105,32 +105,46 @@ bool saturates(const graph::Graph& graph) {
 
 }  // namespace
 
+std::vector<Conditioning> conditioning_of(const graph::Graph& graph, bool large, std::uint64_t seed,
+                                          const std::function<double(std::size_t output)>& effective,
+                                          const Differences& differences) {
+  std::vector<Conditioning> out(graph.outputs.size());
+  const bool together = large && saturates(graph);  // elements err together
+  std::vector<double> counts;
+  for (std::size_t o = 0; o < out.size(); ++o)
+    counts.push_back(!graph::is_float(graph.type(graph.outputs[o]).dtype) ? kMany : together ? 1 : effective(o));
+  if (std::all_of(counts.begin(), counts.end(), [](double n) { return n >= kMany; })) return out;
+  for (int draw = 0; draw < kDraws; ++draw) {
+    std::vector<std::uint64_t> seeds;
+    for (std::size_t i = 0; i < graph.inputs.size(); ++i)
+      seeds.push_back(splitmix64(seed + 1000003 * static_cast<std::uint64_t>(draw) + i));
+    const std::vector<Conditioning> of_draw = differences(seeds);
+    for (std::size_t o = 0; o < out.size(); ++o) {
+      out[o].normwise += of_draw[o].normwise * of_draw[o].normwise / kDraws;
+      out[o].max_scaled = std::max(out[o].max_scaled, of_draw[o].max_scaled);
+    }
+  }
+  for (std::size_t o = 0; o < out.size(); ++o) {
+    const double widened = counts[o] >= kMany ? 0 : 1 + 6 / counts[o];
+    out[o] = {std::sqrt(out[o].normwise) * widened, out[o].max_scaled * widened};
+  }
+  return out;
+}
+
 std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const Evaluate& plain,
                                           const std::vector<graph::Tensor>& inputs,
                                           const std::vector<graph::Tensor>& expected, bool large,
                                           std::uint64_t seed, int threads) {
-  std::vector<Conditioning> out(expected.size());
-  const bool together = large && saturates(graph);  // elements err together
-  std::vector<double> effective;
-  for (const graph::Tensor& t : expected)
-    effective.push_back(!graph::is_float(t.type.dtype) ? kMany : together ? 1 : effective_count(t, threads));
-  if (std::all_of(effective.begin(), effective.end(), [](double n) { return n >= kMany; })) return out;
-  for (int draw = 0; draw < kDraws; ++draw) {
+  const auto effective = [&](std::size_t o) { return effective_count(expected[o], threads); };
+  const auto differences = [&](const std::vector<std::uint64_t>& seeds) {
     std::vector<graph::Tensor> near;
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      near.push_back(moved(inputs[i], splitmix64(seed + 1000003 * static_cast<std::uint64_t>(draw) + i), threads));
+    for (std::size_t i = 0; i < inputs.size(); ++i) near.push_back(moved(inputs[i], seeds[i], threads));
     const std::vector<graph::Tensor> got = plain(near);
-    for (std::size_t o = 0; o < out.size(); ++o) {
-      const Conditioning one = difference(got[o], expected[o]);
-      out[o].normwise += one.normwise * one.normwise / kDraws;
-      out[o].max_scaled = std::max(out[o].max_scaled, one.max_scaled);
-    }
-  }
-  for (std::size_t o = 0; o < out.size(); ++o) {
-    const double widened = effective[o] >= kMany ? 0 : 1 + 6 / effective[o];
-    out[o] = {std::sqrt(out[o].normwise) * widened, out[o].max_scaled * widened};
-  }
-  return out;
+    std::vector<Conditioning> out;
+    for (std::size_t o = 0; o < got.size(); ++o) out.push_back(difference(got[o], expected[o]));
+    return out;
+  };
+  return conditioning_of(graph, large, seed, effective, differences);
 }
 
 }  // namespace kiln::worker

@@ -37,4 +37,12 @@ using Evaluate = std::function<std::vector<graph::Tensor>(const std::vector<grap
                                                         const std::vector<graph::Tensor>& expected, bool large,
                                                         std::uint64_t seed, int threads);
 
+// The same where tensors are elsewhere. effective(o) is the effective number of elements of output o;
+// differences(seeds) what plain evaluations of inputs moved with these seeds, one of each input, differ by from the
+// right outputs, one figure of each.
+using Differences = std::function<std::vector<Conditioning>(const std::vector<std::uint64_t>& seeds)>;
+[[nodiscard]] std::vector<Conditioning> conditioning_of(const graph::Graph& graph, bool large, std::uint64_t seed,
+                                                        const std::function<double(std::size_t output)>& effective,
+                                                        const Differences& differences);
+
 }  // namespace kiln::worker

@@ -81,6 +81,10 @@ class Measurement {
     const Answer answer = workers_.run_worker().call(
         frame, request_.timeout_ns + request_.limit_ns + flushes * kSecond / 10);
     if (answer.stopped && ++stopped_ < kAttempts) return false;
+    if (const auto why = json::find_string(answer.frame.body, "unshared", "a run reply")) {
+      workers_.oracle().do_not_share(*why);
+      return false;
+    }
     if (const auto failure = run_failure_of(answer)) {
       if (failure->worker_is_tainted) workers_.end_run_worker();
       MeasuredSubject& culprit = subject_under_way(frame.fds.front().get());
@@ -96,9 +100,10 @@ class Measurement {
       for (const std::size_t i : alive_) fact_.subjects[i].ns.clear();
       return false;
     }
-    if (request_.proof)
-      for (std::size_t i = 0; i < alive_.size(); ++i)
-        prove(std::move(frame.fds.at(1 + i)), fact_.subjects[alive_[i]]);
+    for (std::size_t i = 0; i < arenas_.size(); ++i) {
+      arenas_[i].memory = std::move(frame.fds.at(1 + i));
+      prove(std::move(arenas_[i]), fact_.subjects[alive_[i]]);
+    }
     return true;
   }
 
@@ -116,6 +121,7 @@ class Measurement {
                   {"seed", request_.seed},     {"poison", kPoisons[0]},
                   {"limit_ns", request_.limit_ns}};
     frame.fds.push_back(memory_file("progress", kProgressBytes));
+    arenas_.clear();
     if (request_.proof) add_arenas(frame);
     return frame;
   }
@@ -124,8 +130,12 @@ class Measurement {
   void add_arenas(Frame& frame) {
     workers_.oracle().give_graph(request_.proof->graph, request_.proof->constants);
     for (std::size_t i = 0; i < alive_.size(); ++i) {
-      OracleClient::Arena arena = workers_.oracle().arena(proof_key());
+      arenas_.push_back(workers_.oracle().arena(proof_key(), 1));
+      OracleClient::Arena& arena = arenas_.back();
       frame.body["layout"] = arena.layout;
+      if (arena.shared.is_null() != arenas_.front().shared.is_null())
+        throw Stopped{"the GPU had no memory left for an arena"};
+      if (!arena.shared.is_null()) frame.body["shared"] = arena.shared;
       frame.fds.push_back(std::move(arena.memory));
     }
   }
@@ -153,13 +163,14 @@ class Measurement {
   }
 
   // Judges what the timed call that was drawn for it left in the arena.
-  void prove(UniqueFd arena, MeasuredSubject& subject) {
+  void prove(OracleClient::Arena arena, MeasuredSubject& subject) {
     if (subject.verdict != Verdict::ok || subject.ns.empty()) return;
-    const Judgement judgement = workers_.oracle().judge(proof_key(), std::move(arena));
-    subject.errors = judgement.errors;
-    if (judgement.overwritten.empty()) return;
+    const Findings findings = workers_.oracle().judge(proof_key(), std::move(arena));
+    subject.errors = findings.errors;
+    const std::string what = overwritten(findings);
+    if (what.empty()) return;
     subject.verdict = Verdict::out_of_bounds;
-    subject.evidence = judgement.overwritten + " while it was timed";
+    subject.evidence = what + " while it was timed";
   }
 
   static constexpr std::size_t kProgressBytes = 4096;
@@ -167,7 +178,8 @@ class Measurement {
   const agents::MeasureRequest& request_;
   agents::SampleFact fact_;
   std::vector<std::size_t> alive_;  // indices of the subjects that nothing speaks against
-  int stopped_ = 0;                 // run workers
+  std::vector<OracleClient::Arena> arenas_;  // of them, when the request wants proof; their memory is in the frame
+  int stopped_ = 0;                          // run workers
 };
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "daemon/worker/oracle_client.h"
 
+#include <utility>
+
 #include "daemon/worker/attempts.h"
 #include "runtime/base/json.h"
 
@@ -13,27 +15,6 @@ json::object to_json(const ArenaKey& key, const char* op) {
           {"seed", key.seed}, {"poison", key.poison}, {"at_end", key.edge == Edge::end}};
 }
 
-std::string overwritten(const json::object& judged) {
-  const std::int64_t guard = json::get_int(judged, "guard", "a judgement");
-  const std::int64_t input = json::get_int(judged, "input", "a judgement");
-  if (guard >= 0) return "a guard byte at offset " + std::to_string(guard) + " was overwritten";
-  if (input >= 0) return "input " + std::to_string(input) + " was changed";
-  return {};
-}
-
-OutputElement element_of(const json::object& judged, const char* key) {
-  const json::array& pair = json::as_array(json::at(judged, key, "a judgement"), "an element");
-  return {pair.at(0).to_number<std::int64_t>(), pair.at(1).to_number<std::int64_t>()};
-}
-
-std::vector<agents::ErrorFact> errors_of(const json::object& judged) {
-  const json::object fact{{"verdict", "ok"},
-                          {"evidence", ""},
-                          {"errors", json::at(judged, "errors", "a judgement")},
-                          {"input_sensitive", true}};
-  return agents::check_fact_from_json(fact).errors;
-}
-
 }  // namespace
 
 OracleClient::OracleClient(Launch launch, const ObjectSource& objects, KernelsFor kernels_for)
@@ -43,6 +24,7 @@ WorkerProcess& OracleClient::worker() {
   if (!worker_ || !worker_->alive()) {
     worker_ = std::make_unique<WorkerProcess>(launch_);
     given_.clear();
+    unjudged_ = 0;
   }
   return *worker_;
 }
@@ -53,6 +35,11 @@ Frame OracleClient::ask(Frame& request) {
 
 void OracleClient::give_graph(const std::string& graph, const std::string& constants) {
   (void)worker();
+  if (std::exchange(unjudged_, 0) > 0) {  // their calls did not come to an end
+    Frame forget;
+    forget.body = {{"op", "forget"}};
+    (void)ask(forget);
+  }
   if (given_ == graph) return;
   Frame frame;
   frame.body = {{"op", "graph"}, {"graph", graph}};
@@ -69,22 +56,34 @@ void OracleClient::give_graph(const std::string& graph, const std::string& const
   (void)ask(kernels);
 }
 
-OracleClient::Arena OracleClient::arena(const ArenaKey& key) {
+OracleClient::Arena OracleClient::arena(const ArenaKey& key, int calls) {
   Frame request;
   request.body = to_json(key, "arena");
+  request.body["calls"] = calls;
+  request.body["unshared"] = unshared_;
   Frame reply = ask(request);
-  return {json::at(reply.body, "layout", "an arena"), std::move(reply.fds.at(0))};
+  Arena arena{json::at(reply.body, "layout", "an arena"), nullptr, std::move(reply.fds.at(0))};
+  if (const json::value* shared = reply.body.if_contains("shared")) {
+    arena.shared = *shared;
+    ++unjudged_;
+  }
+  return arena;
 }
 
-Judgement OracleClient::judge(const ArenaKey& key, UniqueFd memory) {
+Findings OracleClient::judge(const ArenaKey& key, Arena arena) {
   Frame request;
   request.body = to_json(key, "judge");
-  request.fds.push_back(std::move(memory));
+  if (arena.shared.is_null()) {
+    request.fds.push_back(std::move(arena.memory));
+  } else {
+    request.body["arena"] = json::get_int(json::as_object(arena.shared, "shared memory"), "id", "shared memory");
+    --unjudged_;
+  }
   const Frame reply = ask(request);
-  evaluator_ = json::get_string(reply.body, "evaluator", "a judgement");
-  return {overwritten(reply.body), json::get_string(reply.body, "digest", "a judgement"),
-          json::get_string(reply.body, "expected_digest", "a judgement"), element_of(reply.body, "unwritten"),
-          element_of(reply.body, "undoubled"), errors_of(reply.body)};
+  if (const auto why = json::find_string(reply.body, "again", "a judgement")) throw Stopped{*why};
+  Findings findings = findings_from_json(reply.body);
+  evaluator_ = findings.evaluator;
+  return findings;
 }
 
 }  // namespace kiln::worker

@@ -10,6 +10,7 @@
 
 #include "agents/artifacts/facts.h"
 #include "daemon/worker/arena.h"
+#include "daemon/worker/findings.h"
 #include "daemon/worker/object_source.h"
 #include "daemon/worker/process.h"
 #include "runtime/base/json.h"
@@ -28,17 +29,7 @@ struct ArenaKey {
   Edge edge = Edge::end;
 };
 
-// What the oracle says of an arena after a run.
-struct Judgement {
-  std::string overwritten;              // what was written outside of the outputs; empty: nothing
-  std::string digest, expected_digest;  // of the outputs' bytes, and of the oracle's
-  OutputElement unwritten;              // one that still has its poison
-  OutputElement undoubled;              // one that is not doubled exactly as the inputs were, in the family "doubled"
-  std::vector<agents::ErrorFact> errors;
-};
-
-// Every call may throw Stopped (daemon/worker/attempts.h), or Error(unavailable) when the oracle itself
-// fails.
+// Every call may throw Stopped (daemon/worker/attempts.h), or Error(unavailable) when the oracle itself fails.
 class OracleClient {
  public:
   // Given an architecture, the digest of the oracle's kernels for it; called when a graph is worth a GPU.
@@ -53,12 +44,18 @@ class OracleClient {
   // "normal", which must be judged right before.
   [[nodiscard]] bool doubles() const { return doubles_; }
 
+  // Of one call, or of several that stand one behind the other in memory of the GPU.
   struct Arena {
     json::value layout;  // daemon/worker/arena.h
+    json::value shared;  // of the GPU's memory {id, bytes, arenas}; null: `memory` is a memory file, for every call
     UniqueFd memory;     // inputs made, outputs poisoned
   };
-  [[nodiscard]] Arena arena(const ArenaKey& key);
-  [[nodiscard]] Judgement judge(const ArenaKey& key, UniqueFd memory);
+  // For so many calls from the same state.
+  [[nodiscard]] Arena arena(const ArenaKey& key, int calls);
+  // Throws Stopped when another arena must be asked for.
+  [[nodiscard]] Findings judge(const ArenaKey& key, Arena arena);
+  // The process that runs candidates cannot have the GPU's memory of this one: arenas are memory files from now on.
+  void do_not_share(const std::string& why) { unshared_ = why; }
   // What computed the expected outputs of the last judgement: "interpreter", "GPU", or "interpreter, since ...".
   [[nodiscard]] const std::string& evaluator() const { return evaluator_; }
 
@@ -72,6 +69,8 @@ class OracleClient {
   std::unique_ptr<WorkerProcess> worker_;
   std::string given_;  // the graph that the worker holds
   bool doubles_ = false;
+  int unjudged_ = 0;      // arenas of the GPU's memory
+  std::string unshared_;  // why none are made; empty: they may be
   std::string evaluator_;
 };
 

@@ -50,6 +50,8 @@ enum class DeviceAttribute : int {
   registers_per_multiprocessor = 82,
   cooperative_launch = 95,
   shared_per_block_optin = 97,
+  virtual_memory = 102,
+  shares_by_descriptor = 103,
   blocks_per_multiprocessor = 106,
   persisting_l2_bytes = 108,
   reserved_shared_per_block = 111,
@@ -90,6 +92,34 @@ struct LaunchConfig {  // CUlaunchConfig
   unsigned attribute_count;
 };
 
+// Memory that is made, shared between processes by a file descriptor, and mapped (CUDA Driver API, "Virtual Memory
+// Management").
+using Allocation = unsigned long long;  // CUmemGenericAllocationHandle
+struct MemoryLocation {                 // CUmemLocation
+  int type;                             // kLocationDevice
+  int id;                               // the device's ordinal
+};
+struct AllocationProperties {  // CUmemAllocationProp
+  int type;                    // kAllocationPinned
+  int handle_types;            // kHandleDescriptor
+  MemoryLocation location;
+  void* win32_metadata;
+  struct {
+    unsigned char compression, gpu_direct_rdma;
+    unsigned short usage;
+    unsigned char reserved[4];
+  } flags;
+};
+struct MemoryAccess {  // CUmemAccessDesc
+  MemoryLocation location;
+  int flags;  // kAccessReadWrite
+};
+inline constexpr int kLocationDevice = 1;      // CU_MEM_LOCATION_TYPE_DEVICE
+inline constexpr int kAllocationPinned = 1;    // CU_MEM_ALLOCATION_TYPE_PINNED
+inline constexpr int kHandleDescriptor = 1;    // CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR
+inline constexpr int kAccessReadWrite = 3;     // CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+inline constexpr int kGranularityMinimum = 0;  // CU_MEM_ALLOC_GRANULARITY_MINIMUM
+
 inline constexpr unsigned kStreamNonBlocking = 1;  // CU_STREAM_NON_BLOCKING
 inline constexpr int kCaptureThreadLocal = 1;      // CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
 
@@ -127,6 +157,16 @@ inline constexpr int kCaptureThreadLocal = 1;      // CU_STREAM_CAPTURE_MODE_THR
   X(cuMemHostGetDevicePointer_v2, (DevicePointer*, void* host, unsigned flags))                             \
   X(cuMemcpyPeerAsync, (DevicePointer to, Context, DevicePointer from, Context, std::size_t bytes, Stream)) \
   X(cuMemsetD8Async, (DevicePointer, unsigned char value, std::size_t bytes, Stream))                       \
+  X(cuMemGetAllocationGranularity, (std::size_t * bytes, const AllocationProperties*, int option))          \
+  X(cuMemCreate, (Allocation*, std::size_t bytes, const AllocationProperties*, unsigned long long flags))   \
+  X(cuMemRelease, (Allocation))                                                                             \
+  X(cuMemExportToShareableHandle, (void* handle, Allocation, int type, unsigned long long flags))           \
+  X(cuMemImportFromShareableHandle, (Allocation*, void* handle, int type))                                  \
+  X(cuMemAddressReserve, (DevicePointer*, std::size_t, std::size_t, DevicePointer, unsigned long long))     \
+  X(cuMemAddressFree, (DevicePointer, std::size_t bytes))                                                   \
+  X(cuMemMap, (DevicePointer, std::size_t bytes, std::size_t offset, Allocation, unsigned long long))       \
+  X(cuMemUnmap, (DevicePointer, std::size_t bytes))                                                         \
+  X(cuMemSetAccess, (DevicePointer, std::size_t bytes, const MemoryAccess*, std::size_t count))             \
   X(cuModuleLoadData, (Module*, const void* image))                                                         \
   X(cuModuleUnload, (Module))                                                                               \
   X(cuModuleGetFunction, (Function*, Module, const char* name))                                             \

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "agents/conductor/check_effort.h"
 #include "agents/graph/onnx/import.h"
 #include "agents/graph/serialize.h"
 #include "runtime/base/files.h"
@@ -234,4 +235,15 @@ TEST_CASE("a template that computes wrong values never wins, and its failures ar
     diagnosed |= !region.at("diagnoses").as_array().empty();
   }
   CHECK(diagnosed);
+}
+
+TEST_CASE("as many subjects are measured at once as half of a GPU's memory has arenas for") {
+  NodeFacts node;
+  CHECK(subjects_at_once(node, 1e12) == 12);  // of a CPU's memory a subject takes no more than it needs while it runs
+  node.gpu = GpuFacts{};
+  node.gpu->memory_bytes = std::int64_t{150} << 30;
+  CHECK(subjects_at_once(node, 1e6) == 12);
+  CHECK(subjects_at_once(node, 12.9e9) == 6);
+  CHECK(subjects_at_once(node, 1e12) == 2);  // the incumbent and another
+  CHECK(subjects_at_once(node, 0) == 12);
 }

@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <future>
+
+#include "daemon/targets/cuda/oracle/kernels.h"
 #include "runtime/base/error.h"
 #include "tests/cuda/nvrtc.h"
 
@@ -90,4 +93,19 @@ TEST_CASE("NVRTC makes a cubin without a GPU, reports errors as diagnostics, and
   request.allow_spills = true;
   CHECK(compiler->compile(request).ok);
   CHECK_THROWS_AS((void)compiler->compile({"kernel.cu", "", "sm_1", {}}), Error);
+}
+
+TEST_CASE("the oracle's kernels compile for every architecture") {
+  const std::unique_ptr<Compiler> compiler = testing::nvrtc();
+  if (!compiler) return;
+  std::vector<std::future<CompileResult>> results;  // seconds each
+  for (const char* architecture : {"sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"})
+    results.push_back(std::async(std::launch::async, [&compiler, architecture] {
+      return compiler->compile({"oracle.cu", oracle::kernels_source(), architecture, oracle::kernels_flags(), true});
+    }));
+  for (std::future<CompileResult>& one : results) {
+    const CompileResult result = one.get();
+    INFO((result.diagnostics.empty() ? "" : result.diagnostics.front().message));
+    CHECK(result.ok);
+  }
 }

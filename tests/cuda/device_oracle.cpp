@@ -3,51 +3,20 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
-#include <filesystem>
 
-#include "agents/evaluator/evaluator.h"
 #include "agents/graph/interpreter.h"
-#include "agents/graph/serialize.h"
-#include "daemon/targets/cuda/compile.h"
-#include "daemon/targets/cuda/oracle/kernels.h"
 #include "daemon/worker/device_oracle/device_oracle.h"
 #include "daemon/worker/inputs.h"
-#include "runtime/base/json.h"
+#include "tests/cuda/oracle_on_gpu.h"
 #include "tests/graphs/random_graph.h"
-#include "tests/temporary_folder.h"
-#include "tests/worker/object_folder.h"
 
 using namespace kiln;
 using namespace kiln::graph;
+using testing::device_oracle;
+using testing::has_own_mathematics;
+using testing::of_node;
 
 namespace {
-
-// The fake NVRTC works in the current folder.
-std::string compiled() {
-  const test::TemporaryFolder scratch;
-  const std::filesystem::path before = std::filesystem::current_path();
-  std::filesystem::current_path(scratch.path);
-  const targets::cuda::Compiler compiler;
-  const auto result = compiler.compile({"oracle.cu", targets::cuda::oracle::kernels_source(), "sm_90a",
-                                        targets::cuda::oracle::kernels_flags()});
-  std::filesystem::current_path(before);
-  REQUIRE_MESSAGE(result.ok, result.diagnostics.at(0).message);
-  return result.object;
-}
-
-targets::cuda::Gpu& gpu_of_test() {
-  static targets::cuda::Gpu gpu(0);
-  return gpu;
-}
-// A GPU has functions of its own, right to some units in the last place.
-bool has_own_mathematics() { return gpu_of_test().description().name != "GPU of the fake driver"; }
-
-worker::DeviceOracle& device_oracle() {
-  static const std::string object = compiled();
-  static worker::DeviceOracle oracle(gpu_of_test(), object);
-  return oracle;
-}
 
 double value(const Tensor& t, std::int64_t i) { return load_double(t.type.dtype, t.bytes.data(), i); }
 
@@ -84,16 +53,6 @@ void check_equal(const Graph& g, const std::vector<Tensor>& inputs, double toler
       CHECK(difference(want[i], got[i]) <= (arithmetic == Arithmetic::fp64 ? tolerance64 : tolerance_model));
     }
   }
-}
-
-// One node over inputs of the given types.
-Graph of_node(Op op, const std::vector<TensorType>& types) {
-  Graph g;
-  std::vector<ValueId> inputs;
-  for (std::size_t i = 0; i < types.size(); ++i) inputs.push_back(g.add_input("x" + std::to_string(i), types[i]));
-  g.name = std::string(kind_name(op));
-  g.outputs = g.add_node(std::move(op), inputs, "the node");
-  return g;
 }
 
 Graph of_operation(ExprOp op, DType type, std::size_t operands) {
@@ -282,106 +241,4 @@ TEST_CASE("what has no kernel is named, and work grows with the graph") {
   CHECK(worker::uncovered_by_device(of_node(p, {{DType::f8e5m2, {3}}})) == "pointwise the node");
   const Graph product = of_node(MatMul{false, false}, {{DType::f32, {10, 20}}, {DType::f32, {20, 30}}});
   CHECK(worker::evaluation_work(product) == 10 * 20 * 30);
-}
-
-namespace {
-
-// A bench over the fake driver, and plans for y = the sums of 100 rows of 64.
-struct GpuBench {
-  testing::ObjectFolder objects;
-  std::unique_ptr<agents::Workbench> bench;
-  std::string graph;
-
-  GpuBench() {
-    worker::BenchOptions options = testing::bench_options(objects);
-    options.target = "cuda";
-    options.library_path = KILN_BINARY_DIR "/fake";
-    options.least_device_work = 1;
-    bench = worker::make_workbench(options, objects);
-    graph = objects.put(json::canonical(to_json(of_node(Reduce{Monoid::sum, {1}, false}, {{DType::f32, {100, 64}}}))));
-  }
-
-  // `before` is done first, by every thread.
-  agents::Subject subject(const std::string& name, const std::string& before) {
-    agents::BuildRequest request;
-    request.kernel.file_name = "kernel.cu";
-    request.kernel.architecture = "sm_90a";
-    request.kernel.source = R"(
-using u16 = unsigned short; using u32 = unsigned int; using u64 = unsigned long long; using f32 = float;
-struct f16 { u16 bits; }; struct bf16 { u16 bits; };
-struct alignas(16) Words4 { u32 at[4]; }; struct alignas(8) Words2 { u32 at[2]; };
-struct Arguments { void* at[2]; };
-#include KILN_EMULATION
-static int launches = 0;
-KILN_ENTRY(row_sum) {
-  float factor = 1;
-  launches += block_index() == 0 && thread_index() == 0;
-)" + before + R"(
-  const float* x = static_cast<const float*>(arguments.at[0]) + 64 * block_index();
-  float sum = 0;
-  for (int i = 0; i < 64; ++i) sum += x[i];
-  if (thread_index() == 0) static_cast<float*>(arguments.at[1])[block_index()] = factor * sum;
-}
-)";
-    const agents::BuildFact built = bench->build({&request, 1}).front();
-    REQUIRE(built.verdict == agents::Verdict::ok);
-    agents::Plan plan;
-    plan.name = name;
-    plan.target = "cuda";
-    plan.architecture = "sm_90a";
-    plan.buffers = {{agents::PlanBuffer::Kind::input, 25600, 0, 0}, {agents::PlanBuffer::Kind::output, 400, 0, 0}};
-    plan.inputs = {{"x", {DType::f32, {100, 64}}, 0}};
-    plan.outputs = {{"y", {DType::f32, {100}}, 1}};
-    plan.objects = {built.object};
-    agents::PlanLaunch launch;
-    launch.symbol = "row_sum";
-    launch.args = {0, 1};
-    launch.tasks = 100;
-    launch.geometry = agents::Geometry{32, 0, 1};
-    plan.run = {launch};
-    return {name, plan};
-  }
-};
-
-}  // namespace
-
-TEST_CASE("a GPU's bench judges by the device's evaluation, in a process beside the candidate's") {
-  GpuBench gpu;
-  for (const std::string factor : {"1", "1.001f"}) {
-    agents::CheckRequest check;
-    check.graph = gpu.graph;
-    check.subject = gpu.subject("times " + factor, "factor = " + factor + ";");
-    check.families = {"normal", "integers"};
-    check.seed = 3;
-    const agents::CheckFact fact = gpu.bench->check(check);
-    CHECK(fact.evidence == "expected outputs by the GPU");
-    CHECK(fact.verdict == agents::Verdict::ok);
-    CHECK((agents::judge(fact, policies::Policy{}).verdict == agents::Verdict::ok) == (factor == "1"));
-  }
-}
-
-TEST_CASE("a GPU's bench: a timed call that does nothing, or what an earlier one did, is wrong") {
-  GpuBench gpu;
-  for (const bool cold : {false, true}) {
-    agents::MeasureRequest request;
-    request.subjects = {gpu.subject("honest", ""), gpu.subject("idle", "if (launches > 6) return;"),
-                        gpu.subject("remembers", R"(
-  static float known[100];
-  float& last = known[block_index()];
-  if (thread_index() == 0 && launches > 6) static_cast<float*>(arguments.at[1])[block_index()] = last;
-  if (launches > 6) return;
-  last = 0;
-  for (int i = 0; i < 64; ++i) last += static_cast<const float*>(arguments.at[0])[64 * block_index() + i];)")};
-    request.proof = agents::Proof{gpu.graph, "", "normal", 3};
-    request.samples = 12;
-    request.cold = cold;
-    const agents::SampleFact fact = gpu.bench->measure(request);
-    REQUIRE(fact.subjects.size() == 3);
-    for (const agents::SampleFact::Subject& subject : fact.subjects) {
-      INFO(subject.name << (cold ? " cold: " : " warm: ") << subject.evidence);
-      CHECK(subject.ns.size() == 12);
-      const bool right = agents::judge_timed(subject, policies::Policy{}).verdict == agents::Verdict::ok;
-      CHECK(right == (subject.name == "honest"));
-    }
-  }
 }

@@ -52,6 +52,9 @@ static_assert(same(DeviceAttribute::persisting_l2_bytes, CU_DEVICE_ATTRIBUTE_MAX
 static_assert(same(DeviceAttribute::reserved_shared_per_block, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK));
 static_assert(same(DeviceAttribute::cluster_launch, CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH));
 static_assert(same(DeviceAttribute::tensor_maps, CU_DEVICE_ATTRIBUTE_TENSOR_MAP_ACCESS_SUPPORTED));
+static_assert(same(DeviceAttribute::virtual_memory, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED));
+static_assert(same(DeviceAttribute::shares_by_descriptor,
+                   CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED));
 static_assert(same(FunctionAttribute::shared_bytes, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES));
 static_assert(same(FunctionAttribute::local_bytes, CU_FUNC_ATTRIBUTE_LOCAL_SIZE_BYTES));
 static_assert(same(FunctionAttribute::registers, CU_FUNC_ATTRIBUTE_NUM_REGS));
@@ -73,6 +76,22 @@ static_assert(offsetof(LaunchConfig, shared_bytes) == offsetof(CUlaunchConfig, s
 static_assert(offsetof(LaunchConfig, stream) == offsetof(CUlaunchConfig, hStream));
 static_assert(offsetof(LaunchConfig, attributes) == offsetof(CUlaunchConfig, attrs));
 static_assert(offsetof(LaunchConfig, attribute_count) == offsetof(CUlaunchConfig, numAttrs));
+using kiln::cuda::AllocationProperties;
+static_assert(sizeof(AllocationProperties) == sizeof(CUmemAllocationProp) &&
+              offsetof(AllocationProperties, handle_types) == offsetof(CUmemAllocationProp, requestedHandleTypes) &&
+              offsetof(AllocationProperties, location) == offsetof(CUmemAllocationProp, location) &&
+              offsetof(AllocationProperties, win32_metadata) == offsetof(CUmemAllocationProp, win32HandleMetaData) &&
+              offsetof(AllocationProperties, flags) == offsetof(CUmemAllocationProp, allocFlags));
+static_assert(sizeof(kiln::cuda::MemoryLocation) == sizeof(CUmemLocation) &&
+              offsetof(kiln::cuda::MemoryLocation, id) == offsetof(CUmemLocation, id) &&
+              sizeof(kiln::cuda::MemoryAccess) == sizeof(CUmemAccessDesc) &&
+              offsetof(kiln::cuda::MemoryAccess, flags) == offsetof(CUmemAccessDesc, flags) &&
+              sizeof(kiln::cuda::Allocation) == sizeof(CUmemGenericAllocationHandle));
+static_assert(same(kiln::cuda::kLocationDevice, CU_MEM_LOCATION_TYPE_DEVICE) &&
+              same(kiln::cuda::kAllocationPinned, CU_MEM_ALLOCATION_TYPE_PINNED) &&
+              same(kiln::cuda::kHandleDescriptor, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR) &&
+              same(kiln::cuda::kAccessReadWrite, CU_MEM_ACCESS_FLAGS_PROT_READWRITE) &&
+              same(kiln::cuda::kGranularityMinimum, CU_MEM_ALLOC_GRANULARITY_MINIMUM));
 static_assert(sizeof(kiln::cuda::Uuid) == sizeof(CUuuid) && std::is_same_v<CUdevice, kiln::cuda::Device>);
 static_assert(sizeof(CUdeviceptr) == sizeof(kiln::cuda::DevicePointer));
 

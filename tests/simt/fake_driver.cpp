@@ -4,11 +4,13 @@
 // itself compute capability 9.0.
 #include <dlfcn.h>
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -140,6 +142,9 @@ Result cuDeviceGetAttribute(int* value, DeviceAttribute attribute, Device) {
       return *value = 227 << 10, 0;
     case DeviceAttribute::l2_bytes:
       return *value = 1 << 20, 0;
+    case DeviceAttribute::virtual_memory:
+    case DeviceAttribute::shares_by_descriptor:
+      return *value = 1, 0;
     case DeviceAttribute::cluster_launch:
       return *value = 0, 0;
     default:
@@ -165,6 +170,55 @@ Result cuMemAlloc_v2(DevicePointer* address, std::size_t bytes) {
   return memory ? 0 : kOutOfMemory;
 }
 Result cuMemFree_v2(DevicePointer address) { return land(), std::free(reinterpret_cast<void*>(address)), 0; }
+// An allocation is a memory file; what is reserved and not mapped cannot be touched, as on a GPU.
+Result cuMemGetAllocationGranularity(std::size_t* bytes, const AllocationProperties*, int) {
+  return *bytes = std::size_t{1} << 16, 0;
+}
+Result cuMemCreate(Allocation* allocation, std::size_t bytes, const AllocationProperties* properties,
+                   unsigned long long) {
+  if (!current) return kInvalidContext;
+  if (bytes % (1 << 16) != 0 || properties->type != kAllocationPinned) return kInvalidValue;
+  const int fd = ::memfd_create("device memory", MFD_CLOEXEC);
+  if (fd < 0 || ::ftruncate(fd, static_cast<off_t>(bytes)) != 0) return kOutOfMemory;
+  return *allocation = static_cast<Allocation>(fd), 0;
+}
+Result cuMemRelease(Allocation allocation) { return ::close(static_cast<int>(allocation)), 0; }
+Result cuMemExportToShareableHandle(void* handle, Allocation allocation, int type, unsigned long long) {
+  if (type != kHandleDescriptor) return kInvalidValue;
+  const int fd = ::fcntl(static_cast<int>(allocation), F_DUPFD_CLOEXEC, 0);
+  return *static_cast<int*>(handle) = fd, fd < 0 ? kInvalidValue : 0;
+}
+Result cuMemImportFromShareableHandle(Allocation* allocation, void* handle, int type) {
+#ifdef KILN_FAKE_SHARES_NOTHING
+  return kNotSupported;
+#endif
+  if (type != kHandleDescriptor) return kInvalidValue;
+  const int fd = ::fcntl(static_cast<int>(reinterpret_cast<std::intptr_t>(handle)), F_DUPFD_CLOEXEC, 0);
+  return *allocation = static_cast<Allocation>(fd), fd < 0 ? kInvalidValue : 0;
+}
+Result cuMemAddressReserve(DevicePointer* address, std::size_t bytes, std::size_t, DevicePointer, unsigned long long) {
+  void* reserved = ::mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return *address = reinterpret_cast<DevicePointer>(reserved), reserved == MAP_FAILED ? kOutOfMemory : 0;
+}
+Result cuMemAddressFree(DevicePointer address, std::size_t bytes) {
+  return ::munmap(reinterpret_cast<void*>(address), bytes) == 0 ? 0 : kInvalidValue;
+}
+Result cuMemMap(DevicePointer address, std::size_t bytes, std::size_t offset, Allocation allocation,
+                unsigned long long) {
+  void* mapped = ::mmap(reinterpret_cast<void*>(address), bytes, PROT_NONE, MAP_SHARED | MAP_FIXED,
+                        static_cast<int>(allocation), static_cast<off_t>(offset));
+  return mapped == MAP_FAILED ? kInvalidValue : 0;
+}
+Result cuMemUnmap(DevicePointer address, std::size_t bytes) {
+  land();
+  void* reserved = ::mmap(reinterpret_cast<void*>(address), bytes, PROT_NONE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  return reserved == MAP_FAILED ? kInvalidValue : 0;
+}
+Result cuMemSetAccess(DevicePointer address, std::size_t bytes, const MemoryAccess* access, std::size_t) {
+  const int protection = access->flags == kAccessReadWrite ? PROT_READ | PROT_WRITE : PROT_NONE;
+  return ::mprotect(reinterpret_cast<void*>(address), bytes, protection) == 0 ? 0 : kInvalidValue;
+}
 Result cuMemAllocHost_v2(void** memory, std::size_t bytes) {
   return *memory = std::aligned_alloc(64, (bytes + 63) / 64 * 64), 0;
 }

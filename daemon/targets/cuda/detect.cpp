@@ -43,6 +43,8 @@ constexpr Attribute<bool> kAbilities[] = {
     {&GpuDescription::cluster_launch, DeviceAttribute::cluster_launch},
     {&GpuDescription::cooperative_launch, DeviceAttribute::cooperative_launch},
     {&GpuDescription::tensor_maps, DeviceAttribute::tensor_maps},
+    {&GpuDescription::virtual_memory, DeviceAttribute::virtual_memory},
+    {&GpuDescription::shares_by_descriptor, DeviceAttribute::shares_by_descriptor},
 };
 
 std::string uuid_text(const kiln::cuda::Uuid& uuid) {

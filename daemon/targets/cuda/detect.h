@@ -30,6 +30,7 @@ struct GpuDescription {
   bool cluster_launch = false;  // thread block clusters with distributed shared memory
   bool cooperative_launch = false;
   bool tensor_maps = false;  // the bulk tensor copy engine
+  bool virtual_memory = false, shares_by_descriptor = false;  // memory that processes share
   std::int32_t nvlinks = 0;  // active ones
   std::int32_t pcie_generation = 0, pcie_width = 0;
   std::vector<std::int32_t> peers;  // ordinals of GPUs whose memory it can reach directly

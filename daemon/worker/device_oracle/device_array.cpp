@@ -113,17 +113,20 @@ bool is_own_carrier(DType type, kernels::Carrier carrier) {
 
 }  // namespace
 
-Array uploaded(const Launcher& launcher, const graph::TensorType& type, std::span<const std::byte> bytes) {
+Array widened(const Launcher& launcher, const graph::TensorType& type, std::shared_ptr<const DeviceMemory> elements) {
+  const kernels::Carrier carrier = carrier_of(type.dtype, launcher.arithmetic());
+  if (is_own_carrier(type.dtype, carrier)) return {type, carrier, std::move(elements)};
   Array array = launcher.make(type);
-  if (is_own_carrier(type.dtype, array.carrier)) {
-    launcher.gpu().copy_in(array.memory->address(), bytes);
-    return array;
-  }
-  const auto raw = launcher.take(bytes.size());
-  launcher.gpu().copy_in(raw->address(), bytes);
-  const kernels::ConvertArguments given = {raw->pointer(), array.base(), static_cast<Int>(type.dtype), array.count()};
-  launcher.launch("widen", array.carrier, given, array.count());
+  const kernels::ConvertArguments given = {elements->pointer(), array.base(), static_cast<Int>(type.dtype),
+                                           array.count()};
+  launcher.launch("widen", carrier, given, array.count());
   return array;
+}
+
+Array uploaded(const Launcher& launcher, const graph::TensorType& type, std::span<const std::byte> bytes) {
+  const auto elements = launcher.take(bytes.size());
+  launcher.gpu().copy_in(elements->address(), bytes);
+  return widened(launcher, type, elements);
 }
 
 graph::Tensor downloaded(const Launcher& launcher, const Array& array) {

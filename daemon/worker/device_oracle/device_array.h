@@ -86,13 +86,19 @@ class Launcher {
   targets::cuda::DeviceMemory fault_;
 };
 
+// Elements of the model's type as the carriers of an evaluation.
+[[nodiscard]] Array widened(const Launcher& launcher, const graph::TensorType& type,
+                            std::shared_ptr<const targets::cuda::DeviceMemory> elements);
 // A tensor's bytes, and back: floats as f64 where that is the carrier.
 [[nodiscard]] Array uploaded(const Launcher& launcher, const graph::TensorType& type, std::span<const std::byte> bytes);
 [[nodiscard]] graph::Tensor downloaded(const Launcher& launcher, const Array& array);
 
+using Arrays = std::vector<Array>;
+// As DeviceOracle::evaluate, from arrays to arrays.
+[[nodiscard]] Arrays evaluate(const graph::Graph& graph, Inputs inputs, const Launcher& launcher);
+
 // One evaluation per kind, as in agents/graph/interpreter.
 using Types = std::vector<graph::TensorType>;
-using Arrays = std::vector<Array>;
 [[nodiscard]] Arrays run(const graph::Pointwise& op, const Inputs& in, const Types& out, const Launcher& launcher);
 [[nodiscard]] Arrays run(const graph::Reduce& op, const Inputs& in, const Types& out, const Launcher& launcher);
 [[nodiscard]] Arrays run(const graph::Softmax& op, const Inputs& in, const Types& out, const Launcher& launcher);

@@ -64,7 +64,7 @@ bool is_covered(const Graph& g, const Node& node) {
 
 class Run {
  public:
-  Run(const Graph& graph, device::Launcher& launcher)
+  Run(const Graph& graph, const device::Launcher& launcher)
       : graph_(graph), launcher_(launcher), values_(graph.values.size()), uses_(graph.values.size(), 0) {
     for (const Node& node : graph.nodes)
       for (const ValueId v : node.inputs) ++uses_[index(v)];
@@ -99,7 +99,7 @@ class Run {
       if (uses_[index(v)] == 0) values_[index(v)].reset();
   }
 
-  [[nodiscard]] Tensor result(ValueId v) { return device::downloaded(launcher_, read(v)); }
+  [[nodiscard]] const device::Array& result(ValueId v) { return read(v); }
 
  private:
   static std::size_t index(ValueId v) { return static_cast<std::size_t>(v); }
@@ -111,7 +111,7 @@ class Run {
   }
 
   const Graph& graph_;
-  device::Launcher& launcher_;
+  const device::Launcher& launcher_;
   std::vector<std::optional<device::Array>> values_;
   std::vector<int> uses_;  // at zero a value's memory is given back
 };
@@ -136,23 +136,32 @@ DeviceOracle::DeviceOracle(targets::cuda::Gpu& gpu, std::string_view cubin) : gp
 
 DeviceOracle::~DeviceOracle() { (void)gpu_.api().cuModuleUnload(module_); }  // ignoring: it ends with the context
 
-std::vector<Tensor> DeviceOracle::evaluate(const Graph& graph, const std::vector<Tensor>& inputs,
-                                           Arithmetic arithmetic) {
+device::Arrays device::evaluate(const Graph& graph, Inputs inputs, const Launcher& launcher) {
   validate(graph);
   if (inputs.size() != graph.inputs.size())
     throw Error(ErrorCode::invalid_input, "cannot evaluate the graph '" + graph.name + "': it takes " +
                                               std::to_string(graph.inputs.size()) + " inputs");
-  device::Launcher launcher(gpu_, module_, arithmetic);
   Run run(graph, launcher);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].type != graph.type(graph.inputs[i]))
       throw Error(ErrorCode::invalid_input, "cannot evaluate the graph '" + graph.name + "': input " +
                                                 std::to_string(i) + " has another type");
-    run.set(graph.inputs[i], device::uploaded(launcher, inputs[i].type, inputs[i].bytes));
+    run.set(graph.inputs[i], std::move(inputs[i]));
   }
   for (const Node& node : graph.nodes) run.step(node);
-  std::vector<Tensor> results;
+  Arrays results;
   for (const ValueId v : graph.outputs) results.push_back(run.result(v));
+  return results;
+}
+
+std::vector<Tensor> DeviceOracle::evaluate(const Graph& graph, const std::vector<Tensor>& inputs,
+                                           Arithmetic arithmetic) const {
+  const device::Launcher launcher(gpu_, module_, arithmetic);
+  device::Inputs given;
+  for (const Tensor& input : inputs) given.push_back(device::uploaded(launcher, input.type, input.bytes));
+  std::vector<Tensor> results;
+  for (const device::Array& array : device::evaluate(graph, std::move(given), launcher))
+    results.push_back(device::downloaded(launcher, array));
   return results;
 }
 

@@ -31,7 +31,10 @@ class DeviceOracle {
   // As graph::evaluate, for a graph that is covered. Throws DriverError beside its errors, also when
   // the device has not the memory.
   [[nodiscard]] std::vector<graph::Tensor> evaluate(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,
-                                                    graph::Arithmetic arithmetic);
+                                                    graph::Arithmetic arithmetic) const;
+
+  [[nodiscard]] targets::cuda::Gpu& gpu() const { return gpu_; }
+  [[nodiscard]] kiln::cuda::Module module() const { return module_; }
 
  private:
   targets::cuda::Gpu& gpu_;

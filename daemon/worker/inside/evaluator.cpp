@@ -14,6 +14,10 @@ void Evaluator::take_kernels(std::string cubin) {
   device_ = std::make_unique<DeviceOracle>(gpu_->get(), cubin_);
 }
 
+const DeviceOracle* Evaluator::device_for(const graph::Graph& graph) const {
+  return is_worth_device(graph) && uncovered_by_device(graph).empty() ? device_.get() : nullptr;
+}
+
 bool Evaluator::is_worth_device(const graph::Graph& graph) const {
   return gpu_ && evaluation_work(graph) >= least_device_work_;
 }

@@ -25,6 +25,8 @@ class Evaluator {
   // The architecture that kernels are wanted for; empty: none are.
   [[nodiscard]] std::string wants_kernels_for(const graph::Graph& graph);
   void take_kernels(std::string cubin);
+  // The GPU, where it evaluates this graph; null: the interpreter does.
+  [[nodiscard]] const DeviceOracle* device_for(const graph::Graph& graph) const;
 
   // As graph::evaluate. What the device cannot do, for want of memory or for a fault, the interpreter does.
   [[nodiscard]] std::vector<graph::Tensor> evaluate(const graph::Graph& graph, const std::vector<graph::Tensor>& inputs,

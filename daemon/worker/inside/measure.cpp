@@ -72,8 +72,11 @@ class Measurement {
     const bool proves = request_.fds.size() > 1;
     for (const std::size_t index : device_.loading_order(directories))
       enter(index, [&](Entry& entry) {
-        entry.subject = device_.load(directories[index], timing_, proves ? request_.fds.at(1 + index).get() : -1,
-                                     proves ? &json::at(request_.body, "layout", "a run request") : nullptr);
+        ProofArena proof;
+        if (proves)
+          proof = {request_.fds.at(1 + index).get(), &json::at(request_.body, "layout", "a run request"),
+                   request_.body.if_contains("shared")};
+        entry.subject = device_.load(directories[index], timing_, proof);
         if (proves && timing_.samples > 0) entry.proof_round = drawn_round(timing_.samples);
         for (std::int64_t i = 0; i < timing_.warmup; ++i) entry.subject->warm_up();
       });

@@ -1,8 +1,8 @@
 // The measure request of the run roles: loading its subjects, timing them in turns, and the answer. What a device does
 // of its own is behind Subject and Device.
-//   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed, poison, limit_ns, layout}
-//            + progress file
-//            [+ an arena file per subject]
+//   measure  {subjects: [{name, directory}], warmup, samples, cold, per_launch, seed, poison, limit_ns, layout,
+//            shared?} + progress file
+//            [+ an arena per subject: a file, or memory of a GPU that is shared]
 //            -> {subjects: [{name, ns, launch_ns} | {name, refused or forbidden}], cycles_per_ns}
 // The progress file's first word is the index of the subject at work, so that the parent knows whom a crash belongs to.
 #pragma once
@@ -42,14 +42,20 @@ class Subject {
   virtual void prove() {}
 };
 
+// What the oracle filled for the call that proves, and will judge.
+struct ProofArena {
+  int fd = -1;                          // a memory file, or the descriptor of a GPU's memory; -1: there is none
+  const json::value* layout = nullptr;  // of the arena
+  const json::value* shared = nullptr;  // of a GPU's memory; null: the arena is a file
+};
+
 class Device {
  public:
   virtual ~Device() = default;
   // The order in which to load the subjects of a request, as indices of their directories.
   [[nodiscard]] virtual std::vector<std::size_t> loading_order(const std::vector<std::string>& directories);
-  // `arena`: the memory file that the oracle filled and will judge; -1 when there is none.
-  [[nodiscard]] virtual std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
-                                                      const json::value* layout) = 0;
+  [[nodiscard]] virtual std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing,
+                                                      const ProofArena& proof) = 0;
   // All subjects are loaded and warm.
   virtual void ready() {}
   // The clock that its kernels run at, right after a round.

@@ -1,121 +1,66 @@
-// oracle: holds no generated code. Four requests:
+// oracle: holds no generated code. Five requests:
 //   graph   {graph: digest} + graph JSON and constants       -> {doubles, wants_kernels_for?}   keeps the graph
 //   kernels + the oracle's kernels for that GPU              -> {}
-//   arena   {graph, family, seed, poison, at_end}            -> {layout} + arena file; inputs made, outputs poisoned
-//   judge   {graph, family, seed, poison, at_end} + arena file
-//           -> {guard, input, unwritten, undoubled, digest, expected_digest, errors, evaluator}
-// The family "doubled", where `doubles`: inputs of "normal" times two (agents/graph/homogeneity.h); `undoubled` is then
-// the first element that is not exactly what the arena of "normal" judged last had there, times its power of two.
-// Expected outputs are computed once per (graph, family, seed) and never leave this process.
+//   arena   {graph, family, seed, poison, at_end, calls, unshared}
+//           -> {layout} + arena file; or {layout, shared: {id, bytes, arenas}} + a descriptor of the GPU's memory
+//   judge   the same, and {arena: id} or + arena file        -> findings (daemon/worker/findings.h), or {again: why}
+//   forget  -> {}      gives back the GPU's memory of arenas that were not judged
+// Where a GPU evaluates the graph, everything stays there (device_judge.h) and an arena is its memory, shared with the
+// process that runs the candidate: one arena for each of `calls`. Where the driver cannot share memory (`unshared` says
+// what the other process found), or has not enough, arenas are memory files and the CPU compares (host_judge.h).
+// Expected outputs never leave this process.
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <map>
+#include <optional>
 
 #include "agents/graph/homogeneity.h"
 #include "agents/graph/serialize.h"
-#include "daemon/worker/arena.h"
-#include "daemon/worker/compare.h"
-#include "daemon/worker/conditioning.h"
-#include "daemon/worker/inputs.h"
+#include "daemon/targets/cuda/shared_memory.h"
+#include "daemon/worker/device_oracle/device_judge.h"
 #include "daemon/worker/inside/evaluator.h"
 #include "daemon/worker/inside/gpu_role.h"
+#include "daemon/worker/inside/host_judge.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
-#include "runtime/base/digest.h"
 #include "runtime/base/json.h"
-#include "runtime/base/parallel.h"
 
 namespace kiln::worker {
 namespace {
 
-// What one family of inputs gives.
-struct Case {
-  std::vector<graph::Tensor> inputs, expected, plain;
-  std::vector<Conditioning> conditioning;  // of each output
-  std::string expected_digest;             // of all outputs as they are expected
-  std::string evaluator;
+using targets::cuda::SharedMemory;
 
-  [[nodiscard]] std::size_t bytes() const {
-    std::size_t sum = 0;
-    for (const auto* tensors : {&inputs, &expected, &plain})
-      for (const graph::Tensor& tensor : *tensors) sum += tensor.bytes.size();
-    return sum;
-  }
-};
-
-// Of the expected outputs as the model's types hold them: what they do not tell apart, a right kernel need not either.
-std::string digest_of(const std::vector<graph::Tensor>& expected, const std::vector<graph::Tensor>& plain) {
-  Sha256 digest;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    graph::Tensor rounded = graph::Tensor::zeros(plain[i].type);
-    for (std::int64_t e = 0; e < rounded.count(); ++e)
-      graph::store_double(rounded.type.dtype, rounded.bytes.data(), e,
-                          graph::load_double(expected[i].type.dtype, expected[i].bytes.data(), e));
-    digest.update(rounded.bytes);
-  }
-  return digest.finish_hex();
-}
-
-void multiply(graph::Tensor& t, int power) {
-  if (power == 0 || !graph::is_float(t.type.dtype)) return;
-  for (std::int64_t i = 0; i < t.count(); ++i)
-    graph::store_double(t.type.dtype, t.bytes.data(), i,
-                        std::ldexp(graph::load_double(t.type.dtype, t.bytes.data(), i), power));
-}
-
-// The case of the doubled inputs: nothing has to be evaluated again.
-Case doubled(Case made, const graph::Homogeneity& powers) {
-  for (std::size_t i = 0; i < made.inputs.size(); ++i) multiply(made.inputs[i], powers.inputs[i]);
-  for (std::size_t o = 0; o < made.expected.size(); ++o) {
-    multiply(made.expected[o], powers.outputs[o]);
-    multiply(made.plain[o], powers.outputs[o]);
-  }
-  made.expected_digest = digest_of(made.expected, made.plain);
-  return made;
-}
-
-// The first element of an output that is not 2^power times what it was; -1: there is none.
-std::int64_t first_undoubled(graph::DType type, std::span<const std::byte> before, std::span<const std::byte> now,
-                             int power) {
-  const auto count = static_cast<std::int64_t>(now.size() / graph::size_of(type));
-  for (std::int64_t i = 0; i < count; ++i) {
-    const double wanted = std::ldexp(graph::load_double(type, before.data(), i), power);
-    const double found = graph::load_double(type, now.data(), i);
-    if (found != wanted && !(std::isnan(found) && std::isnan(wanted))) return i;
-  }
-  return -1;
-}
+constexpr const char* kWhat = "an oracle request";
 
 class Oracle {
  public:
-  explicit Oracle(Evaluator evaluator) : evaluator_(std::move(evaluator)), threads_(evaluator_.threads()) {}
+  explicit Oracle(Evaluator evaluator) : evaluator_(std::move(evaluator)), host_(evaluator_) {}
 
   Frame handle(Frame request) {
-    const std::string op = json::get_string(request.body, "op", "an oracle request");
+    const std::string op = json::get_string(request.body, "op", kWhat);
     if (op == "graph") return keep_graph(request);
     if (op == "kernels") {
+      device_.reset();  // its evaluations are of the kernels before
       evaluator_.take_kernels(std::string(Mapped(request.fds.at(0).get(), Mapped::Access::read, 64u << 20).text()));
       return {};
     }
     if (op == "arena") return make_arena(request);
     if (op == "judge") return judge(request);
+    if (op == "forget") {
+      arenas_.clear();
+      return {};
+    }
     throw Error(ErrorCode::invalid_input, "cannot answer the oracle request '" + op + "'");
   }
 
  private:
   Frame keep_graph(Frame& request) {
-    const std::string digest = json::get_string(request.body, "graph", "an oracle request");
+    const std::string digest = json::get_string(request.body, "graph", kWhat);
     const Mapped text(request.fds.at(0).get(), Mapped::Access::read);
     const auto constants = request.fds.size() > 1 ? std::make_shared<Mapped>(request.fds[1].get(), Mapped::Access::read)
                                                   : std::make_shared<Mapped>();
     const json::value parsed = json::parse(text.text(), "a graph", {.bytes = std::size_t{256} << 20, .depth = 32});
-    if (graphs_.size() >= kKeep) {  // earlier regions are done with
-      graphs_.clear();
-      cases_.clear();
-      powers_.clear();
-    }
+    if (graphs_.size() >= kKeep) forget_graphs();  // earlier regions are done with
     const graph::Graph& kept =
         graphs_.insert_or_assign(digest, graph::graph_from_json(parsed, constants, constants->bytes())).first->second;
     powers_.erase(digest);
@@ -127,157 +72,126 @@ class Oracle {
     return reply;
   }
 
-  const graph::Graph& graph_of(const Frame& request) const {
-    const auto found = graphs_.find(json::get_string(request.body, "graph", "an oracle request"));
+  void forget_graphs() {
+    graphs_.clear();
+    powers_.clear();
+    kept_on_host_.clear();
+    host_.forget();
+    if (device_) device_->forget();
+  }
+
+  Question question_of(const Frame& request) const {
+    const std::string digest = json::get_string(request.body, "graph", kWhat);
+    const auto found = graphs_.find(digest);
     if (found == graphs_.end())
       throw Error(ErrorCode::not_found, "cannot answer the oracle request: its graph was not given");
-    return found->second;
+    const auto powers = powers_.find(digest);
+    return {digest,
+            found->second,
+            powers == powers_.end() ? nullptr : &powers->second,
+            json::get_string(request.body, "family", kWhat),
+            static_cast<std::uint64_t>(json::get_int(request.body, "seed", kWhat)),
+            static_cast<std::byte>(json::get_int(request.body, "poison", kWhat)),
+            json::get_bool(request.body, "at_end", kWhat) ? Edge::end : Edge::begin};
   }
 
-  // Its powers of two; null when it is not homogeneous.
-  const graph::Homogeneity* powers_of(const Frame& request) const {
-    const auto found = powers_.find(json::get_string(request.body, "graph", "an oracle request"));
-    return found == powers_.end() ? nullptr : &found->second;
-  }
-
-  const Case& case_of(const Frame& request) {
-    return case_of(request, json::get_string(request.body, "family", "an oracle request"));
-  }
-
-  const Case& case_of(const Frame& request, const std::string& family) {
-    const graph::Graph& g = graph_of(request);
-    const auto seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "an oracle request"));
-    const std::string key =
-        json::get_string(request.body, "graph", "an oracle request") + "/" + family + "/" + std::to_string(seed);
-    if (const auto found = cases_.find(key); found != cases_.end()) return found->second;
-    const graph::Homogeneity* powers = powers_of(request);
-    if (family == "doubled" && powers != nullptr)
-      return cases_.emplace(key, doubled(case_of(request, "normal"), *powers)).first->second;
-    std::size_t kept = 0;
-    for (const auto& [name, one] : cases_) kept += one.bytes();
-    if (kept > kKeepBytes) cases_.clear();
-    Case made;
-    const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
-    for (std::size_t i = 0; i < g.inputs.size(); ++i)
-      made.inputs.push_back(make_input(g.type(g.inputs[i]), domains[i], family, seed, i, threads_));
-    const auto plain = [&](const std::vector<graph::Tensor>& inputs) {
-      return evaluator_.evaluate(g, inputs, graph::Arithmetic::model);
-    };
-    made.expected = evaluator_.evaluate(g, made.inputs, graph::Arithmetic::fp64);
-    made.plain = plain(made.inputs);
-    made.conditioning = conditioning_of(g, plain, made.inputs, made.expected, is_large(family), seed, threads_);
-    made.evaluator = evaluator_.told();
-    made.expected_digest = digest_of(made.expected, made.plain);
-    return cases_.emplace(key, std::move(made)).first->second;
-  }
-
-  // Compares the outputs of a candidate over doubled inputs with those that it gave before; [output, element].
-  json::array undoubled(const Frame& request, const std::string& family, std::span<const std::byte> arena,
-                        const ArenaLayout& layout) {
-    const graph::Homogeneity* powers = powers_of(request);
-    if (powers == nullptr) return {-1, 0};
-    const auto output = [&](std::size_t o) { return arena.subspan(layout.outputs[o].offset, layout.outputs[o].bytes); };
-    if (family == "normal") {
-      last_.clear();
-      for (std::size_t o = 0; o < layout.outputs.size(); ++o) last_.emplace_back(output(o).begin(), output(o).end());
-    }
-    if (family != "doubled") return {-1, 0};
-    const graph::Graph& g = graph_of(request);
-    if (last_.size() != g.outputs.size())
-      throw Error(ErrorCode::invalid_input, "cannot judge doubled inputs: those before were not judged");
-    for (std::size_t o = 0; o < last_.size(); ++o) {
-      const std::int64_t element =
-          last_[o].size() == output(o).size()
-              ? first_undoubled(g.type(g.outputs[o]).dtype, last_[o], output(o), powers->outputs[o])
-              : 0;
-      if (element >= 0) return {static_cast<std::int64_t>(o), element};
-    }
-    return {-1, 0};
-  }
-
-  static ArenaLayout layout_of(const graph::Graph& g, const Frame& request) {
-    std::vector<graph::TensorType> inputs, outputs;
-    for (const graph::ValueId id : g.inputs) inputs.push_back(g.type(id));
-    for (const graph::ValueId id : g.outputs) outputs.push_back(g.type(id));
-    const bool at_end = json::get_bool(request.body, "at_end", "an oracle request");
-    return layout_arena(inputs, outputs, at_end ? Edge::end : Edge::begin);
+  // Null where the graph is the host's; kept_on_host_ then says why, if a GPU evaluates it.
+  DeviceJudge* device_for(const Question& question, const std::string& unshared) {
+    const DeviceOracle* const oracle = evaluator_.device_for(question.graph);
+    if (!oracle) return nullptr;
+    std::string why = unshared.empty() ? targets::cuda::cannot_share(oracle->gpu().description()) : unshared;
+    if (!why.empty()) kept_on_host_.emplace(question.graph_digest, std::move(why));
+    if (kept_on_host_.count(question.graph_digest) != 0) return nullptr;
+    if (!device_) device_ = std::make_unique<DeviceJudge>(*oracle);
+    return device_.get();
   }
 
   Frame make_arena(const Frame& request) {
-    const Case& made = case_of(request);
-    const ArenaLayout layout = layout_of(graph_of(request), request);
-    UniqueFd fd = memory_file("arena", layout.total_bytes);
-    Mapped arena(fd.get(), Mapped::Access::write);
-    paint_arena(arena.writable(), layout,
-                static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request")));
-    for (std::size_t i = 0; i < made.inputs.size(); ++i) {
-      const std::vector<std::byte>& from = made.inputs[i].bytes;
-      std::byte* const to = arena.writable().data() + layout.inputs[i].offset;
-      parallel(threads_, static_cast<std::int64_t>(from.size()), std::int64_t{1} << 24,
-               [&](std::int64_t begin, std::int64_t end) { std::copy(&from[0] + begin, &from[0] + end, to + begin); });
-    }
+    const Question question = question_of(request);
+    if (DeviceJudge* device = device_for(question, json::get_string(request.body, "unshared", kWhat)))
+      if (auto reply = share_arena(question, *device, json::get_int(request.body, "calls", kWhat)))
+        return std::move(*reply);
     Frame reply;
-    reply.body = {{"layout", to_json(layout)}};
-    reply.fds.push_back(std::move(fd));
+    reply.fds.push_back(host_.arena(question));
+    reply.body = {{"layout", to_json(question.layout())}};
     return reply;
   }
 
-  Frame judge(const Frame& request) {
-    const Case& made = case_of(request);
-    const ArenaLayout layout = layout_of(graph_of(request), request);
-    const Mapped arena(request.fds.at(0).get(), Mapped::Access::read);
-    if (arena.bytes().size() != layout.total_bytes)
-      throw Error(ErrorCode::corrupt, "cannot judge an arena: its size is not what it was");
-    Sha256 digest;
-    json::array errors;
-    std::int64_t changed_input = -1;
-    for (std::size_t i = 0; i < made.inputs.size(); ++i) {
-      const auto now = arena.bytes().subspan(layout.inputs[i].offset, layout.inputs[i].bytes);
-      if (std::memcmp(now.data(), made.inputs[i].bytes.data(), now.size()) != 0)
-        changed_input = static_cast<std::int64_t>(i);
+  // Nothing where the device cannot, though it kept nothing else.
+  std::optional<Frame> share_arena(const Question& question, DeviceJudge& device, std::int64_t calls) {
+    try {
+      try {
+        return shared_arena(question, device, calls);
+      } catch (const kiln::cuda::DriverError& error) {
+        if (error.code() != ErrorCode::limit) throw;
+        device.forget();
+        return shared_arena(question, device, calls);
+      }
+    } catch (const kiln::cuda::DriverError& error) {
+      keep_on_host(question, error);
+      return std::nullopt;
     }
-    const std::string family = json::get_string(request.body, "family", "an oracle request");
-    for (std::size_t i = 0; i < made.expected.size(); ++i) {
-      const auto output = arena.bytes().subspan(layout.outputs[i].offset, layout.outputs[i].bytes);
-      digest.update(output);
-      agents::ErrorFact fact = compare_output(output, made.plain[i], made.expected[i], threads_);
-      fact.normwise_plain = std::max(fact.normwise_plain, made.conditioning[i].normwise);
-      fact.max_scaled_plain = std::max(fact.max_scaled_plain, made.conditioning[i].max_scaled);
-      fact.family = family;
-      fact.output = static_cast<std::int32_t>(i);
-      agents::CheckFact one;
-      one.errors = {fact};
-      errors.emplace_back(agents::to_json(one).at("errors").as_array().at(0));
-    }
+  }
+
+  Frame shared_arena(const Question& question, DeviceJudge& device, std::int64_t calls) {
+    const ArenaLayout layout = question.layout();
+    const int arenas = static_cast<int>(std::clamp<std::int64_t>(calls, 1, 2));
+    const std::size_t bytes = layout.total_bytes * static_cast<std::size_t>(arenas);
+    device.prepare(question);
+    SharedMemory memory = SharedMemory::made(evaluator_.device_for(question.graph)->gpu(), bytes);
+    device.fill(question, memory.pointer(), arenas);
     Frame reply;
-    std::vector<std::size_t> element_bytes;
-    for (const graph::Tensor& plain : made.plain) element_bytes.push_back(graph::size_of(plain.type.dtype));
-    const auto poison = static_cast<std::byte>(json::get_int(request.body, "poison", "an oracle request"));
-    const OutputElement unwritten = find_unwritten(arena.bytes(), layout, element_bytes, poison, threads_);
-    reply.body = {{"unwritten", json::array{unwritten.output, unwritten.element}},
-                  {"undoubled", undoubled(request, family, arena.bytes(), layout)},
-                  {"guard", broken_guard(arena.bytes(), layout, poison)},
-                  {"input", changed_input},
-                  {"digest", digest.finish_hex()},
-                  {"expected_digest", made.expected_digest},
-                  {"errors", errors},
-                  {"evaluator", made.evaluator}};
+    reply.fds.push_back(memory.exported());
+    reply.body = {{"layout", to_json(layout)},
+                  {"shared", json::object{{"id", ++last_id_}, {"bytes", bytes}, {"arenas", arenas}}}};
+    arenas_.emplace(last_id_, Arena{std::move(memory), arenas});
+    return reply;
+  }
+
+  void keep_on_host(const Question& question, const kiln::cuda::DriverError& error) {
+    kept_on_host_.emplace(question.graph_digest, error.what());
+    device_->forget();  // its memory may be what was lacking
+  }
+
+  Frame judge(const Frame& request) {
+    const Question question = question_of(request);
+    Frame reply;
+    if (const json::value* id = request.body.if_contains("arena")) {
+      const auto found = arenas_.find(id->is_int64() ? id->get_int64() : -1);
+      if (found == arenas_.end() || !device_)
+        throw Error(ErrorCode::not_found, "cannot judge an arena: it was not made here, or was judged before");
+      const Arena arena = std::move(found->second);  // given back afterwards
+      arenas_.erase(found);
+      try {
+        reply.body = to_json(device_->judge(question, arena.memory.pointer(), arena.arenas));
+      } catch (const kiln::cuda::DriverError& error) {
+        keep_on_host(question, error);
+        reply.body = {{"again", error.what()}};
+      }
+      return reply;
+    }
+    Findings findings = host_.judge(question, request.fds.at(0).get());
+    if (const auto why = kept_on_host_.find(question.graph_digest); why != kept_on_host_.end())
+      findings.evaluator += ", compared on the CPU, since " + why->second;
+    reply.body = to_json(findings);
     return reply;
   }
 
   static constexpr std::size_t kKeep = 8;
-  static constexpr std::size_t kKeepBytes = std::size_t{8} << 30;  // of all cases; what is missed is made again
+  struct Arena {
+    SharedMemory memory;
+    int arenas = 1;
+  };
+
   Evaluator evaluator_;
-  const int threads_;
+  HostJudge host_;
+  std::unique_ptr<DeviceJudge> device_;
   std::map<std::string, graph::Graph> graphs_;
-  std::map<std::string, Case> cases_;
-  std::map<std::string, graph::Homogeneity> powers_;  // of the graphs that have any
-  std::vector<std::vector<std::byte>> last_;          // the outputs over inputs of "normal" that were judged last
+  std::map<std::string, graph::Homogeneity> powers_;   // of the graphs that have any
+  std::map<std::string, std::string> kept_on_host_;    // graphs that the device cannot hold, and why
+  std::map<std::int64_t, Arena> arenas_;               // shared, not judged yet
+  std::int64_t last_id_ = 0;
 };
-
-}  // namespace
-
-namespace {
 
 Role role_of(SandboxRules rules, Evaluator evaluator) {
   Role role;

@@ -174,13 +174,13 @@ class Flush {
 
 class CpuSubject final : public Subject {
  public:
-  CpuSubject(const std::string& directory, const Timing& timing, int arena, const json::value* layout, Flush& flush)
+  CpuSubject(const std::string& directory, const Timing& timing, const ProofArena& proof, Flush& flush)
       : timing_(timing), flush_(flush), loaded_(directory) {
-    if (arena < 0) {
+    if (proof.fd < 0) {
       buffers_.make(timing.seed, candidate());
     } else {
-      arena_.emplace(arena, Mapped::Access::write);
-      layout_ = arena_from_json(*layout, arena_->bytes().size());
+      arena_.emplace(proof.fd, Mapped::Access::write);
+      layout_ = arena_from_json(*proof.layout, arena_->bytes().size());
       close_guard_pages(arena_->writable(), layout_);
       buffers_.use_arena(arena_->writable(), layout_, candidate());
     }
@@ -252,10 +252,10 @@ class Cpu final : public Device {
     return vendors_first(objects_, directories);
   }
 
-  std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
-                                const json::value* layout) override {
+  std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing,
+                                const ProofArena& proof) override {
     load_code(objects_, directory);
-    return std::make_unique<CpuSubject>(directory, timing, arena, layout, flush_);
+    return std::make_unique<CpuSubject>(directory, timing, proof, flush_);
   }
 
   void ready() override { arm_code(); }  // a vendor's primitives are made

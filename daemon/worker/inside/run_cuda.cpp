@@ -1,6 +1,7 @@
-// run-cuda: the requests of run.cpp, on a GPU. The arena is copied to the device with its guards and poison, and back
-// after the call, so that the oracle judges a GPU's candidate as it judges a CPU's. A fault that the context does not
-// survive is answered with {faulted}: the parent ends this process and starts another.
+// run-cuda: the requests of run.cpp, on a GPU. An arena is memory of the GPU that the oracle shares, one for each of
+// two calls; or a memory file, which is copied to the device with its guards and poison, and back after the call. So the
+// oracle judges a GPU's candidate as it judges a CPU's. A fault that the context does not survive is answered with
+// {faulted}: the parent ends this process and starts another. {unshared}: this process cannot have the oracle's memory.
 #include <time.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
+#include "daemon/worker/inside/shared_arena.h"
 #include "runtime/base/json.h"
 #include "runtime/base/random.h"
 
@@ -22,6 +24,7 @@ namespace {
 
 using targets::cuda::DeviceMemory;
 using targets::cuda::Gpu;
+using targets::cuda::SharedMemory;
 
 // Values are made on the host up to this many bytes, and repeated on the device beyond.
 constexpr std::size_t kMadeBytes = std::size_t{32} << 20;
@@ -53,19 +56,27 @@ void call_over(Gpu& gpu, Candidate& candidate, std::span<const std::byte> arena,
   gpu.copy_out(out, memory.address());
 }
 
-// Buffers of a measurement on the device. Each input is a window in a buffer that is a little longer, and stands in
-// another place of it, hence for other values, in every call: what a kernel remembers is of no use to it.
+// Buffers of a measurement on the device, of all subjects: one is at work at a time, and what it left in an output is
+// overwritten before the next call. Each input is a window in a buffer that is a little longer, and stands in another
+// place of it, hence for other values, in every call: what a kernel remembers is of no use to it.
 class Buffers {
  public:
   explicit Buffers(Gpu& gpu) : gpu_(gpu) {}
 
-  void make(std::uint64_t seed, Candidate& candidate) {
-    std::uint64_t stream = 0;
-    for (const kiln_tensor_info& info : candidate.inputs()) candidate.add_input(filled(info, seed, stream++));
-    for (const kiln_tensor_info& info : candidate.outputs()) {
-      outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
-      candidate.add_output(outputs_.back().pointer());
-    }
+  // The calls of the candidate use them. The first makes them; throws Refused for one of other sizes.
+  void lend(std::uint64_t seed, Candidate& candidate) {
+    const std::vector<kiln_tensor_info> inputs = candidate.inputs(), outputs = candidate.outputs();
+    if (input_bytes_.empty() && output_bytes_.empty()) make(seed, inputs, outputs);
+    const auto fits = [](const std::vector<kiln_tensor_info>& infos, const std::vector<std::size_t>& bytes) {
+      return std::equal(infos.begin(), infos.end(), bytes.begin(), bytes.end(),
+                        [](const kiln_tensor_info& info, std::size_t n) {
+                          return static_cast<std::size_t>(info.bytes) == n;
+                        });
+    };
+    if (!fits(inputs, input_bytes_) || !fits(outputs, output_bytes_))
+      throw Refused{"the plan has other inputs or outputs than those it is measured with"};
+    for (const DeviceMemory& input : inputs_) candidate.add_input(input.pointer());
+    for (const DeviceMemory& output : outputs_) candidate.add_output(output.pointer());
   }
 
   void renew(Candidate& candidate) {
@@ -89,6 +100,15 @@ class Buffers {
       candidate.move_input(i, inputs_[i].pointer());
     }
   }
+  void restore(Candidate& candidate, const SharedArena& arena) const {
+    const SharedMemory memory = arena.mapped(gpu_);
+    for (std::size_t i = 0; i < inputs_.size(); ++i) {
+      const ArenaLayout::Window& window = arena.layout().inputs.at(i);
+      copy(inputs_[i].address(), memory.address() + window.offset, window.bytes);
+      candidate.move_input(i, inputs_[i].pointer());
+    }
+    gpu_.synchronize();
+  }
   // What that call left.
   void read_back(std::span<std::byte> arena, const ArenaLayout& layout) const {
     for (std::size_t i = 0; i < inputs_.size(); ++i)
@@ -96,12 +116,35 @@ class Buffers {
     for (std::size_t i = 0; i < outputs_.size(); ++i)
       gpu_.copy_out(arena.subspan(layout.outputs.at(i).offset, layout.outputs[i].bytes), outputs_[i].address());
   }
+  void read_back(const SharedArena& arena) const {
+    const SharedMemory memory = arena.mapped(gpu_);
+    const auto leave = [&](const ArenaLayout::Window& window, const DeviceMemory& from) {
+      copy(memory.address() + window.offset, from.address(), window.bytes);
+    };
+    for (std::size_t i = 0; i < inputs_.size(); ++i) leave(arena.layout().inputs.at(i), inputs_[i]);
+    for (std::size_t i = 0; i < outputs_.size(); ++i) leave(arena.layout().outputs.at(i), outputs_[i]);
+    gpu_.synchronize();
+  }
 
  private:
   static constexpr std::size_t kStep = 256;   // bytes: the alignment of device memory
   static constexpr std::size_t kPlaces = 32;  // few, so that a warm cache stays warm
 
-  const void* filled(const kiln_tensor_info& info, std::uint64_t seed, std::uint64_t stream) {
+  void copy(kiln::cuda::DevicePointer to, kiln::cuda::DevicePointer from, std::size_t bytes) const {
+    kiln::cuda::check(gpu_.api(), gpu_.api().cuMemcpyDtoDAsync_v2(to, from, bytes, gpu_.stream()), "copy a tensor");
+  }
+
+  void make(std::uint64_t seed, const std::vector<kiln_tensor_info>& inputs,
+            const std::vector<kiln_tensor_info>& outputs) {
+    inputs_.clear();  // what an earlier attempt had memory for
+    outputs_.clear();
+    for (const kiln_tensor_info& info : inputs) fill(info, seed, inputs_.size());
+    for (const kiln_tensor_info& info : outputs) outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
+    for (const kiln_tensor_info& info : inputs) input_bytes_.push_back(static_cast<std::size_t>(info.bytes));
+    for (const kiln_tensor_info& info : outputs) output_bytes_.push_back(static_cast<std::size_t>(info.bytes));
+  }
+
+  void fill(const kiln_tensor_info& info, std::uint64_t seed, std::uint64_t stream) {
     const std::size_t bytes = static_cast<std::size_t>(info.bytes) + kStep * kPlaces;
     inputs_.push_back(gpu_.allocate(bytes));
     const DeviceMemory& memory = inputs_.back();
@@ -113,30 +156,31 @@ class Buffers {
     gpu_.copy_in(memory.address(), std::span(values.bytes).first(made));
     for (std::size_t at = made; at < bytes;) {
       const std::size_t part = std::min(at, bytes - at);
-      kiln::cuda::check(gpu_.api(),
-                        gpu_.api().cuMemcpyDtoDAsync_v2(memory.address() + at, memory.address(), part, gpu_.stream()),
-                        "fill an input");
+      copy(memory.address() + at, memory.address(), part);
       at += part;
     }
     gpu_.synchronize();
-    return memory.pointer();
   }
 
   Gpu& gpu_;
   std::vector<DeviceMemory> inputs_, outputs_;
+  std::vector<std::size_t> input_bytes_, output_bytes_;
   std::uint64_t turns_ = 0;
 };
 
 class GpuSubject final : public Subject {
  public:
-  GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, int arena, const json::value* layout)
-      : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(gpu) {
-    if (arena >= 0) {
-      arena_.emplace(arena, Mapped::Access::write);
-      layout_ = arena_from_json(*layout, arena_->bytes().size());
-      candidate_.require_sizes(layout_);
+  GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof, Buffers& buffers)
+      : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(buffers) {
+    if (proof.shared) {
+      shared_.emplace(proof.fd, *proof.layout, *proof.shared);
+      layout_ = shared_->layout();
+    } else if (proof.fd >= 0) {
+      arena_.emplace(proof.fd, Mapped::Access::write);
+      layout_ = arena_from_json(*proof.layout, arena_->bytes().size());
     }
-    buffers_.make(timing.seed, candidate_);
+    if (proof.fd >= 0) candidate_.require_sizes(layout_);
+    buffers_.lend(timing.seed, candidate_);
   }
 
   void warm_up() override {
@@ -150,13 +194,13 @@ class GpuSubject final : public Subject {
       candidate_.enqueue(gpu_.stream());
     }
     if (proves)
-      buffers_.restore(candidate_, arena_->bytes(), layout_);
+      restore();
     else
       buffers_.renew(candidate_);
     buffers_.poison_outputs(timing_.poison);
     if (timing_.cold) gpu_.flush_l2();
     const double ns = call();
-    if (proves) buffers_.read_back(arena_->writable(), layout_);
+    if (proves) read_back();
     return ns;
   }
 
@@ -171,22 +215,39 @@ class GpuSubject final : public Subject {
     return ns;
   }
 
+  // Shared memory is mapped while no kernel runs: what another subject left in its arena is out of reach.
+  void restore() {
+    if (shared_)
+      buffers_.restore(candidate_, *shared_);
+    else
+      buffers_.restore(candidate_, arena_->bytes(), layout_);
+  }
+  void read_back() {
+    if (shared_)
+      buffers_.read_back(*shared_);
+    else
+      buffers_.read_back(arena_->writable(), layout_);
+  }
+
   Gpu& gpu_;
   const Timing timing_;
   Candidate candidate_;
-  Buffers buffers_;
-  std::optional<Mapped> arena_;  // what the oracle judges: its windows as the call that proves left them
+  Buffers& buffers_;
+  // What the oracle judges: its windows as the call that proves left them. In the GPU's memory, or a file.
+  std::optional<SharedArena> shared_;
+  std::optional<Mapped> arena_;
   ArenaLayout layout_;
 };
 
 class GpuDevice final : public Device {
  public:
-  explicit GpuDevice(Gpu& gpu) : gpu_(gpu) {}
+  explicit GpuDevice(Gpu& gpu) : gpu_(gpu), buffers_(gpu) {}
 
-  std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, int arena,
-                                const json::value* layout) override {
+  std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing,
+                                const ProofArena& proof) override {
     std::unique_ptr<Subject> subject;
-    refuse_for_want_of_memory([&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, arena, layout); });
+    refuse_for_want_of_memory(
+        [&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_); });
     return subject;
   }
 
@@ -198,6 +259,7 @@ class GpuDevice final : public Device {
 
  private:
   Gpu& gpu_;
+  Buffers buffers_;
 };
 
 class Runner {
@@ -207,11 +269,13 @@ class Runner {
   Frame handle(Frame request) {
     const std::string op = json::get_string(request.body, "op", "a run request");
     try {
-      if (op == "check") return check(request);
+      if (op == "check") return request.body.contains("shared") ? check_shared(request) : check(request);
       if (op == "measure") {
         GpuDevice device(gpu_.get());
         return measure(request, device);
       }
+    } catch (const Unshared& unshared) {
+      return answer("unshared", unshared.why);
     } catch (const Faulted& faulted) {
       return answer("faulted", faulted.why);
     } catch (const kiln::cuda::DriverError& error) {
@@ -221,6 +285,25 @@ class Runner {
   }
 
  private:
+  // One call over each of the oracle's arenas, in one session: the oracle compares what they leave.
+  Frame check_shared(const Frame& request) {
+    Gpu& gpu = gpu_.get();
+    const SharedArena arena(request.fds.at(0).get(), json::at(request.body, "layout", "a run request"),
+                            json::at(request.body, "shared", "a run request"));
+    try {
+      Candidate candidate(json::get_string(request.body, "directory", "a run request"));
+      const SharedMemory memory = arena.mapped(gpu);
+      for (int i = 0; i < arena.arenas(); ++i) {
+        candidate.bind(memory.pointer(arena.offset(i)), arena.layout());
+        candidate.enqueue(gpu.stream());
+      }
+      gpu.synchronize();
+    } catch (const Refused& refused) {
+      return answer(refused.outcome, refused.why);
+    }
+    return {};
+  }
+
   Frame check(const Frame& request) {
     Gpu& gpu = gpu_.get();
     Mapped arena(request.fds.at(0).get(), Mapped::Access::write);

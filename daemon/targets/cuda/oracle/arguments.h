@@ -143,4 +143,44 @@ struct ScanArguments {
 struct ArgArguments { const void* x; Int* y; Int lines, length, inner, largest, last; };
 struct TopArguments { const void* x; void* y; Int* places; Int lines, length, inner, k, largest; };
 
+// Element i of an input, drawn as daemon/targets/draw.h says, rounded to `type` and multiplied by 2^power.
+struct DrawArguments { void* to; Int count, key, family, low, high, type, power; double tiny; };
+// Of finite elements of a floating-point type one in four moves to the next number of its type, away from zero or
+// towards it (daemon/worker/conditioning.h).
+struct NudgeArguments { void* at; Int count, type, seed; };
+
+// What is read off arrays: lane l goes over elements l, l + lanes, l + 2 lanes, ... and leaves its part of the result.
+// The lanes are chosen by the number of elements alone (lanes_of, figures.h), so that the result is too.
+
+// Of each lane the first element, or -1, that
+enum Find : Int {
+  find_poisoned,   // of a has no byte but `poison`
+  find_different,  // has other bits in a than in b
+  find_unscaled    // of b is not exactly 2^power times what a has (NaN where that is one)
+};
+struct FindArguments { const void *a, *b; Int* first; Int count, lanes, find, type, poison, power; };
+// `found` is compared with what would be drawn.
+struct RedrawArguments { DrawArguments draw; const void* found; Int* first; Int lanes; };
+
+// A candidate's output and a plain evaluation against the right output, as in daemon/worker/compare.cpp; plain and
+// right are multiplied by 2^power first. Squares are of values divided by 2^exponent, lest they leave double's range.
+struct CompareArguments {
+  const void *got, *plain, *want;
+  void* parts;  // Extremes or Squares of each lane
+  Int count, lanes, type, plain_type, want_type, power, got_exponent, plain_exponent, want_exponent;
+};
+struct Extremes { double worst, plain_worst, largest; Int worst_index, finite, mismatched, first_mismatch; };
+struct Squares { double got, plain, want; };
+
+// Of finite elements the largest magnitude, or the sums of squares and fourth powers of what is left of them after a
+// division by 2^exponent.
+struct MagnitudeArguments { const void* x; void* parts; Int count, lanes, type, exponent; };
+struct Powers { double squares, fourths; };
+
+// y = x * 2^power, rounded to `type`.
+struct RoundArguments { const void* x; void* y; Int count, from_type, type, power; };
+
+// SipHash-2-4 of each lane's 64-bit words, the last one filled up with zeros.
+struct HashArguments { const void* x; Int* leaves; Int bytes, lanes, key0, key1; };
+
 }  // namespace kiln::targets::cuda::oracle

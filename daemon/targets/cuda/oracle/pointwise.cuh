@@ -254,22 +254,24 @@ KILN_DEVICE void widen(const ConvertArguments& given) {
 KILN_KERNELS(widen, ConvertArguments)
 
 template <class T>
-KILN_DEVICE void narrow(const ConvertArguments& given) {
-  for (i64 i = first_index(); i < given.count; i += index_step()) {
-    const T x = static_cast<const T*>(given.from)[i];
-    switch (given.type) {
-      case type_f64: static_cast<f64*>(given.to)[i] = static_cast<f64>(x); break;
-      case type_f32: static_cast<f32*>(given.to)[i] = static_cast<f32>(x); break;
-      case type_f16: static_cast<u16*>(given.to)[i] = bits_of(static_cast<f64>(x), 5); break;
-      case type_bf16: static_cast<u16*>(given.to)[i] = bits_of(static_cast<f64>(x), 8); break;
-      case type_i32: case type_u32: static_cast<u32*>(given.to)[i] = static_cast<u32>(static_cast<i64>(x)); break;
-      case type_i16: case type_u16: static_cast<u16*>(given.to)[i] = static_cast<u16>(static_cast<i64>(x)); break;
-      case type_i8: case type_u8:
-        static_cast<unsigned char*>(given.to)[i] = static_cast<unsigned char>(static_cast<i64>(x));
-        break;
-      case type_bool: static_cast<unsigned char*>(given.to)[i] = x != 0; break;
-      default: static_cast<i64*>(given.to)[i] = static_cast<i64>(x); break;
-    }
+KILN_DEVICE void put(void* to, i64 type, i64 i, T x) {
+  switch (type) {
+    case type_f64: static_cast<f64*>(to)[i] = static_cast<f64>(x); break;
+    case type_f32: static_cast<f32*>(to)[i] = static_cast<f32>(x); break;
+    case type_f16: static_cast<u16*>(to)[i] = bits_of(static_cast<f64>(x), 5); break;
+    case type_bf16: static_cast<u16*>(to)[i] = bits_of(static_cast<f64>(x), 8); break;
+    case type_i32: case type_u32: static_cast<u32*>(to)[i] = static_cast<u32>(static_cast<i64>(x)); break;
+    case type_i16: case type_u16: static_cast<u16*>(to)[i] = static_cast<u16>(static_cast<i64>(x)); break;
+    case type_i8: case type_u8:
+      static_cast<unsigned char*>(to)[i] = static_cast<unsigned char>(static_cast<i64>(x));
+      break;
+    case type_bool: static_cast<unsigned char*>(to)[i] = x != 0; break;
+    default: static_cast<i64*>(to)[i] = static_cast<i64>(x); break;
   }
+}
+template <class T>
+KILN_DEVICE void narrow(const ConvertArguments& given) {
+  for (i64 i = first_index(); i < given.count; i += index_step())
+    put(given.to, given.type, i, static_cast<const T*>(given.from)[i]);
 }
 KILN_KERNELS(narrow, ConvertArguments)

@@ -1,0 +1,153 @@
+// A GPU's bench from end to end over the fake driver: real workers, which share the GPU's memory.
+#include <doctest/doctest.h>
+
+#include "agents/evaluator/evaluator.h"
+#include "agents/graph/serialize.h"
+#include "runtime/base/json.h"
+#include "tests/cuda/oracle_on_gpu.h"
+#include "tests/worker/object_folder.h"
+
+using namespace kiln;
+using namespace kiln::graph;
+
+namespace {
+
+// A bench over the fake driver, and plans for y = the sums of 100 rows of 64.
+struct GpuBench {
+  testing::ObjectFolder objects;
+  std::unique_ptr<agents::Workbench> bench;
+  std::string graph;
+
+  // `driver`: the folder of a fake driver.
+  explicit GpuBench(const std::string& driver = "fake") {
+    worker::BenchOptions options = testing::bench_options(objects);
+    options.target = "cuda";
+    options.library_path = KILN_BINARY_DIR "/" + driver + ":" KILN_BINARY_DIR "/fake";
+    options.least_device_work = 1;
+    bench = worker::make_workbench(options, objects);
+    const Graph sums = testing::of_node(Reduce{Monoid::sum, {1}, false}, {{DType::f32, {100, 64}}});
+    graph = objects.put(json::canonical(to_json(sums)));
+  }
+
+  agents::CheckFact check(const agents::Subject& subject) {
+    agents::CheckRequest request;
+    request.graph = graph;
+    request.subject = subject;
+    request.families = {"normal", "integers"};
+    request.seed = 3;
+    return bench->check(request);
+  }
+
+  // `before` is done first, by every thread.
+  agents::Subject subject(const std::string& name, const std::string& before) {
+    agents::BuildRequest request;
+    request.kernel.file_name = "kernel.cu";
+    request.kernel.architecture = "sm_90a";
+    request.kernel.source = R"(
+using u16 = unsigned short; using u32 = unsigned int; using u64 = unsigned long long; using f32 = float;
+struct f16 { u16 bits; }; struct bf16 { u16 bits; };
+struct alignas(16) Words4 { u32 at[4]; }; struct alignas(8) Words2 { u32 at[2]; };
+struct Arguments { void* at[2]; };
+#include KILN_EMULATION
+static int launches = 0;
+KILN_ENTRY(row_sum) {
+  float factor = 1;
+  launches += block_index() == 0 && thread_index() == 0;
+)" + before + R"(
+  const float* x = static_cast<const float*>(arguments.at[0]) + 64 * block_index();
+  float sum = 0;
+  for (int i = 0; i < 64; ++i) sum += x[i];
+  if (thread_index() == 0) static_cast<float*>(arguments.at[1])[block_index()] = factor * sum;
+}
+)";
+    const agents::BuildFact built = bench->build({&request, 1}).front();
+    REQUIRE(built.verdict == agents::Verdict::ok);
+    agents::Plan plan;
+    plan.name = name;
+    plan.target = "cuda";
+    plan.architecture = "sm_90a";
+    plan.buffers = {{agents::PlanBuffer::Kind::input, 25600, 0, 0}, {agents::PlanBuffer::Kind::output, 400, 0, 0}};
+    plan.inputs = {{"x", {DType::f32, {100, 64}}, 0}};
+    plan.outputs = {{"y", {DType::f32, {100}}, 1}};
+    plan.objects = {built.object};
+    agents::PlanLaunch launch;
+    launch.symbol = "row_sum";
+    launch.args = {0, 1};
+    launch.tasks = 100;
+    launch.geometry = agents::Geometry{32, 0, 1};
+    plan.run = {launch};
+    return {name, plan};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a GPU's bench judges by the device's evaluation, in a process beside the candidate's") {
+  GpuBench gpu;
+  for (const std::string factor : {"1", "1.001f"}) {
+    const agents::CheckFact fact = gpu.check(gpu.subject("times " + factor, "factor = " + factor + ";"));
+    CHECK(fact.evidence == "expected outputs by the GPU");
+    CHECK(fact.verdict == agents::Verdict::ok);
+    CHECK(fact.undoubled.empty());
+    CHECK((agents::judge(fact, policies::Policy{}).verdict == agents::Verdict::ok) == (factor == "1"));
+  }
+}
+
+TEST_CASE("a GPU's bench: every misbehaviour in shared memory gets its verdict") {
+  GpuBench gpu;
+  struct Case { const char *name, *before, *evidence; agents::Verdict verdict; };
+  for (const Case& one : {
+           Case{"before", "if (thread_index() == 0) static_cast<float*>(arguments.at[1])[-1] = 1;", "a guard byte",
+                agents::Verdict::out_of_bounds},
+           Case{"input", "static_cast<float*>(arguments.at[0])[64 * 99 + 3] = 5;", "input 0 was changed",
+                agents::Verdict::out_of_bounds},
+           Case{"counts", "factor = 1 + (launches > 1 ? 1e-6f : 0);", "a second call",
+                agents::Verdict::nondeterministic},
+           Case{"skips", "if (block_index() == 7) return;", "element 7 of output 0 is not written",
+                agents::Verdict::wrong}}) {
+    const agents::CheckFact fact = gpu.check(gpu.subject(one.name, one.before));
+    INFO(one.name << ": " << fact.evidence);
+    CHECK(fact.verdict == one.verdict);
+    CHECK(fact.evidence.find(one.evidence) != std::string::npos);
+  }
+  const agents::CheckFact same = gpu.check(gpu.subject("same", "if (thread_index() == 0) "
+      "static_cast<float*>(arguments.at[1])[block_index()] = 2; return;"));
+  CHECK_FALSE(same.input_sensitive);
+  CHECK(same.undoubled.find("element 0 of output 0") != std::string::npos);
+}
+
+TEST_CASE("a GPU's bench whose processes cannot share memory says so, and judges over the host's") {
+  GpuBench gpu("fake-unsharing");
+  for (const std::string factor : {"1", "1.001f"}) {
+    const agents::CheckFact fact = gpu.check(gpu.subject("times " + factor, "factor = " + factor + ";"));
+    CHECK(fact.evidence.find("expected outputs by the GPU, compared on the CPU, since cannot take over shared device "
+                             "memory") == 0);
+    CHECK((agents::judge(fact, policies::Policy{}).verdict == agents::Verdict::ok) == (factor == "1"));
+  }
+}
+
+TEST_CASE("a GPU's bench: a timed call that does nothing, or what an earlier one did, is wrong") {
+  GpuBench gpu;
+  for (const bool cold : {false, true}) {
+    agents::MeasureRequest request;
+    request.subjects = {gpu.subject("honest", ""), gpu.subject("idle", "if (launches > 6) return;"),
+                        gpu.subject("remembers", R"(
+  static float known[100];
+  float& last = known[block_index()];
+  if (thread_index() == 0 && launches > 6) static_cast<float*>(arguments.at[1])[block_index()] = last;
+  if (launches > 6) return;
+  last = 0;
+  for (int i = 0; i < 64; ++i) last += static_cast<const float*>(arguments.at[0])[64 * block_index() + i];)")};
+    request.proof = agents::Proof{gpu.graph, "", "normal", 3};
+    request.samples = 12;
+    request.cold = cold;
+    const agents::SampleFact fact = gpu.bench->measure(request);
+    REQUIRE(fact.subjects.size() == 3);
+    for (const agents::SampleFact::Subject& subject : fact.subjects) {
+      INFO(subject.name << (cold ? " cold: " : " warm: ") << subject.evidence);
+      CHECK(subject.ns.size() == 12);
+      const bool right = agents::judge_timed(subject, policies::Policy{}).verdict == agents::Verdict::ok;
+      CHECK(right == (subject.name == "honest"));
+    }
+  }
+}
