@@ -1,4 +1,5 @@
-// The Store on a local disk. One file per kind of row: workloads.cpp, jobs.cpp, release_rows.cpp, journal_rows.cpp.
+// The Store on a local disk. One file per kind of row: workloads.cpp, jobs.cpp, release_rows.cpp, journal_rows.cpp,
+// site_templates.cpp.
 #pragma once
 
 #include <atomic>
@@ -77,6 +78,10 @@ class LocalStore : public Store {
   [[nodiscard]] std::vector<AuditRow> audit(std::int64_t after_ledger, std::int32_t limit) const override;
   void add_priors(const std::vector<Prior>& priors) override;
   [[nodiscard]] std::vector<Prior> priors(const std::string& region) const override;
+
+  void add_site_template(const SiteTemplate& row) override;
+  [[nodiscard]] std::vector<SiteTemplate> site_templates() const override;
+  void remove_site_template(const std::string& family, const std::string& name) override;
 
   [[nodiscard]] LedgerHead ledger_head() const override;
   LedgerHead sign_checkpoint(const std::function<std::string(std::string_view)>& sign_note) override;

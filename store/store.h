@@ -3,7 +3,8 @@
 // Thread rule: every method may be called from any thread. Writes go through one writer thread, which also checkpoints,
 // and return when they are durable (synchronous=FULL); reads use their own connections.
 // Invariants: (1) what a method acknowledged survives kill -9 and power loss; (2) a row names a blob only if the blob
-// is in place; (3) the ledger is a gapless hash chain, and every job entry, release change and audit record is in it.
+// is in place; (3) the ledger is a gapless hash chain, and every job entry, release change, template of the site and
+// audit record is in it.
 // Failure: Error(io | corrupt | conflict | not_found | limit). A full disk puts the store into read-only mode: reads go
 // on, writes throw Error(limit) that says what to free.
 #pragma once
@@ -97,6 +98,15 @@ struct Prior {
   double median_ns = 0;
 };
 
+// A kernel template that the site added to the corpus.
+struct SiteTemplate {
+  std::string family, name;
+  std::string digest;    // the template's
+  std::string content;   // blob: its files (store/corpus/site_template.h)
+  std::string evidence;  // blob: what came of the golden cases of its family, canonical JSON
+  std::int64_t added_ns = 0;
+};
+
 struct LedgerHead {
   std::int64_t size = 0;
   std::string root;        // RFC 6962 tree hash, hex
@@ -168,6 +178,11 @@ class Store {
   [[nodiscard]] virtual std::vector<AuditRow> audit(std::int64_t after_ledger, std::int32_t limit) const = 0;
   virtual void add_priors(const std::vector<Prior>& priors) = 0;
   [[nodiscard]] virtual std::vector<Prior> priors(const std::string& region) const = 0;
+
+  // -- templates of the site (store/node_corpus.h says which are in use) ----------------------------------------------
+  virtual void add_site_template(const SiteTemplate& row) = 0;  // Error(conflict) when the name is taken
+  [[nodiscard]] virtual std::vector<SiteTemplate> site_templates() const = 0;  // by family and name
+  virtual void remove_site_template(const std::string& family, const std::string& name) = 0;  // Error(not_found)
 
   // -- ledger ---------------------------------------------------------------------------------------------------------
   [[nodiscard]] virtual LedgerHead ledger_head() const = 0;

@@ -50,6 +50,15 @@ json::object region_json(const RegionOutcome& region, const RegionProfile& profi
           {"stopped_because", region.stopped_because}};
 }
 
+// What did not come with Kiln; the signed corpus of a version says nothing of it.
+json::array site_templates(const JobInput& input) {
+  json::array out;
+  for (const store::TemplateSpec& spec : input.corpus)
+    if (!spec.stored.empty())
+      out.emplace_back(json::object{{"template", spec.family + "/" + spec.name}, {"digest", spec.digest}});
+  return out;
+}
+
 }  // namespace
 
 json::object to_json(const Trace& trace, const JobInput& input) {
@@ -80,6 +89,7 @@ json::object to_json(const Trace& trace, const JobInput& input) {
           {"job", input.job},
           {"policy", policies::to_json(input.policy)},
           {"corpus", input.corpus_digest},
+          {"site_templates", site_templates(input)},
           {"seed", input.seed},
           {"node", to_json(trace.profile.node)},
           {"profile", to_json(trace.profile)},

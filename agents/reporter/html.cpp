@@ -242,6 +242,12 @@ std::string environment_section(const json::object& report) {
     add_row(t, "Policy digest", mono(escaped(*digest)));
   if (const auto corpus = json::find_string(report, "corpus", "report"))
     add_row(t, "Corpus digest", mono(escaped(*corpus)));
+  if (const json::value* added = report.if_contains("site_templates"))
+    for (const json::value& item : json::as_array(*added, "site_templates")) {
+      const json::object& one = json::as_object(item, "site_templates");
+      add_row(t, "Template of the site " + escaped(json::get_string(one, "template", "site_templates")),
+              mono(escaped(json::get_string(one, "digest", "site_templates"))));
+    }
   for (const auto& member : object_at(report, "versions"))
     add_row(t, "Version of " + escaped(std::string(member.key())),
             escaped(member.value().is_string() ? std::string(member.value().as_string())

@@ -184,6 +184,12 @@ json::object report(const json::object& trace) {
     if (const auto text = json::find_string(given, digest, "trace.workload")) workload[digest] = *text;
   out["workload"] = std::move(workload);
   if (const auto corpus = json::find_string(trace, "corpus", "trace")) out["corpus"] = *corpus;
+  if (const json::value* added = trace.if_contains("site_templates")) {
+    json::array templates;
+    for (const json::value& item : json::as_array(*added, "trace.site_templates"))
+      templates.emplace_back(selected(item, "trace.site_templates", {{"template", 's'}, {"digest", 's'}}));
+    out["site_templates"] = std::move(templates);
+  }
   if (const json::value* seed = trace.if_contains("seed"); seed && seed->is_number()) out["seed"] = *seed;
   json::array regions;
   for (const json::value& item : json::as_array(json::at(trace, "regions", "trace"), "trace.regions"))

@@ -12,7 +12,7 @@
 
 #include "policies/policy.h"
 #include "runtime/base/json_fwd.h"
-#include "store/corpus/corpus.h"
+#include "store/node_corpus.h"
 #include "store/signing/signing.h"
 #include "store/store.h"
 
@@ -56,13 +56,18 @@ class JobControl {
   [[nodiscard]] virtual json::array doctor() const = 0;   // [{"check", "result": PASS|CAUTION|FAIL, "detail", "cure"}]
   // Runs the golden sets; takes up to a minute: {"digest", "passed", "seconds", "cases": [{"family", "case", ...}]}.
   [[nodiscard]] virtual json::object golden() const = 0;
+  // Proves a template of the site by the golden set of its family, in workers, and adds it to the corpus only then:
+  // {"template", "digest", "accepted", "corpus", "seconds", "cases"}. Error(invalid_input | limit | unsupported |
+  // conflict) for what is not worth proving.
+  virtual json::object add_template(const std::string& name, const std::map<std::string, std::string>& files) = 0;
+  virtual void remove_template(const std::string& family, const std::string& name) = 0;
   // One human line: "tuning minilm: candidate 41 of 64, best 1.31x".
   [[nodiscard]] virtual std::string status_line() const = 0;
 };
 
 struct Services {
   store::Store& store;
-  const store::Corpus& corpus;
+  const store::NodeCorpus& corpus;
   const store::SigningKey& key;
   const policies::Policy& default_policy;
   ModelImporter& importer;

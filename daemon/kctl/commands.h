@@ -25,6 +25,8 @@ Command report_verify_command();
 Command report_html_command();
 Command corpus_list_command();
 Command corpus_show_command();
+Command corpus_add_command();
+Command corpus_remove_command();
 Command golden_list_command();
 Command golden_run_command();
 Command policy_check_command();

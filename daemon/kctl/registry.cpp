@@ -21,8 +21,9 @@ std::vector<Command> commands() {
           cancel_command(),        resume_command(),      releases_command(),     diff_command(),
           promote_command(),       rollback_command(),    export_command(),       report_show_command(),
           report_verify_command(), report_html_command(), corpus_list_command(),  corpus_show_command(),
-          golden_list_command(),   golden_run_command(),  policy_check_command(), policy_diff_command(),
-          policy_show_command(),   replay_command(),      ledger_show_command(),  ledger_verify_command()};
+          corpus_add_command(),    corpus_remove_command(), golden_list_command(), golden_run_command(),
+          policy_check_command(),  policy_diff_command(), policy_show_command(),  replay_command(),
+          ledger_show_command(),   ledger_verify_command()};
 }
 
 std::string group_summary(std::string_view group) {

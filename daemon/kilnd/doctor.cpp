@@ -82,10 +82,15 @@ Check clock() {
 }
 
 Check corpus(const JobEnvironment& env) {
-  const std::string text =
-      fmt::format("{} templates, {} golden cases, digest {}", env.corpus.templates().size(),
-                  env.corpus.golden().size(), env.corpus.digest().substr(0, 12));
-  return env.corpus.templates().empty() ? failed("corpus", text, "set paths.corpus") : passed("corpus", text);
+  const std::shared_ptr<const store::Corpus> corpus = env.corpus.now();
+  const std::string text = fmt::format("{} templates, {} of the site, {} golden cases, digest {}",
+                                       corpus->templates.size(), store::NodeCorpus::stored(*corpus).size(),
+                                       corpus->golden.size(), corpus->digest.substr(0, 12));
+  if (corpus->templates.empty()) return failed("corpus", text, "set paths.corpus");
+  for (const store::NodeCorpus::Unused& unused : env.corpus.unused())
+    return caution("corpus", text + "; " + unused.title + " of the site is not used: " + unused.cause,
+                   "kctl corpus remove " + unused.title + ", and add it again under another name");
+  return passed("corpus", text);
 }
 
 Check golden(const JobEnvironment& env) {

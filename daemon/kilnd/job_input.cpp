@@ -32,6 +32,12 @@ Mapping map_file(const std::filesystem::path& path) {
           {static_cast<const std::byte*>(address), size}};
 }
 
+// A job from before there were any has none.
+std::vector<std::string> site_templates(const store::Job& job) {
+  return job.spec.contains("site_templates") ? json::get_strings(job.spec, "site_templates", "job " + job.id)
+                                             : std::vector<std::string>{};
+}
+
 // What a release runs on: one for another target is no incumbent, since the two cannot be timed against each other.
 std::string target_of(const store::ReleaseRow& release) {
   return agents::plan_from_json(
@@ -48,12 +54,14 @@ json::object job_spec(const JobEnvironment& env, const control::TuneRequest& req
     throw Error(ErrorCode::invalid_input,
                 "cannot submit the job: a budget of " + std::to_string(request.budget_seconds) + " s is negative");
   const store::Workload workload = env.store.workload(request.workload);
+  const std::shared_ptr<const store::Corpus> corpus = env.corpus.now();
   json::object spec{{"policy", text},
                     {"policy_name", policy.name},
                     {"policy_digest", policy.digest},
                     {"budget_seconds", request.budget_seconds > 0 ? request.budget_seconds : policy.seconds},
                     {"seed", request.seed},
-                    {"corpus", env.corpus.digest()},
+                    {"corpus", corpus->digest},
+                    {"site_templates", json::to_array(store::NodeCorpus::stored(*corpus))},
                     {"incumbent", ""},
                     {"target", request.target}};
   for (const store::ReleaseRow& release : env.store.releases(workload.id))
@@ -84,8 +92,9 @@ agents::JobInput job_input(const JobEnvironment& env, const store::Job& job) {
       policies::parse_policy(json::get_string(job.spec, "policy", "job " + job.id), "the policy of job " + job.id);
   input.policy.seconds = json::get_int(job.spec, "budget_seconds", "job " + job.id);
   input.seed = static_cast<std::uint64_t>(json::get_int(job.spec, "seed", "job " + job.id));
-  input.corpus = env.corpus.templates();
-  input.corpus_digest = env.corpus.digest();
+  store::Corpus corpus = env.corpus.at(site_templates(job));
+  input.corpus = std::move(corpus.templates);
+  input.corpus_digest = std::move(corpus.digest);
   if (input.corpus_digest != json::get_string(job.spec, "corpus", "job " + job.id))
     throw Error(ErrorCode::conflict,
                 "cannot run job " + job.id + ": it was submitted with another corpus than this node has now",

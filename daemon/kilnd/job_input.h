@@ -7,12 +7,13 @@
 
 namespace kiln::kilnd {
 
-// What POST /v1/jobs fixes for good: {policy, policy_name, seed, corpus, incumbent}.
+// What POST /v1/jobs fixes for good: {policy, policy_name, seed, corpus, site_templates, incumbent}.
 [[nodiscard]] json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request);
 
-// Throws Error(conflict) when the node's corpus is no longer the one that the job was submitted with.
 // What a job is to run on: "cpu", "cuda".
 [[nodiscard]] std::string job_target(const store::Job& job);
+// Throws Error(conflict) when the corpus that came with Kiln is no longer the one that the job was submitted with. What
+// the site added or removed since does not matter: a job keeps the templates of its submission.
 [[nodiscard]] agents::JobInput job_input(const JobEnvironment& env, const store::Job& job);
 
 // The blobs of the store as the conductor sees them.

@@ -136,6 +136,14 @@ class JobRunner : public control::JobControl {
   [[nodiscard]] json::array doctor() const override { return examine(env_); }
   [[nodiscard]] json::object golden() const override { return run_golden(env_); }
 
+  json::object add_template(const std::string& name, const std::map<std::string, std::string>& files) override {
+    return kilnd::add_template(env_, name, files);
+  }
+  void remove_template(const std::string& family, const std::string& name) override {
+    env_.corpus.remove(family, name);
+    env_.store.add_event("corpus.removed", family + "/" + name, {});
+  }
+
   [[nodiscard]] std::string status_line() const override {
     const std::lock_guard lock(mutex_);
     if (running_.empty()) return queue_.empty() ? "idle" : std::to_string(queue_.size()) + " jobs queued";

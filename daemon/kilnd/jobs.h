@@ -5,12 +5,13 @@
 #include <memory>
 
 #include "daemon/control/services.h"
+#include "store/node_corpus.h"
 
 namespace kiln::kilnd {
 
 struct JobEnvironment {
   store::Store& store;
-  const store::Corpus& corpus;
+  store::NodeCorpus& corpus;
   const store::SigningKey& key;
   std::filesystem::path worker;       // kiln-worker
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h

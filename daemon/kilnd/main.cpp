@@ -62,11 +62,13 @@ int serve(const Options& options, const Settings& settings, Log& log) {
   const std::unique_ptr<store::Store> store = store::Store::open({settings.state});
   std::filesystem::create_directories(settings.state / "keys");
   const std::unique_ptr<store::SigningKey> key = store::SigningKey::load_or_create(settings.state / "keys/node.pem");
-  const std::unique_ptr<store::Corpus> corpus = store::Corpus::open(settings.corpus);
+  store::NodeCorpus corpus(store::open_corpus(settings.corpus), *store);
+  for (const store::NodeCorpus::Unused& unused : corpus.unused())
+    log.warning("template " + unused.title + " of the site is not used: " + unused.cause);
   const policies::Policy policy = policies::load_policy(settings.policy);
 
   const JobEnvironment environment{
-      *store, *corpus, *key, settings.worker, settings.include, policy, settings.gpu_libraries};
+      *store, corpus, *key, settings.worker, settings.include, policy, settings.gpu_libraries};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);
 
@@ -77,7 +79,7 @@ int serve(const Options& options, const Settings& settings, Log& log) {
       [&on_event](const store::Event& e) {
         if (on_event) on_event(e);
       }};
-  control::Server server(io, control::Services{*store, *corpus, *key, policy, *importer, *jobs},
+  control::Server server(io, control::Services{*store, corpus, *key, policy, *importer, *jobs},
                          std::move(server_options));
   Life life(io,
             {log, *store, server, *jobs, [&options] { return load_settings(options); }, [&socket] { socket.remove(); }},

@@ -20,7 +20,9 @@ _kctl() {
       words="show verify html"
       [[ $nested == verify ]] && words="--key $everywhere"
       [[ $nested == html ]] && words="--output $everywhere" ;;
-    corpus) words='list show' ;;
+    corpus)
+      words='list show add remove'
+      [[ $nested == add ]] && words="--name $everywhere" ;;
     golden) words='list run' ;;
     policy) words='check diff show' ;;
     ledger) words='show verify' ;;
@@ -28,7 +30,7 @@ _kctl() {
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   [[ $current == -* ]] && return
   case $command in
-    import|tune|export|report|policy) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
+    import|tune|export|report|policy|corpus) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
   esac
 }
 complete -o filenames -F _kctl kctl

@@ -28,37 +28,6 @@ std::vector<TemplateSpec> parse_all(const std::map<std::pair<std::string, std::s
   return out;
 }
 
-class OpenCorpus : public Corpus {
- public:
-  explicit OpenCorpus(const std::filesystem::path& file) {
-    Database db(file, Access::immutable);
-    if (db.query_int("PRAGMA application_id") != kCorpusId || db.query_int("PRAGMA user_version") != kCorpusFormat)
-      throw Error(ErrorCode::corrupt, "cannot open the corpus '" + file.string() + "': it is not a corpus of format " +
-                                          std::to_string(kCorpusFormat));
-    std::map<std::pair<std::string, std::string>, Files> folders;
-    Statement rows(db, "SELECT family, name, file, content FROM template_file ORDER BY family, name, file");
-    while (rows.step()) folders[{rows.text(0), rows.text(1)}][rows.text(2)] = rows.text(3);
-    templates_ = parse_all(folders);
-    Files golden;
-    Statement sets(db, "SELECT family, content FROM golden ORDER BY family");
-    while (sets.step()) golden[sets.text(0)] = sets.text(1);
-    for (const auto& [family, text] : golden)
-      for (GoldenCase& one : parse_golden(family, text)) golden_.push_back(std::move(one));
-    digest_ = digest_of(templates_, golden);
-    if (digest_ != db.query_text("SELECT digest FROM corpus"))
-      throw Error(ErrorCode::corrupt, "cannot open the corpus '" + file.string() +
-                                          "': its content does not have the digest it was built with");
-  }
-  [[nodiscard]] const std::string& digest() const override { return digest_; }
-  [[nodiscard]] const std::vector<TemplateSpec>& templates() const override { return templates_; }
-  [[nodiscard]] const std::vector<GoldenCase>& golden() const override { return golden_; }
-
- private:
-  std::string digest_;
-  std::vector<TemplateSpec> templates_;
-  std::vector<GoldenCase> golden_;
-};
-
 Files files_below(const std::filesystem::path& folder, const std::string& extension) {
   Files out;
   if (!std::filesystem::exists(folder)) return out;
@@ -79,15 +48,33 @@ std::map<std::string, std::string> template_files(const std::filesystem::path& t
   return out;
 }
 
-std::unique_ptr<Corpus> Corpus::open(const std::filesystem::path& corpus_db) {
+Corpus open_corpus(const std::filesystem::path& corpus_db) {
   if (!std::filesystem::exists(corpus_db))
     throw Error(ErrorCode::not_found, "cannot open the corpus '" + corpus_db.string() + "': no such file",
                 "set paths.corpus");
-  return std::make_unique<OpenCorpus>(corpus_db);
+  Database db(corpus_db, Access::immutable);
+  if (db.query_int("PRAGMA application_id") != kCorpusId || db.query_int("PRAGMA user_version") != kCorpusFormat)
+    throw Error(ErrorCode::corrupt, "cannot open the corpus '" + corpus_db.string() +
+                                        "': it is not a corpus of format " + std::to_string(kCorpusFormat));
+  std::map<std::pair<std::string, std::string>, Files> folders;
+  Statement rows(db, "SELECT family, name, file, content FROM template_file ORDER BY family, name, file");
+  while (rows.step()) folders[{rows.text(0), rows.text(1)}][rows.text(2)] = rows.text(3);
+  Files golden;
+  Statement sets(db, "SELECT family, content FROM golden ORDER BY family");
+  while (sets.step()) golden[sets.text(0)] = sets.text(1);
+  Corpus out;
+  out.templates = parse_all(folders);
+  for (const auto& [family, text] : golden)
+    for (GoldenCase& one : parse_golden(family, text)) out.golden.push_back(std::move(one));
+  out.digest = digest_of(out.templates, golden);
+  if (out.digest != db.query_text("SELECT digest FROM corpus"))
+    throw Error(ErrorCode::corrupt, "cannot open the corpus '" + corpus_db.string() +
+                                        "': its content does not have the digest it was built with");
+  return out;
 }
 
 const TemplateSpec* Corpus::find(const std::string& family, const std::string& name) const {
-  for (const TemplateSpec& spec : templates())
+  for (const TemplateSpec& spec : templates)
     if (spec.family == family && spec.name == name) return &spec;
   return nullptr;
 }

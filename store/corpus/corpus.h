@@ -5,8 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,6 +39,7 @@ struct TemplateSpec {
   std::map<std::string, std::string> geometry;   // "tasks", "scratch_bytes", "workspace_bytes": expression
   std::map<std::string, std::string> cost;       // "bytes", "flops", "bytes_in_flight": expression
   std::map<std::string, std::string> files;      // name -> text: kernel.cpp, kernel.cu, hooks
+  std::string stored{};  // blob that holds a template of the site (store/node_corpus.h); empty: Kiln brought it
 };
 
 // Throws Error(invalid_input) naming file, line and cause.
@@ -61,20 +60,20 @@ struct GoldenCase {
       graph;  // what is computed, as docs/graph-format.md has it; its inputs and outputs are named as the tensors
   std::map<std::string, std::vector<std::int64_t>> shapes;  // by tensor name
   std::map<std::string, std::vector<double>> values;
+  std::vector<std::string> weights{};  // inputs of the graph that are constants with these values: packed once
   double tolerance = 0;  // absolute; 0 is exact
 };
 // Throws Error(invalid_input) naming file, line and cause.
 [[nodiscard]] std::vector<GoldenCase> parse_golden(const std::string& family, const std::string& text);
 
-class Corpus {
- public:
-  static std::unique_ptr<Corpus> open(const std::filesystem::path& corpus_db);  // Error(not_found | corrupt)
-  virtual ~Corpus() = default;
-  [[nodiscard]] virtual const std::string& digest() const = 0;  // over all templates and golden sets
-  [[nodiscard]] virtual const std::vector<TemplateSpec>& templates() const = 0;
-  [[nodiscard]] virtual const std::vector<GoldenCase>& golden() const = 0;
+struct Corpus {
+  std::string digest;  // over all templates and golden sets
+  std::vector<TemplateSpec> templates;
+  std::vector<GoldenCase> golden;
   [[nodiscard]] const TemplateSpec* find(const std::string& family, const std::string& name) const;
 };
+// What build_corpus() made. Throws Error(not_found | corrupt).
+[[nodiscard]] Corpus open_corpus(const std::filesystem::path& corpus_db);
 
 // Compiles a folder of templates and one of golden sets into a corpus database; what kiln-corpus (the build tool)
 // calls.

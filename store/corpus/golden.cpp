@@ -30,6 +30,11 @@ GoldenCase case_from(const std::string& family, const std::string& name, const t
       out.origin = node.as_string()->get();
     } else if (key == "graph" && node.is_string()) {
       out.graph = node.as_string()->get();
+    } else if (key == "weights" && node.is_array()) {
+      for (const toml::node& item : *node.as_array()) {
+        if (!item.is_string()) fail(family, item, "'weights' needs the names of tensors");
+        out.weights.push_back(item.as_string()->get());
+      }
     } else if (key == "tolerance" && node.is_number()) {
       out.tolerance = *node.value<double>();
     } else if (node.is_table() && node.as_table()->contains("shape") && node.as_table()->contains("values")) {
@@ -47,6 +52,8 @@ GoldenCase case_from(const std::string& family, const std::string& name, const t
       fail(family, node, "unknown key '" + std::string(key.str()) + "'; a tensor has 'shape' and 'values'");
     }
   }
+  for (const std::string& weight : out.weights)
+    if (!out.values.contains(weight)) fail(family, table, "case '" + name + "' has no tensor '" + weight + "'");
   if (out.origin.empty()) fail(family, table, "case '" + name + "' does not say who computed it ('origin')");
   if (out.graph.empty()) fail(family, table, "case '" + name + "' does not say what is computed ('graph')");
   return out;

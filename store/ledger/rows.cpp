@@ -15,7 +15,7 @@ struct RowCheck {
   const char* differing;
 };
 
-constexpr std::array<RowCheck, 5> kChecks = {{
+constexpr std::array<RowCheck, 6> kChecks = {{
     {"workload", "SELECT (SELECT count(*) FROM workloads) - (SELECT count(*) FROM ledger WHERE kind = 'workload')",
      "SELECT w.ledger FROM workloads w LEFT JOIN ledger l ON l.sequence = w.ledger WHERE l.kind IS NOT 'workload' OR "
      "l.subject <> w.id "
@@ -35,6 +35,12 @@ constexpr std::array<RowCheck, 5> kChecks = {{
      "l.subject <> r.id "
      "OR l.content <> r.workload || ' ' || r.version || ' ' || r.job || ' ' || r.kind OR l.recorded_ns <> "
      "r.created_ns"},
+    {"template of the site",
+     "SELECT (SELECT count(*) FROM site_templates) - (SELECT count(*) FROM ledger WHERE kind = 'template') + "
+     "(SELECT count(*) FROM ledger WHERE kind = 'template.removed')",
+     "SELECT t.ledger FROM site_templates t LEFT JOIN ledger l ON l.sequence = t.ledger WHERE l.kind IS NOT 'template' "
+     "OR l.subject <> t.family || '/' || t.name OR l.content <> t.digest || ' ' || t.content || ' ' || t.evidence "
+     "OR l.recorded_ns <> t.added_ns"},
     {"audit record", "SELECT (SELECT count(*) FROM audit) - (SELECT count(*) FROM ledger WHERE kind = 'audit')",
      "SELECT a.ledger FROM audit a LEFT JOIN ledger l ON l.sequence = a.ledger WHERE l.kind IS NOT 'audit' OR "
      "l.subject <> a.object "

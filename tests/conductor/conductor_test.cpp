@@ -26,7 +26,7 @@ JobInput job_on(graph::Graph workload, const std::string& name, MemoryBlobs& blo
   JobInput input;
   input.job = "j-test";
   input.workload_name = name;
-  input.corpus = store::Corpus::open(db)->templates();
+  input.corpus = store::open_corpus(db).templates;
   input.policy = policies::load_policy(root / "policies/default.toml");
   input.policy.max_candidates_per_region = 24;
   input.policy.seconds = 5;

@@ -163,6 +163,33 @@ class Schemas(unittest.TestCase):
         self.assertFalse(bad["valid"])
         self.assertIn("line 2", bad["message"])
 
+    def test_templates_of_the_site(self):
+        toml = ('format = 1\nsummary = "s"\ntarget = "cpu"\nanchor = "gather"\ndtypes = ["f32"]\n'
+                'precision_class = "fp32"\nsource = "k.cpp"\n')
+        before = self.call("get", "/v1/corpus")["digest"]
+        good = {"name": "mine", "files": {"template.toml": toml, "k.cpp": "// right"}}
+        wrong = {"name": "other", "files": {"template.toml": toml, "k.cpp": "// wrong"}}
+        refused = self.call("post", "/v1/corpus", wrong)
+        self.assertEqual((refused["accepted"], refused["corpus"]), (False, before))
+        added = self.call("post", "/v1/corpus", good)
+        self.assertEqual((added["accepted"], added["template"]), (True, "gather/mine"))
+        corpus = self.call("get", "/v1/corpus")
+        self.assertEqual([(t["name"], t["site"]) for t in corpus["templates"]], [("packed", False), ("mine", True)])
+        self.assertEqual(corpus["digest"], added["corpus"])
+        self.assertEqual(self.call("get", "/v1/corpus/{family}/{name}", family="gather", name="mine")["files"],
+                         good["files"])
+        self.assertEqual(self.call("post", "/v1/corpus", good, expect=409)["code"], "conflict")
+        bad = {"name": "bad", "files": {"template.toml": toml.replace("summary", "sumary"), "k.cpp": ""}}
+        self.assertIn("line 2, column", self.call("post", "/v1/corpus", bad, expect=400)["message"])
+        remove = "/v1/corpus/{family}/{name}/remove"
+        self.assertEqual(self.call("post", remove, family="matmul", name="packed", expect=409)["code"], "conflict")
+        self.assertEqual(self.call("post", remove, family="gather", name="mine")["corpus"], before)
+        self.assertEqual(self.call("post", remove, family="gather", name="mine", expect=404)["code"], "not_found")
+        rows = [(r["object"], r["status"]) for r in self.call("get", "/v1/audit")["audit"]
+                if r["action"].startswith("POST /v1/corpus")]
+        for row in [("gather/other refused", 200), ("gather/mine", 200), ("matmul packed", 409)]:
+            self.assertIn(row, rows)
+
     def test_ledger_and_audit(self):
         self.node.request("POST", "/v1/jobs/j-999/cancel")
         rows = self.call("get", "/v1/audit")["audit"]

@@ -9,6 +9,7 @@
 #include "daemon/control/services.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "store/corpus/site_template.h"
 #include "store/releases.h"
 #include "tests/temporary_folder.h"
 
@@ -16,39 +17,28 @@ namespace kiln::control::testing {
 
 using kiln::test::TemporaryFolder;
 
-class FakeCorpus : public store::Corpus {
- public:
-  FakeCorpus() {
-    store::TemplateSpec spec;
-    spec.family = "matmul";
-    spec.name = "packed";
-    spec.digest = std::string(64, 'a');
-    spec.target = "cpu";
-    spec.summary = "Packed matrix product";
-    spec.anchor = "matmul";
-    spec.dtypes = {"f32"};
-    spec.precision_class = "fp32";
-    spec.tunables = {{"mr", {4, 6, 8}, 6, "rows of the register block"}};
-    spec.constraints = {"mr > 0"};
-    spec.geometry = {{"tasks", "1"}};
-    spec.cost = {{"flops", "2 * m * n * k"}};
-    spec.files = {{"kernel.cpp", "// kernel"}};
-    templates_.push_back(spec);
-  }
-  [[nodiscard]] const std::string& digest() const override { return digest_; }
-  [[nodiscard]] const std::vector<store::TemplateSpec>& templates() const override { return templates_; }
-  [[nodiscard]] const std::vector<store::GoldenCase>& golden() const override { return golden_; }
-
- private:
-  std::string digest_ = std::string(64, 'c');
-  std::vector<store::TemplateSpec> templates_;
-  std::vector<store::GoldenCase> golden_;
-};
+inline store::Corpus small_corpus() {
+  store::TemplateSpec spec;
+  spec.family = "matmul";
+  spec.name = "packed";
+  spec.digest = std::string(64, 'a');
+  spec.target = "cpu";
+  spec.summary = "Packed matrix product";
+  spec.anchor = "matmul";
+  spec.dtypes = {"f32"};
+  spec.precision_class = "fp32";
+  spec.tunables = {{"mr", {4, 6, 8}, 6, "rows of the register block"}};
+  spec.constraints = {"mr > 0"};
+  spec.geometry = {{"tasks", "1"}};
+  spec.cost = {{"flops", "2 * m * n * k"}};
+  spec.files = {{"kernel.cpp", "// kernel"}};
+  return {std::string(64, 'c'), {spec}, {}};
+}
 
 // Queues rows and never runs them.
 class FakeJobs : public JobControl {
  public:
-  explicit FakeJobs(store::Store& store) : store_(store) {}
+  FakeJobs(store::Store& store, store::NodeCorpus& corpus) : store_(store), corpus_(corpus) {}
   store::Job submit(const TuneRequest& request) override {
     last = request;
     return store_.add_job(store_.workload(request.workload).id,
@@ -75,21 +65,41 @@ class FakeJobs : public JobControl {
     return {json::object{{"check", "toolchain"}, {"result", "PASS"}, {"detail", "c++ 12"}, {"cure", ""}}};
   }
   [[nodiscard]] json::object golden() const override {
-    const json::object kernel{{"template", "matmul/packed"},
-                              {"variant", "matmul/packed mr=6"},
-                              {"verdict", "ok"},
-                              {"reason", "right"},
-                              {"worst_ratio", 0.5}};
-    const json::object one{{"family", "matmul"},  {"case", "two_by_two"},  {"origin", "by hand"},
-                           {"oracle_error", 0.0}, {"oracle_agrees", true}, {"kernels", json::array{kernel}},
-                           {"passed", true}};
-    return {{"digest", std::string(64, 'c')}, {"passed", true}, {"seconds", 0.1}, {"cases", json::array{one}}};
+    return {{"digest", std::string(64, 'c')}, {"passed", true}, {"seconds", 0.1}, {"cases", cases(true)}};
   }
+  // Proves by the word "right" in the source, and adds for real.
+  json::object add_template(const std::string& name, const std::map<std::string, std::string>& files) override {
+    const store::TemplateSpec spec = store::parse_site_template(name, files);
+    corpus_.require_free(spec);
+    const bool accepted = files.at(spec.source).find("right") != std::string::npos;
+    if (accepted) corpus_.add(spec, "{}");
+    return {{"template", spec.family + "/" + spec.name}, {"digest", spec.digest}, {"accepted", accepted},
+            {"corpus", corpus_.now()->digest},           {"seconds", 0.1},        {"cases", cases(accepted)}};
+  }
+  void remove_template(const std::string& family, const std::string& name) override { corpus_.remove(family, name); }
   [[nodiscard]] std::string status_line() const override { return "idle"; }
   TuneRequest last;
 
  private:
+  static json::array cases(bool right) {
+    const json::object kernel{{"template", "matmul/packed"},
+                              {"variant", "matmul/packed mr=6"},
+                              {"verdict", right ? "ok" : "wrong"},
+                              {"reason", right ? "right" : "output 0 differs"},
+                              {"worst_ratio", right ? 0.5 : 2.0},
+                              {"cause", right ? "" : "wrong everywhere"},
+                              {"proof", ""}};
+    return {json::object{{"family", "matmul"},
+                         {"case", "two_by_two"},
+                         {"origin", "by hand"},
+                         {"oracle_error", 0.0},
+                         {"oracle_agrees", true},
+                         {"kernels", json::array{kernel}},
+                         {"passed", right}}};
+  }
+
   store::Store& store_;
+  store::NodeCorpus& corpus_;
 };
 
 class FakeImporter : public ModelImporter {
@@ -120,7 +130,7 @@ struct World {
   TemporaryFolder folder;
   std::unique_ptr<store::Store> store;
   std::unique_ptr<store::SigningKey> key;
-  FakeCorpus corpus;
+  std::unique_ptr<store::NodeCorpus> corpus;
   policies::Policy policy;
   std::unique_ptr<FakeJobs> jobs;
   std::unique_ptr<FakeImporter> importer;
@@ -132,12 +142,13 @@ struct World {
     store = store::Store::open({.directory = state, .ballast_bytes = 4096});
     key = store::SigningKey::load_or_create(state / "keys/node.pem");
     policy = policies::load_policy(std::filesystem::path(KILN_SOURCE_DIR) / "policies/default.toml");
-    jobs = std::make_unique<FakeJobs>(*store);
+    corpus = std::make_unique<store::NodeCorpus>(small_corpus(), *store);
+    jobs = std::make_unique<FakeJobs>(*store, *corpus);
     importer = std::make_unique<FakeImporter>(*store);
     seed();
   }
 
-  Services services() { return {*store, corpus, *key, policy, *importer, *jobs}; }
+  Services services() { return {*store, *corpus, *key, policy, *importer, *jobs}; }
 
  private:
   // `comparison`: what the job found; empty: nothing was compared.

@@ -62,6 +62,12 @@ class Graph:
                            "origin": kind})
         return len(self.values) - 1
 
+    def output(self, name, shape, dtype="f32"):
+        """One more of the last node."""
+        self.values.append({"name": name, "dtype": dtype, "shape": list(shape)})
+        self.nodes[-1]["outputs"].append(len(self.values) - 1)
+        return len(self.values) - 1
+
     def text(self, outputs):
         return json.dumps({"format": "kiln-graph/1", "name": "golden", "values": self.values, "nodes": self.nodes,
                            "inputs": self.inputs, "outputs": outputs})
@@ -89,17 +95,25 @@ class Expr:
 
 
 def wrapped(text):
-    """Lines of at most 120 columns; neither names nor numbers have blanks."""
-    return textwrap.fill(text, 120, break_long_words=False, break_on_hyphens=False)
+    """Lines of at most 120 columns; neither names nor numbers have blanks. TOML ends no line before a closing brace."""
+    lines = textwrap.fill(text.replace("] }", "]\u00a0}"), 120, break_long_words=False, break_on_hyphens=False)
+    return lines.replace("\u00a0", " ")
 
 
 class Case:
     def __init__(self, name, origin, graph, outputs, tensors, tolerance=0.0):
         self.name, self.origin, self.graph = name, origin, graph.text(outputs)
-        self.tensors, self.tolerance = tensors, tolerance
+        self.tensors, self.tolerance, self.weights = tensors, tolerance, []
+
+    def of_weights(self, *names):
+        """The same with these inputs as constants, which a kernel may pack once."""
+        self.weights = list(names)
+        return self
 
     def toml(self):
         lines = [f"[{self.name}]", f'origin = "{self.origin}"', f"graph = \'\'\'\n{wrapped(self.graph)}\'\'\'"]
+        if self.weights:
+            lines.append(f"weights = {json.dumps(self.weights)}")
         if self.tolerance:
             lines.append(f"tolerance = {self.tolerance!r}")
         for name, (shape, values) in self.tensors.items():
@@ -303,6 +317,63 @@ def running_sum(name, rows, length):
     return Case(name, PYTHON, g, [out], {"x": ([rows, length], x), "y": ([rows, length], y)})
 
 
+def first_largest(name, rows, length):
+    """Few different values, so that the first of several equal ones has to be found."""
+    g, x = Graph(), Draw(name).integers([rows, length])
+    y = [float(row.index(max(row))) for row in (x[r * length:][:length] for r in range(rows))]
+    out = g.node("arg", [g.input("x", [rows, length])], "y", [rows], "i64", largest=True, axis=1, keep_dims=False,
+                 last=False)
+    return Case(name, PYTHON, g, [out], {"x": ([rows, length], x), "y": ([rows], y)})
+
+
+def logistic(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def recurrent(name, cell, steps_, batch, hidden, lengths):
+    """ONNX's RNN and LSTM (operator set 14) on x that is X W^T + Wb already; gates of an LSTM are i, o, f, c."""
+    draw, g, gates = Draw(name), Graph(), 4 if cell == "lstm" else 1
+    shapes = {"x": [steps_, batch, gates * hidden], "r": [gates * hidden, hidden], "bias": [gates * hidden],
+              "h": [batch, hidden]}
+    v = {n: draw.normal(shape) for n, shape in shapes.items()}
+    inputs = [g.input(n, shape) for n, shape in shapes.items()] + [g.input("lengths", [batch], "i64")]
+    if cell == "lstm":
+        for n, shape in {"c": [batch, hidden], "peepholes": [3 * hidden]}.items():
+            shapes[n], v[n] = shape, draw.normal(shape)
+            inputs.append(g.input(n, shape))
+    y, last_h, last_c = [0.0] * (steps_ * batch * hidden), list(v["h"]), list(v.get("c", []))
+    for b in range(batch):
+        for t in range(lengths[b]):
+            before = last_h[b * hidden:][:hidden]
+            gate = [exact_sum([v["x"][(t * batch + b) * gates * hidden + j], v["bias"][j],
+                               *(Fraction(w) * Fraction(p) for w, p in zip(v["r"][j * hidden:][:hidden], before))])
+                    for j in range(gates * hidden)]
+            for j in range(hidden):
+                at = b * hidden + j
+                if cell == "lstm":
+                    i, o, f, c = (gate[k * hidden + j] for k in range(4))
+                    of_i, of_o, of_f = (v["peepholes"][k * hidden + j] for k in range(3))
+                    old = last_c[at]
+                    last_c[at] = logistic(f + of_f * old) * old + logistic(i + of_i * old) * math.tanh(c)
+                    last_h[at] = logistic(o + of_o * last_c[at]) * math.tanh(last_c[at])
+                else:
+                    last_h[at] = math.tanh(gate[j])
+                y[t * batch * hidden + at] = last_h[at]
+    functions = []
+    for function in ["sigmoid", "tanh", "tanh"] if cell == "lstm" else ["tanh"]:
+        e = Expr()
+        functions.append(e.json(e.add(function, e.operand(0))))
+    first = g.node("recurrent", inputs, "y", [steps_, batch, hidden], cell=cell, reverse=False, reset_after=False,
+                   input_forget=False, clip=bits(0.0), activations=functions)
+    outputs = [first, g.output("last_h", [batch, hidden])]
+    tensors = {**{n: (shapes[n], v[n]) for n in shapes}, "lengths": ([batch], [float(n) for n in lengths]),
+               "y": ([steps_, batch, hidden], y), "last_h": ([batch, hidden], last_h)}
+    if cell == "lstm":
+        outputs.append(g.output("last_c", [batch, hidden]))
+        tensors["last_c"] = ([batch, hidden], last_c)
+    return Case(name, PYTHON, g, outputs, tensors, 1e-11)
+
+
 def added_rows(name, rows, inner, at):
     draw, g = Draw(name), Graph()
     data, updates = draw.integers([rows, inner]), draw.integers([len(at), inner])
@@ -324,6 +395,7 @@ def sets():
             matmul("transposed_integers", 1, 6, 17, 40, True),
             matmul("one_element", 1, 1, 1, 1),
             matmul("normal", 1, 5, 33, 21, integers=False),
+            matmul("weight", 1, 37, 40, 70, integers=False).of_weights("b"),
         ],
         "pointwise": [
             pointwise("relu_of_sum", [3, 7], lambda e, a, b: e.add("max", e.add("add", a, b), e.constant(0.0)),
@@ -356,13 +428,16 @@ def sets():
             convolution("padded", [1, 3, 5, 18], [4, 3, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1, [4, 5, 18]),
             convolution("strided_grouped", [2, 4, 9, 8], [6, 2, 3, 2], steps([2, 3], [1, 2], [1, 0], [1, 1]), 2,
                         [6, 5, 3]),
+            convolution("weights", [1, 4, 6, 17], [5, 4, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1,
+                        [5, 6, 17]).of_weights("w"),
             convolution("of_one_dimension", [1, 5, 40], [2, 5, 4], steps([1], [3], [4], [4]), 1, [2, 39]),
             convolution("transposed", [1, 4, 5, 6], [4, 3, 3, 3], steps([2, 2], [1, 1], [1, 1], [0, 1]), 1, [3, 10, 11],
                         True),
         ],
         "window": [maximum_of_windows("maximum", [3, 9, 21], [3, 2], steps([2, 1], [1, 2], [1, 1], [1, 1]), [5, 21])],
         "pad": [padded("both_sides", [3, 4, 5], [1, 0, 2], [0, 2, 1])],
-        "line": [running_sum("running_sum", 5, 23)],
+        "line": [running_sum("running_sum", 5, 23), first_largest("first_largest", 4, 61)],
+        "recurrent": [recurrent("rnn", "rnn", 4, 3, 5, [4, 2, 3]), recurrent("lstm", "lstm", 3, 2, 6, [3, 2])],
         "scatter": [added_rows("added_rows", 7, 6, [3, -1, 3, 0, 3])],
     }
 

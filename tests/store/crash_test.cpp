@@ -13,6 +13,8 @@
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
+#include "store/corpus/site_template.h"
+#include "store/node_corpus.h"
 #include "store/store.h"
 #include "tests/store/fixture.h"
 
@@ -81,6 +83,42 @@ TEST_CASE("kill -9 loses no acknowledged entry, and the ledger stays whole") {
     CHECK(store->verify_ledger() >= acknowledged);
   }
   CHECK(acknowledged >= kRounds);
+}
+
+TEST_CASE("kill -9 while a site's template is added and removed leaves it whole or absent") {
+  const TemporaryFolder folder;
+  const std::map<std::string, std::string> files = {
+      {"template.toml",
+       "format = 1\nsummary = \"s\"\ntarget = \"cpu\"\nanchor = \"gather\"\ndtypes = [\"f32\"]\n"
+       "precision_class = \"fp32\"\nsource = \"k.cpp\"\n"},
+      {"k.cpp", std::string(10'000, '/')}};
+  const TemplateSpec mine = parse_site_template("mine", files);
+  std::mt19937 random(3);
+  int there = 0;
+  for (int round = 0; round < kRounds; ++round) {
+    const std::int64_t last = killed(static_cast<int>(random() % 8000), [&](const auto& acknowledge) {
+      const auto store = open_store(folder);
+      NodeCorpus corpus({}, *store);
+      bool has = corpus.now()->find("gather", "mine") != nullptr;
+      acknowledge(has ? 1 : 0);
+      for (std::int64_t n = 1;; ++n) {
+        if (has) corpus.remove("gather", "mine");
+        else corpus.add(mine, "{}");
+        has = !has;
+        acknowledge(2 * n + (has ? 1 : 0));
+      }
+    });
+    const auto store = open_store(folder);
+    const NodeCorpus corpus({}, *store);
+    CHECK(corpus.unused().empty());
+    const TemplateSpec* found = corpus.now()->find("gather", "mine");
+    if (found != nullptr) CHECK(found->digest == mine.digest);
+    there += found != nullptr ? 1 : 0;
+    CHECK(last >= 0);
+    CHECK(store->verify_ledger() >= last / 2);
+  }
+  CHECK(there > 0);
+  CHECK(there < kRounds);
 }
 
 TEST_CASE("kill -9 during promote and rollback leaves one whole release, and link and table agree") {

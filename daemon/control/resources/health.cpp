@@ -44,7 +44,7 @@ json::object check_store(const store::Store& store) {
 }  // namespace
 
 Answer get_health(Context& context, const Request&) {
-  const std::size_t templates = context.services.corpus.templates().size();
+  const std::size_t templates = context.services.corpus.now()->templates.size();
   json::array checks{
       check_store(context.services.store),
       check_space(context.services.store),

@@ -52,6 +52,8 @@ Answer post_rollback(Context& context, const Request& request);
 Answer get_key(Context& context, const Request& request);
 Answer get_corpus(Context& context, const Request& request);
 Answer get_template(Context& context, const Request& request);
+Answer post_template(Context& context, const Request& request);
+Answer post_template_removal(Context& context, const Request& request);
 Answer get_policies(Context& context, const Request& request);
 Answer post_policy_check(Context& context, const Request& request);
 
