@@ -14,7 +14,7 @@
 namespace kiln::agents {
 namespace {
 
-constexpr std::int32_t kOrderSamples = 3;    // before anyone is checked
+constexpr std::int32_t kOrderSamples = 1;    // before anyone is checked; some take seconds
 constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
 constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
@@ -213,7 +213,7 @@ class RegionSearch {
                           [&](const Built& b) { return spec_of(b.kernel.kernel.variant).vendor; });
   }
 
-  // By a few samples that nobody judges and that decide nothing but the order of the checks; what failed comes last.
+  // By a sample that nobody judges and that decides nothing but the order of the checks; what failed comes last.
   void fastest_first(std::vector<Built>& built) {
     std::map<std::size_t, double> ns;  // by record
     for (std::size_t begin = 0; begin < built.size(); begin += at_once_) {
