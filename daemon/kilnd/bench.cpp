@@ -44,6 +44,7 @@ class StoreBench : public agents::Workbench {
     out.cores = shared_cores(targets::cpu::detect().cores, policy.share);
     out.target = target;
     out.library_path = env.gpu_libraries;
+    out.built = env.built_kernels;
     return out;
   }
 

@@ -7,6 +7,10 @@
 #include "daemon/control/services.h"
 #include "store/node_corpus.h"
 
+namespace kiln::worker {
+class BuiltKernels;
+}
+
 namespace kiln::kilnd {
 
 struct JobEnvironment {
@@ -17,6 +21,7 @@ struct JobEnvironment {
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   policies::Policy default_policy;
   std::string gpu_libraries{};        // folders with a GPU's driver or compiler that are not the system's own
+  std::shared_ptr<worker::BuiltKernels> built_kernels{};  // of all benches; null: each builds its own
 };
 
 // Starts the job thread and resumes what was running. The destructor pauses a running job at its next recorded step.

@@ -12,6 +12,7 @@
 #include "daemon/kilnd/life.h"
 #include "daemon/kilnd/notify.h"
 #include "daemon/kilnd/options.h"
+#include "daemon/worker/own_kernels.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -67,8 +68,8 @@ int serve(const Options& options, const Settings& settings, Log& log) {
     log.warning("template " + unused.title + " of the site is not used: " + unused.cause);
   const policies::Policy policy = policies::load_policy(settings.policy);
 
-  const JobEnvironment environment{
-      *store, corpus, *key, settings.worker, settings.include, policy, settings.gpu_libraries};
+  const JobEnvironment environment{*store, corpus, *key, settings.worker, settings.include, policy,
+                                   settings.gpu_libraries, std::make_shared<worker::BuiltKernels>()};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);
 

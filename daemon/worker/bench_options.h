@@ -2,9 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <string>
 
 namespace kiln::worker {
+
+class BuiltKernels;
 
 struct BenchOptions {
   std::filesystem::path worker;       // kiln-worker
@@ -18,6 +21,7 @@ struct BenchOptions {
   // Operations of a graph from which on its expected outputs are computed on the GPU, which takes seconds to make
   // ready.
   std::int64_t least_device_work = std::int64_t{1} << 23;
+  std::shared_ptr<BuiltKernels> built{};  // Kiln's own kernels that other benches built; null: this one builds its own
 };
 
 }  // namespace kiln::worker

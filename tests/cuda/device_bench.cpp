@@ -3,6 +3,7 @@
 
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/serialize.h"
+#include "daemon/worker/own_kernels.h"
 #include "runtime/base/json.h"
 #include "tests/cuda/oracle_on_gpu.h"
 #include "tests/worker/object_folder.h"
@@ -15,27 +16,34 @@ namespace {
 // A bench over the fake driver, and plans for y = the sums of 100 rows of 64.
 struct GpuBench {
   testing::ObjectFolder objects;
+  std::shared_ptr<worker::BuiltKernels> kernels = std::make_shared<worker::BuiltKernels>();
   std::unique_ptr<agents::Workbench> bench;
   std::string graph;
 
   // `driver`: the folder of a fake driver.
   explicit GpuBench(const std::string& driver = "fake") {
-    worker::BenchOptions options = testing::bench_options(objects);
-    options.target = "cuda";
-    options.library_path = KILN_BINARY_DIR "/" + driver + ":" KILN_BINARY_DIR "/fake";
-    options.least_device_work = 1;
-    bench = worker::make_workbench(options, objects);
+    bench = worker::make_workbench(options(KILN_BINARY_DIR "/" + driver + ":" KILN_BINARY_DIR "/fake"), objects);
     const Graph sums = testing::of_node(Reduce{Monoid::sum, {1}, false}, {{DType::f32, {100, 64}}});
     graph = objects.put(json::canonical(to_json(sums)));
   }
 
-  agents::CheckFact check(const agents::Subject& subject) {
+  [[nodiscard]] worker::BenchOptions options(const std::string& libraries) const {
+    worker::BenchOptions out = testing::bench_options(objects);
+    out.target = "cuda";
+    out.library_path = libraries;
+    out.least_device_work = 1;
+    out.built = kernels;
+    return out;
+  }
+
+  agents::CheckFact check(const agents::Subject& subject) { return check(subject, *bench); }
+  agents::CheckFact check(const agents::Subject& subject, agents::Workbench& by) const {
     agents::CheckRequest request;
     request.graph = graph;
     request.subject = subject;
     request.families = {"normal", "integers"};
     request.seed = 3;
-    return bench->check(request);
+    return by.check(request);
   }
 
   // `before` is done first, by every thread.
@@ -150,4 +158,22 @@ TEST_CASE("a GPU's bench: a timed call that does nothing, or what an earlier one
       CHECK(right == (subject.name == "honest"));
     }
   }
+}
+
+TEST_CASE("a GPU's bench takes the oracle's kernels that another built, or builds them again where they are gone") {
+  GpuBench gpu;
+  const agents::Subject subject = gpu.subject("right", "");
+  // A driver and no compiler. (It shares no memory; the evaluation needs the oracle's kernels all the same.)
+  const auto checked_without_compiler = [&](const std::string& staging) {
+    worker::BenchOptions options = gpu.options(KILN_BINARY_DIR "/fake-unsharing");
+    options.staging = gpu.objects.root() / staging;
+    return gpu.check(subject, *worker::make_workbench(options, gpu.objects)).evidence;
+  };
+  CHECK_THROWS_AS((void)checked_without_compiler("before"), Error);
+  CHECK(gpu.check(subject).evidence == "expected outputs by the GPU");
+  CHECK(checked_without_compiler("after").find("expected outputs by the GPU") == 0);
+  for (const auto& file : std::filesystem::directory_iterator(gpu.objects.root() / "blobs"))
+    if (file.path().filename() != gpu.graph && file.path().filename() != subject.plan.objects.at(0))
+      std::filesystem::remove(file.path());
+  CHECK_THROWS_AS((void)checked_without_compiler("later"), Error);
 }
