@@ -1,5 +1,7 @@
 #include "policies/policy.h"
 
+#include <algorithm>
+
 #include "policies/reader.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
@@ -9,6 +11,20 @@ namespace kiln::policies {
 namespace {
 
 constexpr std::size_t kLimitBytes = 1u << 20;
+constexpr std::string_view kNoEnergy =
+    "no worker reads a counter of energy (RAPL counts a whole package once a millisecond, and for root alone)";
+
+// "matmul/onednn": templates that wrap a vendor's library have its name.
+bool only_vendors(const std::vector<std::string>& families) {
+  return !families.empty() && std::all_of(families.begin(), families.end(), [](const std::string& entry) {
+    const std::size_t slash = entry.find('/');
+    return slash != std::string::npos && entry.substr(slash + 1) == "onednn";
+  });
+}
+
+bool forbids_libraries(const Policy& p) {
+  return std::find(p.forbidden.begin(), p.forbidden.end(), "vendor-libraries") != p.forbidden.end();
+}
 
 // What single keys cannot say: settings that exclude each other.
 void check_contradictions(const Policy& p, const Reader& reader) {
@@ -17,11 +33,12 @@ void check_contradictions(const Policy& p, const Reader& reader) {
                 "automatic promotion needs a confidence of at least 0.9, not " + std::to_string(p.confidence));
   if (p.seconds < p.build_timeout_seconds)
     reader.fail("budget.seconds", "the whole budget is shorter than one build may take (budget.build_timeout_seconds)");
-  if (!p.vendor && !p.families.empty()) {
-    bool own = false;
-    for (const std::string& family : p.families) own |= family != "onednn";
-    if (!own) reader.fail("search.vendor", "vendor libraries are forbidden, and search.families allows nothing else");
-  }
+  if ((!p.vendor || forbids_libraries(p)) && only_vendors(p.families))
+    reader.fail(p.vendor ? "search.forbidden" : "search.vendor",
+                "vendor libraries are forbidden, and search.families allows nothing else");
+  if (p.quality_bar > p.error_factor)
+    reader.fail("precision.quality_bar",
+                "it is looser than precision.error_factor, to which every kernel of the release is held");
   if (p.margin > 0.5)
     reader.fail("promotion.margin",
                 "a margin above 0.5 rejects everything but a doubling; it is a fraction, not per cent");
@@ -36,13 +53,18 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   Policy p;
   p.version = static_cast<std::int32_t>(reader.integer("version", 1, 1, 1));
   p.name = reader.text("name", "unnamed");
-  if (const std::string wanted = reader.text("objective.minimize", "latency"); wanted == "energy")
+  const std::string wanted = reader.text("objective.minimize", "latency");
+  if (wanted == "energy")
     reader.fail("objective.minimize",
-                "\"energy\" cannot be compared: no worker reads a counter of energy (RAPL counts a whole package once "
-                "a millisecond, and for root alone); this version has \"latency\"");
+                "\"energy\" cannot be compared: " + std::string(kNoEnergy) + "; this version has \"latency\"");
+  if (wanted == "throughput")
+    reader.fail("objective.minimize",
+                "\"throughput\" cannot be compared: samples are of one call at a time, and say nothing of how calls in "
+                "flight on several sessions share cores and caches; this version has \"latency\"");
   p.objective = reader.choice("objective.minimize", "latency", {"latency"});
   p.precision = reader.choice("precision.class", "preserve", {"preserve"});
   p.error_factor = reader.number("precision.error_factor", p.error_factor, 1.0, 100.0);
+  p.quality_bar = reader.number("precision.quality_bar", p.error_factor, 1.0, 100.0);
   p.automatic = reader.boolean("promotion.automatic", p.automatic);
   p.margin = reader.number("promotion.margin", p.margin, 0.0, 0.99);
   p.confidence = reader.number("promotion.confidence", p.confidence, 0.5, 0.9999);
@@ -50,6 +72,7 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
       static_cast<std::int32_t>(reader.integer("promotion.confirm_samples", p.confirm_samples, 8, 10'000));
   p.families = reader.texts("search.families");
   p.vendor = reader.boolean("search.vendor", p.vendor);
+  p.forbidden = reader.texts_among("search.forbidden", kConstructs);
   p.max_candidates_per_region = static_cast<std::int32_t>(
       reader.integer("search.max_candidates_per_region", p.max_candidates_per_region, 1, 100'000));
   p.stop_at_floor_fraction = reader.number("search.stop_at_floor_fraction", p.stop_at_floor_fraction, 0.1, 1.0);
@@ -59,12 +82,21 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   p.seconds = reader.integer("budget.seconds", p.seconds, 1, 7 * 86'400);
   p.build_timeout_seconds = reader.integer("budget.build_timeout_seconds", p.build_timeout_seconds, 1, 3'600);
   p.run_timeout_seconds = reader.integer("budget.run_timeout_seconds", p.run_timeout_seconds, 1, 3'600);
+  if (reader.number("budget.energy_joules", 0, 0, 1e12) > 0)
+    reader.fail("budget.energy_joules", "a budget of energy cannot be held: " + std::string(kNoEnergy));
   p.threads = static_cast<std::int32_t>(reader.integer("device.threads", p.threads, 0, 4'096));
+  p.share = reader.number("device.share", p.share, 0.01, 1.0);
   reader.refuse_unknown_keys();
   check_contradictions(p, reader);
   p.text = toml;
   p.digest = sha256_hex(toml);
   return p;
+}
+
+bool allows(const Policy& policy, const std::string& family, const std::string& name, bool vendor) {
+  const auto lists = [&](const std::string& entry) { return entry == family || entry == family + "/" + name; };
+  return (policy.families.empty() || std::any_of(policy.families.begin(), policy.families.end(), lists)) &&
+         (!vendor || (policy.vendor && !forbids_libraries(policy)));
 }
 
 Policy load_policy(const std::filesystem::path& file) {
@@ -76,17 +108,19 @@ json::object to_json(const Policy& p) {
           {"name", p.name},
           {"digest", p.digest},
           {"objective", json::object{{"minimize", p.objective}}},
-          {"precision", json::object{{"class", p.precision}, {"error_factor", p.error_factor}}},
+          {"precision", json::object{{"class", p.precision}, {"error_factor", p.error_factor},
+                                     {"quality_bar", p.quality_bar}}},
           {"promotion", json::object{{"automatic", p.automatic}, {"margin", p.margin}, {"confidence", p.confidence},
                                      {"confirm_samples", p.confirm_samples}}},
           {"search", json::object{{"families", json::to_array(p.families)}, {"vendor", p.vendor},
+                                  {"forbidden", json::to_array(p.forbidden)},
                                   {"max_candidates_per_region", p.max_candidates_per_region},
                                   {"stop_at_floor_fraction", p.stop_at_floor_fraction}}},
           {"measuring", json::object{{"cache", p.cold_cache ? "cold" : "warm"}}},
           {"rewrites", json::object{{"algebraic", p.algebraic}}},
           {"budget", json::object{{"seconds", p.seconds}, {"build_timeout_seconds", p.build_timeout_seconds},
                                   {"run_timeout_seconds", p.run_timeout_seconds}}},
-          {"device", json::object{{"threads", p.threads}}}};
+          {"device", json::object{{"threads", p.threads}, {"share", p.share}}}};
 }
 
 json::array diff(const Policy& from, const Policy& to) {

@@ -12,17 +12,22 @@
 
 namespace kiln::policies {
 
+// What search.forbidden may name. agents/writer/constructs.h says how each is found in a kernel.
+inline constexpr std::string_view kConstructs[] = {
+    "inline-assembly", "intrinsics", "non-temporal-stores", "fast-math", "avx2", "avx512", "amx", "vendor-libraries"};
+
 struct Policy {
   std::int32_t version = 1;
   std::string name;  // "default"
 
   // [objective]
-  std::string objective = "latency";  // the one that exists today; others are refused by name
+  std::string objective = "latency";  // the one that exists today; others are refused by name with their cause
 
   // [precision]
   std::string precision =
       "preserve";  // error at most `error_factor` times that of a plain evaluation in the model's type
   double error_factor = 2.0;
+  double quality_bar = 2.0;  // the same of a release's outputs as a whole; at most error_factor
 
   // [promotion]
   bool automatic = false;         // promote a faster release without an operator
@@ -33,6 +38,7 @@ struct Policy {
   // [search]
   std::vector<std::string> families;         // empty: all of the corpus
   bool vendor = true;                        // vendor libraries may be candidates
+  std::vector<std::string> forbidden;        // of kConstructs: what no candidate's source may have
   std::int32_t max_candidates_per_region = 64;
   double stop_at_floor_fraction = 0.95;      // region is done when floor / measured reaches this
 
@@ -50,11 +56,16 @@ struct Policy {
   std::int64_t run_timeout_seconds = 20;
 
   // [device]
-  std::int32_t threads = 0;  // 0: all usable cores
+  std::int32_t threads = 0;  // 0: all cores of its share
+  double share = 1.0;        // of the usable cores: all that a job's workers, compilers too, run on
 
   std::string text;    // as loaded
   std::string digest;  // SHA-256 of text
 };
+
+// Whether candidates may come from a template: search.families names its family, "matmul", or itself, "matmul/packed",
+// or nothing; a vendor's is allowed by search.vendor and search.forbidden.
+[[nodiscard]] bool allows(const Policy& policy, const std::string& family, const std::string& name, bool vendor);
 
 // `file_name` is for messages: "cannot load policy 'x.toml': line 4, column 3: unknown key 'search.famlies'; ...".
 [[nodiscard]] Policy parse_policy(std::string_view toml, std::string_view file_name);

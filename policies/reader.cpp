@@ -29,6 +29,12 @@ std::size_t distance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
+std::string listed(std::span<const std::string_view> words) {
+  std::string list;
+  for (const std::string_view word : words) list += (list.empty() ? "\"" : ", \"") + std::string(word) + "\"";
+  return list;
+}
+
 }  // namespace
 
 struct Reader::Parsed {
@@ -97,9 +103,7 @@ std::string Reader::choice(std::string_view key, std::string_view fallback,
                            const std::vector<std::string_view>& allowed) {
   const std::string value = text(key, fallback);
   if (std::find(allowed.begin(), allowed.end(), value) != allowed.end()) return value;
-  std::string list;
-  for (const std::string_view item : allowed) list += (list.empty() ? "\"" : ", \"") + std::string(item) + "\"";
-  fail(key, "\"" + value + "\" is not known; this version has " + list);
+  fail(key, "\"" + value + "\" is not known; this version has " + listed(allowed));
 }
 
 std::vector<std::string> Reader::texts(std::string_view key) {
@@ -111,6 +115,18 @@ std::vector<std::string> Reader::texts(std::string_view key) {
   for (const toml::node& item : *node.as_array()) {
     if (!item.is_string()) fail(key, "an array of strings is needed");
     out.push_back(item.as_string()->get());
+  }
+  return out;
+}
+
+std::vector<std::string> Reader::texts_among(std::string_view key, std::span<const std::string_view> allowed) {
+  std::vector<std::string> out = texts(key);
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    if (std::find(out.begin(), out.begin() + static_cast<std::ptrdiff_t>(i), out[i]) !=
+        out.begin() + static_cast<std::ptrdiff_t>(i))
+      fail(key, "\"" + out[i] + "\" is there twice");
+    if (std::find(allowed.begin(), allowed.end(), out[i]) == allowed.end())
+      fail(key, "\"" + out[i] + "\" is not known; this version has " + listed(allowed));
   }
   return out;
 }

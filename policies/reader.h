@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,8 @@ class Reader {
   std::string text(std::string_view key, std::string_view fallback);
   std::string choice(std::string_view key, std::string_view fallback, const std::vector<std::string_view>& allowed);
   std::vector<std::string> texts(std::string_view key);
+  // Each of them once, and each of `allowed`.
+  std::vector<std::string> texts_among(std::string_view key, std::span<const std::string_view> allowed);
 
   // Error for the first key that none of the calls above named, with the nearest known one.
   void refuse_unknown_keys() const;

@@ -151,6 +151,8 @@ Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& tra
 // The last word: the whole workload against the oracle, then against what runs today, here and in a fresh process.
 WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, const ProfileReport& profile) {
   const policies::Policy& policy = lab.input().policy;
+  policies::Policy release_policy = policy;  // a release as a whole is held to the quality bar
+  release_policy.error_factor = policy.quality_bar;
   double flops = 0, bytes = 0;
   for (const RegionProfile& region : profile.regions) {
     flops += region.flops * region.occurrences;
@@ -172,14 +174,14 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
                                          std::string(name(out.incumbent_judgement.verdict)) + ": " +
                                          out.incumbent_judgement.reason);
   begin(0.92, "the tuned plan, against the oracle");
-  out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), policy);
+  out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), release_policy);
   const std::vector<Subject> both = {{"incumbent", incumbent}, {"tuned", tuned}};
   const auto compared = [&](const SampleFact& samples) {
     for (const SampleFact::Subject& subject : samples.subjects)
       if (subject.verdict != Verdict::ok)
         throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name +
                                                 "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
-    const Judgement timed = judge_timed(samples.subjects.at(1), policy);
+    const Judgement timed = judge_timed(samples.subjects.at(1), release_policy);
     if (timed.verdict != Verdict::ok) out.judgement = timed;
     return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin,
                    policy.confidence);
@@ -219,7 +221,7 @@ constexpr std::size_t kNamed = 5;  // operators that an error names before it co
 
 // Before anything is measured: a job that could release nothing ends here.
 void require_computable(const Lab& lab) {
-  const std::vector<std::string> missing = uncomputed(lab.input().workload, buildable(lab));
+  const std::vector<std::string> missing = uncomputed(lab.input().workload, buildable(lab, Purpose::incumbent));
   if (missing.empty()) return;
   std::string text = "cannot tune '" + lab.input().workload_name + "': no template of the corpus computes " +
                      std::to_string(missing.size()) + " of its operators: ";
@@ -244,7 +246,8 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
 
   phases.begin("baseline", 0.03, "building what runs today");
   const Assembled base = incumbent_of(lab, input.workload);
-  const Prepared prepared = measure_incumbents(lab, partition_fused(input.workload, buildable(lab)));
+  const Prepared prepared =
+      measure_incumbents(lab, partition_fused(input.workload, buildable(lab, Purpose::candidate)));
 
   phases.begin("plan", 0.09);
   trace.profile = profile(lab.node(), prepared.partition);

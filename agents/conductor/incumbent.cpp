@@ -8,40 +8,50 @@
 namespace kiln::agents {
 namespace {
 
+// The one that the incumbent runs: a vendor's where there is one, else the first.
+std::size_t reference_of(const Candidates& candidates) {
+  for (std::size_t i = 0; i < candidates.specs.size(); ++i)
+    if (candidates.specs[i]->vendor) return i;
+  return 0;
+}
+
 RenderedKernel reference_kernel(const Lab& lab, const Region& region) {
   const std::optional<Kernel> kernel = lower(region);
   if (!kernel)
     throw Error(ErrorCode::unsupported, "cannot run '" + region.label + "': it is not one kernel of any family");
-  const Candidates candidates = candidates_for(lab, region, *kernel);
+  const Candidates candidates = candidates_for(lab, region, *kernel, Purpose::incumbent);
   if (candidates.spaces.empty())
     throw Error(ErrorCode::unsupported, "cannot run '" + region.label + "': no template of the corpus accepts it");
-  std::size_t chosen = 0;
-  for (std::size_t i = 0; i < candidates.specs.size(); ++i) {
-    if (candidates.specs[i]->vendor) {
-      chosen = i;
-      break;
-    }
-  }
+  const std::size_t chosen = reference_of(candidates);
   const Space& space = candidates.spaces[chosen];
   const auto row = static_cast<std::size_t>(std::max(0, space.default_row));
   return render(*candidates.specs[chosen], region, *kernel, variant_of(space, row), candidates.figures, lab.node());
 }
 
-}  // namespace
-
-Buildable buildable(const Lab& lab) {
-  return [&corpus = lab.input().corpus, target = lab.target()](const Kernel& kernel) {
-    return std::any_of(corpus.begin(), corpus.end(),
-                       [&](const store::TemplateSpec& spec) { return spec.target == target && accepts(spec, kernel); });
-  };
+bool allowed(const Lab& lab, const store::TemplateSpec& spec, Purpose purpose) {
+  return purpose == Purpose::incumbent ||
+         policies::allows(lab.input().policy, spec.family, spec.name, spec.vendor);
 }
 
-Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel) {
+// Templates ask for instruction sets by the node's features, so that what the policy forbids is not even enumerated.
+NodeFacts allowed_node(const Lab& lab, Purpose purpose) {
+  NodeFacts node = lab.node();
+  if (purpose == Purpose::incumbent) return node;
+  for (const std::string& construct : lab.input().policy.forbidden)
+    std::erase_if(node.features, [&](const std::string& feature) {
+      const bool wider = construct == "avx2" && (feature.starts_with("avx512") || feature == "fma");
+      return feature.starts_with(construct) || wider;
+    });
+  return node;
+}
+
+Candidates all_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose) {
   Candidates out;
-  out.figures = figures_of(kernel, lab.node(), lab.threads());
+  out.node = allowed_node(lab, purpose);
+  out.figures = figures_of(kernel, out.node, lab.threads());
   for (const store::TemplateSpec& spec : lab.input().corpus) {
-    if (spec.target != lab.target() || !accepts(spec, kernel)) continue;
-    Space space = enumerate(spec, region, kernel, out.figures, lab.node());
+    if (spec.target != lab.target() || !allowed(lab, spec, purpose) || !accepts(spec, kernel)) continue;
+    Space space = enumerate(spec, region, kernel, out.figures, out.node);
     if (space.rows.empty()) continue;
     out.specs.push_back(&spec);
     out.spaces.push_back(std::move(space));
@@ -49,8 +59,32 @@ Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& ke
   return out;
 }
 
+}  // namespace
+
+Buildable buildable(const Lab& lab, Purpose purpose) {
+  return [&lab, purpose](const Kernel& kernel) {
+    const std::vector<store::TemplateSpec>& corpus = lab.input().corpus;
+    return std::any_of(corpus.begin(), corpus.end(), [&](const store::TemplateSpec& spec) {
+      return spec.target == lab.target() && allowed(lab, spec, purpose) && accepts(spec, kernel);
+    });
+  };
+}
+
+Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose) {
+  Candidates out = all_for(lab, region, kernel, purpose);
+  if (!out.specs.empty() || purpose == Purpose::incumbent) return out;
+  Candidates incumbents = all_for(lab, region, kernel, Purpose::incumbent);
+  if (incumbents.specs.empty()) return out;
+  const std::size_t chosen = reference_of(incumbents);
+  Space& space = incumbents.spaces[chosen];
+  space.rows = {space.rows[static_cast<std::size_t>(std::max(0, space.default_row))]};
+  space.default_row = 0;
+  out = {{incumbents.specs[chosen]}, {std::move(space)}, std::move(incumbents.figures), std::move(incumbents.node)};
+  return out;
+}
+
 Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
-  const Baseline base = baseline(g, buildable(lab));
+  const Baseline base = baseline(g, buildable(lab, Purpose::incumbent));
   std::vector<RenderedKernel> rendered;
   for (const Region& region : base.partition.regions) rendered.push_back(reference_kernel(lab, region));
   Assembled out;

@@ -21,14 +21,20 @@ struct Assembled {
 // computes.
 [[nodiscard]] Assembled incumbent_of(Lab& lab, const graph::Graph& g);
 
+// Who asks for templates. The policy's search.families, search.vendor and search.forbidden hold candidates; the
+// incumbent runs today whatever they say.
+enum class Purpose : std::uint8_t { incumbent, candidate };
+
 // Every template of the corpus that accepts the region's kernel, with its enumerated space; empty spaces are left out.
+// Where the policy allows candidates none, the incumbent's own kernel is the only one: it may stay.
 struct Candidates {
   std::vector<const store::TemplateSpec*> specs;  // parallel to spaces
   std::vector<Space> spaces;
   Figures figures;
+  NodeFacts node;  // without the instruction sets that the policy forbids
 };
 // Whether some template of the job's corpus accepts a kernel.
-[[nodiscard]] Buildable buildable(const Lab& lab);
-[[nodiscard]] Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel);
+[[nodiscard]] Buildable buildable(const Lab& lab, Purpose purpose);
+[[nodiscard]] Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose);
 
 }  // namespace kiln::agents

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "agents/conductor/check_effort.h"
+#include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
@@ -29,8 +30,9 @@ class RegionSearch {
  public:
   RegionSearch(Lab& lab, const RegionTask& task)
       : lab_(lab), task_(task), whole_(whole_region(task)), kernel_(lowered(whole_.regions.front())),
-        candidates_(candidates_for(lab, whole_.regions.front(), kernel_)), stored_(lab.store_graph(task.standalone)),
-        priors_(lab.priors(task.region->key)), families_(check_families(task.profile->flops, task.profile->bytes)),
+        candidates_(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate)),
+        stored_(lab.store_graph(task.standalone)), priors_(lab.priors(task.region->key)),
+        families_(check_families(task.profile->flops, task.profile->bytes)),
         at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
         profile_(*task.profile) {
     profile_ = profile_again();  // an earlier region may have raised the ceilings
@@ -133,10 +135,14 @@ class RegionSearch {
       record.why = proposal.why;
       try {
         RenderedKernel kernel = render(spec_of(proposal.variant), whole_.regions.front(), kernel_, proposal.variant,
-                                       candidates_.figures, lab_.node());
+                                       candidates_.figures, candidates_.node);
         record.source = lab_.blobs().put(kernel.source);
-        rendered.push_back(std::move(kernel));
-        records.push_back(out_.candidates.size());
+        if (const auto place = forbidden_construct(kernel, lab_.input().policy.forbidden)) {
+          fail(record, failure(kernel, Verdict::forbidden, "the policy forbids " + *place, std::nullopt, std::nullopt));
+        } else {
+          rendered.push_back(std::move(kernel));
+          records.push_back(out_.candidates.size());
+        }
       } catch (const Error& error) {
         record.reason = error.what();
         trials_.push_back({proposal.variant, Verdict::invalid, 0});

@@ -19,9 +19,8 @@ std::vector<std::string> families_for(const Region& region, const std::vector<st
   const std::optional<Kernel> kernel = lower(region);
   if (!kernel) return out;
   for (const store::TemplateSpec& spec : corpus) {
-    const bool listed = policy.families.empty() ||
-                        std::find(policy.families.begin(), policy.families.end(), spec.family) != policy.families.end();
-    if (spec.target != "cpu" || spec.anchor != anchor(*kernel) || !listed || (spec.vendor && !policy.vendor)) continue;
+    if (spec.target != "cpu" || spec.anchor != anchor(*kernel)) continue;
+    if (!policies::allows(policy, spec.family, spec.name, spec.vendor)) continue;
     out.push_back(spec.family + "/" + spec.name);
   }
   return out;

@@ -1,5 +1,8 @@
 #include "daemon/kilnd/bench.h"
 
+#include <algorithm>
+
+#include "daemon/targets/cpu/detect.h"
 #include "daemon/worker/workbench.h"
 
 namespace kiln::kilnd {
@@ -20,12 +23,9 @@ class StoreObjects : public worker::ObjectSource {
 // Keeps the object source beside the bench that refers to it.
 class StoreBench : public agents::Workbench {
  public:
-  StoreBench(const JobEnvironment& env, const std::string& job, const std::string& target)
-      : objects_(env.store),
-        bench_(
-            worker::make_workbench({env.worker, env.include_dir, env.store.directory() / "staging" / ("bench-" + job),
-                                    env.default_policy.threads, target, env.gpu_libraries},
-                                   objects_)) {}
+  StoreBench(const JobEnvironment& env, const std::string& job, const std::string& target,
+             const policies::Policy& policy)
+      : objects_(env.store), bench_(worker::make_workbench(options(env, job, target, policy), objects_)) {}
   agents::NodeFacts probe() override { return bench_->probe(); }
   std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests) override {
     return bench_->build(requests);
@@ -34,6 +34,19 @@ class StoreBench : public agents::Workbench {
   agents::SampleFact measure(const agents::MeasureRequest& request) override { return bench_->measure(request); }
 
  private:
+  static worker::BenchOptions options(const JobEnvironment& env, const std::string& job, const std::string& target,
+                                      const policies::Policy& policy) {
+    worker::BenchOptions out;
+    out.worker = env.worker;
+    out.include_dir = env.include_dir;
+    out.staging = env.store.directory() / "staging" / ("bench-" + job);
+    out.threads = policy.threads;
+    out.cores = shared_cores(targets::cpu::detect().cores, policy.share);
+    out.target = target;
+    out.library_path = env.gpu_libraries;
+    return out;
+  }
+
   StoreObjects objects_;
   std::unique_ptr<agents::Workbench> bench_;
 };
@@ -41,8 +54,13 @@ class StoreBench : public agents::Workbench {
 }  // namespace
 
 std::unique_ptr<agents::Workbench> make_bench(const JobEnvironment& env, const std::string& job,
-                                              const std::string& target) {
-  return std::make_unique<StoreBench>(env, job, target);
+                                              const std::string& target, const policies::Policy& policy) {
+  return std::make_unique<StoreBench>(env, job, target, policy);
+}
+
+std::int32_t shared_cores(std::int32_t usable, double share) {
+  if (share >= 1) return 0;
+  return std::max(1, static_cast<std::int32_t>(share * usable));
 }
 
 }  // namespace kiln::kilnd

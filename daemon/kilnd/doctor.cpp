@@ -19,7 +19,7 @@ namespace {
 
 // The smallest kernel that is one: a compiler that builds it can build what the writer renders.
 Check toolchain(const JobEnvironment& env) {
-  const std::unique_ptr<agents::Workbench> bench = make_bench(env, "doctor", "cpu");
+  const std::unique_ptr<agents::Workbench> bench = make_bench(env, "doctor", "cpu", env.default_policy);
   agents::BuildRequest request;
   request.kernel.file_name = "doctor.cpp";
   request.kernel.source =

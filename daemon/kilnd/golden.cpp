@@ -26,7 +26,7 @@ agents::NodeFacts this_node() {
 std::vector<agents::GoldenResult> results_of(const JobEnvironment& env, const std::vector<store::GoldenCase>& cases,
                                              const std::vector<store::TemplateSpec>& templates,
                                              agents::GoldenExtent extent, const char* bench_name) {
-  const std::unique_ptr<agents::Workbench> bench = make_bench(env, bench_name, "cpu");
+  const std::unique_ptr<agents::Workbench> bench = make_bench(env, bench_name, "cpu", env.default_policy);
   StoreBlobs blobs(env.store);
   return agents::run_golden(cases, templates, extent, this_node(), env.default_policy, *bench, blobs);
 }

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "agents/graph/serialize.h"
@@ -45,6 +46,23 @@ std::string target_of(const store::ReleaseRow& release) {
       .target;
 }
 
+// What only the node can say of a policy.
+void check_against(const policies::Policy& policy, const store::Corpus& corpus, const std::string& target) {
+  for (const std::string& entry : policy.families)
+    if (std::none_of(corpus.templates.begin(), corpus.templates.end(), [&](const store::TemplateSpec& spec) {
+          return entry == spec.family || entry == spec.family + "/" + spec.name;
+        }))
+      throw Error(ErrorCode::invalid_input,
+                  "cannot submit the job: search.families of its policy names '" + entry +
+                      "', which is neither a family nor a template of the corpus",
+                  "kctl corpus list");
+  if (target != "cpu" && policy.share < 1)
+    throw Error(ErrorCode::unsupported,
+                "cannot submit the job: device.share of its policy is below 1, and a share of a GPU cannot be kept: "
+                "its multiprocessors go to whoever launches on it",
+                "set device.share to 1 for a job on a GPU");
+}
+
 }  // namespace
 
 json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request) {
@@ -53,8 +71,9 @@ json::object job_spec(const JobEnvironment& env, const control::TuneRequest& req
   if (request.budget_seconds < 0)
     throw Error(ErrorCode::invalid_input,
                 "cannot submit the job: a budget of " + std::to_string(request.budget_seconds) + " s is negative");
-  const store::Workload workload = env.store.workload(request.workload);
   const std::shared_ptr<const store::Corpus> corpus = env.corpus.now();
+  check_against(policy, *corpus, request.target);
+  const store::Workload workload = env.store.workload(request.workload);
   json::object spec{{"policy", text},
                     {"policy_name", policy.name},
                     {"policy_digest", policy.digest},

@@ -194,7 +194,7 @@ class JobRunner : public control::JobControl {
       const store::Job job = env_.store.job(id);
       set_state(id, store::JobState::running, {}, {});
       const agents::JobInput input = job_input(env_, job);
-      const std::unique_ptr<agents::Workbench> bench = make_bench(env_, id, job_target(job));
+      const std::unique_ptr<agents::Workbench> bench = make_bench(env_, id, job_target(job), input.policy);
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, id, JobJournal::Mode::live, stop_);
       const agents::JobOutcome outcome = agents::run_job(

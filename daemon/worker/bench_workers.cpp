@@ -26,14 +26,23 @@ BenchWorkers::BenchWorkers(const BenchOptions& options, ObjectSource& objects)
 
 // Of a GPU's bench it has the GPU too, in a context of its own: no candidate's kernel reaches its memory.
 Launch BenchWorkers::oracle_launch() const {
-  const std::string threads = std::to_string(std::max(1u, std::thread::hardware_concurrency()));
-  if (!gpu()) return {options_.worker, "oracle", {threads}};
+  const std::string threads = std::to_string(cores());
+  if (!gpu()) return cpu_launch_of("oracle", {threads});
   return launch_of("oracle", {threads, staging_.root().string(), std::to_string(options_.least_device_work)});
 }
 
 Launch BenchWorkers::launch_of(const std::string& role, std::vector<std::string> arguments) const {
   return {options_.worker, gpu() ? role + "-" + options_.target : role, std::move(arguments),
-          gpu() ? options_.library_path : ""};
+          gpu() ? options_.library_path : "", options_.cores};
+}
+
+Launch BenchWorkers::cpu_launch_of(const std::string& role, std::vector<std::string> arguments) const {
+  return {options_.worker, role, std::move(arguments), "", options_.cores};
+}
+
+std::int32_t BenchWorkers::cores() const {
+  return options_.cores > 0 ? options_.cores
+                            : static_cast<std::int32_t>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 WorkerProcess& BenchWorkers::run_worker() {

@@ -28,7 +28,10 @@ class BenchWorkers {
   [[nodiscard]] OracleClient& oracle() { return oracle_; }
 
   [[nodiscard]] bool gpu() const { return options_.target != "cpu"; }
-  // A worker of this bench's target: role "run" starts "run" or "run-cuda".
+  // That its workers may use together.
+  [[nodiscard]] std::int32_t cores() const;
+  // A worker for the CPU, and one of this bench's target: role "run" starts "run" or "run-cuda".
+  [[nodiscard]] Launch cpu_launch_of(const std::string& role, std::vector<std::string> arguments) const;
   [[nodiscard]] Launch launch_of(const std::string& role, std::vector<std::string> arguments) const;
 
   // The process that runs candidates; started when there is none.

@@ -1,7 +1,6 @@
 #include "daemon/worker/build_lanes.h"
 
 #include <algorithm>
-#include <thread>
 
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/memory.h"
@@ -52,7 +51,7 @@ agents::BuildFact fact_of(const json::object& reply) {
 std::vector<agents::BuildFact> BuildLanes::build(std::span<const agents::BuildRequest> requests) {
   std::vector<agents::BuildFact> facts(requests.size());
   std::vector<Lane> lanes(
-      std::min<std::size_t>(std::max(1u, std::thread::hardware_concurrency()), requests.size()));
+      std::min<std::size_t>(static_cast<std::size_t>(workers_.cores()), requests.size()));
   std::size_t next = 0, busy = 0;
   // The oldest lane is waited for, so that all cores stay busy.
   for (std::size_t i = 0; next < requests.size() || busy > 0; i = (i + 1) % lanes.size()) {
@@ -83,7 +82,7 @@ void BuildLanes::begin(Lane& lane, std::size_t index, const agents::BuildRequest
   std::vector<std::string> folders{options.include_dir.string(), lane.scratch.string()};
   lane.worker =
       std::make_unique<WorkerProcess>(for_gpu(request) ? workers_.launch_of("build", std::move(folders))
-                                                       : Launch{options.worker, "build", std::move(folders)});
+                                                       : workers_.cpu_launch_of("build", std::move(folders)));
   Frame frame = frame_of(request, allow_spills_);
   lane.worker->send(frame);
   lane.request = index;

@@ -1,8 +1,5 @@
 #include "daemon/worker/probe_node.h"
 
-#include <algorithm>
-#include <thread>
-
 #include "daemon/targets/cpu/compile.h"
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/worker/attempts.h"
@@ -40,7 +37,7 @@ json::object stage_instrument(BenchWorkers& workers) {
     plan.objects = {built.object};
     agents::PlanLaunch launch;
     launch.symbol = symbol;
-    launch.tasks = std::max(1u, std::thread::hardware_concurrency());
+    launch.tasks = workers.cores();
     plan.run = {launch};
     return workers.staging().stage({symbol, plan}).string();
   };
@@ -81,7 +78,7 @@ void probe_gpu(BenchWorkers& workers, agents::NodeFacts& facts) {
 agents::NodeFacts probe_node(BenchWorkers& workers) {
   const BenchOptions& options = workers.options();
   WorkerProcess worker(
-      {options.worker, "probe", {std::to_string(options.threads), workers.staging().root().string()}});
+      workers.cpu_launch_of("probe", {std::to_string(options.threads), workers.staging().root().string()}));
   Frame request;
   request.body = stage_instrument(workers);
   agents::NodeFacts facts = agents::node_facts_from_json(

@@ -1,6 +1,7 @@
 #include "daemon/worker/process.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -33,6 +34,31 @@ constexpr const char* kSanitizer =
 std::vector<std::string> environment() {
   return {"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C.UTF-8", "TMPDIR=.", kSanitizer};
 }
+
+// Narrows the calling thread to the last `cores` of its cores for as long as it lives: a process that it starts keeps
+// them, and all that process starts. The last, since a system's own work is rather on the first.
+class Narrowed {
+ public:
+  explicit Narrowed(std::int32_t cores) {
+    if (cores <= 0 || ::sched_getaffinity(0, sizeof before_, &before_) != 0) return;
+    cpu_set_t fewer;
+    CPU_ZERO(&fewer);
+    for (int core = CPU_SETSIZE; core-- > 0 && CPU_COUNT(&fewer) < cores;)
+      if (CPU_ISSET(core, &before_)) CPU_SET(core, &fewer);
+    if (::sched_setaffinity(0, sizeof fewer, &fewer) != 0)
+      throw system_error("cannot keep a worker to " + std::to_string(cores) + " cores", errno);
+    narrowed_ = true;
+  }
+  ~Narrowed() {
+    if (narrowed_) (void)::sched_setaffinity(0, sizeof before_, &before_);  // what was allowed a moment ago
+  }
+  Narrowed(const Narrowed&) = delete;
+  Narrowed& operator=(const Narrowed&) = delete;
+
+ private:
+  cpu_set_t before_{};
+  bool narrowed_ = false;
+};
 
 }  // namespace
 
@@ -82,6 +108,7 @@ void WorkerProcess::spawn(const Launch& launch) {
   for (std::string& variable : variables) envp.push_back(variable.data());
   argv.push_back(nullptr);
   envp.push_back(nullptr);
+  const Narrowed narrowed(launch.cores);
   const int failed = ::posix_spawn(&pid_, launch.program.c_str(), &actions, &attributes, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
   posix_spawnattr_destroy(&attributes);

@@ -29,6 +29,7 @@ struct Launch {
   std::string role;               // "probe", "build", "run", "oracle", "import"
   std::vector<std::string> arguments;
   std::string library_path{};  // its LD_LIBRARY_PATH; empty: the system's folders
+  std::int32_t cores = 0;      // that it and what it starts run on, of those that this thread may use; 0: all
 };
 
 class WorkerProcess {

@@ -22,6 +22,7 @@ class FakeBench : public Workbench {
  public:
   int calls = 0;
   std::string wrong_template;  // every variant of this template computes wrong values
+  double error = 1;            // of every candidate, over that of the plain evaluation
   std::vector<double> load;    // of the first probes: what was measured is this part of the truth
   int probes = 0;
   std::int64_t spent_ns = 0;   // by builds, checks and measurements, at the durations below
@@ -71,13 +72,14 @@ class FakeBench : public Workbench {
     spent_ns += check_ns;
     CheckFact fact;
     for (const std::string& family : request.families) {
-      ErrorFact error;
-      error.family = family;
-      error.normwise = error.normwise_plain = 1e-7;
-      error.max_scaled = error.max_scaled_plain = 1e-6;
+      ErrorFact of_family;
+      of_family.family = family;
+      of_family.normwise_plain = 1e-6;
+      of_family.normwise = error * of_family.normwise_plain;
+      of_family.max_scaled = of_family.max_scaled_plain = 1e-6;
       for (const std::string& object : request.subject.plan.objects)
-        if (!wrong_template.empty() && template_of_[object] == wrong_template) error.normwise = 0.1;
-      fact.errors.push_back(error);
+        if (!wrong_template.empty() && template_of_[object] == wrong_template) of_family.normwise = 0.1;
+      fact.errors.push_back(of_family);
     }
     return fact;
   }

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import unittest
 
-from node import BINARY, QUICK_POLICY, SOURCE, Node
+from node import BINARY, QUICK_POLICY, SOURCE, Node, Refused
 
 TEMPLATES = SOURCE / "store/corpus/templates"
 
@@ -83,11 +83,15 @@ class SiteTemplate(unittest.TestCase):
         self.assertEqual(node.get("/v1/corpus/row/mine")["digest"], digest)
 
         node.import_classifier()
+        with self.assertRaises(Refused) as caught:
+            node.tune("classifier", policy=QUICK_POLICY.replace("families = []", 'families = ["matmull"]'))
+        self.assertIn("'matmull', which is neither a family nor a template", caught.exception.body)
         policy = QUICK_POLICY.replace("families = []", 'families = ["matmul", "row/mine"]')
         job = node.wait(node.tune("classifier", policy=policy, seconds=20)["id"])
         self.assertEqual(job["state"], "done", job["error"])
         tried = node.get(f"/v1/jobs/{job['id']}/candidates")
-        self.assertIn(digest, [c["variant"]["template_digest"] for c in tried])
+        of_rows = {c["variant"]["template_digest"] for c in tried if c["variant"]["family"] == "row"}
+        self.assertEqual(of_rows, {digest})  # the policy allows no other
         statement = json.loads(base64.b64decode(node.get(f"/v1/reports/{job['id']}")["payload"]))
         report = statement["predicate"]
         self.assertEqual(report["site_templates"], [{"template": "row/mine", "digest": digest}])

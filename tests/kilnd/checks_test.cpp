@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/machine.h"
 #include "daemon/kilnd/state_checks.h"
 #include "runtime/base/error.h"
@@ -184,4 +185,12 @@ TEST_CASE("a current release of which a file or the link has changed is found") 
   fs::remove(link);
   fs::create_symlink("7", link);
   CHECK(check_releases(*store).result == kFail);
+}
+
+TEST_CASE("a share of cores is rounded down, is one at least, and all of them is no limit") {
+  CHECK(shared_cores(64, 1.0) == 0);
+  CHECK(shared_cores(64, 0.5) == 32);
+  CHECK(shared_cores(3, 0.5) == 1);
+  CHECK(shared_cores(2, 0.01) == 1);
+  CHECK(shared_cores(7, 0.99) == 6);
 }

@@ -64,8 +64,55 @@ TEST_CASE("a policy that contradicts itself is refused") {
         std::string::npos);
   CHECK(message("[budget]\nseconds = 5\nbuild_timeout_seconds = 30\n").find("shorter than one build") !=
         std::string::npos);
-  CHECK(message("[search]\nvendor = false\nfamilies = [\"onednn\"]\n").find("allows nothing else") !=
+  CHECK(message("[search]\nvendor = false\nfamilies = [\"matmul/onednn\"]\n").find("allows nothing else") !=
         std::string::npos);
+}
+
+TEST_CASE("what cannot be held is refused with its cause and its place") {
+  const std::string throughput = message("[objective]\nminimize = \"throughput\"\n");
+  CHECK(throughput.find("line 2, column 12: 'objective.minimize'") != std::string::npos);
+  CHECK(throughput.find("samples are of one call at a time") != std::string::npos);
+  const std::string energy = message("[budget]\nenergy_joules = 50.0\n");
+  CHECK(energy.find("line 2, column 17: 'budget.energy_joules'") != std::string::npos);
+  CHECK(energy.find("no worker reads a counter of energy") != std::string::npos);
+  CHECK(message("[budget]\nenergy_joules = 0\n") == "accepted");
+}
+
+TEST_CASE("the quality bar is error_factor unless it is tighter") {
+  CHECK(parse_policy("[precision]\nerror_factor = 3.0\n", "p").quality_bar == 3.0);
+  CHECK(parse_policy("[precision]\nquality_bar = 1.25\n", "p").quality_bar == 1.25);
+  CHECK(message("[precision]\nerror_factor = 1.5\nquality_bar = 2.0\n").find("line 3, column 15") !=
+        std::string::npos);
+  CHECK(message("[precision]\nquality_bar = 0.5\n").find("outside 1") != std::string::npos);
+}
+
+TEST_CASE("forbidden constructs are of the list, each once") {
+  CHECK(parse_policy("[search]\nforbidden = [\"amx\", \"intrinsics\"]\n", "p").forbidden.size() == 2);
+  const std::string unknown = message("[search]\nforbidden = [\"goto\"]\n");
+  CHECK(unknown.find("line 2, column 13: 'search.forbidden': \"goto\" is not known") != std::string::npos);
+  CHECK(unknown.find("\"non-temporal-stores\"") != std::string::npos);
+  CHECK(message("[search]\nforbidden = [\"amx\", \"amx\"]\n").find("is there twice") != std::string::npos);
+  CHECK(message("[search]\nforbidden = [\"vendor-libraries\"]\nfamilies = [\"row/onednn\"]\n")
+            .find("allows nothing else") != std::string::npos);
+}
+
+TEST_CASE("a share is of what there is") {
+  CHECK(parse_policy("[device]\nshare = 0.5\n", "p").share == 0.5);
+  for (const char* bad : {"0.0", "1.5", "-1.0", "nan", "\"half\""})
+    CHECK(message(std::string("[device]\nshare = ") + bad + "\n").find("device.share") != std::string::npos);
+}
+
+TEST_CASE("templates are allowed by family, by name, and a vendor's by two keys") {
+  const policies::Policy all = parse_policy("", "p");
+  CHECK(policies::allows(all, "matmul", "onednn", true));
+  CHECK_FALSE(policies::allows(parse_policy("[search]\nvendor = false\n", "p"), "matmul", "onednn", true));
+  CHECK_FALSE(policies::allows(parse_policy("[search]\nforbidden = [\"vendor-libraries\"]\n", "p"), "matmul", "onednn",
+                               true));
+  const policies::Policy some = parse_policy("[search]\nfamilies = [\"row\", \"matmul/packed\"]\n", "p");
+  CHECK(policies::allows(some, "row", "fused", false));
+  CHECK(policies::allows(some, "matmul", "packed", false));
+  CHECK_FALSE(policies::allows(some, "matmul", "direct", false));
+  CHECK_FALSE(policies::allows(some, "gather", "rows", false));
 }
 
 TEST_CASE("text cut at every byte is refused or is a shorter policy, and never crashes") {
@@ -73,6 +120,16 @@ TEST_CASE("text cut at every byte is refused or is a shorter policy, and never c
   int refused = 0;
   for (std::size_t n = 0; n < whole.size(); ++n) refused += message(whole.substr(0, n)) != "accepted";
   CHECK(refused > 100);
+}
+
+TEST_CASE("every key of this version is told apart by diff, and changes the digest") {
+  for (const char* text :
+       {"[precision]\nquality_bar = 1.5\n", "[search]\nforbidden = [\"amx\"]\n", "[device]\nshare = 0.5\n",
+        "[search]\nfamilies = [\"row\"]\n", "[search]\nvendor = false\n", "[measuring]\ncache = \"cold\"\n"}) {
+    const policies::Policy changed = parse_policy(text, "b");
+    CHECK_MESSAGE(policies::diff(parse_policy("", "a"), changed).size() == 1, text);
+    CHECK(changed.digest != parse_policy("", "a").digest);
+  }
 }
 
 TEST_CASE("two policies differ by key") {

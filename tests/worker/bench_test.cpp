@@ -1,6 +1,7 @@
 // The real worker processes, held to candidates that misbehave. Each must get its own verdict, and the next candidate a
 // right one.
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <chrono>
 
@@ -207,10 +208,16 @@ TEST_CASE("rounds end at their limit, and one of those that were made is proved"
   CHECK(fact.subjects.at(0).errors.at(0).normwise == 0);
 }
 
-TEST_CASE("the probe says what the machine is and what its workers are held to") {
-  Bench bench;
-  const NodeFacts facts = bench.bench->probe();
-  CHECK(facts.cores >= 1);
+TEST_CASE("the probe says what the machine is and what its workers are held to, the cores that they got among it") {
+  cpu_set_t before, after;
+  REQUIRE(::sched_getaffinity(0, sizeof before, &before) == 0);
+  testing::ObjectFolder objects;
+  worker::BenchOptions options = testing::bench_options(objects);
+  options.cores = 1;
+  const NodeFacts facts = worker::make_workbench(options, objects)->probe();
+  CHECK(facts.cores == 1);
+  REQUIRE(::sched_getaffinity(0, sizeof after, &after) == 0);
+  CHECK(CPU_EQUAL(&before, &after));  // of the workers alone
   CHECK(facts.flops.at("f32") > 1e9);
   CHECK(facts.bandwidth.at("memory_read") > 1e9);
   CHECK(facts.bandwidth.at("l1_read") > facts.bandwidth.at("memory_read"));
