@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 import unittest
@@ -86,7 +87,8 @@ class SiteTemplate(unittest.TestCase):
         with self.assertRaises(Refused) as caught:
             node.tune("classifier", policy=QUICK_POLICY.replace("families = []", 'families = ["matmull"]'))
         self.assertIn("'matmull', which is neither a family nor a template", caught.exception.body)
-        policy = QUICK_POLICY.replace("families = []", 'families = ["matmul", "row/mine"]')
+        policy = QUICK_POLICY.replace("families = []", 'families = ["matmul", "row/mine"]').replace(
+            "share = 1.0", "share = 0.5")
         job = node.wait(node.tune("classifier", policy=policy, seconds=20)["id"])
         self.assertEqual(job["state"], "done", job["error"])
         tried = node.get(f"/v1/jobs/{job['id']}/candidates")
@@ -95,6 +97,7 @@ class SiteTemplate(unittest.TestCase):
         statement = json.loads(base64.b64decode(node.get(f"/v1/reports/{job['id']}")["payload"]))
         report = statement["predicate"]
         self.assertEqual(report["site_templates"], [{"template": "row/mine", "digest": digest}])
+        self.assertEqual(report["node"]["cores"], max(1, len(os.sched_getaffinity(0)) // 2))
         self.assertEqual(report["corpus"], node.get("/v1/corpus")["digest"])
 
         node.kctl("corpus", "remove", "row/mine")
