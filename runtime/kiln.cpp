@@ -1,6 +1,7 @@
 // The C interface: checks arguments, turns every exception into a status and a text, and holds nothing else.
 #include "runtime/kiln.h"
 
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <string>
@@ -74,6 +75,31 @@ kiln_status info(const std::vector<kiln::runtime::Tensor>& tensors, int32_t inde
   return KILN_OK;
 }
 
+// "f32[8, 64]".
+std::string describe(kiln_dtype dtype, const int64_t* shape, std::size_t rank) {
+  std::string text = kiln::runtime::type_name(dtype) + "[";
+  for (std::size_t d = 0; d < rank; ++d) text += (d == 0 ? "" : ", ") + std::to_string(shape[d]);
+  return text + "]";
+}
+
+void require_accepted(const std::vector<kiln::runtime::Tensor>& wanted, const kiln_tensor_info* given,
+                      std::size_t count) {
+  if (count != wanted.size())
+    throw Failure(KILN_E_SHAPE, "cannot take " + std::to_string(count) + " inputs: the release is for " +
+                                    std::to_string(wanted.size()));
+  for (std::size_t i = 0; i < count; ++i) {
+    const kiln::runtime::Tensor& want = wanted[i];
+    const kiln_tensor_info& have = given[i];
+    if (have.rank < 0 || (have.rank > 0 && !have.shape))
+      throw Failure(KILN_E_ARGUMENT, "cannot go on: an input has no shape");
+    const auto rank = static_cast<std::size_t>(have.rank);
+    if (have.dtype != want.dtype || !std::equal(want.shape.begin(), want.shape.end(), have.shape, have.shape + rank))
+      throw Failure(KILN_E_SHAPE, "cannot take input '" + want.name + "' as " +
+                                      describe(have.dtype, have.shape, rank) + ": the release is for " +
+                                      describe(want.dtype, want.shape.data(), want.shape.size()));
+  }
+}
+
 kiln_status run(kiln_session* session, const void* const* inputs, void* const* outputs, double* launch_ns) {
   if (!session->cpu) return fail(KILN_E_ARGUMENT, "cannot run: the plan is for a GPU, which kiln_enqueue() runs");
   return guarded([&] { session->cpu->run(inputs, outputs, launch_ns); });
@@ -126,6 +152,11 @@ kiln_status kiln_input_info(const kiln_release* release, int32_t index, kiln_ten
 }
 kiln_status kiln_output_info(const kiln_release* release, int32_t index, kiln_tensor_info* out) {
   return release && out ? info(release->plan().outputs, index, out) : null_argument();
+}
+
+kiln_status kiln_accepts(const kiln_release* release, const kiln_tensor_info* inputs, int32_t count) {
+  if (!release || count < 0 || (count > 0 && !inputs)) return null_argument();
+  return guarded([&] { require_accepted(release->plan().inputs, inputs, static_cast<std::size_t>(count)); });
 }
 
 kiln_status kiln_session_create(kiln_release* release, kiln_session** out) {
@@ -186,6 +217,7 @@ const char* kiln_status_name(kiln_status status) {
     case KILN_E_LOAD: return "load";
     case KILN_E_MEMORY: return "memory";
     case KILN_E_DEVICE: return "device";
+    case KILN_E_SHAPE: return "shape";
   }
   return "unknown";
 }

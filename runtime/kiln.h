@@ -27,7 +27,8 @@ typedef enum kiln_status {
   KILN_E_TARGET = 5,   /* made for another CPU or device; fall back */
   KILN_E_LOAD = 6,     /* a code object cannot be loaded */
   KILN_E_MEMORY = 7,
-  KILN_E_DEVICE = 8    /* the GPU or its driver failed; after a fault in a kernel the process has to end */
+  KILN_E_DEVICE = 8,   /* the GPU or its driver failed; after a fault in a kernel the process has to end */
+  KILN_E_SHAPE = 9     /* the release is for other shapes or types; fall back */
 } kiln_status;
 
 typedef enum kiln_dtype {
@@ -62,6 +63,10 @@ KILN_API int32_t kiln_input_count(const kiln_release* release);
 KILN_API int32_t kiln_output_count(const kiln_release* release);
 KILN_API kiln_status kiln_input_info(const kiln_release* release, int32_t index, kiln_tensor_info* out);
 KILN_API kiln_status kiln_output_info(const kiln_release* release, int32_t index, kiln_tensor_info* out);
+/* Whether inputs of these types and shapes, in the order of the plan, are what the release was verified for: KILN_OK,
+ * or KILN_E_SHAPE with the first that differs in kiln_last_error(). A release is for one shape of each input, and
+ * kiln_run() takes bare pointers: a caller whose shapes vary asks first. Names and bytes are not looked at. */
+KILN_API kiln_status kiln_accepts(const kiln_release* release, const kiln_tensor_info* inputs, int32_t count);
 
 KILN_API kiln_status kiln_session_create(kiln_release* release, kiln_session** out);
 KILN_API void kiln_session_destroy(kiln_session* session);

@@ -296,6 +296,11 @@ const FileEntry* Manifest::find(std::string_view path) const {
   return found == files.end() ? nullptr : &*found;
 }
 
+std::string type_name(kiln_dtype type) {
+  const auto found = std::find_if(types.begin(), types.end(), [&](const TypeName& n) { return n.type == type; });
+  return found == types.end() ? "unknown type" : std::string(found->name);
+}
+
 Manifest parse_manifest(std::string_view text) { return guarded<Manifest>(text, "the manifest", read_manifest); }
 Plan parse_plan(std::string_view text) { return guarded<Plan>(text, "the plan", read_plan); }
 

@@ -75,6 +75,9 @@ struct Manifest {
   [[nodiscard]] const FileEntry* find(std::string_view path) const;
 };
 
+// "f32", as plan.json has it; "unknown type" for what is none.
+[[nodiscard]] std::string type_name(kiln_dtype type);
+
 // Both throw Failure(KILN_E_FORMAT), or KILN_E_TARGET for a target that this libkiln does not know.
 [[nodiscard]] Manifest parse_manifest(std::string_view text);
 [[nodiscard]] Plan parse_plan(std::string_view text);

@@ -7,6 +7,16 @@
 namespace kiln::kilnd {
 namespace {
 
+// The one shape of each input that the release is for.
+json::array inputs_of(const agents::Plan& plan) {
+  json::array out;
+  for (const agents::PlanTensor& input : plan.inputs)
+    out.emplace_back(json::object{{"name", input.name},
+                                  {"dtype", graph::name(input.type.dtype)},
+                                  {"shape", json::to_array(input.type.shape)}});
+  return out;
+}
+
 store::ReleaseContent content_of(const agents::Plan& plan, const store::Job& job, std::string_view kind,
                                  const agents::JobOutcome& outcome) {
   store::ReleaseContent content;
@@ -15,7 +25,8 @@ store::ReleaseContent content_of(const agents::Plan& plan, const store::Job& job
   content.objects = plan.objects;
   content.about = {{"workload", job.workload}, {"job", job.id}, {"kind", kind},
                    {"policy_digest", json::get_string(job.spec, "policy_digest", "job " + job.id)},
-                   {"corpus", json::get_string(job.spec, "corpus", "job " + job.id)}};
+                   {"corpus", json::get_string(job.spec, "corpus", "job " + job.id)},
+                   {"shapes", json::object{{"inputs", inputs_of(plan)}, {"others", "refused"}}}};
   if (kind == "tuned") content.sources = outcome.sources;
   return content;
 }

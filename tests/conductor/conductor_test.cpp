@@ -278,7 +278,7 @@ bool any_begins(const std::map<std::string, std::string>& tried, const std::stri
 
 }  // namespace
 
-TEST_CASE("search.vendor and search.families decide what is tried; where they leave nothing, the incumbent's may stay") {
+TEST_CASE("search.vendor and search.families decide what is tried; where they leave nothing, what runs today stays") {
   const auto all = tried_under([](JobInput&) {});
   CHECK(any_begins(all, "matmul/onednn"));
   CHECK(any_begins(all, "matmul/packed"));
@@ -294,7 +294,7 @@ TEST_CASE("search.vendor and search.families decide what is tried; where they le
   CHECK(any_begins(rows, "matmul/onednn"));  // what runs today
 }
 
-TEST_CASE("search.forbidden: instruction sets are not even proposed, and a construct in a source is refused by its line") {
+TEST_CASE("search.forbidden: instruction sets are not even proposed, and a construct is refused by its line") {
   const auto narrow = tried_under([](JobInput& input) { input.policy.forbidden = {"avx512"}; });
   CHECK(any_begins(narrow, "row/fused"));
   for (const auto& one : narrow) CHECK_MESSAGE(one.first.find("isa=512") == std::string::npos, one.first);
@@ -303,7 +303,8 @@ TEST_CASE("search.forbidden: instruction sets are not even proposed, and a const
     input.policy.forbidden = {"inline-assembly"};
     for (store::TemplateSpec& spec : input.corpus)
       if (spec.family == "row" && spec.name == "fused")
-        spec.files.at(spec.source).insert(0, "// asm in a comment is none\ninline void fence() { asm(\"mfence\"); }\n");
+        spec.files.at(spec.source)
+            .insert(0, "// asm in a comment is none\ninline void fence() { asm(\"mfence\"); }\n");
   });
   int found = 0;
   for (const auto& one : refused)

@@ -51,6 +51,10 @@ class Job(unittest.TestCase):
         self.assertEqual(current(), [tuned])
         manifest = (node.state / "releases/block/current/manifest.json").read_bytes()
         self.assertEqual(hashlib.sha256(manifest).hexdigest(), tuned)
+        shapes = json.loads(manifest)["about"]["shapes"]
+        inputs = json.loads((node.state / "releases/block/current/plan.json").read_bytes())["inputs"]
+        self.assertEqual(shapes, {"inputs": [{k: t[k] for k in ("name", "dtype", "shape")} for t in inputs],
+                                  "others": "refused"})
         node.kctl("rollback", "block")
         self.assertEqual(current(), [baseline])
         node.kctl("promote", tuned, "--force")

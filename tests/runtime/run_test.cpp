@@ -231,3 +231,30 @@ TEST_CASE("launches of one kernel share a state only when their constants are th
   kiln_session_destroy(session);
   kiln_close(release);
 }
+
+TEST_CASE("other shapes, types and numbers of inputs than the release was verified for are refused, each by name") {
+  ReleaseFolder folder;
+  make_example(folder);
+  const Opened o(folder);
+  const auto asked = [&](kiln_dtype dtype, std::vector<int64_t> shape, int32_t count = 1) {
+    const kiln_tensor_info given{"any", dtype, static_cast<int32_t>(shape.size()), shape.data(), 0};
+    return kiln_accepts(o.release, &given, count);
+  };
+  const auto said = [](const char* words) { return std::string(kiln_last_error()).find(words) != std::string::npos; };
+  CHECK(asked(KILN_F32, {10, 10}) == KILN_OK);
+  // The edges of what it claims: one more, one less, another rank with as many elements, none.
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{10, 11}, {10, 9}, {9, 10}, {100}, {10, 10, 1}, {}, {0}}) {
+    CHECK(asked(KILN_F32, shape) == KILN_E_SHAPE);
+    CHECK(said("the release is for f32[10, 10]"));
+  }
+  CHECK(asked(KILN_F64, {10, 10}) == KILN_E_SHAPE);
+  CHECK(said("cannot take input 'x' as f64[10, 10]"));
+  CHECK(asked(KILN_F32, {10, 10}, 0) == KILN_E_SHAPE);
+  CHECK(said("cannot take 0 inputs: the release is for 1"));
+  CHECK(kiln_accepts(o.release, nullptr, 1) == KILN_E_ARGUMENT);
+  CHECK(kiln_accepts(nullptr, nullptr, 0) == KILN_E_ARGUMENT);
+  const kiln_tensor_info shapeless{"x", KILN_F32, 2, nullptr, 0};
+  CHECK(kiln_accepts(o.release, &shapeless, 1) == KILN_E_ARGUMENT);
+  CHECK(std::string(kiln_status_name(KILN_E_SHAPE)) == "shape");
+}
