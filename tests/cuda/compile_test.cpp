@@ -95,11 +95,11 @@ TEST_CASE("NVRTC makes a cubin without a GPU, reports errors as diagnostics, and
   CHECK_THROWS_AS((void)compiler->compile({"kernel.cu", "", "sm_1", {}}), Error);
 }
 
-TEST_CASE("the oracle's kernels compile for every architecture") {
+TEST_CASE("the oracle's kernels compile for the oldest and the newest architecture") {
   const std::unique_ptr<Compiler> compiler = testing::nvrtc();
   if (!compiler) return;
   std::vector<std::future<CompileResult>> results;  // seconds each
-  for (const char* architecture : {"sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"})
+  for (const char* architecture : {"sm_80", "sm_120"})
     results.push_back(std::async(std::launch::async, [&compiler, architecture] {
       return compiler->compile({"oracle.cu", oracle::kernels_source(), architecture, oracle::kernels_flags(), true});
     }));
