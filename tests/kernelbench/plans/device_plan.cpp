@@ -9,6 +9,7 @@
 
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
+#include "runtime/base/json.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/models/imported.h"
 
