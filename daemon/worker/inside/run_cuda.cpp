@@ -1,6 +1,6 @@
 // run-cuda: the requests of run.cpp, on a GPU. An arena is memory of the GPU that the oracle shares, one for each of
-// two calls; or a memory file, which is copied to the device with its guards and poison, and back after the call. So the
-// oracle judges a GPU's candidate as it judges a CPU's. A fault that the context does not survive is answered with
+// two calls; or a memory file, which is copied to the device with its guards and poison, and back after the call. So
+// the oracle judges a GPU's candidate as it judges a CPU's. A fault that the context does not survive is answered with
 // {faulted}: the parent ends this process and starts another. {unshared}: this process cannot have the oracle's memory.
 #include <time.h>
 
@@ -139,7 +139,8 @@ class Buffers {
     inputs_.clear();  // what an earlier attempt had memory for
     outputs_.clear();
     for (const kiln_tensor_info& info : inputs) fill(info, seed, inputs_.size());
-    for (const kiln_tensor_info& info : outputs) outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
+    for (const kiln_tensor_info& info : outputs)
+      outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
     for (const kiln_tensor_info& info : inputs) input_bytes_.push_back(static_cast<std::size_t>(info.bytes));
     for (const kiln_tensor_info& info : outputs) output_bytes_.push_back(static_cast<std::size_t>(info.bytes));
   }
