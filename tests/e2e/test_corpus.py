@@ -89,7 +89,7 @@ class SiteTemplate(unittest.TestCase):
         self.assertIn("'matmull', which is neither a family nor a template", caught.exception.body)
         policy = QUICK_POLICY.replace("families = []", 'families = ["matmul", "row/mine"]').replace(
             "share = 1.0", "share = 0.5")
-        job = node.wait(node.tune("classifier", policy=policy, seconds=20)["id"])
+        job = node.wait(node.tune("classifier", policy=policy, seconds=8)["id"])
         self.assertEqual(job["state"], "done", job["error"])
         tried = node.get(f"/v1/jobs/{job['id']}/candidates")
         of_rows = {c["variant"]["template_digest"] for c in tried if c["variant"]["family"] == "row"}
