@@ -70,6 +70,12 @@ Buildable buildable(const Lab& lab, Purpose purpose) {
   };
 }
 
+const store::TemplateSpec& Candidates::spec_of(const Variant& variant) const {
+  for (const store::TemplateSpec* spec : specs)
+    if (spec->family == variant.family && spec->name == variant.template_name) return *spec;
+  throw Error(ErrorCode::internal, "cannot render " + to_string(variant) + ": its template is not in the corpus");
+}
+
 Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose) {
   Candidates out = all_for(lab, region, kernel, purpose);
   if (!out.specs.empty() || purpose == Purpose::incumbent) return out;

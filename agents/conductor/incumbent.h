@@ -32,6 +32,9 @@ struct Candidates {
   std::vector<Space> spaces;
   Figures figures;
   NodeFacts node;  // without the instruction sets that the policy forbids
+
+  // Of a variant's template. Throws Error(internal) when it is none of these.
+  [[nodiscard]] const store::TemplateSpec& spec_of(const Variant& variant) const;
 };
 // Whether some template of the job's corpus accepts a kernel.
 [[nodiscard]] Buildable buildable(const Lab& lab, Purpose purpose);

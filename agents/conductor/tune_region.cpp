@@ -120,12 +120,6 @@ class RegionSearch {
     return static_cast<std::int32_t>(std::clamp((proposing_end_ns_ - now_ns_) / each_ns, least, most));
   }
 
-  const store::TemplateSpec& spec_of(const Variant& v) const {
-    for (const store::TemplateSpec* spec : candidates_.specs)
-      if (spec->family == v.family && spec->name == v.template_name) return *spec;
-    throw Error(ErrorCode::internal, "cannot render " + to_string(v) + ": its template is not in the corpus");
-  }
-
   void try_all(const std::vector<Proposal>& proposals, std::int32_t round) {
     std::vector<RenderedKernel> rendered;
     std::vector<std::size_t> records;
@@ -134,7 +128,7 @@ class RegionSearch {
       record.variant = proposal.variant;
       record.why = proposal.why;
       try {
-        RenderedKernel kernel = render(spec_of(proposal.variant), whole_.regions.front(), kernel_, proposal.variant,
+        RenderedKernel kernel = render(candidates_.spec_of(proposal.variant), whole_.regions.front(), kernel_, proposal.variant,
                                        candidates_.figures, candidates_.node);
         record.source = lab_.blobs().put(kernel.source);
         if (const auto place = forbidden_construct(kernel, lab_.input().policy.forbidden)) {
@@ -210,7 +204,7 @@ class RegionSearch {
   // of time.
   void vendor_first(std::vector<Built>& built) const {
     std::stable_partition(built.begin(), built.end(),
-                          [&](const Built& b) { return spec_of(b.kernel.kernel.variant).vendor; });
+                          [&](const Built& b) { return candidates_.spec_of(b.kernel.kernel.variant).vendor; });
   }
 
   // By a sample that nobody judges and that decides nothing but the order of the checks; what failed comes last.

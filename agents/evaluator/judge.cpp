@@ -27,8 +27,8 @@ constexpr double kLargestOverRms = 16;
 // luck.
 constexpr double kExtremeValue = 2;
 
-// A family over which the plain evaluation itself errs by this much, such as products of denormal numbers, says nothing of
-// how accurate a candidate is.
+// A family over which the plain evaluation itself errs by this much, such as products of denormal numbers, says nothing
+// of how accurate a candidate is.
 constexpr double kLost = 0.5;
 
 struct Measure {
@@ -55,7 +55,8 @@ Judgement judge_errors(const CheckFact& check, double factor) {
   Judgement j;
   std::int64_t mismatched = 0;
   for (const ErrorFact& e : check.errors) {
-    if (std::isfinite(e.normwise) && e.normwise_plain < kLost) j.normwise_error = std::max(j.normwise_error, e.normwise);
+    if (std::isfinite(e.normwise) && e.normwise_plain < kLost)
+      j.normwise_error = std::max(j.normwise_error, e.normwise);
     if (e.mismatched_nonfinite > 0) {
       if (mismatched == 0)
         j.reason = fmt::format(

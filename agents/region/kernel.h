@@ -182,8 +182,8 @@ struct Transposed {
 };
 [[nodiscard]] std::optional<Transposed> transposed_reads(const PointwiseKernel& kernel);
 
-// The results of a transposed convolution that lie a stride apart meet the same taps of the window: a phase. Per spatial
-// dimension how many phases there are, and how many results at most one has. Any other convolution has one.
+// The results of a transposed convolution that lie a stride apart meet the same taps of the window: a phase. Per
+// spatial dimension how many phases there are, and how many results at most one has. Any other convolution has one.
 struct ConvolutionPhases {
   explicit ConvolutionPhases(const ConvolutionKernel& kernel);
   graph::Shape count, out;

@@ -13,8 +13,8 @@ or the folder that tests/cuda/bundle made.
 --batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
 
---plan-only PROGRAM runs nothing and needs no GPU: with the build's device_plan as PROGRAM it says of each problem whether
-it is exported, imported and planned, and which of its operators no CUDA template computes.
+--plan-only PROGRAM runs nothing and needs no GPU: with the build's device_plan as PROGRAM it says of each problem
+whether it is exported, imported and planned, and which of its operators no CUDA template computes.
 """
 import argparse
 import json

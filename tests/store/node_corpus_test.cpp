@@ -1,4 +1,4 @@
-// The site's templates beside Kiln's: what is added is there after a restart, and a job keeps what it was submitted with.
+// The site's templates beside Kiln's: what is added is there after a restart, and a job keeps what it began with.
 #include "store/node_corpus.h"
 
 #include <doctest/doctest.h>
@@ -134,5 +134,6 @@ TEST_CASE("what a site may not bring is refused with file, line and cause") {
 TEST_CASE("a stored template cut at every byte is refused, never half a template") {
   const std::string whole = site_template_text(parse_site_template("mine", files("x")));
   CHECK(site_template_from_text(whole).digest == parse_site_template("mine", files("x")).digest);
-  for (std::size_t n = 0; n < whole.size(); ++n) CHECK_THROWS_AS((void)site_template_from_text(whole.substr(0, n)), Error);
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    CHECK_THROWS_AS((void)site_template_from_text(whole.substr(0, n)), Error);
 }
