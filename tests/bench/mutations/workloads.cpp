@@ -163,6 +163,76 @@ Graph attention(Extents& extent, bool causal) {
   return g;
 }
 
+ValueId biased_relu(Graph& g, ValueId x, std::int64_t channels) {
+  const ValueId bias = g.add_input("bias", {f32, {channels, 1, 1}});
+  Expr e;
+  e.results = {e.apply(ExprOp::max, e.apply(ExprOp::add, e.operand(0, f32), e.operand(1, f32)), e.constant(0, f32))};
+  return g.add_node(Pointwise{e}, {x, bias}, "bias and relu")[0];
+}
+
+// relu(conv(x, w) + bias): 3 x 3 and padded, of every second place along one dimension; or depthwise.
+Graph convolution(Extents& extent, bool depthwise) {
+  Graph g;
+  const std::int64_t batch = extent(2), channels = extent(5), height = extent(9), width = extent(21);
+  const std::int64_t results = depthwise ? channels : extent(7);
+  const ValueId x = g.add_input("x", {f32, {batch, channels, height, width}});
+  const ValueId w = g.add_constant("w", weight({results, depthwise ? 1 : channels, 3, 3}));
+  const Convolution op{{{1, depthwise ? 1 : 2}, {1, 1}, {1, 1}, {1, 1}}, depthwise ? channels : 1, false, {0, 0}};
+  g.outputs = {biased_relu(g, g.add_node(op, {x, w}, "convolution")[0], results)};
+  return g;
+}
+
+Graph transposed_convolution(Extents& extent) {
+  Graph g;
+  const std::int64_t channels = extent(4), results = extent(5);
+  const ValueId x = g.add_input("x", {f32, {extent(2), channels, extent(7), extent(13)}});
+  const ValueId w = g.add_constant("w", weight({channels, results, 3, 4}));
+  const Convolution op{{{2, 2}, {1, 1}, {1, 1}, {1, 1}}, 1, true, {0, 0}};
+  g.outputs = {biased_relu(g, g.add_node(op, {x, w}, "transposed convolution")[0], results)};
+  return g;
+}
+
+// Windows of 3 x 2, two apart along each dimension.
+Graph windows(Extents& extent, Monoid monoid) {
+  Graph g;
+  const std::int64_t height = extent(11), width = 1 + extent(33);
+  const ValueId x = g.add_input("x", {f32, {extent(3), extent(4), height, width}});
+  const Window op{monoid, {3, 2}, {{2, 2}, {1, 1}, {1, 0}, {1, 0}}, {(height + 1) / 2, width / 2},
+                  monoid == Monoid::mean, false};
+  g.outputs = g.add_node(op, {x}, "windows");
+  return g;
+}
+
+Graph scanned(Extents& extent) {
+  Graph g;
+  const ValueId x = g.add_input("x", {f32, {extent(5), extent(90), extent(3)}});
+  g.outputs = g.add_node(Scan{Monoid::sum, 1, true, true}, {x}, "scan");
+  return g;
+}
+
+Graph place_of_maximum(Extents& extent) {
+  Graph g;
+  const ValueId x = g.add_input("x", {f32, {extent(6), extent(70), extent(3)}});
+  g.outputs = g.add_node(Arg{true, 1, true, false}, {x}, "arg");
+  return g;
+}
+
+Graph padded(Extents& extent) {
+  Graph g;
+  const ValueId x = g.add_input("x", {f32, {extent(5), extent(17)}}), value = g.add_input("value", {f32, {}});
+  g.outputs = g.add_node(Pad{{1, 3}, {2, 0}}, {x, value}, "pad");
+  return g;
+}
+
+Graph scattered(Extents& extent) {
+  Graph g;
+  const std::int64_t rows = extent(9), columns = extent(21), updates = extent(6);
+  const ValueId data = g.add_input("data", {f32, {rows, columns}}), at = g.add_input("at", {DType::i64, {updates}}),
+                with = g.add_input("updates", {f32, {updates, columns}});
+  g.outputs = g.add_node(Scatter{Combine::add}, {data, at, with}, "scatter");
+  return g;
+}
+
 agents::Partition one_region(const Graph& g) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   std::iota(nodes.begin(), nodes.end(), 0);
@@ -186,6 +256,8 @@ std::vector<Workload> workloads(std::uint64_t round) {
   add("movement", "transpose", transposed(extent));
   add("movement", "gather", gathered(extent));
   add("movement", "concat", concatenated(extent));
+  add("movement", "pad", padded(extent));
+  add("movement", "scatter", scattered(extent));
   add("row", "softmax", softmax(extent));
   add("row", "layer norm", layer_norm(extent));
   add("row", "maximum", row_maximum(extent));
@@ -194,6 +266,13 @@ std::vector<Workload> workloads(std::uint64_t round) {
   add("matmul", "batched", batched(extent));
   add("attention", "masked", attention(extent, false));
   add("attention", "causal", attention(extent, true));
+  add("convolution", "strided", convolution(extent, false));
+  add("convolution", "depthwise", convolution(extent, true));
+  add("convolution", "transposed", transposed_convolution(extent));
+  add("window", "maximum", windows(extent, Monoid::max));
+  add("window", "mean", windows(extent, Monoid::mean));
+  add("line", "scan", scanned(extent));
+  add("line", "arg", place_of_maximum(extent));
   return out;
 }
 
