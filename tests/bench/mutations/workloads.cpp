@@ -1,5 +1,6 @@
 #include "tests/bench/mutations/workloads.h"
 
+#include <algorithm>
 #include <numeric>
 #include <random>
 
@@ -233,6 +234,34 @@ Graph scattered(Extents& extent) {
   return g;
 }
 
+Expr function(ExprOp op) {
+  Expr e;
+  e.results = {e.apply(op, e.operand(0, f32))};
+  return e;
+}
+
+// Rows of a batch end at different steps; the weights are small enough for errors not to grow from step to step.
+Graph recurrent(Extents& extent, Cell cell) {
+  Graph g;
+  const std::int64_t steps = extent(5), batch = extent(3), hidden = extent(19), gates = cell == Cell::gru ? 3 : 4;
+  std::vector<std::int64_t> lengths;
+  for (std::int64_t b = 0; b < batch; ++b) lengths.push_back(std::max<std::int64_t>(0, steps - 2 * b));
+  std::vector<ValueId> inputs = {g.add_input("x", {f32, {steps, batch, gates * hidden}}),
+                                 g.add_constant("r", test::random_floats({gates * hidden, hidden}, 1, 0.2)),
+                                 g.add_constant("bias", test::random_floats({gates * hidden}, 2, 0.5)),
+                                 g.add_input("h", {f32, {batch, hidden}}),
+                                 g.add_constant("lengths", test::tensor<std::int64_t>(DType::i64, {batch}, lengths))};
+  const bool gru = cell == Cell::gru;
+  Recurrent op{cell, gru, gru, false, 0, {function(ExprOp::sigmoid), function(ExprOp::tanh)}};
+  if (cell == Cell::lstm) {
+    op.activations.push_back(function(ExprOp::tanh));
+    inputs.push_back(g.add_input("c", {f32, {batch, hidden}}));
+    inputs.push_back(g.add_constant("peepholes", test::random_floats({3 * hidden}, 3, 0.3)));
+  }
+  g.outputs = g.add_node(op, inputs, "layer");
+  return g;
+}
+
 agents::Partition one_region(const Graph& g) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   std::iota(nodes.begin(), nodes.end(), 0);
@@ -273,6 +302,8 @@ std::vector<Workload> workloads(std::uint64_t round) {
   add("window", "mean", windows(extent, Monoid::mean));
   add("line", "scan", scanned(extent));
   add("line", "arg", place_of_maximum(extent));
+  add("recurrent", "gru", recurrent(extent, Cell::gru));
+  add("recurrent", "lstm", recurrent(extent, Cell::lstm));
   return out;
 }
 

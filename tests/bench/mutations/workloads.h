@@ -12,7 +12,7 @@
 namespace kiln::mutation {
 
 struct Workload {
-  std::string family;  // "pointwise", "movement", "row", "matmul", "attention", "convolution", "window", "line"
+  std::string family;  // "row", "matmul", "movement", and so on
   std::string name;    // "softmax 5x37": what it computes, and the shapes of its inputs
   graph::Graph graph;
 };
