@@ -128,8 +128,8 @@ class RegionSearch {
       record.variant = proposal.variant;
       record.why = proposal.why;
       try {
-        RenderedKernel kernel = render(candidates_.spec_of(proposal.variant), whole_.regions.front(), kernel_, proposal.variant,
-                                       candidates_.figures, candidates_.node);
+        RenderedKernel kernel = render(candidates_.spec_of(proposal.variant), whole_.regions.front(), kernel_,
+                                       proposal.variant, candidates_.figures, candidates_.node);
         record.source = lab_.blobs().put(kernel.source);
         if (const auto place = forbidden_construct(kernel, lab_.input().policy.forbidden)) {
           fail(record, failure(kernel, Verdict::forbidden, "the policy forbids " + *place, std::nullopt, std::nullopt));
