@@ -7,7 +7,7 @@
 
 namespace kiln::kilnd {
 
-// What POST /v1/jobs fixes for good: {policy, policy_name, seed, corpus, site_templates, incumbent}.
+// What POST /v1/jobs fixes for good: policy, budget, seed, corpus, the site's templates, incumbent, target.
 [[nodiscard]] json::object job_spec(const JobEnvironment& env, const control::TuneRequest& request);
 
 // What a job is to run on: "cpu", "cuda".

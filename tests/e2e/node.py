@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import unittest
 
 import onnx_file
 
@@ -157,3 +158,13 @@ class Node:
 
 QUICK_POLICY = (SOURCE / "policies/default.toml").read_text().replace(
     "max_candidates_per_region = 64", "max_candidates_per_region = 8")
+
+
+class NodeTest(unittest.TestCase):
+    """Tests that share a node."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = Node()
+        cls.addClassCleanup(cls.node.close)
+        cls.node.start()

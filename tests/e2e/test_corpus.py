@@ -7,21 +7,12 @@ import shutil
 import subprocess
 import unittest
 
-from node import BINARY, QUICK_POLICY, SOURCE, Node, Refused
+from node import BINARY, QUICK_POLICY, SOURCE, NodeTest, Refused
 
 TEMPLATES = SOURCE / "store/corpus/templates"
 
 
-class SiteTemplate(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
-
+class SiteTemplate(NodeTest):
     def folder(self, of, name, changes=()):
         """A copy of one of Kiln's templates with some text changed."""
         path = self.node.folder / "templates" / name

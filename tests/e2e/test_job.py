@@ -12,20 +12,15 @@ import numpy
 import onnx
 import onnx.numpy_helper
 
-from node import BINARY, BLOCK, QUICK_POLICY, SOURCE, Node, Refused
+from node import BINARY, BLOCK, QUICK_POLICY, SOURCE, NodeTest, Refused
 
 
-class Job(unittest.TestCase):
+class Job(NodeTest):
     @classmethod
     def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
+        super().setUpClass()
         cls.node.import_block()
         cls.job = cls.node.wait(cls.node.tune(policy=QUICK_POLICY)["id"])
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
 
     def test_1_job_is_done_with_a_winner_per_region(self):
         self.assertEqual(self.job["state"], "done", self.job["error"])
@@ -126,16 +121,7 @@ class Job(unittest.TestCase):
         self.node.kctl("ledger", "verify")
 
 
-class BadInput(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.node = Node()
-        cls.node.start()
-
-    @classmethod
-    def tearDownClass(cls):
-        cls.node.close()
-
+class BadInput(NodeTest):
     def refused(self, body, *words):
         with self.assertRaises(Refused) as caught:
             self.node.post("/v1/workloads", body)

@@ -44,6 +44,16 @@ struct Golden {
   }
 };
 
+// concat/copy with another condition for the rows that it copies.
+store::TemplateSpec copy_while(const std::string& condition) {
+  store::TemplateSpec spec = testing::template_of("concat", "copy");
+  std::string& text = spec.files.at("kernel.cpp");
+  const std::size_t at = text.find("row < last");
+  REQUIRE(at != std::string::npos);
+  text.replace(at, 10, condition);
+  return spec;
+}
+
 }  // namespace
 
 TEST_CASE("the oracle agrees with every golden value, and a template with the oracle") {
@@ -96,11 +106,7 @@ TEST_CASE("a golden value that differs in its last digits fails its case") {
 
 TEST_CASE("a template that computes something else fails its cases") {
   Golden golden;
-  golden.templates = {testing::template_of("concat", "copy")};
-  std::string& text = golden.templates.front().files.at("kernel.cpp");
-  const std::size_t at = text.find("row < last");
-  REQUIRE(at != std::string::npos);
-  text.replace(at, 10, "row + 1 < last");
+  golden.templates = {copy_while("row + 1 < last")};
   const std::vector<GoldenResult> results = golden.run(Golden::cases("concat"));
   CHECK(results.front().oracle_agrees);
   CHECK(results.front().kernels.front().judgement.verdict == Verdict::wrong);
@@ -146,11 +152,7 @@ TEST_CASE("a spread has the default, every value of every tunable, and no more r
 
 TEST_CASE("a spread finds the one value of a tunable that is wrong, and the debugger names it") {
   Golden golden;
-  golden.templates = {testing::template_of("concat", "copy")};
-  std::string& text = golden.templates.front().files.at("kernel.cpp");
-  const std::size_t at = text.find("row < last");
-  REQUIRE(at != std::string::npos);
-  text.replace(at, 10, "row + (kTaskFactor == 8 ? 1 : 0) < last");
+  golden.templates = {copy_while("row + (kTaskFactor == 8 ? 1 : 0) < last")};
   CHECK(golden.run(Golden::cases("concat")).front().passed());  // the default is right
   const std::vector<GoldenResult> results = golden.run(Golden::cases("concat"), GoldenExtent::spread);
   CHECK_FALSE(results.front().passed());

@@ -3,9 +3,9 @@
 
   in_parallel.py [--processes N] [--folder FOLDER] [arguments of mutations, such as --minutes 8 --right 95]
 
-Prints the tables over all processes' records, which FOLDER keeps: run again with the same FOLDER it goes on. The exit
-status is that of `mutations` over all records: 1 when fewer than 99.9 % of what is wrong was caught or a right variant
-was refused. --count and --right are per process.
+Prints the tables over all processes' records, which FOLDER (mutations in the build folder) keeps: run again with
+the same FOLDER it goes on. The exit status is that of `mutations` over all records: 1 when fewer than 99.9 % of what is
+wrong was caught or a right variant was refused. --count and --right are per process.
 """
 import argparse
 import os
@@ -21,7 +21,7 @@ ROUNDS = 1000  # more than a process gets through
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
-    parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path("mutations"))
+    parser.add_argument("--folder", type=pathlib.Path, default=BINARY / "mutations")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--first-round", type=int, default=1)
     options, rest = parser.parse_known_args()
