@@ -44,7 +44,7 @@ void LocalStore::remove_site_template(const std::string& family, const std::stri
     Statement row(db, "DELETE FROM site_templates WHERE family = ? AND name = ? RETURNING digest");
     row.bind(family, name);
     if (!row.step())
-      throw Error(ErrorCode::not_found, "cannot remove template '" + title(family, name) + "': it is none of the site's",
+      throw Error(ErrorCode::not_found, "cannot remove template '" + title(family, name) + "': it is not the site's",
                   "kctl corpus list");
     const std::string digest = row.text(0);
     while (row.step()) continue;  // the row goes with the last step

@@ -1,4 +1,4 @@
-"""A site's own template: proved before a job may use it, refused with its cause, kept over kill -9, named in reports."""
+"""A site's own template: proved before jobs use it, refused with its cause, kept over kill -9, named in reports."""
 
 import base64
 import json
