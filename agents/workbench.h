@@ -60,10 +60,15 @@ struct MeasureRequest {
   std::uint64_t seed = 0;
 };
 
+enum class Probing {
+  recent,  // what was found some minutes ago will do
+  anew,    // seconds
+};
+
 class Workbench {
  public:
   virtual ~Workbench() = default;
-  virtual NodeFacts probe() = 0;  // detection and measured ceilings; seconds
+  virtual NodeFacts probe(Probing how) = 0;  // detection and measured ceilings
   // In parallel on the cores; results parallel to requests. Code objects go to the blob store.
   virtual std::vector<BuildFact> build(std::span<const BuildRequest> requests) = 0;
   virtual CheckFact check(const CheckRequest& request) = 0;

@@ -37,16 +37,16 @@ Lab::Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& jou
       weight_bytes_(graph::layout_constants(input.workload).total_bytes) {}
 
 void Lab::probe() {
-  node_ =
-      node_facts_from_json(journal_.fact("node", json::object{}, [&] { return json::value(to_json(bench_.probe())); }));
+  const auto found = [&] { return json::value(to_json(bench_.probe(Probing::recent))); };
+  node_ = node_facts_from_json(journal_.fact("node", json::object{}, found));
   if (node_.gpu) return;  // a plan for a GPU has one thread, which launches
   threads_ = input_.policy.threads > 0 ? std::min(input_.policy.threads, node_.cores) : node_.cores;
 }
 
 bool Lab::raise_ceilings() {
   if (probes_ >= kMostProbes) return false;
-  const NodeFacts again = node_facts_from_json(
-      journal_.fact("node", json::object{{"probe", ++probes_}}, [&] { return json::value(to_json(bench_.probe())); }));
+  const auto found = [&] { return json::value(to_json(bench_.probe(Probing::anew))); };
+  const NodeFacts again = node_facts_from_json(journal_.fact("node", json::object{{"probe", ++probes_}}, found));
   bool rose = false;
   const auto raise = [&](std::map<std::string, double>& known, const std::map<std::string, double>& measured) {
     for (const auto& [name, value] : measured) {

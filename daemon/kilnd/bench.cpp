@@ -26,7 +26,7 @@ class StoreBench : public agents::Workbench {
   StoreBench(const JobEnvironment& env, const std::string& job, const std::string& target,
              const policies::Policy& policy)
       : objects_(env.store), bench_(worker::make_workbench(options(env, job, target, policy), objects_)) {}
-  agents::NodeFacts probe() override { return bench_->probe(); }
+  agents::NodeFacts probe(agents::Probing how) override { return bench_->probe(how); }
   std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests) override {
     return bench_->build(requests);
   }
@@ -44,7 +44,7 @@ class StoreBench : public agents::Workbench {
     out.cores = shared_cores(targets::cpu::detect().cores, policy.share);
     out.target = target;
     out.library_path = env.gpu_libraries;
-    out.built = env.built_kernels;
+    out.memory = env.bench_memory;
     return out;
   }
 

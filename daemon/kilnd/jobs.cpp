@@ -28,7 +28,7 @@ std::int64_t monotonic_ns() {
 // Replays touch no hardware: whatever asks this bench for something has left the record.
 class NoBench : public agents::Workbench {
  public:
-  agents::NodeFacts probe() override { refuse(); }
+  agents::NodeFacts probe(agents::Probing) override { refuse(); }
   std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest>) override { refuse(); }
   agents::CheckFact check(const agents::CheckRequest&) override { refuse(); }
   agents::SampleFact measure(const agents::MeasureRequest&) override { refuse(); }

@@ -8,7 +8,7 @@
 #include "store/node_corpus.h"
 
 namespace kiln::worker {
-class BuiltKernels;
+class BenchMemory;
 }
 
 namespace kiln::kilnd {
@@ -21,7 +21,7 @@ struct JobEnvironment {
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   policies::Policy default_policy;
   std::string gpu_libraries{};        // folders with a GPU's driver or compiler that are not the system's own
-  std::shared_ptr<worker::BuiltKernels> built_kernels{};  // of all benches; null: each builds its own
+  std::shared_ptr<worker::BenchMemory> bench_memory{};  // of all benches; null: each finds out by itself
 };
 
 // Starts the job thread and resumes what was running. The destructor pauses a running job at its next recorded step.

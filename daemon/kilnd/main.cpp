@@ -12,7 +12,7 @@
 #include "daemon/kilnd/life.h"
 #include "daemon/kilnd/notify.h"
 #include "daemon/kilnd/options.h"
-#include "daemon/worker/own_kernels.h"
+#include "daemon/worker/bench_memory.h"
 #include "runtime/base/error.h"
 
 namespace {
@@ -69,7 +69,7 @@ int serve(const Options& options, const Settings& settings, Log& log) {
   const policies::Policy policy = policies::load_policy(settings.policy);
 
   const JobEnvironment environment{*store, corpus, *key, settings.worker, settings.include, policy,
-                                   settings.gpu_libraries, std::make_shared<worker::BuiltKernels>()};
+                                   settings.gpu_libraries, std::make_shared<worker::BenchMemory>()};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);
 

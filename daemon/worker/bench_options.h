@@ -7,7 +7,7 @@
 
 namespace kiln::worker {
 
-class BuiltKernels;
+class BenchMemory;
 
 struct BenchOptions {
   std::filesystem::path worker;       // kiln-worker
@@ -21,7 +21,7 @@ struct BenchOptions {
   // Operations of a graph from which on its expected outputs are computed on the GPU, which takes seconds to make
   // ready.
   std::int64_t least_device_work = std::int64_t{1} << 23;
-  std::shared_ptr<BuiltKernels> built{};  // Kiln's own kernels that other benches built; null: this one builds its own
+  std::shared_ptr<BenchMemory> memory{};  // what other benches found out; null: this one finds out by itself
 };
 
 }  // namespace kiln::worker

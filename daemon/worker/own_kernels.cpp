@@ -1,6 +1,7 @@
 #include "daemon/worker/own_kernels.h"
 
 #include "daemon/worker/attempts.h"
+#include "daemon/worker/bench_memory.h"
 #include "daemon/worker/build_lanes.h"
 #include "runtime/base/digest.h"
 
@@ -14,9 +15,9 @@ std::string recipe_of(const agents::BuildRequest& request) {
 }
 
 // An object that was built before, where it still is.
-std::optional<std::string> built_before(const BuiltKernels& built, const std::string& recipe,
+std::optional<std::string> built_before(const BenchMemory& memory, const std::string& recipe,
                                         const ObjectSource& objects) {
-  std::optional<std::string> object = built.find(recipe);
+  std::optional<std::string> object = memory.object(recipe);
   if (!object) return std::nullopt;
   try {
     (void)open_object(objects, *object);
@@ -28,17 +29,6 @@ std::optional<std::string> built_before(const BuiltKernels& built, const std::st
 
 }  // namespace
 
-std::optional<std::string> BuiltKernels::find(const std::string& recipe) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = objects_.find(recipe);
-  return found == objects_.end() ? std::nullopt : std::optional(found->second);
-}
-
-void BuiltKernels::add(const std::string& recipe, const std::string& object) {
-  const std::lock_guard lock(mutex_);
-  objects_.insert_or_assign(recipe, object);
-}
-
 std::string build_own_kernels(BenchWorkers& workers, const std::string& file_name, std::string source,
                               std::vector<std::string> flags, const std::string& architecture,
                               const std::string& purpose, bool allow_spills) {
@@ -49,12 +39,12 @@ std::string build_own_kernels(BenchWorkers& workers, const std::string& file_nam
   request.kernel.architecture = architecture;
   request.timeout_ns = 180 * kSecond;  // more text than a candidate's
   const std::string recipe = recipe_of(request);
-  BuiltKernels* const known = workers.options().built.get();
-  if (known)
-    if (const auto object = built_before(*known, recipe, workers.objects())) return *object;
+  BenchMemory* const memory = workers.options().memory.get();
+  if (memory)
+    if (const auto object = built_before(*memory, recipe, workers.objects())) return *object;
   const agents::BuildFact built = BuildLanes(workers, allow_spills).build({&request, 1}).front();
   if (built.verdict == agents::Verdict::ok) {
-    if (known) known->add(recipe, built.object);
+    if (memory) memory->keep_object(recipe, built.object);
     return built.object;
   }
   const std::string why = built.diagnostics.empty() ? std::string(agents::name(built.verdict))

@@ -1,6 +1,7 @@
 #include "daemon/worker/workbench.h"
 
 #include "daemon/worker/attempts.h"
+#include "daemon/worker/bench_memory.h"
 #include "daemon/worker/bench_workers.h"
 #include "daemon/worker/build_lanes.h"
 #include "daemon/worker/check_candidate.h"
@@ -15,11 +16,16 @@ class NodeWorkbench : public agents::Workbench {
  public:
   NodeWorkbench(const BenchOptions& options, ObjectSource& objects) : workers_(options, objects) {}
 
-  agents::NodeFacts probe() override {
-    return attempted([&] { return probe_node(workers_); },
-                     [](const Stopped& stopped) -> agents::NodeFacts {
-                       throw unavailable("measure the node", "probe", stopped.evidence);
-                     });
+  agents::NodeFacts probe(agents::Probing how) override {
+    BenchMemory* const memory = workers_.options().memory.get();
+    if (memory && how == agents::Probing::recent)
+      if (auto found = memory->probe(kind_of_probe())) return std::move(*found);
+    agents::NodeFacts facts = attempted([&] { return probe_node(workers_); },
+                                        [](const Stopped& stopped) -> agents::NodeFacts {
+                                          throw unavailable("measure the node", "probe", stopped.evidence);
+                                        });
+    if (memory) memory->keep_probe(kind_of_probe(), facts);
+    return facts;
   }
 
   std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest> requests) override {
@@ -38,6 +44,12 @@ class NodeWorkbench : public agents::Workbench {
   }
 
  private:
+  // What decides what a probe finds, beside the node.
+  [[nodiscard]] std::string kind_of_probe() const {
+    const BenchOptions& options = workers_.options();
+    return options.target + " " + std::to_string(options.threads) + " " + std::to_string(options.cores);
+  }
+
   BenchWorkers workers_;
 };
 

@@ -28,7 +28,7 @@ class FakeBench : public Workbench {
   std::int64_t spent_ns = 0;   // by builds, checks and measurements, at the durations below
   std::int64_t build_ns = 0, check_ns = 0, measure_ns = 0;
 
-  NodeFacts probe() override {
+  NodeFacts probe(Probing) override {
     ++calls;
     NodeFacts facts;
     facts.cpu_model = "fake";

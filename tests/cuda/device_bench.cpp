@@ -3,7 +3,7 @@
 
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/serialize.h"
-#include "daemon/worker/own_kernels.h"
+#include "daemon/worker/bench_memory.h"
 #include "runtime/base/json.h"
 #include "tests/cuda/oracle_on_gpu.h"
 #include "tests/worker/object_folder.h"
@@ -16,7 +16,7 @@ namespace {
 // A bench over the fake driver, and plans for y = the sums of 100 rows of 64.
 struct GpuBench {
   testing::ObjectFolder objects;
-  std::shared_ptr<worker::BuiltKernels> kernels = std::make_shared<worker::BuiltKernels>();
+  std::shared_ptr<worker::BenchMemory> memory = std::make_shared<worker::BenchMemory>();
   std::unique_ptr<agents::Workbench> bench;
   std::string graph;
 
@@ -32,7 +32,7 @@ struct GpuBench {
     out.target = "cuda";
     out.library_path = libraries;
     out.least_device_work = 1;
-    out.built = kernels;
+    out.memory = memory;
     return out;
   }
 

@@ -146,7 +146,7 @@ class Node:
             if row["state"] in ("done", "failed", "cancelled"):
                 return row
             time.sleep(0.1)
-        raise RuntimeError(f"job {job} did not end in {seconds} s: {row}")
+        raise RuntimeError(f"job {job} did not end in {seconds} s: {row['state']}, {row['progress']}")
 
     def kctl(self, *arguments, check=True):
         run = subprocess.run([BINARY / "bin/kctl", "--socket", self.socket, *map(str, arguments)],

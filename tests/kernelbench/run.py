@@ -7,8 +7,8 @@ CHECKOUT is a clone of ScalingIntelligence/KernelBench, which is not bundled. On
 RESULTS; problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the
 end, and by summary.py. Three verdicts stand side by side: strict, by Kiln's own oracle in double precision; and whether
 the outputs are within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in
-milliseconds of interleaved trials, by the benchmark's method. Needs PyTorch and onnx; KILN_BINARY_DIR names the build,
-or the folder that tests/cuda/bundle made.
+milliseconds of interleaved trials, by the benchmark's method; "seconds" and "facts" say what each stage and each kind
+of fact took. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the folder that tests/cuda/bundle made.
 
 --batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
@@ -34,11 +34,26 @@ import problems  # noqa: E402
 import summary  # noqa: E402
 
 
+class Stages:
+    """Seconds of each stage of one problem, in record["seconds"]: a stage ends where the next begins."""
+
+    def __init__(self, record):
+        self._seconds = record.setdefault("seconds", {})
+        self._name, self._since = None, 0.0
+
+    def begin(self, name):
+        now = time.monotonic()
+        if self._name:
+            self._seconds[self._name] = round(now - self._since, 2)
+        self._name, self._since = name, now
+
+
 class Bench:
     """A private daemon that tunes for one target."""
 
     def __init__(self, options):
         import node
+        os.environ.setdefault("KILN_LIBRARY", str(node.BINARY / "lib/libkiln.so"))
         self.options = options
         self.node = node.Node()
         config = self.node.folder / "kilnd.toml"
@@ -47,15 +62,22 @@ class Bench:
             self.node.arguments = ["--config", config]
         self.node.start()
 
-    def tune(self, name, file):
-        """(job row, folder of the release that runs now)."""
+    def tune(self, name, file, record):
+        """(job row, the release that is to be judged); record["facts"]: what the job's time went to."""
+        import fact_times
         model = {"name": name, "model": self.node.upload(file), "file_name": file.name,
                  "external": {}, "dimensions": {}}
         workload = self.node.post("/v1/workloads", model)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
         if self.options.policy:
             body["policy_text"] = pathlib.Path(self.options.policy).read_text()
-        job = self.node.wait(self.node.post("/v1/jobs", body)["id"], seconds=self.options.budget * 4 + 300)
+        job = self.node.post("/v1/jobs", body)
+        try:
+            job = self.node.wait(job["id"], seconds=self.options.budget * 4 + 300)
+        except RuntimeError:
+            self.node.post(f"/v1/jobs/{job['id']}/cancel")  # or the next problem's would wait behind it
+            raise
+        record["facts"] = fact_times.totals(self.node.state, job["id"])
         if job["state"] != "done":
             raise RuntimeError(job["error"])
         made = [r for r in self.node.get("/v1/releases")["releases"] if r["workload"] == workload["id"]]
@@ -72,17 +94,23 @@ def judged(bench, problem, options, record):
     import kiln
     import measure
     import torch
+    stages = Stages(record)
+    stages.begin("load")
     device = "cuda" if options.target == "cuda" else "cpu"
     loaded = problems.Loaded(problem, device, options.batch_divisor)
     if loaded.changed:
         record["changed"] = loaded.changed
     inputs = loaded.inputs(42)
+    stages.begin("export")
     file = bench.node.folder / f"level{problem.level}_{problem.number}.onnx"
     record["export"] = export.export(loaded.model, inputs, file)
-    begin = time.monotonic()
-    job, release = bench.tune(file.stem, file)
+    del inputs  # many gigabytes, which the job needs
+    if device == "cuda":
+        torch.cuda.empty_cache()
+    stages.begin("tune")
+    job, release = bench.tune(file.stem, file, record)
     file.unlink()
-    record["tune_seconds"] = round(time.monotonic() - begin, 1)
+    stages.begin("load release")
     # A plan that the oracle does not find right is no release, and a wrong baseline ends its job.
     record["strict"] = "ok"
     record["release"] = release["kind"]
@@ -91,13 +119,16 @@ def judged(bench, problem, options, record):
     record["kernels"] = [{key: row[key] for key in told} for row in job["result"]["summary"]]
 
     fast = kiln.load(release["directory"])
+    inputs = loaded.inputs(42)
     if device == "cpu":
         def run(given):
             return [torch.from_numpy(a) for a in fast(*(x.numpy() for x in given if isinstance(x, torch.Tensor)))]
     else:
         def run(given):
             return fast(*(x for x in given if isinstance(x, torch.Tensor)))
+    stages.begin("compare")
     record["close"], record["largest_difference"] = measure.verdicts(run, loaded.model, loaded.inputs, options.trials)
+    stages.begin("time")
     contenders = {"kiln": lambda: run(inputs), "eager": lambda: loaded.model(*inputs)}
     if options.compile:
         compiled = torch.compile(loaded.model)
@@ -109,6 +140,7 @@ def judged(bench, problem, options, record):
         record["bytes"] = measure.bytes_once(inputs, loaded.model, measure.tensors_of(loaded.model(*inputs)))
     if bandwidth := bench.bandwidth():
         record["floor_ms"] = 1e3 * record["bytes"] / bandwidth
+    stages.begin("")
 
 
 def plan_only(options, chosen):

@@ -5,6 +5,7 @@
 
 #include <chrono>
 
+#include "daemon/worker/bench_memory.h"
 #include "tests/worker/bench.h"
 
 using namespace kiln;
@@ -214,7 +215,8 @@ TEST_CASE("the probe says what the machine is and what its workers are held to, 
   testing::ObjectFolder objects;
   worker::BenchOptions options = testing::bench_options(objects);
   options.cores = 1;
-  const NodeFacts facts = worker::make_workbench(options, objects)->probe();
+  options.memory = std::make_shared<worker::BenchMemory>();
+  const NodeFacts facts = worker::make_workbench(options, objects)->probe(Probing::recent);
   CHECK(facts.cores == 1);
   REQUIRE(::sched_getaffinity(0, sizeof after, &after) == 0);
   CHECK(CPU_EQUAL(&before, &after));  // of the workers alone
@@ -226,4 +228,8 @@ TEST_CASE("the probe says what the machine is and what its workers are held to, 
   CHECK(facts.false_difference_rate >= 0);
   CHECK(facts.false_difference_rate <= 1);
   CHECK(std::find(facts.sandbox.begin(), facts.sandbox.end(), "seccomp") != facts.sandbox.end());
+  // What was measured is given again to a bench of the same cores, and to no other.
+  CHECK(worker::make_workbench(options, objects)->probe(Probing::recent).flops == facts.flops);
+  options.threads = 1;
+  CHECK(worker::make_workbench(options, objects)->probe(Probing::recent).flops != facts.flops);
 }

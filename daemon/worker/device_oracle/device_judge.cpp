@@ -28,7 +28,9 @@ struct DeviceJudge::Evaluation {
 
 namespace {
 
-constexpr std::int64_t kKeptPart = 3;  // one in so many bytes of the device may hold evaluations
+// One in so many bytes of the device may hold evaluations that wait to be asked for again: candidates, their arenas and
+// the evaluation at work take several times as much as one that is kept.
+constexpr std::int64_t kKeptPart = 8;
 
 std::size_t bytes_of(const graph::TensorType& type) {
   return static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype);
@@ -214,6 +216,7 @@ OutputElement DeviceJudge::undoubled(const Question& question, const std::byte* 
     const std::int64_t i = device::first_unscaled(launcher, before, now, output_power(question, o));
     if (i >= 0) return {static_cast<std::int64_t>(o), i};
   }
+  last_.clear();
   return {};
 }
 

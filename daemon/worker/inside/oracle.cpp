@@ -117,16 +117,22 @@ class Oracle {
     return reply;
   }
 
+  // work() of the device; once more, with nothing kept there, where it had not the memory.
+  template <class Work>
+  static auto with_room(DeviceJudge& device, Work work) {
+    try {
+      return work();
+    } catch (const kiln::cuda::DriverError& error) {
+      if (error.code() != ErrorCode::limit) throw;
+      device.forget();
+      return work();
+    }
+  }
+
   // Nothing where the device cannot, though it kept nothing else.
   std::optional<Frame> share_arena(const Question& question, DeviceJudge& device, std::int64_t calls) {
     try {
-      try {
-        return shared_arena(question, device, calls);
-      } catch (const kiln::cuda::DriverError& error) {
-        if (error.code() != ErrorCode::limit) throw;
-        device.forget();
-        return shared_arena(question, device, calls);
-      }
+      return with_room(device, [&] { return std::optional(shared_arena(question, device, calls)); });
     } catch (const kiln::cuda::DriverError& error) {
       keep_on_host(question, error);
       return std::nullopt;
@@ -163,7 +169,8 @@ class Oracle {
       const Arena arena = std::move(found->second);  // given back afterwards
       arenas_.erase(found);
       try {
-        reply.body = to_json(device_->judge(question, arena.memory.pointer(), arena.arenas));
+        reply.body = with_room(
+            *device_, [&] { return to_json(device_->judge(question, arena.memory.pointer(), arena.arenas)); });
       } catch (const kiln::cuda::DriverError& error) {
         keep_on_host(question, error);
         reply.body = {{"again", error.what()}};

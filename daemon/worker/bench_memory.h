@@ -1,0 +1,37 @@
+// What the benches of one daemon leave each other: what they would otherwise find out again at the start of each job.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "agents/artifacts/facts.h"
+
+namespace kiln::worker {
+
+// Any thread.
+class BenchMemory {
+ public:
+  // The code object of one of Kiln's own kernels, by the digest of what it is built from. Compiling them takes longer
+  // than a small job's checks.
+  [[nodiscard]] std::optional<std::string> object(const std::string& recipe) const;
+  void keep_object(const std::string& recipe, const std::string& object);
+
+  // What a probe found for benches of one kind, no more than ten minutes ago: seconds of a job, and clocks and a
+  // neighbour's load do not change what is learned by it, since ceilings that are passed are measured anew.
+  [[nodiscard]] std::optional<agents::NodeFacts> probe(const std::string& kind) const;
+  void keep_probe(const std::string& kind, const agents::NodeFacts& facts);
+
+ private:
+  struct Probe {
+    agents::NodeFacts facts;
+    std::int64_t at_ns = 0;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::string, std::string> objects_;
+  std::map<std::string, Probe> probes_;
+};
+
+}  // namespace kiln::worker
