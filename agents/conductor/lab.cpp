@@ -140,6 +140,7 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
     live.subjects = subjects;
     live.proof = proof;
     live.samples = samples;
+    if (samples == 1) live.warmup = 1;  // a look at what is slow, too, and decides nothing
     live.cold = cold(extent);
     live.fresh_process = fresh_process;
     live.seed = seed;

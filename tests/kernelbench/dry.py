@@ -20,7 +20,7 @@ def divisor(problems, problem):
 
 
 def plan(problems, problem, folder, program):
-    """{"stage": "export" | "import" | "template" | "planned", "why"}; `program` is device_plan of the build."""
+    """{"stage": "export" | "import" | "template" | "build" | "planned", "why"}; `program` is device_plan of the build."""
     import export
     record = {"level": problem.level, "number": problem.number, "name": problem.name, "kind": problem.kind,
               "memory_bound": problem.memory_bound}
@@ -32,11 +32,13 @@ def plan(problems, problem, folder, program):
         del loaded
     except Exception as error:  # the exporter has many kinds; one problem's failure is a result
         return record | {"stage": "export", "why": str(error).strip().splitlines()[0][:300]}
-    told = json.loads(subprocess.run([program, file], capture_output=True, text=True, check=True).stdout)
+    told = json.loads(subprocess.run([program, "--build", file], capture_output=True, text=True, check=True).stdout)
     file.unlink()
     if "refused" in told:
         return record | {"stage": "import", "why": told["refused"]}
     lacking = told["uncomputed"] + [r["label"] for r in told["regions"] if not r["templates"]]
+    if told.get("unbuilt"):
+        return record | {"stage": "build", "why": "; ".join(told["unbuilt"])}
     record["regions"] = told["regions"]
     return record | {"stage": "template" if lacking else "planned", "why": "; ".join(lacking)}
 

@@ -71,6 +71,13 @@ for name, symbolic in {"smooth_l1_loss": _smooth_l1_loss, "triplet_margin_loss":
 _BUILDERS = {"cumprod": _cumprod}
 
 
+def external_data(path):
+    """The locations, beside `path`, of tensors that the file does not hold: one larger than 2 GiB holds none."""
+    import onnx
+    tensors = onnx.load(str(path), load_external_data=False).graph.initializer
+    return sorted({pair.value for t in tensors for pair in t.external_data if pair.key == "location"})
+
+
 def export(model, inputs, path):
     """Writes `path`; returns how: "exporter" or the name of a builder. RuntimeError when neither can."""
     tensors = [x for x in inputs if isinstance(x, torch.Tensor)]

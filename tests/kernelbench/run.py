@@ -14,7 +14,7 @@ of fact took. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the fo
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
 
 --plan-only PROGRAM runs nothing and needs no GPU: with the build's device_plan as PROGRAM it says of each problem
-whether it is exported, imported and planned, and which of its operators no CUDA template computes.
+whether it is exported, imported, planned and compiled, and which of its operators no CUDA template computes.
 """
 import argparse
 import json
@@ -64,9 +64,14 @@ class Bench:
 
     def tune(self, name, file, record):
         """(job row, the release that is to be judged); record["facts"]: what the job's time went to."""
+        import export
         import fact_times
+        external = {}
+        for location in export.external_data(file):
+            external[location] = self.node.upload(file.parent / location)
+            (file.parent / location).unlink()
         model = {"name": name, "model": self.node.upload(file), "file_name": file.name,
-                 "external": {}, "dimensions": {}}
+                 "external": external, "dimensions": {}}
         workload = self.node.post("/v1/workloads", model)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
         if self.options.policy:

@@ -65,11 +65,15 @@ class Program {
   NvrtcProgram program_ = nullptr;
 };
 
+// Registers that each thread of the largest block can have: 65,536 for 1,024 threads (CUDA C++ Programming Guide,
+// technical specifications). A kernel that spills with fewer was not short of them: it keeps some across a call.
+constexpr std::int32_t kLeastRegisters = 64;
+
 void apply_spill_gate(CompileResult& result, const CompileRequest& request) {
   if (request.allow_spills) return;
   for (const KernelResources& kernel : result.kernels) {
     const std::int64_t bytes = kernel.spill_store_bytes + kernel.spill_load_bytes;
-    if (bytes == 0) continue;
+    if (bytes == 0 || kernel.registers < kLeastRegisters) continue;
     result.ok = false;
     result.diagnostics.push_back({request.file_name, 0, "error",
                                   kernel.symbol + " spills " + std::to_string(bytes) +
@@ -94,9 +98,10 @@ Compiler::Compiler() : api_(std::make_unique<NvrtcApi>()) {
 Compiler::~Compiler() = default;
 
 std::vector<std::string> base_flags() {
-  // -dc would leave symbols open; -ewp turns the compiler's doubts into failures, as for the CPU's kernels.
+  // -dc would leave symbols open; -ewp turns the compiler's doubts into failures, as for the CPU's kernels. 177: a
+  // function of the prelude that a kernel does not call.
   return {"--std=c++17", "--device-as-default-execution-space", "--restrict", "--ptxas-options=-v",
-          "--extra-device-vectorization"};
+          "--extra-device-vectorization", "--diag-suppress=177"};
 }
 
 std::string architecture_of(int major, int minor) {
@@ -126,6 +131,8 @@ CompileResult Compiler::compile(const CompileRequest& request) const {
   }
   if (!result.ok) {
     result.object.clear();
+    std::stable_partition(result.diagnostics.begin(), result.diagnostics.end(),
+                          [](const CompileDiagnostic& d) { return d.severity == "error"; });
     if (result.diagnostics.empty())
       result.diagnostics.push_back({request.file_name, 0, "error", log.substr(0, 2000)});
   }
