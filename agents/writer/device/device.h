@@ -111,7 +111,7 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] Hooks tiles_hooks(const PointwiseKernel& kernel);
 [[nodiscard]] bool accepts_row(const RowKernel& kernel);
 [[nodiscard]] Hooks pointwise_hooks(const PointwiseKernel& kernel, const Tunables& tunables);
-[[nodiscard]] Hooks row_hooks(const RowKernel& kernel);
+[[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
 // The same, over several launches that share a buffer of partial results.
 [[nodiscard]] Hooks split_row_hooks(const RowKernel& kernel, const Tunables& tunables);
 

@@ -1,10 +1,12 @@
 // Hooks of the row family on a GPU. Per-row values live in Scalars as s<i>; within a pass the value of node i at
-// element e of a vector is t<i>; the partial result of reduction i is r<i>.
+// element e of a vector is t<i>; the partial result of reduction i is r<i>; what sums that are joint are taken about is
+// Scalars' c<i>, i the squares' node.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "agents/writer/device/device.h"
+#include "agents/writer/device/reduction.h"
 #include "agents/writer/passes.h"
 
 namespace kiln::agents::writer::device {
@@ -15,39 +17,11 @@ using graph::ExprOp;
 
 namespace {
 
-const char* operation_of(ExprOp op) {
-  switch (op) {
-    case ExprOp::row_max:
-      return "Greatest";
-    case ExprOp::row_min:
-      return "Least";
-    case ExprOp::row_prod:
-      return "Product";
-    default:
-      return "Sum";
-  }
-}
-
-std::string identity_of(ExprOp op, DType type) {
-  const std::string partial = partial_type(type);
-  const bool floating = graph::is_float(type);
-  switch (op) {
-    case ExprOp::row_max:
-      return floating ? fmt::format("-infinity<{}>()", partial) : fmt::format("Limits<{}>::low", partial);
-    case ExprOp::row_min:
-      return floating ? fmt::format("infinity<{}>()", partial) : fmt::format("Limits<{}>::high", partial);
-    case ExprOp::row_prod:
-      return partial + "(1)";
-    default:
-      return partial + "(0)";
-  }
-}
-
 class Writer {
  public:
-  Writer(const RowKernel& kernel, Arguments& arguments)
+  Writer(const RowKernel& kernel, bool joint, Arguments& arguments)
       : k_(kernel),
-        p_(kernel, false),
+        p_(kernel, false, joint),
         arguments_(arguments),
         accesses_{kernel.reads, kernel.writes, static_cast<int>(kernel.outer.size())} {}
 
@@ -62,11 +36,14 @@ class Writer {
 
   // What is constant along a row: struct Scalars and start().
   [[nodiscard]] std::string scalars() {
+    std::string shifts;
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
+      if (p_.sum_of[i] >= 0) shifts += fmt::format("  f32 c{};\n", i);
     return fmt::format(
-        "\n// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
+        "\n// What is constant along a row.\nstruct Scalars {{\n{}{}}};\n"
         "KILN_DEVICE void start([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s) {{\n{}}}\n",
-        p_.scalar_members(value_type), known(0, "  "));
+        p_.scalar_members(value_type), shifts, known(0, "  "));
   }
 
   // load_all(): the operands that stay in registers when the row is resident.
@@ -82,20 +59,10 @@ class Writer {
   [[nodiscard]] std::string pass(int p) {
     const bool last = p == p_.count - 1;
     const std::vector<std::size_t> reductions = p_.reductions(p);
-    std::string members, update, warp, put, take, finish;
+    ReductionText all;
     std::size_t slot = 0;
-    for (const std::size_t i : reductions) {
-      const ExprNode& node = k_.expr.nodes[i];
-      const std::string type = partial_type(node.type), operation = operation_of(node.op);
-      members += fmt::format("  {} r{} = {};\n", type, i, identity_of(node.op, node.type));
-      update += fmt::format("      r{0} = {1}::of(r{0}, static_cast<{2}>({3}));\n", i, operation, type,
-                            element(node.args[0]));
-      warp += fmt::format("    r{0} = reduce_lanes<{1}, lanes>(r{0});\n", i, operation);
-      put += fmt::format("    put(slots + {}, r{});\n", slot, i);
-      take += fmt::format("    r{} = combine_slots<{}, {}>(slots + {}, count, stride);\n", i, operation, type, slot);
-      finish += fmt::format("    s.s{} = static_cast<{}>(r{});\n", i, value_type(node.type), i);
-      ++slot;
-    }
+    for (const std::size_t i : reductions) all = joined(all, reduction_text(reduction(i, reductions), slot++));
+    std::string finish = all.finish;
     if (!last) finish += known(p + 1, "    ");
     return fmt::format(
         "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n  static constexpr int reductions = {};\n{}\n{}{}"
@@ -106,11 +73,30 @@ class Writer {
         "{{\n{}  }}\n"
         "  KILN_DEVICE void finish([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s, [[maybe_unused]] bool leader) const {{\n{}{}  }}\n}};\n",
-        p + 1, p_.count, p_.describe(p), p, reductions.size(), members, load_function(p),
-        step_function(p, update, last), warp, put, take, finish, last ? row_stores() : "");
+        p + 1, p_.count, p_.describe(p), p, reductions.size(), all.members, load_function(p),
+        step_function(p, all, last), all.warp, all.put, all.take, finish, last ? row_stores() : "");
   }
 
  private:
+  [[nodiscard]] static ReductionText joined(const ReductionText& a, const ReductionText& b) {
+    return {a.members + b.members, a.before + b.before, a.element + b.element, a.after + b.after,
+            a.warp + b.warp,       a.put + b.put,       a.take + b.take,       a.finish + b.finish};
+  }
+
+  // Reduction `i` among those of its pass.
+  [[nodiscard]] Reduction reduction(std::size_t i, const std::vector<std::size_t>& of_pass) const {
+    const ExprNode& node = k_.expr.nodes[i];
+    Reduction out{i, node.op, node.type, element(node.args[0]), "", "", 0};
+    if (p_.sum_of[i] >= 0) {
+      out.sum = index(p_.sum_of[i]);
+      out.element = element(k_.expr.nodes[out.sum].args[0]);
+      out.squares_about = fmt::format("s.c{}", i);
+    }
+    for (const std::size_t squares : of_pass)
+      if (p_.sum_of[squares] == static_cast<std::int32_t>(i)) out.sum_about = fmt::format("s.c{}", squares);
+    return out;
+  }
+
   // The operands among `nodes`, which vary along the row.
   [[nodiscard]] std::vector<std::size_t> operands(const std::vector<bool>& nodes) const {
     std::vector<std::size_t> out;
@@ -150,7 +136,37 @@ class Writer {
       text += fmt::format("{}s.s{} = static_cast<{}>({});\n", indent, i, value_type(node.type),
                           node_text(k_.expr, i, args));
     }
+    for (const std::size_t i : p_.reductions(level))
+      if (p_.sum_of[i] >= 0) text += shift(i, indent);
     return text;
+  }
+
+  // What the joint sums of squares `i` are taken about: like the elements of the row, three of which are computed here.
+  [[nodiscard]] std::string shift(std::size_t i, const char* indent) {
+    const std::int32_t summed = k_.expr.nodes[index(p_.sum_of[i])].args[0];
+    std::vector<bool> needed(k_.expr.nodes.size());
+    needed[index(summed)] = true;
+    for (std::size_t n = needed.size(); n-- > 0;)
+      for (int a = 0; needed[n] && p_.varies[n] && a < graph::arity(k_.expr.nodes[n].op); ++a)
+        needed[index(k_.expr.nodes[n].args[index(a)])] = true;
+    std::string body;
+    for (std::size_t n = 0; n < needed.size(); ++n) {
+      if (!needed[n] || !p_.varies[n]) continue;
+      const ExprNode& node = k_.expr.nodes[n];
+      std::string value;
+      if (node.op == ExprOp::operand) {
+        const Access& read = k_.reads[index(node.operand)];
+        value = element_value(read, index(node.operand), strided({{"j", read.strides.back()}}), arguments_);
+      } else {
+        value = node_text(k_.expr, n, argument_names(node, [&](std::int32_t of) { return element(of); }));
+      }
+      body += fmt::format("{}  const {} t{} = static_cast<{}>({});\n", indent, value_type(node.type), n,
+                          value_type(node.type), value);
+    }
+    return fmt::format(
+        "{0}const auto at_place{1} = [&](index_t j) {{\n{2}{0}  return static_cast<f32>(t{3});\n{0}}};\n"
+        "{0}s.c{1} = shift_of(at_place{1}(0), at_place{1}(kLength / 2), at_place{1}(kLength - 1));\n",
+        indent, i, body, summed);
   }
 
   [[nodiscard]] std::string element(std::int32_t i) const {
@@ -168,7 +184,7 @@ class Writer {
   }
 
   // Where the row is resident, operands that only this pass needs are loaded here.
-  [[nodiscard]] std::string step_function(int p, const std::string& update, bool last) {
+  [[nodiscard]] std::string step_function(int p, const ReductionText& reductions, bool last) {
     const std::vector<std::size_t> early = operands(resident());
     std::string late, values, declare, assign, stores;
     for (const std::size_t i : operands(p_.needed(p)))
@@ -194,9 +210,9 @@ class Writer {
         "  KILN_DEVICE void step([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] const Scalars& s, [[maybe_unused]] index_t j, [[maybe_unused]] Loaded& v) {{\n{}{}#pragma "
         "unroll\n"
-        "    for (int e = 0; e < kVector; ++e) {{\n{}{}{}    }}\n{}  }}\n",
-        late.empty() ? "" : fmt::format("    if constexpr (kResident != 0) {{\n{}    }}\n", late), declare, values,
-        update, assign, stores);
+        "    for (int e = 0; e < kVector; ++e) {{\n{}{}{}    }}\n{}{}  }}\n",
+        late.empty() ? "" : fmt::format("    if constexpr (kResident != 0) {{\n{}    }}\n", late),
+        declare + reductions.before, values, reductions.element, assign, reductions.after, stores);
   }
 
   [[nodiscard]] std::string row_stores() {
@@ -232,9 +248,10 @@ bool accepts_row(const RowKernel& k) {
 
 namespace {
 
-// `hooks` may name arguments of its own before.
-Hooks written(const RowKernel& k, Hooks hooks) {
-  Writer writer(k, hooks.arguments);
+// Where a row is read again in each pass, its mean and the squares about it come out of one. `hooks` may name arguments
+// of its own before.
+Hooks written(const RowKernel& k, bool joint, Hooks hooks) {
+  Writer writer(k, joint, hooks.arguments);
   graph::Shape space = k.outer;
   space.push_back(k.length);
   hooks.figures += index_type(writer.accesses(), space) +
@@ -258,10 +275,10 @@ Hooks written(const RowKernel& k, Hooks hooks) {
 
 }  // namespace
 
-Hooks row_hooks(const RowKernel& k) { return written(k, {}); }
+Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, tunables.at("resident") == 0, {}); }
 
 Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
-  const Passes passes(k, false);
+  const Passes passes(k, false, true);
   std::size_t most = 1;
   for (int p = 0; p < passes.count; ++p) most = std::max(most, passes.reductions(p).size());
   Hooks hooks;
@@ -271,7 +288,7 @@ Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
                            static_cast<std::int64_t>(most)};
   hooks.figures = fmt::format("constexpr int kPartials = {};  // of the arguments: what the segments leave\n",
                               hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  hooks = written(k, std::move(hooks));
+  hooks = written(k, true, std::move(hooks));
   hooks.code += "\n#define KILN_LAUNCHES";
   for (int launch = 0; launch < hooks.launches; ++launch) hooks.code += fmt::format(" KILN_LAUNCH({})", launch);
   hooks.code += "\n";
