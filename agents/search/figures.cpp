@@ -81,10 +81,12 @@ struct OfKernel {
     f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
     f["row_bytes"] = 0;
     f["row_stride"] = 0;
+    f["own_bytes"] = 0;
     for (const Access& read : k.reads) {
       if (read.strides.empty() || read.strides.back() == 0) continue;
       f["row_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
       f["row_stride"] = std::max(f["row_stride"], static_cast<double>(read.strides.back()));
+      if (is_own(k, read)) f["own_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
     }
   }
   void operator()(const MatmulKernel& k) const {

@@ -52,7 +52,7 @@ std::string summand_of(const Reduction& r) {
 
 ReductionText reduction_text(const Reduction& r, std::size_t slot) {
   const std::string operation = operation_of(r.op), type = partial_type(r.type);
-  const bool compensated = operation == "Sum" && type == "f32";
+  const bool compensated = r.compensated && operation == "Sum" && type == "f32";
   const std::string partial = compensated ? "Compensated" : type;
   ReductionText out;
   out.members = fmt::format("  {} r{} = {};\n", partial, r.node,

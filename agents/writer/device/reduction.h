@@ -14,6 +14,7 @@ struct Reduction {
   graph::ExprOp op = graph::ExprOp::row_sum;
   graph::DType type = graph::DType::f32;
   std::string element;        // what is reduced, at one place of the row: "t3"
+  bool compensated = false;   // if it is a sum of float32
   std::string squares_about;  // joint: where the row's shift is, "s.c5"; the sum of squares of elements less it
   std::string sum_about;      // joint: the same for their sum
   std::size_t sum = 0;        // of joint squares: the node of their sum

@@ -17,11 +17,19 @@ using graph::ExprOp;
 
 namespace {
 
+// What the templates of the family differ in.
+struct Form {
+  bool joint = false;        // a mean and the squares about it come out of one pass
+  bool staged = false;       // what stays on chip is each row's own, in shared memory
+  bool compensated = false;  // float32 sums
+};
+
 class Writer {
  public:
-  Writer(const RowKernel& kernel, bool joint, Arguments& arguments)
+  Writer(const RowKernel& kernel, const Form& form, Arguments& arguments)
       : k_(kernel),
-        p_(kernel, false, joint),
+        form_(form),
+        p_(kernel, false, form.joint),
         arguments_(arguments),
         accesses_{kernel.reads, kernel.writes, static_cast<int>(kernel.outer.size())} {}
 
@@ -49,11 +57,30 @@ class Writer {
   // load_all(): the operands that stay in registers when the row is resident.
   [[nodiscard]] std::string load_all() {
     std::string loads;
-    for (const std::size_t i : operands(resident())) loads += load_vector(accesses_, i, arguments_, "  ");
+    for (const std::size_t i : early()) loads += load_vector(accesses_, i, arguments_, "  ");
     return fmt::format(
         "\nKILN_DEVICE void load_all([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] index_t j, [[maybe_unused]] Loaded& v) {{\n{}}}\n",
         loads);
+  }
+
+  // Staged: these operands in shared memory, at `count` vectors; stage_all() and fetch_all() of one of them.
+  [[nodiscard]] std::string staging() {
+    std::string members, stage, fetch;
+    for (const std::size_t i : early()) {
+      const std::string type = memory_type(k_.reads[i].type);
+      members += fmt::format("  Pack<{}, kVector> x{}[count];\n", type, i);
+      stage += fmt::format("  stage_pack<{0}, kVector>(staged.x{1} + place, {2} + (at.x{1} + j));\n", type, i,
+                           read_pointer(k_.reads[i], arguments_));
+      fetch += fmt::format("  v.x{0} = staged.x{0}[place];\n", i);
+    }
+    return fmt::format(
+        "\ntemplate <int count>\nstruct Staged {{\n{}}};\n"
+        "template <int count>\nKILN_DEVICE void stage_all(const Arguments& arguments, const Place& at, index_t j, int "
+        "place, Staged<count>& staged) {{\n{}}}\n"
+        "template <int count>\nKILN_DEVICE void fetch_all(const Staged<count>& staged, int place, Loaded& v) "
+        "{{\n{}}}\n",
+        members, stage, fetch);
   }
 
   [[nodiscard]] std::string pass(int p) {
@@ -86,7 +113,7 @@ class Writer {
   // Reduction `i` among those of its pass.
   [[nodiscard]] Reduction reduction(std::size_t i, const std::vector<std::size_t>& of_pass) const {
     const ExprNode& node = k_.expr.nodes[i];
-    Reduction out{i, node.op, node.type, element(node.args[0]), "", "", 0};
+    Reduction out{i, node.op, node.type, element(node.args[0]), form_.compensated, "", "", 0};
     if (p_.sum_of[i] >= 0) {
       out.sum = index(p_.sum_of[i]);
       out.element = element(k_.expr.nodes[out.sum].args[0]);
@@ -105,6 +132,15 @@ class Writer {
         out.push_back(index(k_.expr.nodes[i].operand));
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+
+  // The operands that stay on chip through all passes.
+  [[nodiscard]] std::vector<std::size_t> early() const {
+    if (!form_.staged) return operands(resident());
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < k_.reads.size(); ++i)
+      if (is_own(k_, k_.reads[i])) out.push_back(i);
     return out;
   }
 
@@ -185,11 +221,10 @@ class Writer {
 
   // Where the row is resident, operands that only this pass needs are loaded here.
   [[nodiscard]] std::string step_function(int p, const ReductionText& reductions, bool last) {
-    const std::vector<std::size_t> early = operands(resident());
+    const std::vector<std::size_t> kept = early();
     std::string late, values, declare, assign, stores;
     for (const std::size_t i : operands(p_.needed(p)))
-      if (std::find(early.begin(), early.end(), i) == early.end())
-        late += load_vector(accesses_, i, arguments_, "      ");
+      if (std::find(kept.begin(), kept.end(), i) == kept.end()) late += load_vector(accesses_, i, arguments_, "      ");
     const std::vector<bool> needed = p_.needed(p);
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
       if (!needed[i] || !p_.varies[i]) continue;
@@ -227,6 +262,7 @@ class Writer {
   }
 
   const RowKernel& k_;
+  const Form form_;
   const Passes p_;
   Arguments& arguments_;
   const Accesses accesses_;
@@ -248,10 +284,24 @@ bool accepts_row(const RowKernel& k) {
 
 namespace {
 
-// Where a row is read again in each pass, its mean and the squares about it come out of one. `hooks` may name arguments
-// of its own before.
-Hooks written(const RowKernel& k, bool joint, Hooks hooks) {
-  Writer writer(k, joint, hooks.arguments);
+// Elements that a thread adds up by itself. More than these lose digits in a plain sum; fewer do not pay for a
+// compensated one, whose registers cost up to 5 % of the bandwidth where a row stays in them.
+constexpr std::int64_t kPlainSum = 64;
+
+std::int64_t threads_of_row(const Tunables& tunables) {
+  const auto value = [&](const char* name) { return tunables.contains(name) ? tunables.at(name) : 1; };
+  if (tunables.contains("row_threads")) return value("row_threads");
+  return value("block_threads") * value("splits") * value("row_blocks") / value("columns");
+}
+
+Form form_of(const RowKernel& k, const Tunables& tunables, bool staged) {
+  const bool joint = tunables.at("resident") == 0;  // a pass costs what the row does
+  return {joint, staged, joint || k.length > kPlainSum * threads_of_row(tunables)};
+}
+
+// `hooks` may name arguments of its own before.
+Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
+  Writer writer(k, form, hooks.arguments);
   graph::Shape space = k.outer;
   space.push_back(k.length);
   hooks.figures += index_type(writer.accesses(), space) +
@@ -261,7 +311,7 @@ Hooks written(const RowKernel& k, bool joint, Hooks hooks) {
                        product(k.outer), k.length, writer.most_reductions());
   std::string code = fmt::format("// Computes {}\n\n", graph::to_string(k.expr)) +
                      place_functions(writer.accesses(), k.outer) + loaded_struct(writer.accesses()) + writer.scalars() +
-                     writer.load_all();
+                     (form.staged ? writer.staging() : writer.load_all());
   std::string list;
   for (int p = 0; p < writer.passes(); ++p) {
     code += writer.pass(p);
@@ -275,7 +325,11 @@ Hooks written(const RowKernel& k, bool joint, Hooks hooks) {
 
 }  // namespace
 
-Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, tunables.at("resident") == 0, {}); }
+Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, form_of(k, tunables, false), {}); }
+
+Hooks staged_row_hooks(const RowKernel& k, const Tunables& tunables) {
+  return written(k, form_of(k, tunables, true), {});
+}
 
 Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
   const Passes passes(k, false, true);
@@ -288,7 +342,7 @@ Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
                            static_cast<std::int64_t>(most)};
   hooks.figures = fmt::format("constexpr int kPartials = {};  // of the arguments: what the segments leave\n",
                               hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  hooks = written(k, true, std::move(hooks));
+  hooks = written(k, form_of(k, tunables, false), std::move(hooks));
   hooks.code += "\n#define KILN_LAUNCHES";
   for (int launch = 0; launch < hooks.launches; ++launch) hooks.code += fmt::format(" KILN_LAUNCH({})", launch);
   hooks.code += "\n";
