@@ -149,6 +149,10 @@ struct OfKernel {
     f["padded"] = static_cast<double>(layout.channel);
     f["joined"] = layout.out_phases.empty() ? 1 : static_cast<double>(layout.out_phases.back());
     f["elements"] = f["images"] * f["groups"] * f["m"] * product(k.out);
+    const std::size_t rank = k.out.size();
+    f["rows"] = rank > 1 ? static_cast<double>(k.out[rank - 2]) : 1;
+    f["row_step"] = rank > 1 ? static_cast<double>(k.steps.strides[rank - 2]) : 1;
+    f["row_reach"] = rank > 1 ? static_cast<double>((k.window[rank - 2] - 1) * k.steps.dilations[rank - 2]) : 0;
     const ConvolutionPhases phases(k);
     f["phases"] = product(phases.count);
     f["columns"] = static_cast<double>(k.n) * product(phases.out);
