@@ -44,6 +44,9 @@ struct RowKernel {
   std::vector<bool> write_per_row;  // parallel to writes
 };
 
+// Whether a read gives each row elements of its own, and not those that all rows have in common.
+[[nodiscard]] bool is_own(const RowKernel& kernel, const Access& read);
+
 // acc[b, i, j] = sum_p a[b, i, p] * b[b, p, j];  out_r = epilogue(acc, reads...) with operand 0 = acc and operand 1 + i
 // = reads[i] over [batch..., m, n].
 struct MatmulKernel {

@@ -44,6 +44,11 @@ std::optional<Transposed> transposed_reads(const PointwiseKernel& k) {
 
 std::int64_t widest_vector(const RowKernel& k) { return widest({&k.reads, &k.writes}, k.length, false); }
 
+bool is_own(const RowKernel& k, const Access& read) {
+  if (read.strides.empty() || read.strides.back() == 0) return false;
+  return k.outer.empty() || std::any_of(read.strides.begin(), read.strides.end() - 1, [](auto s) { return s != 0; });
+}
+
 std::int64_t widest_vector(const LineKernel& k) {
   if (k.after != 1 || k.x.strides[2] > 1) return 1;
   const std::vector<Access> reads = {{k.x.buffer, k.x.type, k.x.offset, {k.x.strides[0], k.x.strides[1]}}};

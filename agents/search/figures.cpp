@@ -81,10 +81,12 @@ struct OfKernel {
     f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
     f["row_bytes"] = 0;
     f["row_stride"] = 0;
+    f["own_bytes"] = 0;
     for (const Access& read : k.reads) {
       if (read.strides.empty() || read.strides.back() == 0) continue;
       f["row_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
       f["row_stride"] = std::max(f["row_stride"], static_cast<double>(read.strides.back()));
+      if (is_own(k, read)) f["own_bytes"] += f["length"] * static_cast<double>(graph::size_of(read.type));
     }
   }
   void operator()(const MatmulKernel& k) const {
@@ -147,6 +149,10 @@ struct OfKernel {
     f["padded"] = static_cast<double>(layout.channel);
     f["joined"] = layout.out_phases.empty() ? 1 : static_cast<double>(layout.out_phases.back());
     f["elements"] = f["images"] * f["groups"] * f["m"] * product(k.out);
+    const std::size_t rank = k.out.size();
+    f["rows"] = rank > 1 ? static_cast<double>(k.out[rank - 2]) : 1;
+    f["row_step"] = rank > 1 ? static_cast<double>(k.steps.strides[rank - 2]) : 1;
+    f["row_reach"] = rank > 1 ? static_cast<double>((k.window[rank - 2] - 1) * k.steps.dilations[rank - 2]) : 0;
     const ConvolutionPhases phases(k);
     f["phases"] = product(phases.count);
     f["columns"] = static_cast<double>(k.n) * product(phases.out);

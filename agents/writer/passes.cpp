@@ -17,12 +17,13 @@ constexpr int kMostKept = 2;
 
 }  // namespace
 
-Passes::Passes(const RowKernel& kernel, bool keep) : k(kernel) {
+Passes::Passes(const RowKernel& kernel, bool keep, bool joint) : k(kernel) {
   const std::size_t n = k.expr.nodes.size();
   varies.resize(n);
   level.resize(n);
   kept.assign(n, -1);
   kept_level.assign(n, -1);
+  sum_of.assign(n, -1);
   for (std::size_t i = 0; i < n; ++i) {
     const ExprNode& node = k.expr.nodes[i];
     if (node.op == ExprOp::operand) varies[i] = k.reads[index(node.operand)].strides.back() != 0;
@@ -33,15 +34,34 @@ Passes::Passes(const RowKernel& kernel, bool keep) : k(kernel) {
     if (graph::is_row_reduction(node.op)) {
       varies[i] = false;
       ++level[i];
+      if (joint) sum_of[i] = sum_behind(node);
+      if (sum_of[i] >= 0) level[i] = level[index(sum_of[i])];
     }
     count = std::max(count, level[i] + 1);
   }
   if (keep) choose_kept();
 }
 
+// The sum of x, where `squares` is the sum of (x - mean)^2 along the row and the mean that sum over the row's length.
+std::int32_t Passes::sum_behind(const ExprNode& squares) const {
+  const auto node = [&](std::int32_t i) -> const ExprNode& { return k.expr.nodes[index(i)]; };
+  if (squares.op != ExprOp::row_sum || !graph::is_float(squares.type) || squares.type == DType::f64) return -1;
+  const ExprNode& product = node(squares.args[0]);
+  if (product.op != ExprOp::mul || product.args[0] != product.args[1]) return -1;
+  const ExprNode& centred = node(product.args[0]);
+  if (centred.op != ExprOp::sub || !varies[index(centred.args[0])]) return -1;
+  const ExprNode& mean = node(centred.args[1]);
+  if (mean.op != ExprOp::div) return -1;
+  const ExprNode& length = node(mean.args[1]);
+  const bool whole = length.op == ExprOp::constant && length.value == static_cast<double>(k.length);
+  const ExprNode& sum = node(mean.args[0]);
+  return whole && sum.op == ExprOp::row_sum && sum.args[0] == centred.args[0] ? mean.args[0] : -1;
+}
+
 std::vector<std::int32_t> Passes::roots(int p) const {
   std::vector<std::int32_t> out;
-  for (const std::size_t i : reductions(p)) out.push_back(k.expr.nodes[i].args[0]);
+  for (const std::size_t i : reductions(p))
+    out.push_back(k.expr.nodes[sum_of[i] < 0 ? i : index(sum_of[i])].args[0]);
   if (p == count - 1)
     for (std::size_t r = 0; r < k.writes.size(); ++r)
       if (!k.write_per_row[r]) out.push_back(k.expr.results[r]);
@@ -51,7 +71,7 @@ std::vector<std::int32_t> Passes::roots(int p) const {
 std::vector<std::size_t> Passes::reductions(int p) const {
   std::vector<std::size_t> out;
   for (std::size_t i = 0; i < k.expr.nodes.size(); ++i)
-    if (graph::is_row_reduction(k.expr.nodes[i].op) && level[index(k.expr.nodes[i].args[0])] == p) out.push_back(i);
+    if (graph::is_row_reduction(k.expr.nodes[i].op) && level[i] == p + 1) out.push_back(i);
   return out;
 }
 

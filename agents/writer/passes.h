@@ -22,8 +22,9 @@ template <class Name>
 }
 
 struct Passes {
-  // With `keep`, values that are dear to compute and needed by a later pass stay in at most two rows of scratch.
-  Passes(const RowKernel& kernel, bool keep);
+  // With `keep`, values that are dear to compute and needed by a later pass stay in at most two rows of scratch. With
+  // `joint`, the sum of squares about a mean is taken in the pass of that mean.
+  Passes(const RowKernel& kernel, bool keep, bool joint = false);
 
   const RowKernel& k;
   std::vector<bool> varies;     // per node: has one value per element of the row
@@ -32,6 +33,7 @@ struct Passes {
   std::vector<int> kept;        // per node: slot in the kept rows, or -1
   std::vector<int> kept_level;  // the pass that writes that slot
   int slots = 0;
+  std::vector<std::int32_t> sum_of;  // per node: of a joint sum of squares, the sum that its mean is made of; else -1
 
   // Nodes whose value per element pass `p` asks for directly.
   [[nodiscard]] std::vector<std::int32_t> roots(int p) const;
@@ -49,6 +51,7 @@ struct Passes {
  private:
   void choose_kept();
   [[nodiscard]] int effort(std::size_t i, int p) const;
+  [[nodiscard]] std::int32_t sum_behind(const graph::ExprNode& squares) const;
 };
 
 }  // namespace kiln::agents::writer

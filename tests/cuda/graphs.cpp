@@ -158,4 +158,17 @@ std::vector<NamedGraph> device_graphs() {
   return std::move(c.graphs);
 }
 
+std::vector<NamedGraph> long_row_graphs() {
+  Collection c;
+  constexpr std::int64_t length = 3 << 16;
+  c.add("layer norm", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {2, length}), input(g, {length}), input(g, {length})});
+  });
+  c.add("rms norm", [](Graph& g) { return rms_norm(g, input(g, {2, length}), input(g, {length})); });
+  c.add("mean of the middle", [](Graph& g) {
+    return add_node(g, graph::Reduce{Monoid::mean, {1}, false}, {unary(g, input(g, {1, length, 9}), ExprOp::abs)});
+  });
+  return std::move(c.graphs);
+}
+
 }  // namespace kiln::testing

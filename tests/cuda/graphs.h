@@ -13,6 +13,8 @@ struct NamedGraph {
   graph::Graph graph;
 };
 [[nodiscard]] std::vector<NamedGraph> device_graphs();
+// Rows so long that a sum of float32 numbers, one by one, loses digits of them.
+[[nodiscard]] std::vector<NamedGraph> long_row_graphs();
 // Regions of the sizes that a GPU is measured with: far past its caches, in shapes that models and benchmarks have.
 [[nodiscard]] std::vector<NamedGraph> large_graphs();
 

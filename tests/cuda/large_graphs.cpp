@@ -9,6 +9,7 @@ std::vector<NamedGraph> large_graphs() {
                      [](Expr& e, const auto& in) { return e.apply(ExprOp::max, in[0], e.constant(0, DType::f32)); });
   });
   c.add("gelu f32 16384x16384", [](Graph& g) { return gelu(g, input(g, {16384, 16384})); });
+  c.add("gelu f32 4096x393216", [](Graph& g) { return gelu(g, input(g, {4096, 393216})); });
   c.add("bias + gelu f32 8192x16384", [](Graph& g) {
     return gelu(g, binary(g, input(g, {8192, 16384}), input(g, {16384}), ExprOp::add));
   });

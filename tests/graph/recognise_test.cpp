@@ -260,7 +260,7 @@ TEST_CASE("repeated heads of k and v are not copied") {
 }
 
 TEST_CASE(
-    "norm_parameters, reduce_runs: what is not one kernel's work is taken apart, with the same "
+    "norm_parameters, reduce_runs, variance_runs: what is not one kernel's work is taken apart, with the same "
     "result") {
   const auto separated = [](const Graph& g) {
     Proof proof{g, g, {}};
@@ -294,6 +294,30 @@ TEST_CASE(
         CHECK(difference(before, run64(p.after, {value})) <= 1e-12 * largest);
       }
     }
+  Graph batch;  // the statistics of a batch norm
+  const ValueId v = batch.add_input("x", {DType::f32, {3, 2, 4, 5}});
+  const auto binary = [&](ExprOp op, ValueId a, ValueId b) {
+    Pointwise p;
+    const std::int32_t left = p.expr.operand(0, DType::f32), right = p.expr.operand(1, DType::f32);
+    p.expr.results = {p.expr.apply(op, left, right)};
+    return batch.add_node(p, {a, b}, "centred")[0];
+  };
+  const ValueId mean = batch.add_node(Reduce{Monoid::mean, {0, 2, 3}, true}, {v}, "mean")[0];
+  const ValueId centred = binary(ExprOp::sub, v, mean);
+  const ValueId square = binary(ExprOp::mul, centred, centred);
+  batch.outputs = batch.add_node(Reduce{Monoid::mean, {0, 2, 3}, false}, {square}, "variance");
+  const Proof variance = separated(batch);
+  CHECK(logged(variance.log, "variance_runs: variance"));
+  int from_x = 0;  // reductions that read as many elements as x has
+  for (const Node& node : variance.after.nodes)
+    if (std::holds_alternative<Reduce>(node.op))
+      from_x += element_count(variance.after.type(node.inputs[0]).shape) == 3 * 2 * 4 * 5 ? 1 : 0;
+  CHECK(from_x == 2);
+  for (const Tensor& value : awkward({3, 2, 4, 5})) {
+    const std::vector<double> before = run64(variance.before, {value});
+    CHECK(difference(before, run64(variance.after, {value})) <= 1e-12 * (before[0] + 1e-300));
+  }
+
   Graph neighbours;  // one run, with a dimension of extent 1 between
   const ValueId z = neighbours.add_input("x", {DType::f32, {3, 4, 1, 5}});
   neighbours.outputs = neighbours.add_node(Reduce{Monoid::sum, {1, 3}, false}, {z}, "sum");

@@ -19,11 +19,6 @@ std::int64_t largest_offset(const Access& access, const graph::Shape& space) {
   return offset;
 }
 
-std::string read_pointer(const Access& access, Arguments& arguments) {
-  return fmt::format("static_cast<const {}*>(arguments.at[{}])", memory_type(access.type),
-                     arguments.input(access.buffer));
-}
-
 std::string write_pointer(const Access& access, Arguments& arguments) {
   return fmt::format("static_cast<{}*>(arguments.at[{}])", memory_type(access.type), arguments.output(access.buffer));
 }
@@ -41,6 +36,11 @@ std::string over_elements(std::string_view indent, std::string_view condition, c
 }
 
 }  // namespace
+
+std::string read_pointer(const Access& access, Arguments& arguments) {
+  return fmt::format("static_cast<const {}*>(arguments.at[{}])", memory_type(access.type),
+                     arguments.input(access.buffer));
+}
 
 std::string index_type(const Accesses& accesses, const graph::Shape& space) {
   bool wide = product(space) + kRoom >= kNarrow;

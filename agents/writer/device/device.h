@@ -50,6 +50,7 @@ struct Accesses {
 // `position` is the text of the element's offset from its Place.
 [[nodiscard]] std::string element_value(const Access& access, std::size_t read, const std::string& position,
                                         Arguments& arguments);
+[[nodiscard]] std::string read_pointer(const Access& access, Arguments& arguments);  // to its buffer's first element
 [[nodiscard]] std::string element_store(const Access& access, std::size_t write, const std::string& position,
                                         const std::string& value, Arguments& arguments);
 // " + i * 8 + j": the sum of indices by strides, nothing for a stride of 0.
@@ -111,7 +112,9 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] Hooks tiles_hooks(const PointwiseKernel& kernel);
 [[nodiscard]] bool accepts_row(const RowKernel& kernel);
 [[nodiscard]] Hooks pointwise_hooks(const PointwiseKernel& kernel, const Tunables& tunables);
-[[nodiscard]] Hooks row_hooks(const RowKernel& kernel);
+[[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
+// The same for rows that are kept in shared memory.
+[[nodiscard]] Hooks staged_row_hooks(const RowKernel& kernel, const Tunables& tunables);
 // The same, over several launches that share a buffer of partial results.
 [[nodiscard]] Hooks split_row_hooks(const RowKernel& kernel, const Tunables& tunables);
 

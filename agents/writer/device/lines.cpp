@@ -46,7 +46,9 @@ bool accepts_arg(const LineKernel& k) { return std::holds_alternative<graph::Arg
 
 Hooks arg_hooks(const LineKernel& k) {
   const auto& arg = std::get<graph::Arg>(k.op);
-  return line_hooks(k, fmt::format("constexpr bool kLargest = {}, kLast = {};\n", arg.largest, arg.last));
+  // A thread looks up to a launch's worth of elements beyond the line before it ends.
+  return line_hooks(k, fmt::format("constexpr bool kLargest = {}, kLast = {};\nusing Along = {};  // a place\n",
+                                   arg.largest, arg.last, k.length < (std::int64_t{1} << 30) ? "i32" : "i64"));
 }
 
 }  // namespace kiln::agents::writer::device

@@ -36,7 +36,9 @@ struct HooksOf {
     return spec.name == "tiles" ? tiles_hooks(k) : pointwise_hooks(k, tunables);
   }
   Hooks operator()(const RowKernel& k) const {
-    return spec.name == "split" ? split_row_hooks(k, tunables) : row_hooks(k);
+    return spec.name == "split"    ? split_row_hooks(k, tunables)
+           : spec.name == "staged" ? staged_row_hooks(k, tunables)
+                                   : row_hooks(k, tunables);
   }
   Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k); }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }

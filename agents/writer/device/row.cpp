@@ -1,10 +1,12 @@
 // Hooks of the row family on a GPU. Per-row values live in Scalars as s<i>; within a pass the value of node i at
-// element e of a vector is t<i>; the partial result of reduction i is r<i>.
+// element e of a vector is t<i>; the partial result of reduction i is r<i>; what sums that are joint are taken about is
+// Scalars' c<i>, i the squares' node.
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "agents/writer/device/device.h"
+#include "agents/writer/device/reduction.h"
 #include "agents/writer/passes.h"
 
 namespace kiln::agents::writer::device {
@@ -15,39 +17,19 @@ using graph::ExprOp;
 
 namespace {
 
-const char* operation_of(ExprOp op) {
-  switch (op) {
-    case ExprOp::row_max:
-      return "Greatest";
-    case ExprOp::row_min:
-      return "Least";
-    case ExprOp::row_prod:
-      return "Product";
-    default:
-      return "Sum";
-  }
-}
-
-std::string identity_of(ExprOp op, DType type) {
-  const std::string partial = partial_type(type);
-  const bool floating = graph::is_float(type);
-  switch (op) {
-    case ExprOp::row_max:
-      return floating ? fmt::format("-infinity<{}>()", partial) : fmt::format("Limits<{}>::low", partial);
-    case ExprOp::row_min:
-      return floating ? fmt::format("infinity<{}>()", partial) : fmt::format("Limits<{}>::high", partial);
-    case ExprOp::row_prod:
-      return partial + "(1)";
-    default:
-      return partial + "(0)";
-  }
-}
+// What the templates of the family differ in.
+struct Form {
+  bool joint = false;        // a mean and the squares about it come out of one pass
+  bool staged = false;       // what stays on chip is each row's own, in shared memory
+  bool compensated = false;  // float32 sums
+};
 
 class Writer {
  public:
-  Writer(const RowKernel& kernel, Arguments& arguments)
+  Writer(const RowKernel& kernel, const Form& form, Arguments& arguments)
       : k_(kernel),
-        p_(kernel, false),
+        form_(form),
+        p_(kernel, false, form.joint),
         arguments_(arguments),
         accesses_{kernel.reads, kernel.writes, static_cast<int>(kernel.outer.size())} {}
 
@@ -62,40 +44,52 @@ class Writer {
 
   // What is constant along a row: struct Scalars and start().
   [[nodiscard]] std::string scalars() {
+    std::string shifts;
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
+      if (p_.sum_of[i] >= 0) shifts += fmt::format("  f32 c{};\n", i);
     return fmt::format(
-        "\n// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
+        "\n// What is constant along a row.\nstruct Scalars {{\n{}{}}};\n"
         "KILN_DEVICE void start([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s) {{\n{}}}\n",
-        p_.scalar_members(value_type), known(0, "  "));
+        p_.scalar_members(value_type), shifts, known(0, "  "));
   }
 
   // load_all(): the operands that stay in registers when the row is resident.
   [[nodiscard]] std::string load_all() {
     std::string loads;
-    for (const std::size_t i : operands(resident())) loads += load_vector(accesses_, i, arguments_, "  ");
+    for (const std::size_t i : early()) loads += load_vector(accesses_, i, arguments_, "  ");
     return fmt::format(
         "\nKILN_DEVICE void load_all([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] index_t j, [[maybe_unused]] Loaded& v) {{\n{}}}\n",
         loads);
   }
 
+  // Staged: these operands in shared memory, at `count` vectors; stage_all() and fetch_all() of one of them.
+  [[nodiscard]] std::string staging() {
+    std::string members, stage, fetch;
+    for (const std::size_t i : early()) {
+      const std::string type = memory_type(k_.reads[i].type);
+      members += fmt::format("  Pack<{}, kVector> x{}[count];\n", type, i);
+      stage += fmt::format("  stage_pack<{0}, kVector>(staged.x{1} + place, {2} + (at.x{1} + j));\n", type, i,
+                           read_pointer(k_.reads[i], arguments_));
+      fetch += fmt::format("  v.x{0} = staged.x{0}[place];\n", i);
+    }
+    return fmt::format(
+        "\ntemplate <int count>\nstruct Staged {{\n{}}};\n"
+        "template <int count>\nKILN_DEVICE void stage_all(const Arguments& arguments, const Place& at, index_t j, int "
+        "place, Staged<count>& staged) {{\n{}}}\n"
+        "template <int count>\nKILN_DEVICE void fetch_all(const Staged<count>& staged, int place, Loaded& v) "
+        "{{\n{}}}\n",
+        members, stage, fetch);
+  }
+
   [[nodiscard]] std::string pass(int p) {
     const bool last = p == p_.count - 1;
     const std::vector<std::size_t> reductions = p_.reductions(p);
-    std::string members, update, warp, put, take, finish;
+    ReductionText all;
     std::size_t slot = 0;
-    for (const std::size_t i : reductions) {
-      const ExprNode& node = k_.expr.nodes[i];
-      const std::string type = partial_type(node.type), operation = operation_of(node.op);
-      members += fmt::format("  {} r{} = {};\n", type, i, identity_of(node.op, node.type));
-      update += fmt::format("      r{0} = {1}::of(r{0}, static_cast<{2}>({3}));\n", i, operation, type,
-                            element(node.args[0]));
-      warp += fmt::format("    r{0} = reduce_lanes<{1}, lanes>(r{0});\n", i, operation);
-      put += fmt::format("    put(slots + {}, r{});\n", slot, i);
-      take += fmt::format("    r{} = combine_slots<{}, {}>(slots + {}, count, stride);\n", i, operation, type, slot);
-      finish += fmt::format("    s.s{} = static_cast<{}>(r{});\n", i, value_type(node.type), i);
-      ++slot;
-    }
+    for (const std::size_t i : reductions) all = joined(all, reduction_text(reduction(i, reductions), slot++));
+    std::string finish = all.finish;
     if (!last) finish += known(p + 1, "    ");
     return fmt::format(
         "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n  static constexpr int reductions = {};\n{}\n{}{}"
@@ -106,11 +100,30 @@ class Writer {
         "{{\n{}  }}\n"
         "  KILN_DEVICE void finish([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s, [[maybe_unused]] bool leader) const {{\n{}{}  }}\n}};\n",
-        p + 1, p_.count, p_.describe(p), p, reductions.size(), members, load_function(p),
-        step_function(p, update, last), warp, put, take, finish, last ? row_stores() : "");
+        p + 1, p_.count, p_.describe(p), p, reductions.size(), all.members, load_function(p),
+        step_function(p, all, last), all.warp, all.put, all.take, finish, last ? row_stores() : "");
   }
 
  private:
+  [[nodiscard]] static ReductionText joined(const ReductionText& a, const ReductionText& b) {
+    return {a.members + b.members, a.before + b.before, a.element + b.element, a.after + b.after,
+            a.warp + b.warp,       a.put + b.put,       a.take + b.take,       a.finish + b.finish};
+  }
+
+  // Reduction `i` among those of its pass.
+  [[nodiscard]] Reduction reduction(std::size_t i, const std::vector<std::size_t>& of_pass) const {
+    const ExprNode& node = k_.expr.nodes[i];
+    Reduction out{i, node.op, node.type, element(node.args[0]), form_.compensated, "", "", 0};
+    if (p_.sum_of[i] >= 0) {
+      out.sum = index(p_.sum_of[i]);
+      out.element = element(k_.expr.nodes[out.sum].args[0]);
+      out.squares_about = fmt::format("s.c{}", i);
+    }
+    for (const std::size_t squares : of_pass)
+      if (p_.sum_of[squares] == static_cast<std::int32_t>(i)) out.sum_about = fmt::format("s.c{}", squares);
+    return out;
+  }
+
   // The operands among `nodes`, which vary along the row.
   [[nodiscard]] std::vector<std::size_t> operands(const std::vector<bool>& nodes) const {
     std::vector<std::size_t> out;
@@ -119,6 +132,15 @@ class Writer {
         out.push_back(index(k_.expr.nodes[i].operand));
     std::sort(out.begin(), out.end());
     out.erase(std::unique(out.begin(), out.end()), out.end());
+    return out;
+  }
+
+  // The operands that stay on chip through all passes.
+  [[nodiscard]] std::vector<std::size_t> early() const {
+    if (!form_.staged) return operands(resident());
+    std::vector<std::size_t> out;
+    for (std::size_t i = 0; i < k_.reads.size(); ++i)
+      if (is_own(k_, k_.reads[i])) out.push_back(i);
     return out;
   }
 
@@ -150,7 +172,37 @@ class Writer {
       text += fmt::format("{}s.s{} = static_cast<{}>({});\n", indent, i, value_type(node.type),
                           node_text(k_.expr, i, args));
     }
+    for (const std::size_t i : p_.reductions(level))
+      if (p_.sum_of[i] >= 0) text += shift(i, indent);
     return text;
+  }
+
+  // What the joint sums of squares `i` are taken about: like the elements of the row, three of which are computed here.
+  [[nodiscard]] std::string shift(std::size_t i, const char* indent) {
+    const std::int32_t summed = k_.expr.nodes[index(p_.sum_of[i])].args[0];
+    std::vector<bool> needed(k_.expr.nodes.size());
+    needed[index(summed)] = true;
+    for (std::size_t n = needed.size(); n-- > 0;)
+      for (int a = 0; needed[n] && p_.varies[n] && a < graph::arity(k_.expr.nodes[n].op); ++a)
+        needed[index(k_.expr.nodes[n].args[index(a)])] = true;
+    std::string body;
+    for (std::size_t n = 0; n < needed.size(); ++n) {
+      if (!needed[n] || !p_.varies[n]) continue;
+      const ExprNode& node = k_.expr.nodes[n];
+      std::string value;
+      if (node.op == ExprOp::operand) {
+        const Access& read = k_.reads[index(node.operand)];
+        value = element_value(read, index(node.operand), strided({{"j", read.strides.back()}}), arguments_);
+      } else {
+        value = node_text(k_.expr, n, argument_names(node, [&](std::int32_t of) { return element(of); }));
+      }
+      body += fmt::format("{}  const {} t{} = static_cast<{}>({});\n", indent, value_type(node.type), n,
+                          value_type(node.type), value);
+    }
+    return fmt::format(
+        "{0}const auto at_place{1} = [&](index_t j) {{\n{2}{0}  return static_cast<f32>(t{3});\n{0}}};\n"
+        "{0}s.c{1} = shift_of(at_place{1}(0), at_place{1}(kLength / 2), at_place{1}(kLength - 1));\n",
+        indent, i, body, summed);
   }
 
   [[nodiscard]] std::string element(std::int32_t i) const {
@@ -168,12 +220,11 @@ class Writer {
   }
 
   // Where the row is resident, operands that only this pass needs are loaded here.
-  [[nodiscard]] std::string step_function(int p, const std::string& update, bool last) {
-    const std::vector<std::size_t> early = operands(resident());
+  [[nodiscard]] std::string step_function(int p, const ReductionText& reductions, bool last) {
+    const std::vector<std::size_t> kept = early();
     std::string late, values, declare, assign, stores;
     for (const std::size_t i : operands(p_.needed(p)))
-      if (std::find(early.begin(), early.end(), i) == early.end())
-        late += load_vector(accesses_, i, arguments_, "      ");
+      if (std::find(kept.begin(), kept.end(), i) == kept.end()) late += load_vector(accesses_, i, arguments_, "      ");
     const std::vector<bool> needed = p_.needed(p);
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
       if (!needed[i] || !p_.varies[i]) continue;
@@ -194,9 +245,9 @@ class Writer {
         "  KILN_DEVICE void step([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] const Scalars& s, [[maybe_unused]] index_t j, [[maybe_unused]] Loaded& v) {{\n{}{}#pragma "
         "unroll\n"
-        "    for (int e = 0; e < kVector; ++e) {{\n{}{}{}    }}\n{}  }}\n",
-        late.empty() ? "" : fmt::format("    if constexpr (kResident != 0) {{\n{}    }}\n", late), declare, values,
-        update, assign, stores);
+        "    for (int e = 0; e < kVector; ++e) {{\n{}{}{}    }}\n{}{}  }}\n",
+        late.empty() ? "" : fmt::format("    if constexpr (kResident != 0) {{\n{}    }}\n", late),
+        declare + reductions.before, values, reductions.element, assign, reductions.after, stores);
   }
 
   [[nodiscard]] std::string row_stores() {
@@ -211,6 +262,7 @@ class Writer {
   }
 
   const RowKernel& k_;
+  const Form form_;
   const Passes p_;
   Arguments& arguments_;
   const Accesses accesses_;
@@ -232,9 +284,24 @@ bool accepts_row(const RowKernel& k) {
 
 namespace {
 
+// Elements that a thread adds up by itself. More than these lose digits in a plain sum; fewer do not pay for a
+// compensated one, whose registers cost up to 5 % of the bandwidth where a row stays in them.
+constexpr std::int64_t kPlainSum = 64;
+
+std::int64_t threads_of_row(const Tunables& tunables) {
+  const auto value = [&](const char* name) { return tunables.contains(name) ? tunables.at(name) : 1; };
+  if (tunables.contains("row_threads")) return value("row_threads");
+  return value("block_threads") * value("splits") * value("row_blocks") / value("columns");
+}
+
+Form form_of(const RowKernel& k, const Tunables& tunables, bool staged) {
+  const bool joint = tunables.at("resident") == 0;  // a pass costs what the row does
+  return {joint, staged, joint || k.length > kPlainSum * threads_of_row(tunables)};
+}
+
 // `hooks` may name arguments of its own before.
-Hooks written(const RowKernel& k, Hooks hooks) {
-  Writer writer(k, hooks.arguments);
+Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
+  Writer writer(k, form, hooks.arguments);
   graph::Shape space = k.outer;
   space.push_back(k.length);
   hooks.figures += index_type(writer.accesses(), space) +
@@ -244,7 +311,7 @@ Hooks written(const RowKernel& k, Hooks hooks) {
                        product(k.outer), k.length, writer.most_reductions());
   std::string code = fmt::format("// Computes {}\n\n", graph::to_string(k.expr)) +
                      place_functions(writer.accesses(), k.outer) + loaded_struct(writer.accesses()) + writer.scalars() +
-                     writer.load_all();
+                     (form.staged ? writer.staging() : writer.load_all());
   std::string list;
   for (int p = 0; p < writer.passes(); ++p) {
     code += writer.pass(p);
@@ -258,10 +325,14 @@ Hooks written(const RowKernel& k, Hooks hooks) {
 
 }  // namespace
 
-Hooks row_hooks(const RowKernel& k) { return written(k, {}); }
+Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, form_of(k, tunables, false), {}); }
+
+Hooks staged_row_hooks(const RowKernel& k, const Tunables& tunables) {
+  return written(k, form_of(k, tunables, true), {});
+}
 
 Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
-  const Passes passes(k, false);
+  const Passes passes(k, false, true);
   std::size_t most = 1;
   for (int p = 0; p < passes.count; ++p) most = std::max(most, passes.reductions(p).size());
   Hooks hooks;
@@ -271,7 +342,7 @@ Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
                            static_cast<std::int64_t>(most)};
   hooks.figures = fmt::format("constexpr int kPartials = {};  // of the arguments: what the segments leave\n",
                               hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  hooks = written(k, std::move(hooks));
+  hooks = written(k, form_of(k, tunables, false), std::move(hooks));
   hooks.code += "\n#define KILN_LAUNCHES";
   for (int launch = 0; launch < hooks.launches; ++launch) hooks.code += fmt::format(" KILN_LAUNCH({})", launch);
   hooks.code += "\n";

@@ -19,3 +19,32 @@ KILN_DEVICE const T* in_block(const T* at, u32 rank) {
   return there;
 }
 #endif
+
+// Where the blocks of a cluster combine the partial results of a row's passes: slots for each warp of this block, two
+// sets of the block's own results in turn, since another block may still read those of the pass before, and those of
+// all blocks. One in each block's shared memory.
+template <int warps, int blocks, int most_reductions>
+struct ClusterSlots {
+  Slot of_warps[warps * most_reductions];
+  Slot own[2][most_reductions];
+  Slot of_blocks[blocks * most_reductions];
+
+  // Each thread gets what all threads of the cluster have together.
+  template <class Pass>
+  KILN_DEVICE void meet(int thread, int& turn, Pass& part) {
+    part.template reduce_warp<32>();
+    if constexpr (Pass::reductions > 0) {
+      if (thread % 32 == 0) part.put_slots(of_warps + thread / 32 * most_reductions);
+      block_barrier();
+      part.take_slots(of_warps, warps, most_reductions);
+      if (thread == 0) part.put_slots(own[turn]);
+      cluster_barrier();
+      if (thread < blocks * most_reductions)
+        of_blocks[thread] =
+            *in_block(own[turn] + thread % most_reductions, static_cast<u32>(thread / most_reductions));
+      block_barrier();
+      part.take_slots(of_blocks, blocks, most_reductions);
+      turn = 1 - turn;
+    }
+  }
+};

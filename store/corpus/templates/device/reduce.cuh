@@ -17,6 +17,22 @@ KILN_DEVICE T highest() {
     return Limits<T>::high;
 }
 
+// A sum of float32 numbers: what each addition rounds off is added up beside it, so that the error does not grow with
+// the number of terms (Knuth, "The Art of Computer Programming", volume 2, section 4.2.2, theorem B; Ogita, Rump and
+// Oishi, "Accurate sum and dot product", 2005).
+struct Compensated {
+  f32 sum, lost;
+};
+KILN_DEVICE Compensated added(Compensated a, Compensated b) {
+  const f32 sum = rounded_sum(a.sum, b.sum), of_b = rounded_sum(sum, -a.sum), of_a = rounded_sum(sum, -of_b);
+  return {sum, a.lost + b.lost + rounded_sum(rounded_sum(a.sum, -of_a), rounded_sum(b.sum, -of_b))};
+}
+// What is lost of an infinity is no number.
+KILN_DEVICE f64 wide_sum(Compensated x) {
+  return x.lost == x.lost ? static_cast<f64>(x.sum) + static_cast<f64>(x.lost) : static_cast<f64>(x.sum);
+}
+KILN_DEVICE f32 sum_of(Compensated x) { return x.lost == x.lost ? x.sum + x.lost : x.sum; }
+
 struct Sum {
   template <class T>
   static KILN_DEVICE T identity() {
@@ -26,7 +42,35 @@ struct Sum {
   static KILN_DEVICE T of(T a, T b) {
     return a + b;
   }
+  static KILN_DEVICE Compensated of(Compensated a, Compensated b) { return added(a, b); }
+  static KILN_DEVICE Compensated of(Compensated a, f32 b) { return added(a, {b, 0}); }
 };
+
+// The sum of `count` numbers, a power of two, as a tree; what they were is lost.
+template <int count>
+KILN_DEVICE f32 tree_sum(f32 (&x)[count]) {
+#pragma unroll
+  for (int half = count / 2; half > 0; half /= 2)
+#pragma unroll
+    for (int i = 0; i < half; ++i) x[i] += x[i + half];
+  return x[0];
+}
+
+// Mean and variance of a row come out of one look at it: the sums of x - c and of (x - c)^2, where c, one value for the
+// row, is like its elements, so that little cancels (Chan, Golub and LeVeque, "Algorithms for computing the sample
+// variance", 1983, shifted data). The middle one of three elements is no outlier where two of them are none.
+KILN_DEVICE f32 shift_of(f32 a, f32 b, f32 c) {
+  const f32 shift = op_max(op_min(a, b), op_min(op_max(a, b), c));
+  return shift - shift == 0 ? shift : 0;  // 0 for an infinity or a NaN
+}
+// Of a row of `count` elements: the sum of x, and that of the squares of x - mean.
+KILN_DEVICE f32 shifted_sum(Compensated first, f32 shift, f64 count) {
+  return static_cast<f32>(wide_sum(first) + static_cast<f64>(shift) * count);
+}
+KILN_DEVICE f32 centred_squares(Compensated first, Compensated second, f64 count) {
+  const f64 sum = wide_sum(first);
+  return static_cast<f32>(op_max(wide_sum(second) - sum * (sum / count), 0.0));
+}
 struct Product {
   template <class T>
   static KILN_DEVICE T identity() {

@@ -43,6 +43,8 @@ KILN_DEVICE void* shared_memory() {
 }
 // The value of the lane whose number differs by `mask`; all lanes of the warp take part.
 KILN_DEVICE u32 shuffle_xor(u32 x, u32 mask) { return __shfl_xor_sync(0xffffffffu, x, static_cast<int>(mask)); }
+// a + b that is never made one with a product before it.
+KILN_DEVICE f32 rounded_sum(f32 a, f32 b) { return __fadd_rn(a, b); }
 
 KILN_DEVICE f32 to_f32(f16 x) {
   f32 y;

@@ -8,21 +8,24 @@ constexpr bool kNeighbours = kAfter == 1;  // threads of one line are neighbours
 constexpr int kLanes = !kNeighbours ? 1 : kAlong < 32 ? kAlong : 32;  // that meet in shuffles
 constexpr int kParts = kAlong / kLanes;                               // that meet in shared memory
 constexpr index_t kLines = kBefore * kAfter;
-constexpr index_t kVectors = kLength / kVector;
+constexpr Along kVectors = static_cast<Along>(kLength / kVector);
 
 // A NaN is beyond every number.
-KILN_DEVICE bool better(Value a, Value b) {
-  if (b != b) return false;
-  if (a != a) return true;
-  return kLargest ? a > b : a < b;
-}
+KILN_DEVICE bool better(Value a, Value b) { return !(kLargest ? a <= b : a >= b) && b == b; }
 
 // The best element so far and where it stands along the line; -1 before there is one.
 struct Best {
-  Value value = Value(0);
-  index_t place = -1;
+  Value value;
+  Along place;
 
-  KILN_DEVICE void take(Value next, index_t at) {
+  // An element beyond those before it.
+  KILN_DEVICE void follow(Value next, Along at) {
+    const bool taken = kLast ? !better(value, next) : better(next, value);
+    value = taken ? next : value;
+    place = taken ? at : place;
+  }
+  // The best of other elements.
+  KILN_DEVICE void take(Value next, Along at) {
     if (at < 0) return;
     const bool equal = !better(value, next) && !better(next, value);
     if (place >= 0 && !better(next, value) && !(equal && (kLast ? at > place : at < place))) return;
@@ -31,9 +34,12 @@ struct Best {
   }
 };
 
-KILN_DEVICE void take_vector(Best& best, const Pack<Memory, kVector>& pack, index_t vector) {
+KILN_DEVICE void take_vector(Best& best, const Pack<Memory, kVector>& pack, Along vector) {
 #pragma unroll
-  for (int e = 0; e < kVector; ++e) best.take(static_cast<Value>(value_of(pack.at[e])), vector * kVector + e);
+  for (int e = 0; e < kVector; ++e) best.follow(static_cast<Value>(value_of(pack.at[e])), vector * kVector + e);
+}
+KILN_DEVICE Pack<Memory, kVector> load_vector(const Memory* x, Along vector) {
+  return load_pack<true, Memory, kVector>(x + static_cast<index_t>(vector) * (kVector * kXAlong));
 }
 
 KILN_ENTRY(KILN_KERNEL) {
@@ -43,24 +49,24 @@ KILN_ENTRY(KILN_KERNEL) {
   const index_t line = static_cast<index_t>(block_index()) * kColumns + column;
   const bool active = line < kLines;
   const Memory* x = input(arguments) + (active ? line / kAfter * kXBefore + line % kAfter * kXAfter : 0);
-  Best best;
+  // The worst value there is stands for the thread's first element, which is no worse.
+  Best best = {kLargest ? lowest<Value>() : highest<Value>(),
+               active && lane < kVectors ? static_cast<Along>(lane) * kVector : -1};
   if (active) {
-    index_t vector = lane;
+    Along vector = lane;
     for (; vector + (kUnroll - 1) * kAlong < kVectors; vector += kUnroll * kAlong) {
       Pack<Memory, kVector> loaded[kUnroll];
 #pragma unroll
-      for (int u = 0; u < kUnroll; ++u)
-        loaded[u] = load_pack<true, Memory, kVector>(x + (vector + u * kAlong) * kVector * kXAlong);
+      for (int u = 0; u < kUnroll; ++u) loaded[u] = load_vector(x, vector + u * kAlong);
 #pragma unroll
       for (int u = 0; u < kUnroll; ++u) take_vector(best, loaded[u], vector + u * kAlong);
     }
-    for (; vector < kVectors; vector += kAlong)
-      take_vector(best, load_pack<true, Memory, kVector>(x + vector * kVector * kXAlong), vector);
+    for (; vector < kVectors; vector += kAlong) take_vector(best, load_vector(x, vector), vector);
   }
 #pragma unroll
   for (int mask = kLanes / 2; mask > 0; mask /= 2) {
     const Value value = shuffle(best.value, static_cast<u32>(mask));
-    const index_t place = shuffle(best.place, static_cast<u32>(mask));
+    const Along place = shuffle(best.place, static_cast<u32>(mask));
     best.take(value, place);
   }
   if constexpr (kParts > 1) {
@@ -72,7 +78,7 @@ KILN_ENTRY(KILN_KERNEL) {
     }
     block_barrier();
     if (lane != 0) return;
-    for (int p = 1; p < kParts; ++p) best.take(take<Value>(slot(p)), take<index_t>(slot(p) + 1));
+    for (int p = 1; p < kParts; ++p) best.take(take<Value>(slot(p)), take<Along>(slot(p) + 1));
   }
   if (active && lane == 0) places(arguments)[line] = best.place;
 }

@@ -9,32 +9,7 @@ constexpr int kRowThreads = kBlockThreads * kRowBlocks;
 constexpr index_t kRowVectors = kLength / kVector;
 constexpr int kChunks = static_cast<int>((kRowVectors + kRowThreads - 1) / kRowThreads);  // vectors of one thread
 
-// The slots of a block: one for each warp and reduction, two sets of the block's own results, and those of all blocks.
-struct Slots {
-  Slot warps[kWarps * kMostReductions];
-  Slot own[2][kMostReductions];
-  Slot all[kRowBlocks * kMostReductions];
-};
-
-// Combines the partial results of a pass over the row; each thread gets all of them. Two sets of a block's results in
-// turn: another block may still read those of the pass before.
-template <class Pass>
-KILN_DEVICE void meet(int thread, Slots& slots, int& turn, Pass& part) {
-  part.template reduce_warp<32>();
-  if constexpr (Pass::reductions > 0) {
-    if (thread % 32 == 0) part.put_slots(slots.warps + thread / 32 * kMostReductions);
-    block_barrier();
-    part.take_slots(slots.warps, kWarps, kMostReductions);
-    if (thread == 0) part.put_slots(slots.own[turn]);
-    cluster_barrier();
-    if (thread < kRowBlocks * kMostReductions)
-      slots.all[thread] =
-          *in_block(slots.own[turn] + thread % kMostReductions, static_cast<u32>(thread / kMostReductions));
-    block_barrier();
-    part.take_slots(slots.all, kRowBlocks, kMostReductions);
-    turn = 1 - turn;
-  }
-}
+using Slots = ClusterSlots<kWarps, kRowBlocks, kMostReductions>;
 
 template <class Pass>
 KILN_DEVICE void run_pass(const Arguments& arguments, const Place& at, int lane, int thread, Slots& slots, int& turn,
@@ -45,7 +20,7 @@ KILN_DEVICE void run_pass(const Arguments& arguments, const Place& at, int lane,
     const index_t vector = static_cast<index_t>(c) * kRowThreads + lane;
     if (vector < kRowVectors) part.step(arguments, at, s, vector * kVector, kept[c]);
   }
-  meet(thread, slots, turn, part);
+  slots.meet(thread, turn, part);
   part.finish(arguments, at, s, lane == 0);
 }
 

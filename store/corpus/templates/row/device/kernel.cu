@@ -1,8 +1,9 @@
 // Data movement: kRowThreads threads share a row. With kResident each of them reads its part of the row once and
 // keeps it in registers through all passes: every operand is read once, every result written once, and the floor is
 // bytes / bandwidth. Without, each pass reads the row again, from the second-level cache as long as the rows under
-// way fit it. Partial results meet in shuffles within a warp, and in shared memory beyond. Means and variances take
-// two passes, as the expression says, so nothing cancels; a thread adds up its elements in order, threads as a tree.
+// way fit it. Partial results meet in shuffles within a warp, and in shared memory beyond. Sums are compensated, since
+// a row may have millions of elements. A variance takes a pass of its own while the row is in registers, so that
+// nothing cancels; else it comes with the mean, about an element of the row (reduce.cuh).
 
 constexpr int kTeamLanes = kRowThreads < 32 ? kRowThreads : 32;
 constexpr int kTeamWarps = kRowThreads / kTeamLanes;

@@ -2,7 +2,7 @@
 // over the rows is a launch: its blocks combine what the segments found in the passes before, in the same order in each
 // of them, and read their own segment once. Rows that the second-level cache does not hold come from memory once per
 // pass, so the floor is (passes * bytes read + bytes written) / bandwidth. Partial results, a few bytes per segment, go
-// through memory between launches. A thread adds up its elements in order, threads and segments as trees.
+// through memory between launches. Sums are compensated, and a mean and a variance are one pass (reduce.cuh).
 
 constexpr index_t kRowVectors = kLength / kVector;
 constexpr index_t kSegmentVectors = (kRowVectors + kSplits - 1) / kSplits;
