@@ -78,7 +78,6 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   p.stop_at_floor_fraction = reader.number("search.stop_at_floor_fraction", p.stop_at_floor_fraction, 0.1, 1.0);
   p.cold_cache = reader.choice("measuring.cache", "warm", {"warm", "cold"}) == "cold";
   p.algebraic = reader.boolean("rewrites.algebraic", p.algebraic);
-  if (p.algebraic) reader.fail("rewrites.algebraic", "this version has no algebraic rewrites to allow");
   p.seconds = reader.integer("budget.seconds", p.seconds, 1, 7 * 86'400);
   p.build_timeout_seconds = reader.integer("budget.build_timeout_seconds", p.build_timeout_seconds, 1, 3'600);
   p.run_timeout_seconds = reader.integer("budget.run_timeout_seconds", p.run_timeout_seconds, 1, 3'600);

@@ -6,6 +6,7 @@
 #include "agents/conductor/incumbent.h"
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"
+#include "agents/graph/rewrite/rewrite.h"
 #include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/json.h"
@@ -39,6 +40,31 @@ struct Prepared {
   std::vector<graph::Graph> standalone;
   std::map<std::string, double> incumbent_ns;
 };
+
+// What is partitioned and tuned: the workload, or what the policy's algebraic rewrites make of it. Either plan is
+// judged by the workload as it was written.
+graph::Graph rewritten(Lab& lab, AlgebraOutcome& algebra) {
+  graph::Graph out = lab.input().workload;
+  if (!lab.input().policy.algebraic) return out;
+  graph::rewrite::apply_algebra(out, algebra.rewrites);
+  if (uncomputed(out, buildable(lab, Purpose::incumbent)).empty()) return out;
+  algebra.rewrites.clear();  // what they need, the corpus lacks
+  return lab.input().workload;
+}
+
+// The gain of the rewrites apart from that of the kernels: the same kind of plan for both graphs, in turns.
+void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workload, AlgebraOutcome& algebra) {
+  if (algebra.rewrites.empty()) return;
+  const Assembled after = incumbent_of(lab, workload);
+  const SampleFact samples = lab.measure({{"as written", baseline}, {"rewritten", after.plan}}, Lab::Extent::workload,
+                                         lab.input().policy.confirm_samples, false, lab.input().seed);
+  for (const SampleFact::Subject& subject : samples.subjects)
+    if (subject.verdict != Verdict::ok)
+      throw Error(ErrorCode::unavailable, "cannot time the baseline '" + subject.name +
+                                              "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
+  algebra.speed_up = compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns,
+                             lab.input().policy.margin, lab.input().policy.confidence);
+}
 
 Prepared measure_incumbents(Lab& lab, Partition partition) {
   Prepared out;
@@ -141,11 +167,13 @@ Decision keep_incumbent(const RegionOutcome& region) {
   return d;
 }
 
-Plan assemble_winners(const Lab& lab, const Prepared& prepared, const Trace& trace) {
+Plan assemble_winners(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace) {
   std::vector<BuiltKernel> winners(prepared.partition.regions.size());
   for (const RegionOutcome& region : trace.regions)
     winners[region_index(prepared.partition, region.region)] = *region.winner;
-  return assemble(lab.input().workload, prepared.partition, winners, lab.input().constants_blob, lab.threads());
+  const std::string constants =
+      trace.algebra.rewrites.empty() ? lab.input().constants_blob : lab.store_graph(workload).constants;
+  return assemble(workload, prepared.partition, winners, constants, lab.threads());
 }
 
 // The last word: the whole workload against the oracle, then against what runs today, here and in a fresh process.
@@ -246,8 +274,9 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
 
   phases.begin("baseline", 0.03, "building what runs today");
   const Assembled base = incumbent_of(lab, input.workload);
-  const Prepared prepared =
-      measure_incumbents(lab, partition_fused(input.workload, buildable(lab, Purpose::candidate)));
+  const graph::Graph workload = rewritten(lab, trace.algebra);
+  measure_algebra(lab, base.plan, workload, trace.algebra);
+  const Prepared prepared = measure_incumbents(lab, partition_fused(workload, buildable(lab, Purpose::candidate)));
 
   phases.begin("plan", 0.09);
   trace.profile = profile(lab.node(), prepared.partition);
@@ -266,7 +295,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   if (const RegionOutcome* region = without_winner(trace)) {
     trace.whole.decision = keep_incumbent(*region);
   } else {
-    out.tuned = assemble_winners(lab, prepared, trace);
+    out.tuned = assemble_winners(lab, workload, prepared, trace);
     trace.whole = judge_whole(lab, input.incumbent.value_or(base.plan), out.tuned, trace.profile);
     out.right = trace.whole.judgement.verdict == Verdict::ok;
   }
@@ -280,6 +309,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);
   out.speed_up = to_json(trace.whole.fresh_process);
+  out.algebraic = to_json(trace.algebra);
   out.memory = memory_of_both(out, input.workload);
   out.trace = to_json(trace, input);
   out.artifacts = artifacts(trace);

@@ -50,6 +50,7 @@ struct JobOutcome {
   json::object decision;
   json::array summary;     // one row per region
   json::object speed_up;   // of the whole workload, in a fresh process
+  json::object algebraic;  // the algebraic rewrites of the tuned plan and their own gain; empty where there were none
   json::object memory;     // bytes of both plans, and of a framework that runs op by op (agents/planner/memory.h)
   json::object trace;      // the reporter's input
   std::vector<std::pair<std::string, std::string>> artifacts;  // export name, text

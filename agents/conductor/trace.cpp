@@ -61,6 +61,11 @@ json::array site_templates(const JobInput& input) {
 
 }  // namespace
 
+json::object to_json(const AlgebraOutcome& algebra) {
+  if (algebra.rewrites.empty()) return {};
+  return {{"rewrites", json::to_array(algebra.rewrites)}, {"speed_up", to_json(algebra.speed_up)}};
+}
+
 json::object to_json(const Trace& trace, const JobInput& input) {
   json::array regions;
   for (const RegionOutcome& region : trace.regions)
@@ -105,6 +110,7 @@ json::object to_json(const Trace& trace, const JobInput& input) {
           {"releases", json::array{}},
           {"timeline", timeline},
           {"rewrites", json::to_array(input.rewrites)},
+          {"algebraic", to_json(trace.algebra)},
           {"checkpoint", ""},
           {"versions", json::object{{"kiln", KILN_VERSION}, {"compiler", trace.profile.node.compiler}}}};
 }

@@ -20,7 +20,16 @@ struct WholeOutcome {
   Decision decision;
 };
 
+// What the policy's algebraic rewrites made of the workload before it was partitioned, and what they gained by
+// themselves: the baseline of the workload as it was written against that of the rewritten one.
+struct AlgebraOutcome {
+  std::vector<std::string> rewrites;  // "RULE: node"; empty where there were none, and nothing was measured
+  SpeedUp speed_up;
+};
+[[nodiscard]] json::object to_json(const AlgebraOutcome& algebra);
+
 struct Trace {
+  AlgebraOutcome algebra;
   ProfileReport profile;
   TuningPlan plan;
   std::vector<RegionOutcome> regions;  // in the order of the plan

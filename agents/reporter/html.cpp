@@ -94,6 +94,26 @@ std::string verdict(const json::object& report) {
   return out;
 }
 
+std::string items(const json::array& texts) {
+  std::string out;
+  for (const json::value& text : texts) out += "<li>" + escaped(std::string(text.as_string())) + "</li>";
+  return out;
+}
+
+// What algebra gained is part of the ratios above, and is told apart from what kernels gained.
+std::string algebra_paragraph(const json::object& report) {
+  const json::value* found = report.if_contains("algebraic");
+  if (found == nullptr || found->as_object().empty()) return {};
+  const json::object& algebra = found->as_object();
+  const json::object& gain = object_at(algebra, "speed_up");
+  const json::array& rewrites = array_at(algebra, "rewrites");
+  return "<p>Of it by algebra, which the policy allows: " + page::speed_up(gain) + " " +
+         page::badge(json::get_string(gain, "comparison", "algebraic")) +
+         ", the baseline as the workload was written over that of the rewritten one.</p>\n" +
+         fmt::format("<details><summary>Algebraic rewrites: {}</summary><ul>", rewrites.size()) + items(rewrites) +
+         "</ul></details>\n";
+}
+
 std::string decision_section(const json::object& report) {
   const json::object& whole = object_at(report, "whole");
   const json::object& decision = object_at(report, "decision");
@@ -121,11 +141,11 @@ std::string decision_section(const json::object& report) {
   }
   out += page::table(times);
   out += "<p>Correctness: " + text_at(object_at(whole, "judgement"), "reason") + "</p>\n";
+  out += algebra_paragraph(report);
   const json::array& rewrites = array_at(report, "rewrites");
   if (rewrites.empty()) return out + "<p class=\"muted\">The graph was not rewritten.</p>\n";
   out += fmt::format("<details><summary>Rewrites of the graph: {}</summary><ul>", rewrites.size());
-  for (const json::value& r : rewrites) out += "<li>" + escaped(std::string(r.as_string())) + "</li>";
-  return out + "</ul></details>\n";
+  return out + items(rewrites) + "</ul></details>\n";
 }
 
 std::string regions_section(const json::object& report) {

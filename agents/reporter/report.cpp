@@ -123,6 +123,15 @@ json::object whole(const json::value& v) {
   return out;
 }
 
+// Gains of algebra stand apart from those of kernels. Empty where the policy forbids it or found nothing.
+json::object algebraic(const json::value& v) {
+  const std::string what = "trace.algebraic";
+  const json::object& o = json::as_object(v, what);
+  if (o.empty()) return {};
+  return {{"rewrites", json::to_array(json::get_strings(o, "rewrites", what))},
+          {"speed_up", speed_up(json::at(o, "speed_up", what), what + ".speed_up")}};
+}
+
 json::object decision(const json::value& v) {
   json::object out = selected(v, "trace.decision", {{"comparison", 's'}, {"promote", 'b'}, {"reason", 's'}});
   (void)comparison_from_name(json::get_string(out, "comparison", "trace.decision"));
@@ -208,6 +217,7 @@ json::object report(const json::object& trace) {
   }
   out["timeline"] = std::move(timeline);
   out["rewrites"] = json::to_array(json::get_strings(trace, "rewrites", "trace"));
+  if (const json::value* rules = trace.if_contains("algebraic")) out["algebraic"] = algebraic(*rules);
   out["checkpoint"] = json::get_string(trace, "checkpoint", "trace");
   out["versions"] = checked(trace, {"versions", 'o'}, "trace");
   return out;

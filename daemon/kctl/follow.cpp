@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <map>
 
 #include "daemon/kctl/text.h"
 #include "runtime/base/json.h"
@@ -70,6 +71,21 @@ std::string describe_memory(const json::value& v) {
   return fmt::format("memory: {} while it runs (op by op {}), {} of weights and {} of weights in the kernels' layouts",
                      bytes(tuned, "working"), bytes(memory, "eager"), bytes(tuned, "weights"),
                      bytes(tuned, "prepared"));
+}
+
+// What the policy's algebraic rewrites gained by themselves, and how often each rule was applied; nothing without them.
+std::string describe_algebra(const json::value& v) {
+  const std::string what = "the algebra";
+  const json::object& algebra = json::as_object(v, what);
+  if (algebra.empty()) return {};
+  std::map<std::string, int> rules;
+  for (const std::string& line : json::get_strings(algebra, "rewrites", what)) ++rules[line.substr(0, line.find(':'))];
+  const json::object& gain = json::as_object(json::at(algebra, "speed_up", what), what);
+  std::string out = fmt::format("of it by algebra: {:.2f}x, interval {:.2f}..{:.2f}: {}",
+                                json::get_double(gain, "ratio", what), json::get_double(gain, "low", what),
+                                json::get_double(gain, "high", what), json::get_string(gain, "comparison", what));
+  for (const auto& [rule, count] : rules) out += fmt::format("\n  {} x{}", rule, count);
+  return out;
 }
 
 }  // namespace
@@ -154,6 +170,8 @@ void print_result(const Session& session, const json::object& job) {
                          json::get_double(total, "low", "the speed-up"),
                          json::get_double(total, "high", "the speed-up"),
                          json::get_string(total, "comparison", "the speed-up")));
+  if (const json::value* algebra = result.if_contains("algebraic"))
+    if (const std::string text = describe_algebra(*algebra); !text.empty()) print_line(text);
   const json::object& decision = json::as_object(json::at(result, "decision", "the result"), "the decision");
   if (const auto reason = json::find_string(decision, "reason", "the decision")) print_line(*reason);
   const json::object& releases = json::as_object(json::at(result, "releases", "the result"), "the releases");

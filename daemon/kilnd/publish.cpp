@@ -101,6 +101,7 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
                               {"html", env.store.put_blob(agents::html(report))}}},
       {"summary", outcome.summary},
       {"speed_up", outcome.speed_up},
+      {"algebraic", outcome.algebraic},
       {"memory", outcome.memory}};
 }
 

@@ -96,6 +96,13 @@ TEST_CASE("forbidden constructs are of the list, each once") {
             .find("allows nothing else") != std::string::npos);
 }
 
+TEST_CASE("algebraic rewrites are off unless a policy allows them") {
+  CHECK_FALSE(parse_policy("", "p").algebraic);
+  for (const char* name : {"default.toml", "strict.toml", "explore.toml"})
+    CHECK_FALSE(parse_policy(shipped(name), name).algebraic);
+  CHECK(parse_policy("[rewrites]\nalgebraic = true\n", "p").algebraic);
+}
+
 TEST_CASE("a share is of what there is") {
   CHECK(parse_policy("[device]\nshare = 0.5\n", "p").share == 0.5);
   for (const char* bad : {"0.0", "1.5", "-1.0", "nan", "\"half\""})

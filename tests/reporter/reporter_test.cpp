@@ -74,6 +74,25 @@ TEST_CASE("a report has every member of the format, and only those") {
   CHECK(r.size() == 18);
 }
 
+TEST_CASE("algebraic rewrites and their own gain stand apart, where there are any") {
+  json::object trace = test::trace();
+  CHECK_FALSE(report(trace).contains("algebraic"));
+  CHECK(html(report(trace)).find("by algebra") == std::string::npos);
+  trace["algebraic"] = json::object{};
+  CHECK(html(report(trace)).find("by algebra") == std::string::npos);
+  trace["algebraic"] = json::object{{"rewrites", json::array{"pool_of_pool: <pool>"}},
+                                    {"speed_up", to_json(SpeedUp{1.25, 1.2, 1.3, Comparison::faster})}};
+  const json::object r = report(trace);
+  CHECK(r.at("algebraic").at("rewrites").as_array().size() == 1);
+  CHECK(r.at("rewrites").as_array().size() == 1);  // what every import does, as before
+  const std::string page = html(r);
+  CHECK(page.find("Of it by algebra") != std::string::npos);
+  CHECK(page.find("1.25") != std::string::npos);
+  CHECK(page.find("pool_of_pool: &lt;pool&gt;") != std::string::npos);
+  trace["algebraic"].as_object().erase("speed_up");
+  CHECK_THROWS_AS((void)report(trace), Error);
+}
+
 TEST_CASE("totals count what is there") {
   const json::object totals = report(test::trace()).at("totals").as_object();
   CHECK(json::get_int(totals, "regions", "t") == 2);

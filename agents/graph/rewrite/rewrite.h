@@ -16,6 +16,10 @@ void simplify(Graph& graph, std::vector<std::string>& log);
 // normalised, reductions over dimensions that are no neighbours. Appends one line for each.
 void separate(Graph& graph, std::vector<std::string>& log);
 
+// Replaces what can be computed with fewer operations: not the form but the cost changes, and where results round. Off
+// unless a policy allows it (rewrites.algebraic). After separate(); appends one line for each place, "RULE: node".
+void apply_algebra(Graph& graph, std::vector<std::string>& log);
+
 // Names the outputs, which become values of their own where they are an input, a constant, or one value twice.
 void name_outputs(Graph& graph, const std::vector<std::string>& names);
 

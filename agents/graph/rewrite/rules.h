@@ -25,4 +25,11 @@ int recognise_attention(Graph& graph, Log& log);
 int fold_scales(Graph& graph, Log& log);  // scales and biases per channel into constant weights: batch norms
 int recognise_shared_heads(Graph& graph, Log& log);  // attention whose k and v were repeated for groups of queries
 
+// What apply_algebra() runs: each computes the same with fewer operations, and rounds elsewhere.
+int merge_clamps(Graph& graph, Log& log);      // clamp_chain: maxima and minima with constants, one after the other
+int merge_windows(Graph& graph, Log& log);     // pool_of_pool: windows of windows
+int pool_before(Graph& graph, Log& log);       // monotone_pool: a monotone function goes behind a window of a maximum
+int sum_products(Graph& graph, Log& log);      // mean_of_product: sums and means of a product's rows or columns
+int sum_convolutions(Graph& graph, Log& log);  // mean_of_convolution: of a channel's results, or of windows of them
+
 }  // namespace kiln::graph::rewrite

@@ -1,10 +1,19 @@
 #include "agents/graph/rewrite/sweep.h"
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 
+#include "agents/graph/interpreter.h"
 #include "runtime/base/error.h"
 
 namespace kiln::graph::rewrite {
+
+bool stands_still(const Shape& shape, std::size_t dimensions) {
+  const std::size_t last = std::min(dimensions, shape.size());
+  return std::all_of(shape.end() - static_cast<std::ptrdiff_t>(last), shape.end(),
+                     [](std::int64_t extent) { return extent == 1; });
+}
 
 Sweep::Sweep(Graph& target) : graph(target), maker_(target.values.size(), -1), uses_(target.values.size(), 0) {
   for (const Node& node : graph.nodes)
@@ -74,6 +83,17 @@ ValueId Sweep::reshaped_constant(ValueId id, Shape shape) {
       graph.add_value("c" + std::to_string(graph.values.size()), {graph.type(id).dtype, std::move(shape)});
   graph.constants.back() = bytes;
   return grow(out);
+}
+
+std::optional<ValueId> Sweep::add_evaluated(const Graph& constants, DType type) {
+  const std::vector<Tensor> exact = evaluate(constants, {}, Arithmetic::fp64);
+  const Tensor& from = exact.at(0);
+  Tensor out = Tensor::zeros({type, from.type.shape});
+  for (std::int64_t i = 0; i < out.count(); ++i) {
+    store_double(type, out.bytes.data(), i, load_double(from.type.dtype, from.bytes.data(), i));
+    if (!std::isfinite(load_double(type, out.bytes.data(), i))) return std::nullopt;
+  }
+  return add_constant(std::move(out));
 }
 
 bool Sweep::all_equal(ValueId id, double value) const {

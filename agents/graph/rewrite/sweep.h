@@ -13,6 +13,9 @@ namespace kiln::graph::rewrite {
 // The operation when the expression is one operation over its operands in order.
 [[nodiscard]] std::optional<ExprOp> single_of(const Pointwise& pointwise);
 
+// Whether a value that broadcasts is the same all along the last `dimensions`.
+[[nodiscard]] bool stands_still(const Shape& shape, std::size_t dimensions);
+
 // What a rule sees: the nodes that the pass has written so far, which hold everything the current node depends on.
 class Sweep {
  public:
@@ -35,6 +38,9 @@ class Sweep {
   ValueId add_scalar(double value, DType type);            // a constant of no dimensions
   ValueId add_constant(Tensor tensor);
   ValueId reshaped_constant(ValueId id, Shape shape);      // the same bytes under another shape
+  // The one output of a graph of constants, evaluated in double precision and rounded once to `type`; nothing when an
+  // element is not finite.
+  std::optional<ValueId> add_evaluated(const Graph& constants, DType type);
   [[nodiscard]] bool all_equal(ValueId id, double value) const;  // whether a constant holds nothing but `value`
 
   Graph& graph;
