@@ -106,6 +106,7 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.profile = &*profile;
     task.standalone = prepared.standalone[index];
     task.incumbent = prepared.incumbents[index];
+    task.incumbent_ns = prepared.incumbent_ns.at(region.key);
     task.begin_ns = now;
     task.candidate_ns = candidate_ns;
     task.deadline_ns =

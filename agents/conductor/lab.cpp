@@ -118,7 +118,7 @@ Lab::StoredGraph Lab::store_graph(const graph::Graph& g) {
 }
 
 CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const std::vector<std::string>& families,
-                     std::uint64_t seed) {
+                     std::uint64_t seed, const std::optional<UsualCall>& usual) {
   json::object request{{"graph", stored.graph}, {"subject", subject_request(subject)}, {"seed", seed}};
   request["families"] = json::to_array(families);
   return check_fact_from_json(journal_.fact("check", request, [&] {
@@ -129,6 +129,7 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
     live.families = families;
     live.seed = seed;
     live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+    if (usual && node_.gpu) live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns(*usual));
     return json::value(to_json(bench_.check(live)));
   }));
 }

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/conductor/check_effort.h"
 #include "agents/conductor/conductor.h"
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
@@ -50,8 +51,10 @@ class Lab {
   struct StoredGraph { std::string graph; std::string constants; };
   [[nodiscard]] StoredGraph store_graph(const graph::Graph& g);
 
+  // `usual`: what is known of such a call; the deadline is the policy's without it (check_effort.h).
   [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject,
-                                const std::vector<std::string>& families, std::uint64_t seed);
+                                const std::vector<std::string>& families, std::uint64_t seed,
+                                const std::optional<UsualCall>& usual = std::nullopt);
   // Joules that the node took since the job began, recorded; 0 where the policy has no budget of them.
   [[nodiscard]] double joules();
 

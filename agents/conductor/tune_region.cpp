@@ -178,7 +178,8 @@ class RegionSearch {
   bool is_right(Built& built) {
     CandidateRecord& record = out_.candidates[built.record];
     const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
-                                       seed_for(lab_.input(), out_.region, "check"));
+                                       seed_for(lab_.input(), out_.region, "check"),
+                                       UsualCall{task_.incumbent_ns, profile_.bytes});
     built.judgement = judge(check, lab_.input().policy);
     if (built.judgement.verdict != Verdict::ok)
       fail(record, failure(built.kernel.kernel, built.judgement.verdict, built.judgement.reason, built.fact, check));

@@ -47,6 +47,7 @@ struct RegionTask {
   const RegionProfile* profile = nullptr;
   graph::Graph standalone;
   Assembled incumbent;
+  double incumbent_ns = 0;  // of a call
   std::int64_t begin_ns = 0, deadline_ns = 0;  // on the recorded clock
   // What one candidate of the regions before took, build and check; 0: unknown. A round is no larger than there is
   // time for.
