@@ -2,10 +2,14 @@
 // and that no other candidate's result is touched. Needs a GPU; tests/cuda/bundle takes it to one. It is started in a
 // folder with share/kiln, of a bundle or a build.
 //
-//     cuda_faults [COUNT [KILN_WORKER [INCLUDE_DIR]]]      exit status 0: all as expected
+//     cuda_faults COUNT [KIND [KILN_WORKER [INCLUDE_DIR]]]     exit status 0: all as expected
+//
+// KIND is a word of the faults' names, "loop"; without one all kinds take turns. After a fault the driver may ask for a
+// reset of the GPU, which only an administrator can give: not for a machine that others use.
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <map>
 #include <set>
@@ -45,7 +49,11 @@ const Fault kFaults[] = {
 // Hands every call on to the bench, with the faults.
 class FaultyBench : public Workbench {
  public:
-  FaultyBench(Workbench& bench, std::size_t count) : bench_(bench), count_(count) {}
+  FaultyBench(Workbench& bench, std::size_t count, std::string_view kind) : bench_(bench), count_(count) {
+    for (const Fault& fault : kFaults)
+      if (std::string_view(fault.name).find(kind) != std::string_view::npos) kinds_.push_back(&fault);
+    if (kinds_.empty()) throw std::runtime_error("there is no fault of that name");
+  }
 
   struct Checked {
     const Fault* fault = nullptr;  // none
@@ -66,7 +74,7 @@ class FaultyBench : public Workbench {
     std::vector<BuildRequest> faulty(requests.begin(), requests.end());
     std::vector<const Fault*> faults(faulty.size(), nullptr);
     for (std::size_t i = 0; i < faulty.size() && searching_ && injected_ < count_; i += 2) {
-      faults[i] = &kFaults[injected_++ % std::size(kFaults)];
+      faults[i] = kinds_[injected_++ % kinds_.size()];
       std::string& source = faulty[i].kernel.source;
       source.insert(source.find('{', source.rfind("KILN_ENTRY(")) + 1, faults[i]->text);
     }
@@ -87,6 +95,7 @@ class FaultyBench : public Workbench {
     const std::int64_t begin = worker::monotonic_ns();
     CheckFact fact = bench_.check(asked);
     checked.push_back({fault, fact.verdict, fact.evidence, 1e-6 * static_cast<double>(worker::monotonic_ns() - begin)});
+    if (fault) fmt::print("{:<24}{:>8.0f} ms  {}\n", fault->name, checked.back().ms, name(fact.verdict));
     return fact;
   }
   SampleFact measure(const MeasureRequest& request) override {
@@ -109,6 +118,7 @@ class FaultyBench : public Workbench {
 
   Workbench& bench_;
   const std::size_t count_;
+  std::vector<const Fault*> kinds_;
   std::size_t injected_ = 0;
   bool searching_ = false;
   std::map<std::string, const Fault*> by_object_;
@@ -195,7 +205,7 @@ bool report(const std::vector<FaultyBench::Checked>& checked, std::size_t count)
   return faults >= count && unexpected == 0 && worst_ms < 5000;
 }
 
-int run(std::size_t count, const std::string& worker, const std::string& include) {
+int run(std::size_t count, const std::string& kind, const std::string& worker, const std::string& include) {
   testing::ObjectFolder objects;
   FolderBlobs blobs(objects);
   worker::BenchOptions options = testing::bench_options(objects);
@@ -204,7 +214,7 @@ int run(std::size_t count, const std::string& worker, const std::string& include
   options.target = "cuda";
   if (const char* path = std::getenv("LD_LIBRARY_PATH")) options.library_path = path;
   const std::unique_ptr<Workbench> bench = worker::make_workbench(options, objects);
-  FaultyBench faulty(*bench, count);
+  FaultyBench faulty(*bench, count, kind);
   MemoryJournal journal;
   const JobInput input = job_of(blobs);
   const std::int64_t begin = worker::monotonic_ns();
@@ -221,9 +231,10 @@ int run(std::size_t count, const std::string& worker, const std::string& include
 }  // namespace
 
 int main(int argc, char** argv) {
+  (void)std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what was seen stays, whatever becomes of the machine
   try {
-    return run(argc > 1 ? static_cast<std::size_t>(std::atoi(argv[1])) : 50, argc > 2 ? argv[2] : "bin/kiln-worker",
-               argc > 3 ? argv[3] : "include/kiln");
+    return run(argc > 1 ? static_cast<std::size_t>(std::atoi(argv[1])) : 50, argc > 2 ? argv[2] : "",
+               argc > 3 ? argv[3] : "bin/kiln-worker", argc > 4 ? argv[4] : "include/kiln");
   } catch (const std::exception& error) {
     fmt::print("{}\n", error.what());
     return 2;
