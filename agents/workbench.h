@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "agents/artifacts/facts.h"
+#include "agents/artifacts/objective.h"
 #include "agents/artifacts/plan.h"
 #include "agents/artifacts/rendered.h"
 #include "agents/graph/graph.h"
@@ -53,6 +54,8 @@ struct MeasureRequest {
   std::int32_t samples = 5;       // per subject, each with one of every other: a round
   // Rounds end after this, but for the least that a comparison needs: a slow or busy node gives fewer samples.
   std::int64_t limit_ns = 20'000'000'000;
+  Objective objective = Objective::latency;
+  std::int32_t instances = 1;  // of a plan on a CPU, one thread each, that serve at once where throughput is measured
   bool cold = true;  // flush at least twice the last-level cache, or rotate buffers past it, before each sample
   bool fresh_process = false;
   bool per_launch = false;
@@ -73,6 +76,9 @@ class Workbench {
   virtual std::vector<BuildFact> build(std::span<const BuildRequest> requests) = 0;
   virtual CheckFact check(const CheckRequest& request) = 0;
   virtual SampleFact measure(const MeasureRequest& request) = 0;
+  // What the counter of energy of the bench's target has counted since the last call, or before that since the first of
+  // this or probe(): whoever used it. Throws Error(unavailable) where there is none.
+  virtual double joules() = 0;
 };
 
 }  // namespace kiln::agents

@@ -21,7 +21,9 @@ struct Policy {
   std::string name;  // "default"
 
   // [objective]
-  std::string objective = "latency";  // the one that exists today; others are refused by name with their cause
+  // "latency": of one call, alone. "throughput": results per second while the whole device serves. "energy": of a call,
+  // on a node with a counter of it. docs/measuring.md has what a sample of each is.
+  std::string objective = "latency";
 
   // [precision]
   std::string precision =
@@ -31,7 +33,7 @@ struct Policy {
 
   // [promotion]
   bool automatic = false;         // promote a faster release without an operator
-  double margin = 0.01;           // least gain in time, as a fraction
+  double margin = 0.01;           // least gain in what the objective measures, as a fraction
   double confidence = 0.95;
   std::int32_t confirm_samples = 32;
 
@@ -54,6 +56,7 @@ struct Policy {
   std::int64_t seconds = 600;
   std::int64_t build_timeout_seconds = 30;
   std::int64_t run_timeout_seconds = 20;
+  double energy_joules = 0;  // that the node may use until the search ends; 0: as much as it does
 
   // [device]
   std::int32_t threads = 0;  // 0: all cores of its share

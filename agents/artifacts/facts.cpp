@@ -44,6 +44,8 @@ struct Members<NodeFacts> {
     io("false_difference_rate", f.false_difference_rate);
     io("sandbox", f.sandbox);
     io.unless_absent("gpu", f.gpu);
+    io.unless_empty("energy_counter", f.energy_counter);
+    io.unless_empty("no_energy_counter", f.no_energy_counter);
   }
 };
 
@@ -122,6 +124,7 @@ struct Members<SampleFact::Subject> {
     io("ns", f.ns);
     io("errors", f.errors);
     io("launch_ns", f.launch_ns);
+    io.unless_empty("nj", f.nj);
   }
 };
 

@@ -44,6 +44,8 @@ struct NodeFacts {
   double launch_ns = 0;                     // one empty launch of a plan, all threads
   double false_difference_rate = 0;         // A/A self-test of the instrument, 0..1
   std::optional<GpuFacts> gpu;              // that the job is for
+  std::string energy_counter{};             // "RAPL: package-0, dram", "NVML"; empty: there is none that can be read,
+  std::string no_energy_counter{};          // and why
   std::vector<std::string> sandbox;  // mechanisms active in workers: "seccomp", "landlock:7", "no_new_privs", ...
 };
 [[nodiscard]] json::object to_json(const NodeFacts& f);
@@ -97,7 +99,8 @@ struct CheckFact {
 [[nodiscard]] json::object to_json(const CheckFact& f);
 [[nodiscard]] CheckFact check_fact_from_json(const json::value& v);
 
-// Raw samples of several subjects, taken interleaved in one process. Times are whole-plan wall times of one call.
+// Raw samples of several subjects, taken interleaved in one process. Times are whole-plan wall times: of one call, or
+// per result or call of those that follow each other (Objective).
 struct SampleFact {
   struct Subject {
     std::string name;
@@ -106,6 +109,9 @@ struct SampleFact {
     std::vector<double> ns;                          // per sample, in order
     std::vector<ErrorFact> errors;  // of the outputs of one timed call; empty when no proof was asked for
     std::vector<std::vector<double>> launch_ns;      // per launch, medians only when asked for; may be empty
+    std::vector<double> nj{};                        // per sample, where energy is what is minimized
+    // What the samples' objective minimizes.
+    [[nodiscard]] const std::vector<double>& cost() const { return nj.empty() ? ns : nj; }
   };
   std::vector<Subject> subjects;
   std::vector<double> cycles_per_ns;  // per round: the clock, from a calibrated spin

@@ -15,12 +15,15 @@ struct Summary {
   std::int32_t samples = 0;
   double median_ns = 0, min_ns = 0, q1_ns = 0, q3_ns = 0;
   double low_ns = 0, high_ns = 0;  // distribution-free confidence interval of the median
+  double median_nj = 0;            // of a call, where energy was measured
 };
 [[nodiscard]] Summary summarize(const std::vector<double>& ns, double confidence);
+[[nodiscard]] Summary summarize(const SampleFact::Subject& subject, double confidence);
 [[nodiscard]] json::object to_json(const Summary& s);
 
-// Median over rounds of incumbent / candidate, and its distribution-free interval. The two samples of a round are
-// neighbours in time; the round's clock is common to both, so the ratio holds in time and in cycles.
+// Median over rounds of incumbent / candidate in what the objective measures, and its distribution-free interval. The
+// two samples of a round are neighbours in time; the round's clock is common to both, so the ratio holds in time and in
+// cycles.
 struct SpeedUp { double ratio = 1, low = 1, high = 1; Comparison comparison = Comparison::ambiguous; };
 // faster: significantly more than half of the rounds have a ratio above 1 + margin. same: the interval is within
 // +-margin.

@@ -27,8 +27,8 @@ std::vector<std::size_t> finalists(const std::vector<SampleFact::Subject>& subje
                                    const std::vector<std::size_t>& keep, std::size_t count) {
   std::vector<std::pair<double, std::size_t>> ranked;
   for (std::size_t i = 0; i < subjects.size(); ++i)
-    if (subjects[i].verdict == Verdict::ok && !subjects[i].ns.empty())
-      ranked.emplace_back(*std::min_element(subjects[i].ns.begin(), subjects[i].ns.end()), i);
+    if (const std::vector<double>& cost = subjects[i].cost(); subjects[i].verdict == Verdict::ok && !cost.empty())
+      ranked.emplace_back(*std::min_element(cost.begin(), cost.end()), i);
   std::sort(ranked.begin(), ranked.end());
   if (ranked.size() > count) ranked.resize(count);
   std::vector<std::size_t> out;

@@ -47,9 +47,17 @@ Summary summarize(const std::vector<double>& ns, double confidence) {
   return s;
 }
 
+Summary summarize(const SampleFact::Subject& subject, double confidence) {
+  Summary s = summarize(subject.ns, confidence);
+  s.median_nj = summarize(subject.nj, confidence).median_ns;
+  return s;
+}
+
 json::object to_json(const Summary& s) {
-  return {{"samples", s.samples}, {"median_ns", s.median_ns}, {"min_ns", s.min_ns},  {"q1_ns", s.q1_ns},
-          {"q3_ns", s.q3_ns},     {"low_ns", s.low_ns},       {"high_ns", s.high_ns}};
+  json::object out{{"samples", s.samples}, {"median_ns", s.median_ns}, {"min_ns", s.min_ns},  {"q1_ns", s.q1_ns},
+                   {"q3_ns", s.q3_ns},     {"low_ns", s.low_ns},       {"high_ns", s.high_ns}};
+  if (s.median_nj > 0) out["median_nj"] = s.median_nj;
+  return out;
 }
 
 }  // namespace kiln::agents

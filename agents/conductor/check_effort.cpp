@@ -17,6 +17,11 @@ std::size_t subjects_at_once(const NodeFacts& node, double bytes) {
   return static_cast<std::size_t>(std::clamp(static_cast<double>(node.gpu->memory_bytes) / (2 * bytes), 2.0, most));
 }
 
+std::int64_t device_deadline_ns(const UsualCall& usual) {
+  constexpr double start_ns = 3e9, calls = 1000, copies = 4, bytes_per_ns = 1;
+  return static_cast<std::int64_t>(start_ns + calls * usual.ns + copies * usual.bytes / bytes_per_ns);
+}
+
 std::int32_t confirming_rounds(double flops, double bytes) {
   // The oracle keeps inputs, expected and plain outputs of every family and round, half of them in double precision.
   const double kept_bytes = 4 * bytes * static_cast<double>(check_families(flops, bytes).size());

@@ -132,6 +132,7 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.profile = &*profile;
     task.standalone = prepared.standalone[index];
     task.incumbent = prepared.incumbents[index];
+    task.incumbent_ns = prepared.incumbent_ns.at(region.key);
     task.begin_ns = now;
     task.candidate_ns = candidate_ns;
     task.deadline_ns =
@@ -211,7 +212,7 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
                                                 "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
     const Judgement timed = judge_timed(samples.subjects.at(1), release_policy);
     if (timed.verdict != Verdict::ok) out.judgement = timed;
-    return compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns, policy.margin,
+    return compare(samples.subjects.at(0).cost(), samples.subjects.at(1).cost(), samples.cycles_per_ns, policy.margin,
                    policy.confidence);
   };
   const Proof proof{stored.graph, stored.constants, families.front(), lab.input().seed};
@@ -222,8 +223,8 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   const SampleFact fresh =
       lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1, proof);
   out.fresh_process = compared(fresh);
-  out.incumbent = summarize(fresh.subjects.at(0).ns, policy.confidence);
-  out.tuned = summarize(fresh.subjects.at(1).ns, policy.confidence);
+  out.incumbent = summarize(fresh.subjects.at(0), policy.confidence);
+  out.tuned = summarize(fresh.subjects.at(1), policy.confidence);
   out.decision = decide(out.judgement, out.search_process, out.fresh_process, policy);
   return out;
 }
@@ -236,8 +237,10 @@ json::object memory_of_both(const JobOutcome& outcome, const graph::Graph& workl
   return {{"baseline", of(outcome.baseline)}, {"tuned", of(outcome.tuned)}, {"eager", eager_working_bytes(workload)}};
 }
 
-json::array priors_of(const Trace& trace) {
+// Later jobs start from times of calls alone, whatever they minimize.
+json::array priors_of(const Trace& trace, const policies::Policy& policy) {
   json::array out;
+  if (policy.objective != "latency") return out;
   for (const RegionOutcome& region : trace.regions)
     for (const CandidateRecord& record : region.candidates)
       out.emplace_back(json::object{{"region", region.region}, {"variant", to_json(record.variant)},
@@ -313,7 +316,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   out.memory = memory_of_both(out, input.workload);
   out.trace = to_json(trace, input);
   out.artifacts = artifacts(trace);
-  out.priors = priors_of(trace);
+  out.priors = priors_of(trace, input.policy);
   journal.progress({"decide", 0.97, json::object{}});
   return out;
 }

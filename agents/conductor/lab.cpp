@@ -39,8 +39,22 @@ Lab::Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& jou
 void Lab::probe() {
   const auto found = [&] { return json::value(to_json(bench_.probe(Probing::recent))); };
   node_ = node_facts_from_json(journal_.fact("node", json::object{}, found));
+  const policies::Policy& policy = input_.policy;
+  if ((policy.objective == "energy" || policy.energy_joules > 0) && node_.energy_counter.empty())
+    throw Error(ErrorCode::unsupported,
+                "cannot tune by policy '" + policy.name + "': it counts energy, and this node has no energy counter: " +
+                    node_.no_energy_counter,
+                "use a policy without objective energy and budget.energy_joules; kctl doctor");
   if (node_.gpu) return;  // a plan for a GPU has one thread, which launches
-  threads_ = input_.policy.threads > 0 ? std::min(input_.policy.threads, node_.cores) : node_.cores;
+  cores_ = policy.threads > 0 ? std::min(policy.threads, node_.cores) : node_.cores;
+  threads_ = policy.objective == "throughput" ? 1 : cores_;  // a core serves alone, and they all at once
+}
+
+double Lab::joules() {
+  if (input_.policy.energy_joules <= 0) return 0;
+  const json::value fact =
+      journal_.fact("energy", json::object{}, [&] { return json::value(json::object{{"joules", bench_.joules()}}); });
+  return joules_ += json::get_double(json::as_object(fact, "energy fact"), "joules", "energy fact");
 }
 
 bool Lab::raise_ceilings() {
@@ -104,7 +118,7 @@ Lab::StoredGraph Lab::store_graph(const graph::Graph& g) {
 }
 
 CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const std::vector<std::string>& families,
-                     std::uint64_t seed) {
+                     std::uint64_t seed, const std::optional<UsualCall>& usual) {
   json::object request{{"graph", stored.graph}, {"subject", subject_request(subject)}, {"seed", seed}};
   request["families"] = json::to_array(families);
   return check_fact_from_json(journal_.fact("check", request, [&] {
@@ -115,6 +129,7 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
     live.families = families;
     live.seed = seed;
     live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+    if (usual && node_.gpu) live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns(*usual));
     return json::value(to_json(bench_.check(live)));
   }));
 }
@@ -123,6 +138,10 @@ CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const st
 // where all of them together do not fit the last level, it is measured as it will be met: with cold caches.
 bool Lab::cold(Extent extent) const {
   return input_.policy.cold_cache || (extent == Extent::region && weight_bytes_ > cache_bytes(node_));
+}
+
+Objective Lab::objective(Extent extent) const {
+  return cold(extent) ? Objective::latency : objective_from_name(input_.policy.objective);
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
@@ -134,6 +153,7 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
                        {"fresh_process", fresh_process},
                        {"cold", cold(extent)},
                        {"seed", seed}};
+  if (objective(extent) != Objective::latency) request["objective"] = name(objective(extent));
   if (proof) request["proof"] = json::object{{"graph", proof->graph}, {"family", proof->family}, {"seed", proof->seed}};
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live;
@@ -141,6 +161,8 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
     live.proof = proof;
     live.samples = samples;
     if (samples == 1) live.warmup = 1;  // a look at what is slow, too, and decides nothing
+    live.objective = objective(extent);
+    live.instances = cores_;
     live.cold = cold(extent);
     live.fresh_process = fresh_process;
     live.seed = seed;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agents/conductor/check_effort.h"
 #include "agents/conductor/conductor.h"
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
@@ -26,7 +27,8 @@ class Lab {
   Lab(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
       std::function<json::array(const std::string&)> priors, std::function<std::int64_t()> clock_ns);
 
-  // Takes the node's facts; everything below needs them.
+  // Takes the node's facts; everything below needs them. Throws Error(unsupported) when the policy counts energy and
+  // the node has no counter of it.
   void probe();
   // Measures the node again and keeps the better of each ceiling: what was measured beside other load is too low. At
   // most kMostProbes times in a job; false when nothing rose.
@@ -49,9 +51,15 @@ class Lab {
   struct StoredGraph { std::string graph; std::string constants; };
   [[nodiscard]] StoredGraph store_graph(const graph::Graph& g);
 
+  // `usual`: what is known of such a call; the deadline is the policy's without it (check_effort.h).
   [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject,
-                                const std::vector<std::string>& families, std::uint64_t seed);
-  // What the subjects compute: it decides whether they are measured with cold caches.
+                                const std::vector<std::string>& families, std::uint64_t seed,
+                                const std::optional<UsualCall>& usual = std::nullopt);
+  // Joules that the node took since the job began, recorded; 0 where the policy has no budget of them.
+  [[nodiscard]] double joules();
+
+  // What the subjects compute: it decides whether they are measured with cold caches, one call at a time even where the
+  // policy's objective is of calls that follow each other.
   enum class Extent : std::uint8_t { region, workload };
   [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
                                    bool fresh_process, std::uint64_t seed,
@@ -60,6 +68,7 @@ class Lab {
 
  private:
   [[nodiscard]] bool cold(Extent extent) const;
+  [[nodiscard]] Objective objective(Extent extent) const;
 
   const JobInput& input_;
   Workbench& bench_;
@@ -68,9 +77,11 @@ class Lab {
   std::function<json::array(const std::string&)> priors_;
   std::function<std::int64_t()> clock_ns_;
   NodeFacts node_;
-  std::int32_t threads_ = 1;
+  std::int32_t cores_ = 1;    // of a CPU that a plan, or its instances together, may use
+  std::int32_t threads_ = 1;  // of a plan
   static constexpr std::int32_t kMostProbes = 4;  // seconds each
   std::int32_t probes_ = 1;
+  double joules_ = 0;
   std::int64_t weight_bytes_ = 0;           // of the workload's distinct constants
   std::map<std::string, BuildFact> built_;  // by digest of source, flags and libraries
 };

@@ -5,7 +5,9 @@
 #include <map>
 #include <set>
 
+#include "agents/conductor/alone.h"
 #include "agents/conductor/check_effort.h"
+#include "agents/conductor/costs.h"
 #include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/digest.h"
@@ -29,7 +31,8 @@ std::uint64_t seed_for(const JobInput& input, const std::string& region, std::st
 class RegionSearch {
  public:
   RegionSearch(Lab& lab, const RegionTask& task)
-      : lab_(lab), task_(task), whole_(whole_region(task)), kernel_(lowered(whole_.regions.front())),
+      : lab_(lab), task_(task), whole_(whole_region(task.standalone, *task.region)),
+        kernel_(one_kernel(whole_.regions.front())),
         candidates_(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate)),
         stored_(lab.store_graph(task.standalone)), priors_(lab.priors(task.region->key)),
         families_(check_families(task.profile->flops, task.profile->bytes)),
@@ -55,6 +58,7 @@ class RegionSearch {
       progress(out_);
       ++round;
       now_ns_ = lab_.now("round");
+      joules_ = lab_.joules();
       out_.candidate_ns = (now_ns_ - round_begin_ns) / static_cast<std::int64_t>(proposals.size());
     }
     race();
@@ -70,27 +74,14 @@ class RegionSearch {
     Judgement judgement;
   };
 
-  static Partition whole_region(const RegionTask& task) {
-    std::vector<std::int32_t> nodes(task.standalone.nodes.size());
-    for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
-    RegionCut cut = cut_region(task.standalone, nodes);
-    if (cut.region.key != task.region->key)
-      throw Error(ErrorCode::internal, "cannot tune region '" + task.region->label + "': alone it is another region");
-    return {{std::move(cut.region)}, {std::move(cut.instance)}};
-  }
-
-  static Kernel lowered(const Region& region) {
-    std::optional<Kernel> kernel = lower(region);
-    if (!kernel) throw Error(ErrorCode::internal, "cannot tune region '" + region.label + "': it is not one kernel");
-    return std::move(*kernel);
-  }
-
   // Empty while the search should go on.
   const std::string& stop_reason() {
     if (static_cast<std::int32_t>(out_.candidates.size()) >= lab_.input().policy.max_candidates_per_region)
       out_.stopped_because = "the policy's number of candidates was reached";
-    else if (best_ns_ > 0 && profile_.floor_ns / best_ns_ >= lab_.input().policy.stop_at_floor_fraction)
+    else if (near_floor(best_, least_ns(), lab_.input().policy))
       out_.stopped_because = "the best is near its floor";
+    else if (!out_.candidates.empty() && joules_ > lab_.input().policy.energy_joules)
+      out_.stopped_because = "the policy's budget of energy was spent";
     else if (!out_.candidates.empty() && now_ns_ >= proposing_end_ns_)
       out_.stopped_because = "its share of the budget was spent";
     return out_.stopped_because;
@@ -187,7 +178,8 @@ class RegionSearch {
   bool is_right(Built& built) {
     CandidateRecord& record = out_.candidates[built.record];
     const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
-                                       seed_for(lab_.input(), out_.region, "check"));
+                                       seed_for(lab_.input(), out_.region, "check"),
+                                       UsualCall{task_.incumbent_ns, profile_.bytes});
     built.judgement = judge(check, lab_.input().policy);
     if (built.judgement.verdict != Verdict::ok)
       fail(record, failure(built.kernel.kernel, built.judgement.verdict, built.judgement.reason, built.fact, check));
@@ -248,9 +240,9 @@ class RegionSearch {
       const SampleFact samples =
           lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
-      const double incumbent_ns = summarize(samples.subjects.at(0).ns, 0.95).median_ns;
-      if (first_incumbent_ns_ == 0) first_incumbent_ns_ = incumbent_ns;
-      for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent_ns);
+      const Costs incumbent = costs_of(samples.subjects.at(0));
+      if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
+      for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
     }
     for (Built& built : right) {
       const Verdict verdict = out_.candidates[built.record].verdict;
@@ -264,23 +256,26 @@ class RegionSearch {
   }
 
   // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
-  void settle(const Built& built, const SampleFact::Subject& subject, double incumbent_ns) {
+  void settle(const Built& built, const SampleFact::Subject& subject, const Costs& incumbent) {
     CandidateRecord& record = out_.candidates[built.record];
     const Judgement timed = judge_timed(subject, lab_.input().policy);
     if (timed.verdict != Verdict::ok)
       return fail(record, failure(built.kernel.kernel, timed.verdict, timed.reason, std::nullopt, std::nullopt));
-    const double raw_ns = summarize(subject.ns, 0.95).median_ns;
-    record.median_ns = raw_ns * first_incumbent_ns_ / incumbent_ns;
+    const Costs raw = costs_of(subject);
+    record.median_ns = raw.ns * first_incumbent_.ns / incumbent.ns;
+    record.cost = raw.objective * first_incumbent_.objective / incumbent.objective;
     // Ceilings that were measured beside other load make right kernels look too fast.
-    while (implausible(raw_ns, profile_.floor_ns) && lab_.raise_ceilings()) profile_ = profile_again();
-    if (implausible(raw_ns, profile_.floor_ns))
+    while (implausible(raw.ns, least_ns()) && lab_.raise_ceilings()) profile_ = profile_again();
+    if (implausible(raw.ns, least_ns()))
       return fail(record, failure(built.kernel.kernel, Verdict::implausible, "faster than the measured roofline allows",
                                   std::nullopt, std::nullopt));
-    record.verdict = raw_ns > incumbent_ns ? Verdict::slower : Verdict::ok;
+    record.verdict = raw.objective > incumbent.objective ? Verdict::slower : Verdict::ok;
     record.reason = record.verdict == Verdict::ok ? "right and measured" : "right, but behind the incumbent";
-    trials_.push_back({record.variant, record.verdict, record.median_ns});
-    if (best_ns_ == 0 || record.median_ns < best_ns_) best_ns_ = record.median_ns;
+    trials_.push_back({record.variant, record.verdict, record.cost});
+    if (best_ == 0 || record.cost < best_) best_ = record.cost;
   }
+
+  [[nodiscard]] double least_ns() const { return floor_ns(profile_, lab_.input().policy, lab_.node()); }
 
   // Over the ceilings as they are known now.
   [[nodiscard]] RegionProfile profile_again() const {
@@ -332,7 +327,7 @@ class RegionSearch {
   // The fastest, as many as are finalists, of those that further rounds of fresh values confirm.
   void choose_finalists() {
     std::stable_sort(good_.begin(), good_.end(), [&](const Built& a, const Built& b) {
-      return out_.candidates[a.record].median_ns < out_.candidates[b.record].median_ns;
+      return out_.candidates[a.record].cost < out_.candidates[b.record].cost;
     });
     std::vector<Built> chosen;
     for (Built& built : good_) {
@@ -353,17 +348,20 @@ class RegionSearch {
     const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, policy.confirm_samples, false,
                                             seed_for(lab_.input(), out_.region, "race"), proof());
     const SampleFact::Subject& incumbent = samples.subjects.at(0);
-    out_.incumbent = summarize(incumbent.ns, policy.confidence);
+    out_.incumbent = summarize(incumbent, policy.confidence);
+    double least_cost = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < good_.size(); ++i) {
       const SampleFact::Subject& subject = samples.subjects.at(1 + i);
       if (judge_timed(subject, policy).verdict != Verdict::ok) continue;
-      const Summary time = summarize(subject.ns, policy.confidence);
-      if (out_.winner && time.median_ns >= out_.winner_time.median_ns) continue;
+      const double cost = costs_of(subject).objective;
+      if (cost >= least_cost) continue;
+      least_cost = cost;
       out_.winner = good_[i].kernel;
-      out_.winner_time = time;
+      out_.winner_time = summarize(subject, policy.confidence);
       out_.judgement = good_[i].judgement;
-      out_.speed_up = compare(incumbent.ns, subject.ns, samples.cycles_per_ns, policy.margin, policy.confidence);
-      out_.bottleneck = bottleneck(profile_, time.median_ns);
+      out_.speed_up =
+          compare(incumbent.cost(), subject.cost(), samples.cycles_per_ns, policy.margin, policy.confidence);
+      out_.bottleneck = bottleneck(profile_, out_.winner_time.median_ns);
     }
   }
 
@@ -386,8 +384,9 @@ class RegionSearch {
   std::vector<Failure> failures_;  // of the round at work
   std::vector<Proposal> repaired_;
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
-  double best_ns_ = 0;
-  double first_incumbent_ns_ = 0;
+  double best_ = 0;    // by the objective
+  double joules_ = 0;  // of the job so far
+  Costs first_incumbent_;
   RegionOutcome out_;
 };
 

@@ -21,6 +21,7 @@ struct CandidateRecord {
   Verdict verdict = Verdict::invalid;
   std::string reason;
   double median_ns = 0;
+  double cost = 0;  // the median of what the objective measures, nanoseconds or nanojoules
   std::int64_t build_ns = 0;
   std::string source;  // blob
 };
@@ -34,7 +35,7 @@ struct RegionOutcome {
   std::vector<LearnedConstraint> learned;
   std::optional<BuiltKernel> winner;
   Summary winner_time;
-  SpeedUp speed_up;
+  SpeedUp speed_up;  // in what the objective measures
   Judgement judgement;  // of the winner
   Bottleneck bottleneck;
   std::string stopped_because;
@@ -46,6 +47,7 @@ struct RegionTask {
   const RegionProfile* profile = nullptr;
   graph::Graph standalone;
   Assembled incumbent;
+  double incumbent_ns = 0;  // of a call
   std::int64_t begin_ns = 0, deadline_ns = 0;  // on the recorded clock
   // What one candidate of the regions before took, build and check; 0: unknown. A round is no larger than there is
   // time for.

@@ -8,8 +8,10 @@
 namespace kiln::agents {
 namespace {
 
-std::string text(const SpeedUp& s, double confidence) {
-  return fmt::format("{:.3f}x [{:.3f}, {:.3f}] at {:.0f} % confidence", s.ratio, s.low, s.high, confidence * 100);
+// "1.300x [1.200, 1.400] at 95 % confidence", in time unless it says otherwise.
+std::string text(const SpeedUp& s, const policies::Policy& policy) {
+  return fmt::format("{:.3f}x [{:.3f}, {:.3f}]{} at {:.0f} % confidence", s.ratio, s.low, s.high,
+                     policy.objective == "latency" ? "" : " in " + policy.objective, policy.confidence * 100);
 }
 
 }  // namespace
@@ -25,18 +27,18 @@ Decision decide(const Judgement& check, const SpeedUp& search_process, const Spe
   if (search_process.comparison != fresh_process.comparison) {
     d.reason = fmt::format(
         "kept the incumbent: the two processes disagree: {} ({}) while searching, {} ({}) in a fresh process",
-        name(search_process.comparison), text(search_process, policy.confidence), name(fresh_process.comparison),
-        text(fresh_process, policy.confidence));
+        name(search_process.comparison), text(search_process, policy), name(fresh_process.comparison),
+        text(fresh_process, policy));
     return d;
   }
   d.comparison = fresh_process.comparison;
   if (d.comparison != Comparison::faster) {
     d.reason = fmt::format("kept the incumbent: the tuned plan is {}: {}, least gain {:.3g} %", name(d.comparison),
-                           text(d.speed_up, policy.confidence), policy.margin * 100);
+                           text(d.speed_up, policy), policy.margin * 100);
     return d;
   }
   d.promote = policy.automatic;
-  d.reason = fmt::format("{} in both processes, and as right as the incumbent; {}", text(d.speed_up, policy.confidence),
+  d.reason = fmt::format("{} in both processes, and as right as the incumbent; {}", text(d.speed_up, policy),
                          d.promote ? "the policy promotes it" : "the policy leaves promotion to an operator");
   return d;
 }

@@ -41,12 +41,28 @@ std::string head(const json::object& report) {
          "</style></head>\n<body><main>\n";
 }
 
-std::string headline(const json::object& speed_up, const std::string& comparison) {
+std::string objective_of(const json::object& report) {
+  const json::value* objective = object_at(report, "policy").if_contains("objective");
+  return objective ? json::get_string(json::as_object(*objective, "objective"), "minimize", "objective") : "latency";
+}
+
+std::string headline(const json::object& speed_up, const std::string& comparison, const std::string& objective) {
   const double ratio = figure_at(speed_up, "ratio");
-  if (comparison == "faster") return fmt::format("{:.2f}× faster", ratio);
-  if (comparison == "slower") return fmt::format("slower: {:.2f}× the incumbent's speed", ratio);
-  if (comparison == "same") return "as fast as the incumbent";
+  const char* what = objective == "energy"       ? "results per joule"
+                     : objective == "throughput" ? "results per second"
+                                                 : "speed";
+  if (comparison == "faster" && objective == "latency") return fmt::format("{:.2f}× faster", ratio);
+  if (comparison == "faster") return fmt::format("{:.2f}× the {}", ratio, what);
+  if (comparison == "slower") return fmt::format("slower: {:.2f}× the incumbent's {}", ratio, what);
+  if (comparison == "same") return fmt::format("the incumbent's {}", what);
   return "no clear difference";
+}
+
+// What the time of a summary is of; with the energy of a call where that was measured.
+std::string meaning(const json::object& summary, const std::string& objective) {
+  if (objective == "throughput") return "median per result, all cores or the GPU at work";
+  if (!summary.contains("median_nj")) return "median of one call";
+  return fmt::format("median of one call, which takes {:.4g} mJ", 1e-6 * figure_at(summary, "median_nj"));
 }
 
 std::string verdict(const json::object& report) {
@@ -56,6 +72,7 @@ std::string verdict(const json::object& report) {
   const json::object& judgement = object_at(object_at(report, "whole"), "judgement");
   const json::object& policy = object_at(report, "policy");
   const json::object& workload = object_at(report, "workload");
+  const std::string objective = objective_of(report);
   const bool right = json::get_string(judgement, "verdict", "judgement") == "ok";
   std::string out = "<h1>Tuning report: " + text_at(workload, "name") + "</h1>\n";
   out += fmt::format("<p class=\"muted\">job <code>{}</code>, workload <code>{}</code>, policy <b>{}</b></p>\n",
@@ -70,7 +87,7 @@ std::string verdict(const json::object& report) {
       !right                   ? "bad"
       : comparison == "faster" ? "good"
                                : "",
-      right ? headline(speed_up, comparison) : "not right", figure_at(speed_up, "low"), figure_at(speed_up, "high"),
+      right ? headline(speed_up, comparison, objective) : "not right", figure_at(speed_up, "low"), figure_at(speed_up, "high"),
       "check", page::badge(json::get_string(judgement, "verdict", "judgement")), text_at(decision, "reason"));
   const json::object& whole = object_at(report, "whole");
   const json::object& totals = object_at(report, "totals");
@@ -78,8 +95,10 @@ std::string verdict(const json::object& report) {
     return "<div><b>" + value + "</b><span>" + meaning + "</span></div>";
   };
   out += "<div class=\"facts\">" +
-         fact(duration(figure_at(object_at(whole, "incumbent"), "median_ns")), "incumbent, median of one call") +
-         fact(duration(figure_at(object_at(whole, "tuned"), "median_ns")), "tuned plan, median of one call") +
+         fact(duration(figure_at(object_at(whole, "incumbent"), "median_ns")),
+              "incumbent, " + meaning(object_at(whole, "incumbent"), objective)) +
+         fact(duration(figure_at(object_at(whole, "tuned"), "median_ns")),
+              "tuned plan, " + meaning(object_at(whole, "tuned"), objective)) +
          fact(fmt::format("{:.2g}", figure_at(judgement, "normwise_error")), "largest norm-wise error") +
          fact(fmt::format("{} of {}", json::get_int(totals, "regions_faster", "totals"),
                           json::get_int(totals, "regions", "totals")),

@@ -49,6 +49,13 @@ constexpr std::initializer_list<Member> kSpeedUp = {{"ratio", 'f'}, {"low", 'f'}
 constexpr std::initializer_list<Member> kJudgement = {
     {"verdict", 's'}, {"reason", 's'}, {"worst_ratio", 'f'}, {"normwise_error", 'f'}};
 
+// With the energy of a call where that was measured.
+json::object summary(const json::value& v, const std::string& what) {
+  json::object out = selected(v, what, kSummary);
+  if (json::as_object(v, what).contains("median_nj")) out["median_nj"] = checked(v.as_object(), {"median_nj", 'f'}, what);
+  return out;
+}
+
 json::object speed_up(const json::value& v, const std::string& what) {
   json::object out = selected(v, what, kSpeedUp);
   (void)comparison_from_name(json::get_string(out, "comparison", what));
@@ -76,7 +83,7 @@ json::object winner(const json::value& v, const std::string& what) {
   out["variant"] = variant.is_null() ? variant : json::value(json::as_object(variant, what + ".variant"));
   if (!variant.is_null()) out["source"] = json::get_string(o, "source", what);
   if (const auto object = json::find_string(o, "object", what)) out["object"] = *object;
-  out["summary"] = selected(json::at(o, "summary", what), what + ".summary", kSummary);
+  out["summary"] = summary(json::at(o, "summary", what), what + ".summary");
   out["speed_up"] = speed_up(json::at(o, "speed_up", what), what + ".speed_up");
   out["judgement"] = judgement(json::at(o, "judgement", what), what + ".judgement");
   out["floor_fraction"] = checked(o, {"floor_fraction", 'f'}, what);
@@ -89,8 +96,8 @@ json::object region(const json::value& v, const std::string& what) {
   const json::object& o = json::as_object(v, what);
   const json::object& incumbent = json::as_object(json::at(o, "incumbent", what), what + ".incumbent");
   out["incumbent"] = json::object{{"label", json::get_string(incumbent, "label", what + ".incumbent")},
-                                  {"summary", selected(json::at(incumbent, "summary", what + ".incumbent"),
-                                                       what + ".incumbent.summary", kSummary)}};
+                                  {"summary", summary(json::at(incumbent, "summary", what + ".incumbent"),
+                                                      what + ".incumbent.summary")}};
   json::array candidates;
   for (const json::value& item : json::as_array(json::at(o, "candidates", what), what + ".candidates"))
     candidates.emplace_back(candidate(item, what + ".candidates[" + std::to_string(candidates.size()) + "]"));
@@ -116,8 +123,8 @@ json::object whole(const json::value& v) {
   if (const json::value* incumbent = o.if_contains("incumbent_judgement"))
     out["incumbent_judgement"] = judgement(*incumbent, what + ".incumbent_judgement");
   out["judgement"] = judgement(json::at(o, "judgement", what), what + ".judgement");
-  out["incumbent"] = selected(json::at(o, "incumbent", what), what + ".incumbent", kSummary);
-  out["tuned"] = selected(json::at(o, "tuned", what), what + ".tuned", kSummary);
+  out["incumbent"] = summary(json::at(o, "incumbent", what), what + ".incumbent");
+  out["tuned"] = summary(json::at(o, "tuned", what), what + ".tuned");
   out["search_process"] = speed_up(json::at(o, "search_process", what), what + ".search_process");
   out["fresh_process"] = speed_up(json::at(o, "fresh_process", what), what + ".fresh_process");
   return out;

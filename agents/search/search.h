@@ -40,7 +40,7 @@ struct Space {
 struct Trial {
   Variant variant;
   Verdict verdict = Verdict::ok;
-  double median_ns = 0;  // when ok or slower
+  double median_ns = 0;  // when ok or slower; nanojoules where a job minimizes energy: compared with each other alone
 };
 
 // A constraint that the debugger learned: configurations of this template where all of `when` hold are skipped.

@@ -34,6 +34,9 @@ Exit run(Session& session, const Arguments&) {
   print_line(fmt::format("compiler  {}\nkernel    {}\nsandbox   {}", json::get_string(node, "compiler", what),
                          json::get_string(node, "os_kernel", what),
                          fmt::join(json::get_strings(node, "sandbox", what), " ")));
+  const auto counter = json::find_string(node, "energy_counter", what);
+  const auto none = json::find_string(node, "no_energy_counter", what);
+  if (counter || none) print_line(fmt::format("energy    {}", counter ? *counter : "no counter: " + *none));
   print_line("measured ceilings, all cores");
   print_rates(node, "bandwidth", "B");
   print_rates(node, "flops", "FLOP");

@@ -32,6 +32,7 @@ class StoreBench : public agents::Workbench {
   }
   agents::CheckFact check(const agents::CheckRequest& request) override { return bench_->check(request); }
   agents::SampleFact measure(const agents::MeasureRequest& request) override { return bench_->measure(request); }
+  double joules() override { return bench_->joules(); }
 
  private:
   static worker::BenchOptions options(const JobEnvironment& env, const std::string& job, const std::string& target,

@@ -10,6 +10,7 @@
 #include "daemon/kilnd/golden.h"
 #include "daemon/kilnd/machine.h"
 #include "daemon/kilnd/state_checks.h"
+#include "daemon/worker/energy_source.h"
 #include "daemon/worker/workbench.h"
 #include "runtime/base/json.h"
 
@@ -111,6 +112,14 @@ Check golden(const JobEnvironment& env) {
                          : passed("golden", text);
 }
 
+// What policies with objective energy or a budget of it need, and all others do not.
+Check energy() {
+  const worker::RaplSource counters(worker::BenchOptions{}.powercap);
+  if (!counters.describe().empty()) return passed("energy", counters.describe());
+  return passed("energy", "this node has no energy counter for its CPU: " + counters.cause() +
+                              "; policies that count energy are refused there");
+}
+
 // A check that cannot be made is one that failed.
 template <class F>
 Check guarded(const std::string& name, F check) {
@@ -144,6 +153,7 @@ json::array examine(const JobEnvironment& env) {
   all.push_back(guarded("corpus", [&] { return corpus(env); }));
   all.push_back(guarded("golden", [&] { return golden(env); }));
   all.push_back(guarded("clock", [&] { return clock(); }));
+  all.push_back(guarded("energy", [&] { return energy(); }));
   for (Check& check : check_machine("/")) all.push_back(std::move(check));
   json::array out;
   for (const Check& check : all) out.emplace_back(to_json(check));

@@ -32,6 +32,7 @@ class NoBench : public agents::Workbench {
   std::vector<agents::BuildFact> build(std::span<const agents::BuildRequest>) override { refuse(); }
   agents::CheckFact check(const agents::CheckRequest&) override { refuse(); }
   agents::SampleFact measure(const agents::MeasureRequest&) override { refuse(); }
+  double joules() override { refuse(); }
 
  private:
   [[noreturn]] static void refuse() {

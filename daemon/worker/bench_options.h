@@ -13,6 +13,7 @@ struct BenchOptions {
   std::filesystem::path worker;       // kiln-worker
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   std::filesystem::path staging;      // the bench's own folder: made, filled, and removed at the end
+  std::filesystem::path powercap{"/sys/class/powercap"};  // counters of the CPU's energy
   std::int32_t threads = 0;           // 0: all cores that its workers may use
   std::int32_t cores = 0;             // that its workers, compilers too, run on; 0: all that the daemon may use
   std::string target{"cpu"};          // "cpu", "cuda": what candidates are built for and run on

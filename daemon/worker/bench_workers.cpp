@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "daemon/targets/cuda/oracle/kernels.h"
+#include "daemon/worker/attempts.h"
 #include "daemon/worker/guard_exit.h"
 #include "daemon/worker/own_kernels.h"
 #include "runtime/base/json.h"
@@ -11,6 +12,12 @@
 namespace kiln::worker {
 
 using agents::Verdict;
+
+namespace {
+
+constexpr std::int64_t kEnergyNs = 20 * kSecond;  // a driver may have to start
+
+}  // namespace
 
 BenchWorkers::BenchWorkers(const BenchOptions& options, ObjectSource& objects)
     : options_(options),
@@ -22,7 +29,8 @@ BenchWorkers::BenchWorkers(const BenchOptions& options, ObjectSource& objects)
                                               targets::cuda::oracle::kernels_flags(), architecture,
                                               "compute the expected outputs on the GPU", true);
         return oracle_kernels_;
-      }) {}
+      }),
+      rapl_(options.powercap) {}
 
 // Of a GPU's bench it has the GPU too, in a context of its own: no candidate's kernel reaches its memory.
 Launch BenchWorkers::oracle_launch() const {
@@ -49,6 +57,14 @@ WorkerProcess& BenchWorkers::run_worker() {
   if (!run_ || !run_->alive())
     run_ = std::make_unique<WorkerProcess>(launch_of("run", {staging_.root().string()}));
   return *run_;
+}
+
+std::uint64_t BenchWorkers::microjoules() {
+  if (!gpu()) return rapl_.microjoules();
+  Frame request;
+  request.body = {{"op", "energy"}};
+  const Frame reply = answered(run_worker().call(request, kEnergyNs), "read the energy of the GPU", "run");
+  return static_cast<std::uint64_t>(json::get_int(reply.body, "microjoules", "a run reply"));
 }
 
 std::optional<RunFailure> run_failure_of(const Answer& answer) {

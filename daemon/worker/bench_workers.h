@@ -9,6 +9,7 @@
 
 #include "agents/artifacts/verdict.h"
 #include "daemon/worker/bench_options.h"
+#include "daemon/worker/energy_source.h"
 #include "daemon/worker/object_source.h"
 #include "daemon/worker/oracle_client.h"
 #include "daemon/worker/process.h"
@@ -26,6 +27,9 @@ class BenchWorkers {
   [[nodiscard]] ObjectSource& objects() { return objects_; }
   [[nodiscard]] Staging& staging() { return staging_; }
   [[nodiscard]] OracleClient& oracle() { return oracle_; }
+  [[nodiscard]] RaplSource& rapl() { return rapl_; }
+  // What the counter of the bench's target says. Throws Error(unavailable) where there is none.
+  [[nodiscard]] std::uint64_t microjoules();
 
   [[nodiscard]] bool gpu() const { return options_.target != "cpu"; }
   // That its workers may use together.
@@ -46,6 +50,7 @@ class BenchWorkers {
   Staging staging_;
   std::string oracle_kernels_;  // the digest of their code object; empty: not built
   OracleClient oracle_;
+  RaplSource rapl_;
   std::unique_ptr<WorkerProcess> run_;
 };
 

@@ -31,6 +31,7 @@ void read_subject(const json::object& reply, MeasuredSubject& subject) {
     subject.evidence = *forbidden;
   }
   subject.ns = numbers_of(json::at(reply, "ns", what));
+  if (const json::value* energies = reply.if_contains("nj")) subject.nj = numbers_of(*energies);
   if (const json::value* launches = reply.if_contains("launch_ns"))
     for (const json::value& one : json::as_array(*launches, "launch samples"))
       subject.launch_ns.push_back(numbers_of(one));
@@ -42,7 +43,7 @@ class Measurement {
       : workers_(workers), request_(request) {
     fact_.fresh_process = request.fresh_process;
     for (const agents::Subject& subject : request.subjects)
-      fact_.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}, {}});
+      fact_.subjects.push_back({subject.name, Verdict::ok, {}, {}, {}, {}, {}});
   }
 
   agents::SampleFact run() {
@@ -66,7 +67,7 @@ class Measurement {
     alive_.clear();
     for (std::size_t i = 0; i < fact_.subjects.size(); ++i) {
       if (fact_.subjects[i].verdict != Verdict::ok) continue;
-      fact_.subjects[i] = {fact_.subjects[i].name, Verdict::ok, {}, {}, {}, {}};
+      fact_.subjects[i] = {fact_.subjects[i].name, Verdict::ok, {}, {}, {}, {}, {}};
       alive_.push_back(i);
     }
   }
@@ -76,10 +77,12 @@ class Measurement {
   bool measure_alive() {
     if (!workers_.gpu()) workers_.end_run_worker();  // one that has run a kernel takes no more code
     Frame frame = frame_of_alive();
-    const std::int64_t flushes =
-        request_.cold ? std::int64_t{request_.samples} * static_cast<std::int64_t>(alive_.size()) : 0;
+    const std::int64_t samples = std::int64_t{request_.samples} * static_cast<std::int64_t>(alive_.size());
+    const std::int64_t flushes_ns = request_.cold ? samples * kSecond / 10 : 0;
+    // A counter that moves ten times a second wants half a second of calls, and some more until it moves.
+    const std::int64_t counting_ns = request_.objective == agents::Objective::energy ? samples * kSecond : 0;
     const Answer answer = workers_.run_worker().call(
-        frame, request_.timeout_ns + request_.limit_ns + flushes * kSecond / 10);
+        frame, request_.timeout_ns + request_.limit_ns + flushes_ns + counting_ns);
     if (answer.stopped && ++stopped_ < kAttempts) return false;
     if (const auto why = json::find_string(answer.frame.body, "unshared", "a run reply")) {
       workers_.oracle().do_not_share(*why);
@@ -117,12 +120,14 @@ class Measurement {
     Frame frame;
     frame.body = {{"op", "measure"},           {"subjects", subjects},
                   {"warmup", request_.warmup}, {"samples", request_.samples},
+                  {"objective", agents::name(request_.objective)}, {"instances", request_.instances},
                   {"cold", request_.cold},     {"per_launch", request_.per_launch},
                   {"seed", request_.seed},     {"poison", kPoisons[0]},
                   {"limit_ns", request_.limit_ns}};
     frame.fds.push_back(memory_file("progress", kProgressBytes));
     arenas_.clear();
     if (request_.proof) add_arenas(frame);
+    if (request_.objective == agents::Objective::energy && !workers_.gpu()) workers_.rapl().lend(frame);
     return frame;
   }
 

@@ -59,7 +59,10 @@ void probe_gpu(BenchWorkers& workers, agents::NodeFacts& facts) {
   WorkerProcess worker(workers.launch_of("probe", {workers.staging().root().string()}));
   Frame describe;
   describe.body = {{"op", "describe"}};
-  facts.gpu = agents::node_facts_from_json(ask_gpu(worker, describe).body).gpu;
+  agents::NodeFacts described = agents::node_facts_from_json(ask_gpu(worker, describe).body);
+  facts.gpu = std::move(described.gpu);
+  facts.energy_counter = described.energy_counter;
+  facts.no_energy_counter = described.no_energy_counter;
   const std::string kernels =
       build_own_kernels(workers, "ceilings.cu", targets::cuda::ceiling_kernels_source(), {},
                         facts.gpu.value().architecture, "measure the GPU");
@@ -84,6 +87,8 @@ agents::NodeFacts probe_node(BenchWorkers& workers) {
   agents::NodeFacts facts = agents::node_facts_from_json(
       answered(worker.call(request, kProbeNs), "measure the node", "probe").body);
   facts.compiler = targets::cpu::compiler_version();
+  facts.energy_counter = workers.rapl().describe();
+  facts.no_energy_counter = workers.rapl().cause();
   if (workers.gpu()) probe_gpu(workers, facts);
   facts.sandbox = json::get_strings(workers.run_worker().hello(), "sandbox", "a worker's hello");
   return facts;

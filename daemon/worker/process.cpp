@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sched.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
@@ -18,6 +19,7 @@ namespace kiln::worker {
 namespace {
 
 constexpr std::int64_t kHelloNs = 20'000'000'000;
+constexpr int kEndMs = 20'000;  // after SIGKILL
 
 ErrorCode code_from(const std::string& text) {
   for (int i = 0; i <= static_cast<int>(ErrorCode::internal); ++i)
@@ -120,7 +122,7 @@ void WorkerProcess::spawn(const Launch& launch) {
 }
 
 WorkerProcess::~WorkerProcess() {
-  if (alive()) kill();
+  if (alive()) (void)kill();  // ignoring: who asks next for what it holds will be told
 }
 
 void WorkerProcess::send(Frame& request) {
@@ -162,7 +164,11 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
       return answer;
     case Received::timed_out: break;
   }
-  kill();
+  if (!kill())
+    throw Error(ErrorCode::unavailable,
+                "cannot go on: a worker that was past its deadline has not ended 20 s after SIGKILL: it waits in a "
+                "driver",
+                "where it had a GPU, nvidia-smi -q says by 'GPU Recovery Action' what that wants");
   answer.kind = Answer::Kind::hung;
   answer.evidence = "past its deadline after " + std::to_string((monotonic_ns() - begin) / 1'000'000) + " ms";
   return answer;
@@ -170,7 +176,7 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
 
 // Whatever wrote this is not the worker's own code any more.
 Answer WorkerProcess::broken(const std::string& how) {
-  kill();
+  (void)kill();  // ignoring: the answer is the same
   Answer answer;
   answer.kind = Answer::Kind::crashed;
   answer.evidence = "killed after it broke the protocol: " + how;
@@ -188,7 +194,7 @@ void WorkerProcess::reap(Answer& answer) {
   pid_t got = 0;
   for (int i = 0; i < 200 && (got = ::waitpid(pid_, &status, WNOHANG)) == 0; ++i) ::usleep(5'000);
   if (got == 0) {
-    kill();
+    (void)kill();  // ignoring: the answer is the same
     answer.evidence = "closed its socket without an answer";
     return;
   }
@@ -205,13 +211,16 @@ void WorkerProcess::reap(Answer& answer) {
   if (answer.forbidden) answer.evidence += ": it made a system call that no kernel may make";
 }
 
-void WorkerProcess::kill() {
+bool WorkerProcess::kill() {
   // Through a pidfd, so that a recycled process id can never be hit; the group holds what a compiler started.
   const UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
   if (pidfd) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
   (void)::kill(-pid_, SIGKILL);
-  (void)::waitpid(pid_, nullptr, 0);
+  pollfd end{pidfd.get(), POLLIN, 0};
+  const bool ended = !pidfd || ::poll(&end, 1, kEndMs) > 0;
+  if (ended) (void)::waitpid(pid_, nullptr, 0);  // ignoring how: it was killed
   pid_ = -1;
+  return ended;
 }
 
 }  // namespace kiln::worker

@@ -53,7 +53,8 @@ class WorkerProcess {
   void spawn(const Launch& launch);
   void reap(Answer& answer);  // waits for the end and says how it was
   [[nodiscard]] Answer broken(const std::string& how);
-  void kill();
+  // False when it is not gone after 20 s: what waits in a driver for a GPU cannot be killed, and is left behind.
+  [[nodiscard]] bool kill();
 
   pid_t pid_ = -1;
   UniqueFd socket_;

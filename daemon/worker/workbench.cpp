@@ -1,5 +1,8 @@
 #include "daemon/worker/workbench.h"
 
+#include <optional>
+#include <utility>
+
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/bench_memory.h"
 #include "daemon/worker/bench_workers.h"
@@ -43,6 +46,15 @@ class NodeWorkbench : public agents::Workbench {
     return measure_subjects(workers_, request);
   }
 
+  double joules() override {
+    const std::uint64_t now = attempted([&] { return workers_.microjoules(); },
+                                        [](const Stopped& stopped) -> std::uint64_t {
+                                          throw unavailable("read the energy", "run", stopped.evidence);
+                                        });
+    const std::uint64_t before = std::exchange(counted_uj_, now).value_or(now);
+    return 1e-6 * static_cast<double>(now - before);
+  }
+
  private:
   // What decides what a probe finds, beside the node.
   [[nodiscard]] std::string kind_of_probe() const {
@@ -51,6 +63,7 @@ class NodeWorkbench : public agents::Workbench {
   }
 
   BenchWorkers workers_;
+  std::optional<std::uint64_t> counted_uj_;  // of which joules() has told
 };
 
 }  // namespace

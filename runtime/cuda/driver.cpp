@@ -9,7 +9,8 @@ namespace {
 
 [[noreturn]] void unavailable(const std::string& cause) {
   throw Error(ErrorCode::unavailable, "cannot use CUDA: no CUDA device: " + cause,
-              "install NVIDIA's driver, or use target cpu");
+              "install NVIDIA's driver, or use target cpu; where one is in place, nvidia-smi -q says by 'GPU Recovery "
+              "Action' whether the GPU wants a reset");
 }
 
 template <class Function>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,10 +22,14 @@ inline double unit_from(const std::string& text) {
 class FakeBench : public Workbench {
  public:
   int calls = 0;
+  std::set<Objective> objectives;  // that were asked for
   std::string wrong_template;  // every variant of this template computes wrong values
   double error = 1;            // of every candidate, over that of the plain evaluation
   std::vector<double> load;    // of the first probes: what was measured is this part of the truth
   int probes = 0;
+  std::set<std::int32_t> instances;
+  std::string energy_counter;  // that the node has
+  double joules_each = 0;      // that joules() tells
   std::int64_t spent_ns = 0;   // by builds, checks and measurements, at the durations below
   std::int64_t build_ns = 0, check_ns = 0, measure_ns = 0;
 
@@ -43,6 +48,8 @@ class FakeBench : public Workbench {
         {"l1_read", 8e11}, {"l2_read", 2e11}, {"l3_read", 6e10}, {"memory_read", 2e10}, {"memory_copy", 2e10}};
     facts.flops = {{"f32", 2.8e11}, {"f64", 1.4e11}};
     facts.launch_ns = 100;
+    facts.energy_counter = energy_counter;
+    if (energy_counter.empty()) facts.no_energy_counter = "nobody counts";
     const double seen = static_cast<std::size_t>(probes) < load.size() ? load[static_cast<std::size_t>(probes)] : 1;
     ++probes;
     for (auto* figures : {&facts.bandwidth, &facts.flops})
@@ -91,14 +98,21 @@ class FakeBench : public Workbench {
     for (const Subject& subject : request.subjects) {
       const double base =
           2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
-      SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}, {}};
+      SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}, {}, {}};
+      // Joules are another function of the plan than times.
+      const double nj = 1e6 * (1 + unit_from("energy" + json::canonical(to_json(subject.plan))));
+      objectives.insert(request.objective);
+      instances.insert(request.instances);
       for (int i = 0; i < request.samples; ++i)
         out.ns.push_back(base * (1 + 0.01 * unit_from(std::to_string(calls) + "/" + std::to_string(i))));
+      if (request.objective == Objective::energy)
+        for (const double ns : out.ns) out.nj.push_back(nj * ns / base);
       fact.subjects.push_back(out);
     }
     fact.cycles_per_ns.assign(static_cast<std::size_t>(request.samples), 2.0);
     return fact;
   }
+  double joules() override { return joules_each; }
 
  private:
   std::map<std::string, std::string> template_of_;

@@ -26,8 +26,11 @@ struct Bench {
   std::string graph;
   std::vector<std::string> families = {"normal", "integers", "denormals"};
 
-  Bench() {
-    bench = worker::make_workbench(testing::bench_options(objects), objects);
+  // `powercap`: where the counters of energy are; empty: where the system has them.
+  explicit Bench(const std::filesystem::path& powercap = {}) {
+    worker::BenchOptions options = testing::bench_options(objects);
+    if (!powercap.empty()) options.powercap = powercap;
+    bench = worker::make_workbench(options, objects);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {kCount}});
     graph::Expr twice;

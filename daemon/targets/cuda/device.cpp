@@ -49,6 +49,15 @@ Gpu::~Gpu() {
 
 GpuReading Gpu::reading() const { return nvml_ ? nvml_->read(description_.pci) : GpuReading{}; }
 
+std::uint64_t Gpu::microjoules() const {
+  const auto energy_mj = nvml_ ? nvml_->energy(description_.pci) : std::nullopt;
+  if (!energy_mj)
+    throw Error(ErrorCode::unavailable,
+                "cannot measure energy: this node has no energy counter: NVML is not there, or counts none of this GPU",
+                "kctl doctor");
+  return 1000 * *energy_mj;
+}
+
 DeviceMemory Gpu::allocate(std::size_t bytes) const { return {api_, bytes}; }
 
 void Gpu::copy_in(kiln::cuda::DevicePointer to, std::span<const std::byte> from) const {

@@ -15,6 +15,8 @@ namespace kiln::targets::cuda {
 
 class DeviceMemory;
 
+inline constexpr double kEnergyStepNs = 1e8;  // NVML counts ten times a second or more often
+
 class Gpu {
  public:
   // Makes the primary context of the device current on this thread. Throws Error(unavailable) or DriverError.
@@ -28,6 +30,8 @@ class Gpu {
   [[nodiscard]] const NodeDescription& node() const { return node_; }
   [[nodiscard]] kiln::cuda::Stream stream() const { return stream_; }
   [[nodiscard]] GpuReading reading() const;  // clocks, power, temperature; empty without NVML
+  // That the GPU took since its driver was loaded. Throws Error(unavailable) where NVML does not tell.
+  [[nodiscard]] std::uint64_t microjoules() const;
 
   [[nodiscard]] DeviceMemory allocate(std::size_t bytes) const;
   void synchronize() const;

@@ -101,9 +101,15 @@ GpuReading Nvml::read(const std::string& pci) const {
   out.memory_mhz = Api::ask(api_->clock, device, kMemoryClock);
   out.temperature_c = Api::ask(api_->temperature, device, kGpuTemperature);
   out.power_mw = Api::ask(api_->power, device);
-  out.energy_mj = Api::ask(api_->energy, device);
+  out.energy_mj = energy(pci);
   out.throttle_reasons = Api::ask(api_->reasons, device);
   return out;
+}
+
+std::optional<std::uint64_t> Nvml::energy(const std::string& pci) const {
+  const Device device = api_->device(pci);
+  if (!device) return std::nullopt;
+  return Api::ask(api_->energy, device);
 }
 
 GpuTraits Nvml::traits(const std::string& pci) const {

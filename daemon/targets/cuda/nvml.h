@@ -37,6 +37,7 @@ class Nvml {
   [[nodiscard]] std::string driver_release() const;
   // `pci` as the driver API gives it. All values are absent for a device that NVML does not know.
   [[nodiscard]] GpuReading read(const std::string& pci) const;
+  [[nodiscard]] std::optional<std::uint64_t> energy(const std::string& pci) const;  // of read()
   [[nodiscard]] GpuTraits traits(const std::string& pci) const;
 
  private:

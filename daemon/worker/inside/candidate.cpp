@@ -12,6 +12,14 @@ std::vector<kiln_tensor_info> infos(const kiln_release* release, int count, Ask 
   return out;
 }
 
+std::shared_ptr<kiln_release> opened(const std::string& directory, int threads) {
+  kiln_options options = kiln_options_default();
+  options.threads = threads;
+  kiln_release* release = nullptr;
+  require_kiln(kiln_open(directory.c_str(), &options, &release));
+  return {release, kiln_close};
+}
+
 void require_windows(const char* what, const std::vector<kiln_tensor_info>& infos,
                      const std::vector<ArenaLayout::Window>& windows) {
   if (infos.size() != windows.size()) throw Refused{"the plan has other inputs or outputs than its graph"};
@@ -28,20 +36,19 @@ void require_kiln(kiln_status status) {
   throw Refused{kiln_last_error()};
 }
 
-Candidate::Candidate(const std::string& directory) {
-  require_kiln(kiln_open(directory.c_str(), nullptr, &release_));
-  const kiln_status status = kiln_session_create(release_, &session_);
-  if (status == KILN_OK) return;
-  const std::string why = kiln_last_error();
-  kiln_close(release_);
-  if (status == KILN_E_DEVICE) throw Faulted{why};
-  throw Refused{why};
+Candidate::Candidate(const std::string& directory, int threads) : Candidate(opened(directory, threads)) {}
+
+Candidate::Candidate(Release release) : release_(std::move(release)) {
+  require_kiln(kiln_session_create(release_.get(), &session_));
 }
 
+std::unique_ptr<Candidate> Candidate::another() const { return std::unique_ptr<Candidate>(new Candidate(release_)); }
+
 Candidate::~Candidate() {
-  if (!unloads_) return;
-  kiln_session_destroy(session_);
-  kiln_close(release_);
+  if (unloads_)
+    kiln_session_destroy(session_);
+  else
+    (void)new Release(release_);  // stays open
 }
 
 void Candidate::require_sizes(const ArenaLayout& layout) const {
@@ -58,11 +65,11 @@ void Candidate::bind(std::byte* base, const ArenaLayout& layout) {
 }
 
 std::vector<kiln_tensor_info> Candidate::inputs() const {
-  return infos(release_, kiln_input_count(release_), kiln_input_info);
+  return infos(release_.get(), kiln_input_count(release_.get()), kiln_input_info);
 }
 
 std::vector<kiln_tensor_info> Candidate::outputs() const {
-  return infos(release_, kiln_output_count(release_), kiln_output_info);
+  return infos(release_.get(), kiln_output_count(release_.get()), kiln_output_info);
 }
 
 graph::TensorType type_of(const kiln_tensor_info& info) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,13 @@ void require_kiln(kiln_status status);
 
 class Candidate {
  public:
-  // Throws Refused, Faulted.
-  explicit Candidate(const std::string& directory);
+  // `threads`: of its session; 0: what the plan was tuned for. Throws Refused, Faulted.
+  explicit Candidate(const std::string& directory, int threads = 0);
   ~Candidate();
   Candidate(const Candidate&) = delete;
   Candidate& operator=(const Candidate&) = delete;
+  // One more session of the same release, with no addresses yet. Throws Refused, Faulted.
+  [[nodiscard]] std::unique_ptr<Candidate> another() const;
 
   // The calls that follow use the windows of an arena that is at `base`. Throws Refused when the plan has other inputs
   // or outputs than `layout`.
@@ -45,7 +48,7 @@ class Candidate {
 
   [[nodiscard]] std::vector<kiln_tensor_info> inputs() const;
   [[nodiscard]] std::vector<kiln_tensor_info> outputs() const;
-  [[nodiscard]] int launches() const { return kiln_launch_count(release_); }
+  [[nodiscard]] int launches() const { return kiln_launch_count(release_.get()); }
   // False: the session and its code stay loaded to the end of the process.
   void unload_at_end(bool unloads) { unloads_ = unloads; }
 
@@ -57,7 +60,10 @@ class Candidate {
   void wake() { (void)kiln_session_wake(session_); }  // an asleep thread is only slower
 
  private:
-  kiln_release* release_ = nullptr;
+  using Release = std::shared_ptr<kiln_release>;
+  explicit Candidate(Release release);
+
+  Release release_;
   kiln_session* session_ = nullptr;
   std::vector<const void*> inputs_;
   std::vector<void*> outputs_;

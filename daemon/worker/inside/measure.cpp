@@ -20,7 +20,7 @@ struct Entry {
   const char* outcome = "refused";
   std::unique_ptr<Subject> subject;
   std::int64_t proof_round = -1;  // none
-  std::vector<double> ns;
+  std::vector<double> ns, nj;
   json::array launch_ns;
 };
 
@@ -39,6 +39,8 @@ class Measurement {
     timing_.seed = static_cast<std::uint64_t>(json::get_int(request.body, "seed", "a run request"));
     timing_.warmup = json::get_int(request.body, "warmup", "a run request");
     timing_.samples = json::get_int(request.body, "samples", "a run request");
+    timing_.objective = agents::objective_from_name(json::get_string(request.body, "objective", "a run request"));
+    timing_.instances = json::get_int(request.body, "instances", "a run request");
     timing_.limit_ns = json::get_int(request.body, "limit_ns", "a run request");
     timing_.cold = json::get_bool(request.body, "cold", "a run request");
     timing_.per_launch = json::get_bool(request.body, "per_launch", "a run request");
@@ -70,7 +72,7 @@ class Measurement {
       entries_.emplace_back().name = json::get_string(subject, "name", "a subject");
       directories.push_back(json::get_string(subject, "directory", "a subject"));
     }
-    const bool proves = request_.fds.size() > 1;
+    const bool proves = request_.body.contains("layout");
     for (const std::size_t index : device_.loading_order(directories))
       enter(index, [&](Entry& entry) {
         ProofArena proof;
@@ -92,6 +94,7 @@ class Measurement {
       attempt((i + static_cast<std::size_t>(round)) % entries_.size(), [&](Entry& entry) {
         // Where the limit ends the rounds before the one that was drawn, the last proves in its place.
         entry.ns.push_back(entry.subject->sample(round == entry.proof_round || (last && entry.proof_round > round)));
+        if (entry.subject->nj() > 0) entry.nj.push_back(entry.subject->nj());
         const std::vector<double> launches = entry.subject->launch_ns();
         if (!launches.empty()) entry.launch_ns.emplace_back(json::to_array(launches));
       });
@@ -124,6 +127,7 @@ class Measurement {
       json::object answer{{"name", entry.name}};
       if (!entry.subject) answer[entry.outcome] = entry.refused;
       answer["ns"] = json::to_array(entry.ns);
+      if (!entry.nj.empty()) answer["nj"] = json::to_array(entry.nj);
       if (!entry.launch_ns.empty()) answer["launch_ns"] = entry.launch_ns;
       out.emplace_back(std::move(answer));
     }

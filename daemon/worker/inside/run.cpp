@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <new>
 #include <optional>
 
@@ -16,60 +15,15 @@
 #include "daemon/worker/inside/candidate.h"
 #include "daemon/worker/inside/code_objects.h"
 #include "daemon/worker/inside/guards.h"
+#include "daemon/worker/inside/loaded.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
+#include "daemon/worker/inside/serving.h"
 #include "runtime/base/json.h"
 #include "runtime/base/random.h"
 
 namespace kiln::worker {
 namespace {
-
-// Threads of this process.
-std::ptrdiff_t count_threads() {
-  return std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
-}
-
-// The main thread, and those of the sessions that are loaded.
-std::ptrdiff_t allowed_threads = 1;
-
-// A thread that was joined stands under /proc for a moment more, and would be taken for a kernel's when the next
-// candidate's are counted.
-void wait_for_ended_threads() {
-  constexpr timespec kPause{0, 100'000};
-  for (int i = 0; i < 10'000 && count_threads() > allowed_threads; ++i) ::nanosleep(&kPause, nullptr);
-}
-
-// A loaded candidate, and the threads that libkiln made for it.
-class Loaded {
- public:
-  explicit Loaded(const std::string& directory)
-      : before_(count_threads()), candidate_(std::in_place, directory), threads_(count_threads() - before_) {
-    allowed_threads += threads_;
-  }
-  ~Loaded() {
-    candidate_.reset();
-    if (left_threads_) return;  // their code stays; the parent ends this process
-    allowed_threads -= threads_;
-    wait_for_ended_threads();
-  }
-  Loaded(const Loaded&) = delete;
-  Loaded& operator=(const Loaded&) = delete;
-
-  [[nodiscard]] Candidate& candidate() { return *candidate_; }
-
-  // A plan runs on libkiln's threads. One more was started by a kernel, and may work on after its call has returned.
-  void require_no_more_threads() {
-    left_threads_ = count_threads() > allowed_threads;
-    candidate_->unload_at_end(!left_threads_);
-    if (left_threads_) throw Refused{"a kernel started a thread of its own", "forbidden"};
-  }
-
- private:
-  const std::ptrdiff_t before_;
-  std::optional<Candidate> candidate_;
-  const std::ptrdiff_t threads_;
-  bool left_threads_ = false;
-};
 
 std::size_t element_bytes(const kiln_tensor_info& info) {
   return graph::size_of(static_cast<graph::DType>(info.dtype));
@@ -255,8 +209,13 @@ class Cpu final : public Device {
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing,
                                 const ProofArena& proof) override {
     load_code(objects_, directory);
-    return std::make_unique<CpuSubject>(directory, timing, proof, flush_);
+    if (timing.objective == agents::Objective::latency)
+      return std::make_unique<CpuSubject>(directory, timing, proof, flush_);
+    return std::make_unique<ServingSubject>(directory, timing, proof, counter_);
   }
+
+  // The counters of a request for energy: their descriptors are its last.
+  void count_energy_by(const Frame& request) { counter_ = energy_counter_of(request); }
 
   void ready() override { arm_code(); }  // a vendor's primitives are made
 
@@ -275,6 +234,7 @@ class Cpu final : public Device {
  private:
   CodeObjects& objects_;
   Flush flush_;
+  targets::EnergyCounter counter_;
 };
 
 class Runner {
@@ -282,7 +242,10 @@ class Runner {
   Frame handle(Frame request) {
     const std::string op = json::get_string(request.body, "op", "a run request");
     if (op == "check") return check(request);
-    if (op == "measure") return measure(request, cpu_);
+    if (op == "measure") {
+      cpu_.count_energy_by(request);
+      return measure(request, cpu_);
+    }
     throw Error(ErrorCode::invalid_input, "cannot answer the run request '" + op + "'");
   }
 
