@@ -83,6 +83,11 @@ class Bench:
             self.node.post(f"/v1/jobs/{job['id']}/cancel")  # or the next problem's would wait behind it
             raise
         record["facts"] = fact_times.totals(self.node.state, job["id"])
+        if job["state"] == "done":
+            tried = self.node.get(f"/v1/jobs/{job['id']}/candidates")
+            record["candidates"] = len(tried)
+            record["failures"] = [f"{c['region']} {c['verdict']}: {c['reason']}" for c in tried
+                                  if c["verdict"] not in ("ok", "slower")][:8]
         if job["state"] != "done":
             raise RuntimeError(job["error"])
         made = [r for r in self.node.get("/v1/releases")["releases"] if r["workload"] == workload["id"]]
