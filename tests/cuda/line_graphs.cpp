@@ -56,6 +56,13 @@ void add_lines(Collection& c) {
   arg("place of the least of the middle", {3, 70, 37}, {false, 1, true, false});
   arg("last place of the largest of small integers", {5, 300}, {true, 1, false, true}, DType::i8);
   arg("last place of the least of the middle in f16", {2, 50, 40}, {false, 1, false, true}, DType::f16);
+  const auto top = [&](const std::string& name, Shape shape, const graph::TopK& op, DType type = DType::f32) {
+    c.add_outputs(name, [&](Graph& g) { return g.add_node(op, {input(g, shape, type)}, "test"); });
+  };
+  top("the five largest of rows", {7, 100}, {1, 5, true});
+  top("columns sorted", {2, 130, 3}, {1, 130, false});
+  top("the largest of small integers, which are often equal", {4, 700}, {1, 300, true}, DType::i8);
+  top("the least of short rows in bf16", {50, 6}, {1, 2, false}, DType::bf16);
   arg("place of the largest of everything", {4099}, {true, 0, true, false});
 }
 

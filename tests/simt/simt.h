@@ -30,6 +30,7 @@ inline void copy_async(void* shared, const void* from) {
 }
 inline void copies_arrive() {}
 inline f32 rounded_sum(f32 a, f32 b) { return a + b; }  // compiled without contraction
+inline f32 fused(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
 
 inline f32 to_f32(f16 x) {
   _Float16 half;

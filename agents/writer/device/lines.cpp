@@ -51,4 +51,15 @@ Hooks arg_hooks(const LineKernel& k) {
                                    arg.largest, arg.last, k.length < (std::int64_t{1} << 30) ? "i32" : "i64"));
 }
 
+bool accepts_sort(const LineKernel& k) {
+  return std::holds_alternative<graph::TopK>(k.op) && is_number(k) && (k.values || k.places);
+}
+
+Hooks sort_hooks(const LineKernel& k) {
+  const auto& top = std::get<graph::TopK>(k.op);
+  return line_hooks(k, fmt::format("constexpr int kKept = {};  // elements of a line\nconstexpr bool kLargest = {};\n"
+                                   "constexpr bool kHasValues = {}, kHasPlaces = {};\n",
+                                   top.k, top.largest, k.values.has_value(), k.places.has_value()));
+}
+
 }  // namespace kiln::agents::writer::device

@@ -25,7 +25,9 @@ struct Accepts {
   bool operator()(const ConvolutionKernel& k) const { return accepts_convolution(k); }
   bool operator()(const PadKernel& k) const { return accepts_pad(k); }
   bool operator()(const WindowKernel& k) const { return accepts_window(k) && (spec.name != "columns" || !k.positions); }
-  bool operator()(const LineKernel& k) const { return spec.name == "scan" ? accepts_scan(k) : accepts_arg(k); }
+  bool operator()(const LineKernel& k) const {
+    return spec.name == "scan" ? accepts_scan(k) : spec.name == "sort" ? accepts_sort(k) : accepts_arg(k);
+  }
   bool operator()(const auto&) const { return false; }  // no device template has that anchor
 };
 
@@ -47,7 +49,9 @@ struct HooksOf {
   Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(k); }
   Hooks operator()(const PadKernel& k) const { return pad_hooks(k); }
   Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
-  Hooks operator()(const LineKernel& k) const { return spec.name == "scan" ? scan_hooks(k) : arg_hooks(k); }
+  Hooks operator()(const LineKernel& k) const {
+    return spec.name == "scan" ? scan_hooks(k) : spec.name == "sort" ? sort_hooks(k) : arg_hooks(k);
+  }
   Hooks operator()(const auto&) const {
     throw Error(ErrorCode::unsupported, "cannot render " + title(spec) + ": no device template has that anchor");
   }

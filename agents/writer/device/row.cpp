@@ -1,6 +1,6 @@
 // Hooks of the row family on a GPU. Per-row values live in Scalars as s<i>; within a pass the value of node i at
-// element e of a vector is t<i>; the partial result of reduction i is r<i>; what sums that are joint are taken about is
-// Scalars' c<i>, i the squares' node.
+// element e of a vector is t<i>; the partial result of reduction i is r<i>. In Scalars, what sums that are joint are
+// taken about is c<i>, i the squares' node, and the reciprocal of what divides values along the row d<i>.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -47,6 +47,8 @@ class Writer {
     std::string shifts;
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
       if (p_.sum_of[i] >= 0) shifts += fmt::format("  f32 c{};\n", i);
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
+      if (divides(i)) shifts += fmt::format("  f32 d{};\n", i);
     return fmt::format(
         "\n// What is constant along a row.\nstruct Scalars {{\n{}{}}};\n"
         "KILN_DEVICE void start([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
@@ -90,6 +92,7 @@ class Writer {
     std::size_t slot = 0;
     for (const std::size_t i : reductions) all = joined(all, reduction_text(reduction(i, reductions), slot++));
     std::string finish = all.finish;
+    for (const std::size_t i : reductions) finish += reciprocal(i, "    ");
     if (!last) finish += known(p + 1, "    ");
     return fmt::format(
         "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n  static constexpr int reductions = {};\n{}\n{}{}"
@@ -135,6 +138,26 @@ class Writer {
     return out;
   }
 
+  // Whether node `i`, a value of the row, divides float32 values along it.
+  [[nodiscard]] bool divides(std::size_t i) const {
+    if (p_.varies[i]) return false;
+    return std::any_of(k_.expr.nodes.begin(), k_.expr.nodes.end(),
+                       [&](const ExprNode& node) { return is_quotient(node) && index(node.args[1]) == i; });
+  }
+  [[nodiscard]] bool is_quotient(const ExprNode& node) const {
+    return node.op == ExprOp::div && node.type == DType::f32 && p_.varies[index(node.args[0])] &&
+           !p_.varies[index(node.args[1])];
+  }
+  [[nodiscard]] std::string reciprocal(std::size_t i, const char* indent) const {
+    return divides(i) ? fmt::format("{0}s.d{1} = reciprocal_of(s.s{1});\n", indent, i) : "";
+  }
+  [[nodiscard]] std::string varying_text(std::size_t i) const {
+    const ExprNode& node = k_.expr.nodes[i];
+    const auto args = argument_names(node, [&](std::int32_t of) { return element(of); });
+    if (is_quotient(node)) return fmt::format("divided({}, {}, s.d{})", args[0], args[1], node.args[1]);
+    return node_text(k_.expr, i, args);
+  }
+
   // The operands that stay on chip through all passes.
   [[nodiscard]] std::vector<std::size_t> early() const {
     if (!form_.staged) return operands(resident());
@@ -165,12 +188,14 @@ class Writer {
         const std::string element = fmt::format("static_cast<const {}*>(arguments.at[{}])[at.x{}]",
                                                 memory_type(read.type), arguments_.input(read.buffer), node.operand);
         text += fmt::format("{}s.s{} = {};\n", indent, i,
-                            read.type == DType::boolean ? element + " != 0" : fmt::format("value_of({})", element));
+                            read.type == DType::boolean ? element + " != 0" : fmt::format("value_of({})", element)) +
+                reciprocal(i, indent);
         continue;
       }
       const auto args = argument_names(node, [](std::int32_t of) { return fmt::format("s.s{}", of); });
       text += fmt::format("{}s.s{} = static_cast<{}>({});\n", indent, i, value_type(node.type),
-                          node_text(k_.expr, i, args));
+                          node_text(k_.expr, i, args)) +
+              reciprocal(i, indent);
     }
     for (const std::size_t i : p_.reductions(level))
       if (p_.sum_of[i] >= 0) text += shift(i, indent);
@@ -194,7 +219,7 @@ class Writer {
         const Access& read = k_.reads[index(node.operand)];
         value = element_value(read, index(node.operand), strided({{"j", read.strides.back()}}), arguments_);
       } else {
-        value = node_text(k_.expr, n, argument_names(node, [&](std::int32_t of) { return element(of); }));
+        value = varying_text(n);
       }
       body += fmt::format("{}  const {} t{} = static_cast<{}>({});\n", indent, value_type(node.type), n,
                           value_type(node.type), value);
@@ -229,10 +254,9 @@ class Writer {
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
       if (!needed[i] || !p_.varies[i]) continue;
       const ExprNode& node = k_.expr.nodes[i];
-      const auto args = argument_names(node, [&](std::int32_t of) { return element(of); });
-      values += fmt::format(
-          "      const {0} t{1} = static_cast<{0}>({2});\n", value_type(node.type), i,
-          node.op == ExprOp::operand ? operand_value(accesses_, index(node.operand)) : node_text(k_.expr, i, args));
+      values +=
+          fmt::format("      const {0} t{1} = static_cast<{0}>({2});\n", value_type(node.type), i,
+                      node.op == ExprOp::operand ? operand_value(accesses_, index(node.operand)) : varying_text(i));
     }
     for (std::size_t r = 0; last && r < k_.writes.size(); ++r) {
       if (k_.write_per_row[r]) continue;

@@ -129,6 +129,17 @@ KILN_DEVICE T op_div(T a, T b) {
   }
   return static_cast<T>(a / b);
 }
+// x / y for many x and one y, whose reciprocal was divided once: rounded as the quotient is (Markstein, "Computation of
+// elementary functions on the IBM RISC System/6000 processor", 1990) where everything is a normal number; what is not
+// comes out as a NaN and is divided.
+KILN_DEVICE f32 reciprocal_of(f32 y) {
+  return op_abs(y) >= 0x1p-126f && op_abs(y) <= 0x1p126f ? 1.0f / y : not_a_number<f32>();
+}
+KILN_DEVICE f32 divided(f32 x, f32 y, f32 reciprocal) {
+  const f32 quotient = x * reciprocal;
+  const f32 nearer = fused(fused(-quotient, y, x), reciprocal, quotient);
+  return nearer == nearer ? nearer : x / y;
+}
 // The remainder with the sign of the divisor.
 template <class T>
 KILN_DEVICE T op_mod(T a, T b) {

@@ -1,5 +1,5 @@
-// Copies from memory into shared memory that need no register (PTX ISA, "cp.async"). The thread that asked for them reads
-// them after copies_arrive(); others after a barrier behind it.
+// Copies from memory into shared memory that need no register (PTX ISA, "cp.async"). The thread that asked for them
+// reads them after copies_arrive(); others after a barrier behind it.
 
 #ifndef KILN_EMULATION
 template <int bytes>

@@ -45,6 +45,8 @@ KILN_DEVICE void* shared_memory() {
 KILN_DEVICE u32 shuffle_xor(u32 x, u32 mask) { return __shfl_xor_sync(0xffffffffu, x, static_cast<int>(mask)); }
 // a + b that is never made one with a product before it.
 KILN_DEVICE f32 rounded_sum(f32 a, f32 b) { return __fadd_rn(a, b); }
+// a * b + c, rounded once.
+KILN_DEVICE f32 fused(f32 a, f32 b, f32 c) { return __fmaf_rn(a, b, c); }
 
 KILN_DEVICE f32 to_f32(f16 x) {
   f32 y;
