@@ -65,8 +65,8 @@ class FaultyBench : public Workbench {
 
   double copy_rate = 0;          // bytes per second, as the job measured it
 
-  NodeFacts probe() override {
-    NodeFacts node = bench_.probe();
+  NodeFacts probe(Probing how) override {
+    NodeFacts node = bench_.probe(how);
     copy_rate = node.bandwidth.at("memory_copy");
     return node;
   }
@@ -223,7 +223,7 @@ int run(std::size_t count, const std::string& kind, const std::string& worker, c
   const bool as_expected = report(faulty.checked, count);
   fmt::print("job of {:.0f} s: {}\n", 1e-9 * static_cast<double>(worker::monotonic_ns() - begin),
              json::get_string(outcome.decision, "reason", "the decision"));
-  const double after = bench->probe().bandwidth.at("memory_copy");
+  const double after = bench->probe(Probing::anew).bandwidth.at("memory_copy");
   fmt::print("the GPU copies {:.0f} GB/s after it, {:.0f} before\n", 1e-9 * after, 1e-9 * faulty.copy_rate);
   return as_expected && outcome.right && after > 0.9 * faulty.copy_rate ? 0 : 1;
 }
