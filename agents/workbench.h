@@ -76,8 +76,8 @@ class Workbench {
   virtual std::vector<BuildFact> build(std::span<const BuildRequest> requests) = 0;
   virtual CheckFact check(const CheckRequest& request) = 0;
   virtual SampleFact measure(const MeasureRequest& request) = 0;
-  // What the counter of energy of the bench's target has counted since the last call, or before that since the first of
-  // this or probe(): whoever used it. Throws Error(unavailable) where there is none.
+  // What the counter of energy of the bench's target has counted since the last call, whoever used it; 0 for the first.
+  // Throws Error(unavailable) where there is none.
   virtual double joules() = 0;
 };
 

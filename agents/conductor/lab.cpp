@@ -45,6 +45,7 @@ void Lab::probe() {
                 "cannot tune by policy '" + policy.name + "': it counts energy, and this node has no energy counter: " +
                     node_.no_energy_counter,
                 "use a policy without objective energy and budget.energy_joules; kctl doctor");
+  (void)joules();  // counting begins
   if (node_.gpu) return;  // a plan for a GPU has one thread, which launches
   cores_ = policy.threads > 0 ? std::min(policy.threads, node_.cores) : node_.cores;
   threads_ = policy.objective == "throughput" ? 1 : cores_;  // a core serves alone, and they all at once

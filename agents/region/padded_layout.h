@@ -35,6 +35,10 @@ struct PaddedLayout {
   std::int64_t channel = 1;    // elements of all phases
   std::int64_t positions = 1;  // from the first to the last of a phase of the results
   std::vector<Tap> taps;       // by phase of the results
+  // Rows of positions along the innermost dimension.
+  [[nodiscard]] std::int64_t lines() const {
+    return pitches.empty() ? 0 : (positions + pitches.back() - 1) / pitches.back();
+  }
   graph::Shape phase_begin;    // the first tap of each phase, row-major, and the end
 
  private:

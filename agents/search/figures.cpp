@@ -147,6 +147,8 @@ struct OfKernel {
     const PaddedLayout layout(k);
     f["positions"] = static_cast<double>(layout.positions);
     f["padded"] = static_cast<double>(layout.channel);
+    f["lines"] = static_cast<double>(layout.lines());
+    f["width"] = layout.extents.empty() ? 0 : static_cast<double>(layout.extents.back());
     f["joined"] = layout.out_phases.empty() ? 1 : static_cast<double>(layout.out_phases.back());
     f["elements"] = f["images"] * f["groups"] * f["m"] * product(k.out);
     const std::size_t rank = k.out.size();

@@ -16,6 +16,57 @@ namespace {
 // What precedes the spatial strides of x and of a result: image, group, channel; of w: group, channel out, channel in.
 constexpr std::size_t kFixed = 3;
 
+// What the templates share: the padded copy of x, and the last results of a row.
+constexpr const char* kPadding = R"kiln(
+constexpr std::int64_t kPitch = kPitches[kRank - 1], kWidth = kOut[kRank - 1];
+constexpr int kJoined = static_cast<int>(kOutPhases[kRank - 1]);  // phases along the innermost dimension
+constexpr std::int64_t kAllPhases = sizeof kPhaseTaps / sizeof kPhaseTaps[0] - 1;
+
+// One line of the padded form: element q is position q * stride + phase of the padded input.
+inline void pad_line(const float* x, float* to, std::int64_t phase) {
+  constexpr std::size_t last = kRank - 1;
+  for (std::int64_t q = 0; q < kPitch; ++q) {
+    const std::int64_t place = q * kStrides[last] + phase - kBefore[last];
+    to[q] = place >= 0 && place < kIn[last] ? x[place * kXStrides[last]] : 0.0f;
+  }
+}
+
+inline void pad_channel(const float* x, float* to) {
+  std::int64_t phases = 1;
+  for (int d = 0; d < kRank; ++d) phases *= kPhases[d];
+  for (std::int64_t phase = 0; phase < phases; ++phase)
+    for (std::int64_t row = 0; row < kPlane / kPitch; ++row) {
+      std::int64_t of_phase = phase / kPhases[kRank - 1], of_row = row, offset = 0;
+      bool inside = true;
+      for (int d = kRank - 2; d >= 0; --d) {
+        const std::int64_t place = of_row % kPitches[d] * kStrides[d] + of_phase % kPhases[d] - kBefore[d];
+        of_row /= kPitches[d];
+        of_phase /= kPhases[d];
+        inside = inside && place >= 0 && place < kIn[d];
+        offset += place * kXStrides[d];
+      }
+      float* line = to + phase * kPlane + row * kPitch;
+      if (inside) pad_line(x + offset, line, phase % kPhases[kRank - 1]);
+      else
+        for (std::int64_t q = 0; q < kPitch; ++q) line[q] = 0.0f;
+    }
+}
+)kiln";
+constexpr const char* kRest = R"kiln(
+// What is left of a row, in vectors of half the size each.
+template <int count>
+inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, const float* sums) {
+  if constexpr (count > 0) {
+    if (left >= count) {
+      finish<count>(at, j, load<count>(sums));
+      finish_rest<count / 2>(at, j + count, left - count, sums + count);
+    } else {
+      finish_rest<count / 2>(at, j, left, sums);
+    }
+  }
+}
+)kiln";
+
 bool usable(const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; }
 
 std::string list(const graph::Shape& values) {
@@ -31,6 +82,8 @@ std::string table(std::string_view name, const graph::Shape& values, std::string
 graph::Shape spatial(const Access& a) {
   return {a.strides.begin() + static_cast<std::ptrdiff_t>(kFixed), a.strides.end()};
 }
+
+bool packs_weights(const store::TemplateSpec& spec) { return spec.name == "channels"; }
 
 // The offset of element t of the window, row-major, in w.
 std::int64_t weight_offset(const ConvolutionKernel& k, std::int64_t t) {
@@ -98,7 +151,8 @@ std::string output_functions(const ConvolutionKernel& k, const PaddedLayout& lay
 
 }  // namespace
 
-bool accepts_convolution(const store::TemplateSpec&, const ConvolutionKernel& k) {
+bool accepts_convolution(const store::TemplateSpec& spec, const ConvolutionKernel& k) {
+  if (packs_weights(spec) && !k.w_is_weight) return false;
   return k.x.type == DType::f32 && k.w.type == DType::f32 && !k.out.empty() && k.m > 0 && k.c > 0 &&
          std::all_of(k.reads.begin(), k.reads.end(), usable) && std::all_of(k.writes.begin(), k.writes.end(), usable) &&
          vectorizable(k.epilogue) && std::none_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(), [](const auto& n) {
@@ -106,7 +160,7 @@ bool accepts_convolution(const store::TemplateSpec&, const ConvolutionKernel& k)
          });
 }
 
-Hooks convolution_hooks(const ConvolutionKernel& k) {
+Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& k) {
   Hooks hooks;
   const PaddedLayout layout(k);
   hooks.functions = operations(k.epilogue);
@@ -122,6 +176,8 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
                   table("kPhases", layout.phases, "per dimension") + table("kPitches", layout.pitches, "of a phase") +
                   constant("kPlane", layout.plane, "elements of a phase") +
                   constant("kChannel", layout.channel, "elements of all phases") +
+                  constant("kExtent", layout.extents.back(), "results of a phase along the innermost dimension") +
+                  constant("kLines", layout.lines(), "rows of results of a phase, those of the padding among them") +
                   constant("kPositions", layout.positions, "from the first to the last of a phase of the results") +
                   table("kOutPhases", layout.out_phases, "of the results, per dimension") +
                   tap_tables(k, layout) + constant("kWM", k.w.strides[1], "strides of w") +
@@ -135,10 +191,19 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
       "inline float* padded_to(void* const* args) {{ return static_cast<float*>(args[{}]); }}\n"
       "inline const float* padded(void* const* args) {{ return static_cast<const float*>(args[{}]); }}\n",
       hooks.prepare_arguments.of(RenderedArg::Kind::temporary, 0), hooks.arguments.of(RenderedArg::Kind::temporary, 0));
+  Arguments& reads_weights = packs_weights(spec) ? hooks.weight_arguments : hooks.arguments;
   hooks.code += fmt::format(
       "inline const float* weights(void* const* args, [[maybe_unused]] std::int64_t group) {{\n  return {} + "
-      "({});\n}}\n\n",
-      hooks.arguments.read(k.w), offset_text(k.w, {"group"}));
+      "({});\n}}\n",
+      reads_weights.read(k.w), offset_text(k.w, {"group"}));
+  if (packs_weights(spec))
+    hooks.code += fmt::format(
+        "inline float* packed_weights_to(void* const* args) {{ return static_cast<float*>(args[{}]); }}\n"
+        "inline const float* packed_weights(void* const* args) {{ return static_cast<const float*>(args[{}]); }}\n",
+        hooks.weight_arguments.of(RenderedArg::Kind::prepared, 0),
+        hooks.arguments.of(RenderedArg::Kind::prepared, 0));
+  hooks.code += kPadding;
+  hooks.code += "\n";
   hooks.code += output_functions(k, layout, hooks);
   std::vector<DType> types = {DType::f32};
   std::string declare, call = "x0";
@@ -157,6 +222,7 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
       "inline void finish(const Output& at, [[maybe_unused]] std::int64_t j, vf x0) {{\n{}{}  expression({});\n{}}}\n",
       load_statements(k.reads, inner, Form::vector, 1, "  "), declare, call,
       store_statements(k.writes, inner, Form::vector, "  "));
+  hooks.code += kRest;
   return hooks;
 }
 

@@ -19,6 +19,7 @@ struct Hooks {
   std::string code;                           // inline functions, after the prelude and before the template
   Arguments arguments;                        // of the run launch
   Arguments prepare_arguments;                // of the launch that packs; empty when there is none
+  Arguments weight_arguments;                 // of one more that packs, in prepare; empty when there is none
   bool packs_once = false;                    // that launch runs in prepare, else before each run
   int launches = 1;                           // on a GPU; more than one are KILN_KERNEL_0, KILN_KERNEL_1, ... in turn
   std::vector<std::int64_t> temporary_bytes;  // of the buffers that they leave results in for each other
@@ -48,7 +49,7 @@ using Tunables = std::map<std::string, std::int64_t>;
 [[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
 [[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
 [[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);
-[[nodiscard]] Hooks convolution_hooks(const ConvolutionKernel& kernel);
+[[nodiscard]] Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& kernel);
 [[nodiscard]] Hooks window_hooks(const WindowKernel& kernel);
 [[nodiscard]] Hooks pad_hooks(const PadKernel& kernel);
 [[nodiscard]] Hooks line_hooks(const LineKernel& kernel);

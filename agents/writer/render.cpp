@@ -40,7 +40,7 @@ struct HooksOf {
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
-  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(k); }
+  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(spec, k); }
   Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
   Hooks operator()(const PadKernel& k) const { return pad_hooks(k); }
   Hooks operator()(const LineKernel& k) const { return line_hooks(k); }
@@ -87,6 +87,7 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
       "#include \"runtime/kernel_abi.h\"\n\n";
   text += fmt::format("#define KILN_KERNEL {}\n", symbol);
   if (!hooks.prepare_arguments.list().empty()) text += fmt::format("#define KILN_PACK {}_pack\n", symbol);
+  if (!hooks.weight_arguments.list().empty()) text += fmt::format("#define KILN_PACK_WEIGHTS {}_weights\n", symbol);
   text += "\nnamespace {\n\n// The region.\n" + hooks.figures + "\n// The variant.\n" +
           tunable_constants(spec, tunables) + "\n";
   if (hooks.form == Form::vector)
@@ -119,6 +120,17 @@ void add_packing(RenderedKernel& out, Hooks& hooks, const store::TemplateSpec& s
   (hooks.packs_once ? out.prepare : out.run).push_back(std::move(pack));
 }
 
+// Weights of a template whose other operand is packed before each run.
+void add_weights(RenderedKernel& out, const Hooks& hooks, const store::TemplateSpec& spec, const Figures& figures,
+                 const Tunables& tunables, const std::string& symbol) {
+  out.prepared_bytes.push_back(geometry(spec, "prepared_bytes", figures, tunables, 0));
+  RenderedLaunch pack;
+  pack.symbol = symbol + "_weights";
+  pack.args = hooks.weight_arguments.list();
+  pack.tasks = geometry(spec, "prepare_tasks", figures, tunables, 1);
+  out.prepare.push_back(std::move(pack));
+}
+
 }  // namespace
 
 bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) {
@@ -144,6 +156,7 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   out.variant = variant;
   out.file_name = "kernel.cpp";
   if (!hooks.prepare_arguments.list().empty()) add_packing(out, hooks, spec, figures, tunables, symbol);
+  if (!hooks.weight_arguments.list().empty()) add_weights(out, hooks, spec, figures, tunables, symbol);
   RenderedLaunch run;
   run.symbol = symbol;
   run.args = hooks.arguments.list();

@@ -158,6 +158,22 @@ class Writer {
   const Passes& p_;
 };
 
+// fetch(): asks for what a pass reads of a row from element j on, one line of cache per operand.
+std::string fetch_function(const RowKernel& k) {
+  std::string text;
+  for (std::size_t i = 0; i < k.reads.size(); ++i) {
+    const graph::Shape& strides = k.reads[i].strides;
+    const bool moves = std::any_of(strides.begin(), strides.end() - 1, [](std::int64_t s) { return s != 0; });
+    if (moves && strides.back() != 0)
+      text += fmt::format("  __builtin_prefetch(row.x{} + j * {}, 0, locality);\n", i, strides.back());
+  }
+  return fmt::format(
+      "\n// Asks for what begins at element j of a row; what is the same for every row is there already.\n"
+      "template <int locality>\n"
+      "inline void fetch([[maybe_unused]] const Row& row, [[maybe_unused]] std::int64_t j) {{\n{}}}\n",
+      text);
+}
+
 }  // namespace
 
 bool accepts_row(const store::TemplateSpec&, const RowKernel& k) {
@@ -202,6 +218,7 @@ Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
           "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
           graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values,
           passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }), writer.known(0, "  "));
+  hooks.code += fetch_function(k);
   std::string list;
   for (int p = 0; p < passes.count; ++p) {
     hooks.code += writer.pass(p);

@@ -31,7 +31,8 @@ namespace {
 constexpr std::pair<const char*, const char*> kTemplates[] = {
     {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
     {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
-    {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "onednn"}};
+    {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "channels"},
+    {"convolution", "onednn"}};
 
 struct Options {
   std::int32_t threads = 1;

@@ -60,6 +60,25 @@ TEST_CASE("direct convolution, transposed: output padding, cut edges, groups, di
     CHECK(testing::differences(convolution(k, false), "convolution", "direct", {1, {{"nv", 1}}}) == 0);
 }
 
+TEST_CASE("convolution with channels in vectors: ranks, strides, dilations, groups, one tap, transposed") {
+  for (const Case& k : {k1d, k2d, kStrided, kGrouped, kDepthwise, k3d, kPointwise})
+    CHECK(testing::differences(convolution(k), "convolution", "channels",
+                               {2, {{"kc", 16}, {"nr", 4}, {"lines_per_task", 1}, {"panels_per_task", 1}}}) == 0);
+  for (const Case& k : {kTransposed, kTransposedDilated})
+    CHECK(testing::differences(convolution(k, false), "convolution", "channels", {1, {{"nr", 4}, {"kc", 16}}}) == 0);
+}
+
+TEST_CASE("convolution with channels in vectors: more channels than a block, of x and of the result") {
+  Case many = k2d;
+  many.n = 1;
+  many.c = 37;
+  many.m = 71;
+  CHECK(testing::differences(convolution(many), "convolution", "channels",
+                             {4, {{"kc", 16}, {"lines_per_task", 4}}}) == 0);
+  CHECK(testing::differences(convolution(many), "convolution", "channels",
+                             {2, {{"isa", 128}, {"mv", 2}, {"nr", 4}}}) == 0);
+}
+
 TEST_CASE("direct convolution on narrow vectors, and of an image whose channels come last") {
   CHECK(testing::differences(convolution(kStrided), "convolution", "direct",
                              {2, {{"isa", 128}, {"mr", 2}, {"nv", 2}}}) == 0);

@@ -1,6 +1,7 @@
 // The largest of f(x) is f of the largest x where f grows, and of the smallest where it falls: the window comes first,
 // and f is computed once per window. Exact but for the rounding of f, which may itself not be quite monotone.
 #include <algorithm>
+#include <cmath>
 
 #include "agents/graph/rewrite/monotone.h"
 #include "agents/graph/rewrite/rules.h"

@@ -7,45 +7,12 @@
 // of its results; phases along the innermost dimension are computed one after the other and then joined.
 
 constexpr std::int64_t kNr = kNv * kLanes;
-constexpr std::int64_t kPitch = kPitches[kRank - 1], kWidth = kOut[kRank - 1];
 constexpr std::int64_t kTiles = (kPositions + kNr - 1) / kNr;
 constexpr std::int64_t kTileBlocks = (kTiles + kTilesPerTask - 1) / kTilesPerTask;
 constexpr std::int64_t kRowTiles = (kM + kMr - 1) / kMr;
 constexpr std::int64_t kBlocks = (kM + kMc - 1) / kMc;
-constexpr int kJoined = static_cast<int>(kOutPhases[kRank - 1]);  // phases along the innermost dimension
-constexpr std::int64_t kAllPhases = sizeof kPhaseTaps / sizeof kPhaseTaps[0] - 1;
 constexpr int kTall = static_cast<int>((kM + kRowTiles - 1) / kRowTiles);
 constexpr int kShort = static_cast<int>(kM / kRowTiles);
-
-// One line of the padded form: element q is position q * stride + phase of the padded input.
-inline void pad_line(const float* x, float* to, std::int64_t phase) {
-  constexpr std::size_t last = kRank - 1;
-  for (std::int64_t q = 0; q < kPitch; ++q) {
-    const std::int64_t place = q * kStrides[last] + phase - kBefore[last];
-    to[q] = place >= 0 && place < kIn[last] ? x[place * kXStrides[last]] : 0.0f;
-  }
-}
-
-inline void pad_channel(const float* x, float* to) {
-  std::int64_t phases = 1;
-  for (int d = 0; d < kRank; ++d) phases *= kPhases[d];
-  for (std::int64_t phase = 0; phase < phases; ++phase)
-    for (std::int64_t row = 0; row < kPlane / kPitch; ++row) {
-      std::int64_t of_phase = phase / kPhases[kRank - 1], of_row = row, offset = 0;
-      bool inside = true;
-      for (int d = kRank - 2; d >= 0; --d) {
-        const std::int64_t place = of_row % kPitches[d] * kStrides[d] + of_phase % kPhases[d] - kBefore[d];
-        of_row /= kPitches[d];
-        of_phase /= kPhases[d];
-        inside = inside && place >= 0 && place < kIn[d];
-        offset += place * kXStrides[d];
-      }
-      float* line = to + phase * kPlane + row * kPitch;
-      if (inside) pad_line(x + offset, line, phase % kPhases[kRank - 1]);
-      else
-        for (std::int64_t q = 0; q < kPitch; ++q) line[q] = 0.0f;
-    }
-}
 
 // tile[i][v] = sum over channels and the taps of a phase of w[i, c, tap] * x[c, tap, v].
 template <int rows>
@@ -76,19 +43,6 @@ __attribute__((noinline)) void multiply(const float* w, const float* x, [[maybe_
   for (int i = 0; i < rows; ++i)
 #pragma GCC unroll 8
     for (int v = 0; v < kNv; ++v) store<kLanes>(tile + i * kNr + v * kLanes, sum[i][v]);
-}
-
-// What is left of a row, in vectors of half the size each.
-template <int count>
-inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, const float* sums) {
-  if constexpr (count > 0) {
-    if (left >= count) {
-      finish<count>(at, j, load<count>(sums));
-      finish_rest<count / 2>(at, j + count, left - count, sums + count);
-    } else {
-      finish_rest<count / 2>(at, j, left, sums);
-    }
-  }
 }
 
 // Sums of kJoined phases, kMr * kNr apart, as neighbours.
