@@ -83,13 +83,20 @@ double part_read(const graph::Graph& g, const graph::Node& node, graph::ValueId 
   return covered(x, out, {w.begin() + 2, w.end()}, op->steps);
 }
 
-// A slice touches only the part that it takes; a gather may take the same part for every index.
+bool is_output(const graph::Graph& g, graph::ValueId v) {
+  return std::find(g.outputs.begin(), g.outputs.end(), v) != g.outputs.end();
+}
+
+// A view reads nothing for its own sake, a slice touches only the part that it takes, and a gather may take the same
+// part for every index.
 double bytes_read(const graph::Graph& g, graph::ValueId input) {
   double parts = 0;
   for (const graph::Node& node : g.nodes) {
     if (std::find(node.inputs.begin(), node.inputs.end(), input) == node.inputs.end()) continue;
     if (std::holds_alternative<graph::Gather>(node.op) && node.inputs[0] == input)
       parts += bytes(g, node.outputs[0]) / std::max(1.0, elements(g, node.inputs[1]));
+    else if (graph::is_view(node.op) && !is_output(g, node.outputs[0]))
+      parts += bytes_read(g, node.outputs[0]);
     else
       parts +=
           bytes(g, std::holds_alternative<graph::Slice>(node.op) ? node.outputs[0] : input) * part_read(g, node, input);

@@ -83,10 +83,13 @@ RegionCut cut_region(const graph::Graph& workload, const std::vector<std::int32_
     const std::vector<ValueId> made = body.add_node(node.op, inputs, node.origin);
     for (std::size_t i = 0; i < made.size(); ++i) in_body[static_cast<std::size_t>(node.outputs[i])] = made[i];
   }
-  for (const ValueId v : outputs) body.outputs.push_back(in_body[static_cast<std::size_t>(v)]);
-  // Names that do not depend on where the region was cut from: equal regions are equal text.
-  for (std::size_t v = 0; v < body.values.size(); ++v) body.values[v].name = "v" + std::to_string(v);
+  // Names and an order that do not depend on where the region was cut from: equal regions are equal text.
+  const auto made_as = [&](ValueId v) { return in_body[static_cast<std::size_t>(v)]; };
   cut.instance.outputs = outputs;
+  std::sort(cut.instance.outputs.begin(), cut.instance.outputs.end(),
+            [&](ValueId a, ValueId b) { return made_as(a) < made_as(b); });
+  for (const ValueId v : cut.instance.outputs) body.outputs.push_back(made_as(v));
+  for (std::size_t v = 0; v < body.values.size(); ++v) body.values[v].name = "v" + std::to_string(v);
   cut.region.key = region_key(body, cut.region.weight);
   const std::optional<Kernel> kernel = lower(cut.region);
   cut.region.label = kernel ? describe(*kernel) : std::to_string(body.nodes.size()) + " nodes";

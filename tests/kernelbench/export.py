@@ -78,16 +78,32 @@ def external_data(path):
     return sorted({pair.value for t in tensors for pair in t.external_data if pair.key == "location"})
 
 
+def dimensions(tensors):
+    """{name: extent} of the first dimension of each, as an export that leaves them open names them."""
+    return {f"n{i}": x.shape[0] for i, x in enumerate(tensors) if x.dim() > 0}
+
+
 def export(model, inputs, path):
-    """Writes `path`; returns how: "exporter" or the name of a builder. RuntimeError when neither can."""
+    """Writes `path`; returns how: "exporter", "exporter, open" when dimensions() are left to the import, or the name
+    of a builder. RuntimeError when none can."""
     tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
     names = [f"x{i}" for i in range(len(tensors))]
-    try:
+
+    def exported(axes):
         with torch.no_grad():
             torch.onnx.export(_TensorsOnly(model, inputs).train(model.training), tuple(tensors), str(path),
                               dynamo=False, input_names=names, training=torch.onnx.TrainingMode.PRESERVE,
-                              do_constant_folding=False, opset_version=OPSET)
-        return "exporter"
+                              do_constant_folding=False, opset_version=OPSET, dynamic_axes=axes)
+    try:
+        try:
+            exported({})
+            return "exporter"
+        except RuntimeError as error:
+            if "2GiB" not in str(error):
+                raise
+            # Its shape inference makes constants of known shapes, and cannot hold those of more than 2 GiB.
+            exported({f"x{i}": {0: f"n{i}"} for i, x in enumerate(tensors) if x.dim() > 0})
+            return "exporter, open"
     except Exception as error:  # the exporter has many kinds
         for word, build in _BUILDERS.items():
             if word in str(error):

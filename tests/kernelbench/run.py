@@ -62,8 +62,9 @@ class Bench:
             self.node.arguments = ["--config", config]
         self.node.start()
 
-    def tune(self, name, file, record):
-        """(job row, the release that is to be judged); record["facts"]: what the job's time went to."""
+    def tune(self, name, file, dimensions, record):
+        """(job row, the release that is to be judged); record["facts"]: what the job's time went to. `dimensions`:
+        the extents of those that the file leaves open."""
         import export
         import fact_times
         external = {}
@@ -71,7 +72,7 @@ class Bench:
             external[location] = self.node.upload(file.parent / location)
             (file.parent / location).unlink()
         model = {"name": name, "model": self.node.upload(file), "file_name": file.name,
-                 "external": external, "dimensions": {}}
+                 "external": external, "dimensions": dimensions}
         workload = self.node.post("/v1/workloads", model)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
         if self.options.policy:
@@ -114,11 +115,13 @@ def judged(bench, problem, options, record):
     stages.begin("export")
     file = bench.node.folder / f"level{problem.level}_{problem.number}.onnx"
     record["export"] = export.export(loaded.model, inputs, file)
-    del inputs  # many gigabytes, which the job needs
+    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
+    dimensions = export.dimensions(tensors) if record["export"] == "exporter, open" else {}
+    del inputs, tensors  # many gigabytes, which the job needs
     if device == "cuda":
         torch.cuda.empty_cache()
     stages.begin("tune")
-    job, release = bench.tune(file.stem, file, record)
+    job, release = bench.tune(file.stem, file, dimensions, record)
     file.unlink()
     stages.begin("load release")
     # A plan that the oracle does not find right is no release, and a wrong baseline ends its job.

@@ -209,6 +209,27 @@ TEST_CASE("leading dimensions of a product with a weight become rows") {
   CHECK(cost.bytes == 4 * (10 * 12 + 12 * 7 + 7 + 10 * 7));
 }
 
+TEST_CASE("what a gather leaves out is not counted as read, under another shape either") {
+  graph::Graph g;
+  const auto x = g.add_input("x", {graph::DType::f32, {64, 512}});
+  const auto places = g.add_input("places", {graph::DType::i64, {64}});
+  const auto line = g.add_node(graph::Reshape{{64 * 512}}, {x}, "line")[0];
+  g.outputs = g.add_node(graph::Gather{0}, {line, places}, "taken");
+  // The indices and the results; of the line one element is certain, since all indices may be the same.
+  CHECK(cost_of(cut_region(g, {0, 1}).region).bytes == 8 * 64 + 4 * 64 + 4);
+}
+
+TEST_CASE("a region is the same in whatever order its results are asked for") {
+  graph::Graph g;
+  const auto x = g.add_input("x", {graph::DType::f32, {4, 8}});
+  const auto first = g.add_node(graph::Softmax{1, false}, {x}, "first")[0];
+  const auto last = g.add_node(graph::Softmax{0, false}, {first}, "last")[0];
+  g.outputs = {last, first};
+  const RegionCut cut = cut_region(g, {0, 1}, {last, first});
+  CHECK(cut.region.key == cut_region(g, {0, 1}, {first, last}).region.key);
+  CHECK(cut.instance.outputs == std::vector{first, last});
+}
+
 TEST_CASE("what windows leave out is not counted as read, and what they share is not counted twice") {
   graph::Graph g;
   const auto x = g.add_input("x", {graph::DType::f32, {2, 10, 12}});
