@@ -7,6 +7,7 @@
 
 #include "agents/conductor/alone.h"
 #include "agents/conductor/check_effort.h"
+#include "agents/conductor/check_order.h"
 #include "agents/conductor/costs.h"
 #include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
@@ -16,7 +17,6 @@
 namespace kiln::agents {
 namespace {
 
-constexpr std::int32_t kOrderSamples = 1;    // before anyone is checked; some take seconds
 constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
 constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
@@ -142,7 +142,7 @@ class RegionSearch {
   std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered,
                                      const std::vector<std::size_t>& records) {
     std::vector<Built> built = build(rendered, records);
-    if (checks_are_dear()) fastest_first(built);
+    if (checks_are_dear()) order_by_speed(built);
     else vendor_first(built);
     std::vector<Built> right;
     std::vector<std::size_t> untried;
@@ -199,27 +199,14 @@ class RegionSearch {
                           [&](const Built& b) { return candidates_.spec_of(b.kernel.kernel.variant).vendor; });
   }
 
-  // By a sample that nobody judges and that decides nothing but the order of the checks; what failed comes last, and
-  // what there was no time to look at.
-  void fastest_first(std::vector<Built>& built) {
-    std::map<std::size_t, double> ns;  // by record
-    for (const Built& b : built) ns[b.record] = std::numeric_limits<double>::infinity();
-    for (std::size_t begin = 0; begin < built.size(); begin += at_once_) {
-      if (begin > 0 && lab_.now("order") >= proposing_end_ns_) break;
-      const std::size_t end = std::min(built.size(), begin + at_once_);
-      std::vector<Subject> subjects;
-      for (std::size_t i = begin; i < end; ++i)
-        subjects.push_back({digest_of(out_.candidates[built[i].record].variant), built[i].plan});
-      const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, kOrderSamples, false,
-                                              seed_for(lab_.input(), out_.region, "order"));
-      for (std::size_t i = begin; i < end; ++i) {
-        const SampleFact::Subject& subject = samples.subjects.at(i - begin);
-        if (subject.verdict == Verdict::ok && !subject.ns.empty())
-          ns[built[i].record] = summarize(subject.ns, 0.95).median_ns;
-      }
-    }
-    std::stable_sort(built.begin(), built.end(),
-                     [&](const Built& a, const Built& b) { return ns.at(a.record) < ns.at(b.record); });
+  void order_by_speed(std::vector<Built>& built) {
+    std::vector<Subject> subjects;
+    for (const Built& b : built) subjects.push_back({digest_of(out_.candidates[b.record].variant), b.plan});
+    std::vector<Built> ordered;
+    for (const std::size_t i : fastest_first(lab_, subjects, {at_once_, proposing_end_ns_,
+                                                              seed_for(lab_.input(), out_.region, "order")}))
+      ordered.push_back(std::move(built[i]));
+    built = std::move(ordered);
   }
 
   // Candidates that there was no time to check were not tried: nothing is known of them.
