@@ -158,20 +158,30 @@ class Writer {
   const Passes& p_;
 };
 
-// fetch(): asks for what a pass reads of a row from element j on, one line of cache per operand.
-std::string fetch_function(const RowKernel& k) {
-  std::string text;
-  for (std::size_t i = 0; i < k.reads.size(); ++i) {
-    const graph::Shape& strides = k.reads[i].strides;
-    const bool moves = std::any_of(strides.begin(), strides.end() - 1, [](std::int64_t s) { return s != 0; });
-    if (moves && strides.back() != 0)
-      text += fmt::format("  __builtin_prefetch(row.x{} + j * {}, 0, locality);\n", i, strides.back());
-  }
-  return fmt::format(
-      "\n// Asks for what begins at element j of a row; what is the same for every row is there already.\n"
-      "template <int locality>\n"
-      "inline void fetch([[maybe_unused]] const Row& row, [[maybe_unused]] std::int64_t j) {{\n{}}}\n",
-      text);
+bool moves(const graph::Shape& strides) {
+  return strides.back() != 0 &&
+         std::any_of(strides.begin(), strides.end() - 1, [](std::int64_t stride) { return stride != 0; });
+}
+
+std::string prefetch(const std::string& pointer, std::int64_t stride, bool writes) {
+  return fmt::format("  __builtin_prefetch({} + j * {}, {}, locality);\n", pointer, stride, writes ? 1 : 0);
+}
+
+// fetch() and claim(): ask for what passes read of a row, and for what the last one writes, from element j on.
+std::string fetch_functions(const RowKernel& k) {
+  std::string reads, writes;
+  for (std::size_t i = 0; i < k.reads.size(); ++i)
+    if (moves(k.reads[i].strides)) reads += prefetch(fmt::format("row.x{}", i), k.reads[i].strides.back(), false);
+  for (std::size_t r = 0; r < k.writes.size(); ++r)
+    if (!k.write_per_row[r]) writes += prefetch(fmt::format("row.y{}", r), k.writes[r].strides.back(), true);
+  const auto function = [](const char* name, const std::string& body) {
+    return fmt::format(
+        "template <int locality>\n"
+        "inline void {}([[maybe_unused]] const Row& row, [[maybe_unused]] std::int64_t j) {{\n{}}}\n",
+        name, body);
+  };
+  return "\n// Ask for what begins at element j of a row; what is the same for every row is there already.\n" +
+         function("fetch", reads) + function("claim", writes);
 }
 
 }  // namespace
@@ -218,7 +228,7 @@ Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
           "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
           graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values,
           passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }), writer.known(0, "  "));
-  hooks.code += fetch_function(k);
+  hooks.code += fetch_functions(k);
   std::string list;
   for (int p = 0; p < passes.count; ++p) {
     hooks.code += writer.pass(p);

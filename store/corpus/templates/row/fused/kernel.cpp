@@ -6,18 +6,26 @@
 // A sum is kept in kAccumulators vectors and combined as a tree: its error grows with length / (kAccumulators *
 // kLanes).
 
-// Asks for elements j .. j + kAccumulators * kLanes of the next row. The builtin's locality is 3 for the first level.
-inline void fetch_row(const Row& next, std::int64_t j) {
+// Memory is asked for in every pass: the first one for where this row is written, the second for the next row.
+enum class Asks { nothing, results, next_row };
+
+template <Asks asks>
+inline void ask(const Row& at, const Row& next, std::int64_t j) {
+  constexpr int locality = 4 - static_cast<int>(kFetch);  // the builtin's is 3 for the first level
+  if constexpr (kFetch > 0)
 #pragma GCC unroll 8
-  for (std::int64_t u = 0; u < kAccumulators * kLanes; u += 16) fetch<4 - static_cast<int>(kFetch)>(next, j + u);
+    for (std::int64_t u = 0; u < kAccumulators * kLanes; u += 16) {
+      if constexpr (asks == Asks::results) claim<locality>(at, j + u);
+      if constexpr (asks == Asks::next_row) fetch<locality>(next, j + u);
+    }
 }
 
-template <class Pass, bool fetches>
-inline void run_pass(const Row& at, [[maybe_unused]] const Row& next, Scalars& s, float* kept) {
+template <class Pass, Asks asks>
+inline void run_pass(const Row& at, const Row& next, Scalars& s, float* kept) {
   Pass part[kAccumulators];
   std::int64_t j = 0;
   for (; j + kAccumulators * kLanes <= kLength; j += kAccumulators * kLanes) {
-    if constexpr (fetches) fetch_row(next, j);
+    ask<asks>(at, next, j);
 #pragma GCC unroll 4
     for (int u = 0; u < kAccumulators; ++u) part[u].template step<kLanes>(at, s, kept, j + u * kLanes);
   }
@@ -30,15 +38,14 @@ inline void run_pass(const Row& at, [[maybe_unused]] const Row& next, Scalars& s
 
 template <class First>
 inline void run_passes(PassList<First>, const Row& at, const Row& next, Scalars& s, float* kept) {
-  run_pass<First, false>(at, next, s, kept);
+  run_pass<First, Asks::nothing>(at, next, s, kept);
 }
 
-// While the second pass computes, memory would be idle: it asks for what the first pass of the next row reads.
 template <class First, class Second, class... Rest>
 inline void run_passes(PassList<First, Second, Rest...>, const Row& at, const Row& next, Scalars& s, float* kept) {
-  run_pass<First, false>(at, next, s, kept);
-  run_pass<Second, (kFetch > 0)>(at, next, s, kept);
-  (run_pass<Rest, false>(at, next, s, kept), ...);
+  run_pass<First, Asks::results>(at, next, s, kept);
+  run_pass<Second, Asks::next_row>(at, next, s, kept);
+  (run_pass<Rest, Asks::nothing>(at, next, s, kept), ...);
 }
 
 }  // namespace
