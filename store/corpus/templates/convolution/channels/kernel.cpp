@@ -1,11 +1,11 @@
 // Data movement: x is copied once into a padded form in which every tap of the window is one offset (the launch before
-// this one); weights were packed when the release was loaded, so that kMv vectors of channels of the result lie side by
-// side for each channel of x and tap. A block of results, kMv vectors by kNr neighbours of a row, stays in registers:
-// each vector of weights serves kNr results, each element of x kMv vectors. No result is computed and thrown away but
-// in the last vector of channels, which is what small images gain over vectors along a row. Weights of kKc channels
-// serve all rows of a task before the next ones are fetched; sums between are in scratch, channels innermost, and are
-// transposed for the epilogue. The floor is 2 m c taps results / peak; with few results per channel weights come from
-// the last level of cache as fast as it gives them.
+// this one); weights were packed when the release was loaded, in the order in which they are used: kMv vectors of
+// channels of the result side by side for each tap, by blocks of kKc channels of x and by phases. A block of results,
+// kMv vectors by kNr neighbours of a row, stays in registers: each vector of weights serves kNr results, each element
+// of x kMv vectors. No result is computed and thrown away but in the last vector of channels, which is what small
+// images gain over vectors along a row. Weights of kKc channels serve all rows of a task before the next ones are
+// fetched; sums between are in scratch, channels innermost, and are transposed for the epilogue. The floor is 2 m c
+// taps results / peak; with few results per channel weights come from the last level of cache as fast as it gives them.
 
 constexpr std::int64_t kMb = kMv * kLanes;  // channels of a panel
 constexpr std::int64_t kPanels = (kM + kMb - 1) / kMb;
@@ -36,12 +36,11 @@ __attribute__((noinline)) void multiply(const float* w, const float* x, std::int
     for (int v = 0; v < kMv; ++v) sum[q][v] = load<kLanes>(to + q * kJoined * kMb + v * kLanes);
   for (std::int64_t c = 0; c < channels; ++c) {
     for (std::int64_t line = 0; line < kFetched; ++line, next += 16) __builtin_prefetch(next, 0, 2);
-    for (std::int64_t tap = first; tap < end; ++tap) {
+    for (std::int64_t tap = first; tap < end; ++tap, w += kMb) {
       const float* from = x + c * kChannel + kTapInput[tap];
-      const float* weight = w + (c * kAllTaps + tap) * kMb;
       vf row[kMv];
 #pragma GCC unroll 4
-      for (int v = 0; v < kMv; ++v) row[v] = load<kLanes>(weight + v * kLanes);
+      for (int v = 0; v < kMv; ++v) row[v] = load<kLanes>(w + v * kLanes);
 #pragma GCC unroll 16
       for (int q = 0; q < columns; ++q) {
         const vf each = splat(from[q]);
@@ -86,17 +85,19 @@ inline void add_up(const float* w, const float* x, std::int64_t first, std::int6
   for (std::int64_t i = 0; i < (last - first) * kOuterPhases * kRow * kMb; ++i) sums[i] = 0.0f;
   for (std::int64_t c = 0; c < kC; c += kKc) {
     const std::int64_t channels = c + kKc < kC ? kKc : kC - c;
-    const float* next = w + (c + channels) * kAllTaps * kMb;
-    for (std::int64_t line = first; line < last; ++line)
-      for (std::int64_t phase = 0; phase < kAllPhases; ++phase) {
+    const float* block = w + c * kAllTaps * kMb;
+    const float* next = block + channels * kAllTaps * kMb;
+    for (std::int64_t phase = 0; phase < kAllPhases; ++phase)
+      for (std::int64_t line = first; line < last; ++line) {
         if (!is_row(line, phase / kJoined)) continue;
         float* row = sums + (((line - first) * kOuterPhases + phase / kJoined) * kRow + phase % kJoined) * kMb;
         for (std::int64_t t = 0; t < kTiles; ++t) {
           const std::int64_t j = kExtent * t / kTiles, columns = kExtent * (t + 1) / kTiles - j;
+          const float* weight = block + kPhaseTaps[phase] * channels * kMb;
           const float* from = x + c * kChannel + line * kPitch + j;
           float* to = row + j * kJoined * kMb;
-          if (columns == kWide) multiply<kWide>(w + c * kAllTaps * kMb, from, channels, phase, next, to);
-          else multiply<kNarrow>(w + c * kAllTaps * kMb, from, channels, phase, next, to);
+          if (columns == kWide) multiply<kWide>(weight, from, channels, phase, next, to);
+          else multiply<kNarrow>(weight, from, channels, phase, next, to);
           next += channels * kFetched * 16;
         }
       }
@@ -114,12 +115,14 @@ extern "C" void KILN_PACK_WEIGHTS(void* const* args, const kiln_task* task) {
   const std::int64_t panel = task->index % kPanels;
   const float* w = weights(args, task->index / kPanels);
   float* to = packed_weights_to(args) + task->index * kC * kAllTaps * kMb;
-  for (std::int64_t c = 0; c < kC; ++c)
-    for (std::int64_t tap = 0; tap < kAllTaps; ++tap)
-      for (std::int64_t i = 0; i < kMb; ++i) {
-        const std::int64_t m = panel * kMb + i;
-        *to++ = m < kM ? w[m * kWM + c * kWC + kTapWeight[tap]] : 0.0f;
-      }
+  for (std::int64_t block = 0; block < kC; block += kKc)
+    for (std::int64_t phase = 0; phase < kAllPhases; ++phase)
+      for (std::int64_t c = block; c < block + kKc && c < kC; ++c)
+        for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap)
+          for (std::int64_t i = 0; i < kMb; ++i) {
+            const std::int64_t m = panel * kMb + i;
+            *to++ = m < kM ? w[m * kWM + c * kWC + kTapWeight[tap]] : 0.0f;
+          }
 }
 
 extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
