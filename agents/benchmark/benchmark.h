@@ -18,7 +18,7 @@ struct Summary {
   double median_nj = 0;            // of a call, where energy was measured
 };
 [[nodiscard]] Summary summarize(const std::vector<double>& ns, double confidence);
-[[nodiscard]] Summary summarize(const SampleFact::Subject& subject, double confidence);
+[[nodiscard]] Summary summary_of(const SampleFact::Subject& subject, double confidence);
 [[nodiscard]] json::object to_json(const Summary& s);
 
 // Median over rounds of incumbent / candidate in what the objective measures, and its distribution-free interval. The

@@ -47,7 +47,7 @@ Summary summarize(const std::vector<double>& ns, double confidence) {
   return s;
 }
 
-Summary summarize(const SampleFact::Subject& subject, double confidence) {
+Summary summary_of(const SampleFact::Subject& subject, double confidence) {
   Summary s = summarize(subject.ns, confidence);
   s.median_nj = summarize(subject.nj, confidence).median_ns;
   return s;

@@ -223,8 +223,8 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   const SampleFact fresh =
       lab.measure(both, Lab::Extent::workload, policy.confirm_samples, true, lab.input().seed + 1, proof);
   out.fresh_process = compared(fresh);
-  out.incumbent = summarize(fresh.subjects.at(0), policy.confidence);
-  out.tuned = summarize(fresh.subjects.at(1), policy.confidence);
+  out.incumbent = summary_of(fresh.subjects.at(0), policy.confidence);
+  out.tuned = summary_of(fresh.subjects.at(1), policy.confidence);
   out.decision = decide(out.judgement, out.search_process, out.fresh_process, policy);
   return out;
 }

@@ -335,7 +335,7 @@ class RegionSearch {
     const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, policy.confirm_samples, false,
                                             seed_for(lab_.input(), out_.region, "race"), proof());
     const SampleFact::Subject& incumbent = samples.subjects.at(0);
-    out_.incumbent = summarize(incumbent, policy.confidence);
+    out_.incumbent = summary_of(incumbent, policy.confidence);
     double least_cost = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < good_.size(); ++i) {
       const SampleFact::Subject& subject = samples.subjects.at(1 + i);
@@ -344,7 +344,7 @@ class RegionSearch {
       if (cost >= least_cost) continue;
       least_cost = cost;
       out_.winner = good_[i].kernel;
-      out_.winner_time = summarize(subject, policy.confidence);
+      out_.winner_time = summary_of(subject, policy.confidence);
       out_.judgement = good_[i].judgement;
       out_.speed_up =
           compare(incumbent.cost(), subject.cost(), samples.cycles_per_ns, policy.margin, policy.confidence);

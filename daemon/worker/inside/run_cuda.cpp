@@ -217,9 +217,10 @@ class GpuSubject final : public Subject {
   // Calls that follow each other; the one that proves follows them, over outputs that nobody poisoned.
   double sample_of_many(bool proves) {
     if (last_ns_ <= 0) last_ns_ = call();
+    const bool counts = timing_.objective == agents::Objective::energy;  // a look at the counter behind each batch
     const auto wanted = static_cast<std::int64_t>(kBatchNs / std::max(last_ns_, 1.0));
-    const std::int64_t calls = std::clamp<std::int64_t>(wanted, 4, kMostCalls);
-    const double ns = timing_.objective == agents::Objective::energy ? energy(calls) : timed(calls);
+    const std::int64_t calls = std::clamp<std::int64_t>(wanted, counts ? 1 : 4, kMostCalls);
+    const double ns = counts ? energy(calls) : timed(calls);
     if (proves) {
       restore();
       candidate_.enqueue(gpu_.stream());
@@ -235,7 +236,6 @@ class GpuSubject final : public Subject {
     }
   }
 
-  // Nanoseconds of each of them.
   double timed(std::int64_t calls) {
     const double begin = now_ns();
     const double ns = gpu_.time_ns(candidate_.launches() * static_cast<int>(calls), [&] { enqueue(calls); });

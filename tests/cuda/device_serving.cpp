@@ -1,0 +1,58 @@
+// A GPU's calls that follow each other, over the fake driver and a fake NVML.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "agents/benchmark/benchmark.h"
+#include "agents/evaluator/evaluator.h"
+#include "daemon/worker/frame.h"
+#include "tests/cuda/gpu_bench.h"
+
+using namespace kiln;
+using testing::GpuBench;
+
+namespace {
+
+double median(const std::vector<double>& values) { return agents::summarize(values, 0.95).median_ns; }
+
+}  // namespace
+
+TEST_CASE("a GPU's bench: calls that follow each other are timed and counted, and one behind them is judged") {
+  GpuBench gpu;
+  const agents::Subject honest = gpu.subject("honest", "");
+  for (const agents::Objective objective : {agents::Objective::throughput, agents::Objective::energy}) {
+    agents::MeasureRequest request;
+    // The lazy one takes what it finds in its place for its result.
+    const std::string lazy = "if (launches > 3 && static_cast<float*>(arguments.at[1])[0] > -1e30f) return;";
+    request.subjects = {honest};
+    if (objective == agents::Objective::throughput) request.subjects.push_back(gpu.subject("lazy", lazy));
+    request.proof = agents::Proof{gpu.graph, "", "normal", 3};
+    request.objective = objective;
+    request.samples = 2;
+    request.cold = false;
+    const agents::SampleFact fact = gpu.bench->measure(request);
+    REQUIRE(fact.subjects.size() == request.subjects.size());
+    for (const agents::SampleFact::Subject& subject : fact.subjects) {
+      INFO(subject.name << " " << agents::name(objective) << ": " << subject.evidence);
+      REQUIRE(subject.ns.size() == 2);
+      const bool right = agents::judge_timed(subject, policies::Policy{}).verdict == agents::Verdict::ok;
+      CHECK(right == (subject.name == "honest"));
+      if (objective == agents::Objective::throughput) {
+        CHECK(subject.nj.empty());
+        continue;
+      }
+      REQUIRE(subject.nj.size() == 2);
+      CHECK(std::abs(median(subject.nj) / (250 * median(subject.ns)) - 1) < 0.02);
+    }
+  }
+}
+
+TEST_CASE("a GPU's bench tells the joules since it was last asked") {
+  GpuBench gpu;
+  CHECK(gpu.bench->joules() == 0);
+  const std::int64_t begin = worker::monotonic_ns();
+  double joules = 0;
+  while (joules < 50) joules += gpu.bench->joules();
+  const double seconds = 1e-9 * static_cast<double>(worker::monotonic_ns() - begin);
+  CHECK(std::abs(joules / 250 - seconds) < 0.15);
+}
