@@ -19,6 +19,7 @@ namespace kiln::agents {
 struct JobInput {
   std::string job;
   std::string workload_id, workload_name;
+  std::string target{"cpu"};  // or "cuda": what its releases run on, and templates are for
   graph::Graph workload;
   std::string graph_blob;      // digest of the serialized graph
   std::string constants_blob;  // digest, or empty

@@ -50,7 +50,7 @@ Candidates all_for(const Lab& lab, const Region& region, const Kernel& kernel, P
   out.node = allowed_node(lab, purpose);
   out.figures = figures_of(kernel, out.node, lab.threads());
   for (const store::TemplateSpec& spec : lab.input().corpus) {
-    if (spec.target != lab.target() || !allowed(lab, spec, purpose) || !accepts(spec, kernel)) continue;
+    if (spec.target != lab.input().target || !allowed(lab, spec, purpose) || !accepts(spec, kernel)) continue;
     Space space = enumerate(spec, region, kernel, out.figures, out.node);
     if (space.rows.empty()) continue;
     out.specs.push_back(&spec);
@@ -65,7 +65,7 @@ Buildable buildable(const Lab& lab, Purpose purpose) {
   return [&lab, purpose](const Kernel& kernel) {
     const std::vector<store::TemplateSpec>& corpus = lab.input().corpus;
     return std::any_of(corpus.begin(), corpus.end(), [&](const store::TemplateSpec& spec) {
-      return spec.target == lab.target() && allowed(lab, spec, purpose) && accepts(spec, kernel);
+      return spec.target == lab.input().target && allowed(lab, spec, purpose) && accepts(spec, kernel);
     });
   };
 }

@@ -35,8 +35,6 @@ class Lab {
   [[nodiscard]] bool raise_ceilings();
   [[nodiscard]] const NodeFacts& node() const { return node_; }
   [[nodiscard]] std::int32_t threads() const { return threads_; }
-  // What templates of this job are for: the GPU's target on a node that was probed for one.
-  [[nodiscard]] std::string_view target() const { return node_.gpu ? "cuda" : "cpu"; }
   [[nodiscard]] const JobInput& input() const { return input_; }
   [[nodiscard]] Journal& journal() { return journal_; }
   [[nodiscard]] BlobStore& blobs() { return blobs_; }

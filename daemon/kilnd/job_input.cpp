@@ -99,6 +99,7 @@ agents::JobInput job_input(const JobEnvironment& env, const store::Job& job) {
   input.job = job.id;
   input.workload_id = workload.id;
   input.workload_name = workload.name;
+  input.target = job_target(job);
   input.graph_blob = workload.graph;
   input.constants_blob = workload.constants;
   if (const json::value* rewrites = workload.import.if_contains("rewrites"); rewrites && rewrites->is_array())

@@ -146,6 +146,7 @@ JobInput job_of(BlobStore& blobs) {
   g.outputs = {graph::test::apply(g, graph::ExprOp::mul, rows, x)};
   input.job = "j-faults";
   input.workload_name = "faults";
+  input.target = "cuda";
   input.corpus = store::open_corpus("share/kiln/corpus.db").templates;
   input.policy.seconds = 120;
   input.policy.run_timeout_seconds = 60;

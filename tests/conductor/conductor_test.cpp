@@ -119,6 +119,18 @@ TEST_CASE("on a slow node a job ends within its budget, but for one candidate of
   CHECK(bench.spent_ns < input.policy.seconds * 1'000'000'000 + least + 2 * (bench.check_ns + bench.measure_ns));
 }
 
+TEST_CASE("a GPU's job is held to the GPU's templates, before anything is measured") {
+  FakeBench bench;
+  MemoryBlobs blobs;
+  MemoryJournal journal;
+  JobInput input = classifier_input(blobs);
+  input.target = "cuda";
+  std::erase_if(input.corpus, [](const store::TemplateSpec& spec) { return spec.target == "cuda"; });
+  CHECK_THROWS_WITH_AS((void)run(input, bench, blobs, journal), doctest::Contains("no template of the corpus computes"),
+                       Error);
+  CHECK(bench.calls == 0);
+}
+
 TEST_CASE("a job that dies at any recorded step resumes, keeps what was recorded, and replays") {
   MemoryBlobs blobs;
   const JobInput input = classifier_input(blobs);
