@@ -87,8 +87,9 @@ std::string verdict(const json::object& report) {
       !right                   ? "bad"
       : comparison == "faster" ? "good"
                                : "",
-      right ? headline(speed_up, comparison, objective) : "not right", figure_at(speed_up, "low"), figure_at(speed_up, "high"),
-      "check", page::badge(json::get_string(judgement, "verdict", "judgement")), text_at(decision, "reason"));
+      right ? headline(speed_up, comparison, objective) : "not right", figure_at(speed_up, "low"),
+      figure_at(speed_up, "high"), "check", page::badge(json::get_string(judgement, "verdict", "judgement")),
+      text_at(decision, "reason"));
   const json::object& whole = object_at(report, "whole");
   const json::object& totals = object_at(report, "totals");
   const auto fact = [](const std::string& value, const std::string& meaning) {

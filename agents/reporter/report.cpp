@@ -52,7 +52,8 @@ constexpr std::initializer_list<Member> kJudgement = {
 // With the energy of a call where that was measured.
 json::object summary(const json::value& v, const std::string& what) {
   json::object out = selected(v, what, kSummary);
-  if (json::as_object(v, what).contains("median_nj")) out["median_nj"] = checked(v.as_object(), {"median_nj", 'f'}, what);
+  if (json::as_object(v, what).contains("median_nj"))
+    out["median_nj"] = checked(v.as_object(), {"median_nj", 'f'}, what);
   return out;
 }
 

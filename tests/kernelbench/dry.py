@@ -20,7 +20,8 @@ def divisor(problems, problem):
 
 
 def plan(problems, problem, folder, program):
-    """{"stage": "export" | "import" | "template" | "build" | "planned", "why"}; `program` is the build's device_plan."""
+    """{"stage": "export" | "import" | "template" | "build" | "planned", "why"}; `program` is device_plan of the build.
+    """
     import export
     record = {"level": problem.level, "number": problem.number, "name": problem.name, "kind": problem.kind,
               "memory_bound": problem.memory_bound}

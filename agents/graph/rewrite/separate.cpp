@@ -100,10 +100,10 @@ std::optional<ValueId> runs_apart(Sweep& pass, const Node& node, Log& log) {
   return reduced(pass, reduce.monoid, value, runs, result, origin);
 }
 
-// The mean of `squares` over `runs`, where they are the squares of x - mean and the mean is one over the same runs: with
-// the means over the first run, m, it is the mean over the others of the mean over the first of (x - m)^2, plus (m -
-// mean)^2 (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979).
-// So x is read for both in one kernel.
+// The mean of `squares` over `runs`, where they are the squares of x - mean and the mean is one over the same runs:
+// with the means over the first run, m, it is the mean over the others of the mean over the first of (x - m)^2, plus (m
+// - mean)^2 (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
+// 1979). So x is read for both in one kernel.
 std::optional<ValueId> variance_of_runs(Sweep& pass, const Node& node, Log& log) {
   const auto* found = std::get_if<Reduce>(&node.op);
   if (found == nullptr || found->monoid != Monoid::mean) return std::nullopt;

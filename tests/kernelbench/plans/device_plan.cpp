@@ -3,9 +3,9 @@
 //   device_plan [--build] MODEL.onnx...
 //
 // One JSON line per model: {"model", "refused"} when it cannot be imported; else {"model", "uncomputed": operators that
-// no template computes, "regions": [{"label", "templates"}] of the fused plan}, for an sm_90a like the H200. With --build
-// also "unbuilt": kernels that do not compile, of those that the plan op by op runs and the defaults of each template
-// for the fused one, with the cause. That needs NVRTC and no GPU.
+// no template computes, "regions": [{"label", "templates"}] of the fused plan}, for an sm_90a like the H200. With
+// --build also "unbuilt": kernels that do not compile, of those that the plan op by op runs and the defaults of each
+// template for the fused one, with the cause. That needs NVRTC and no GPU.
 #include <cstdio>
 #include <filesystem>
 #include <numeric>

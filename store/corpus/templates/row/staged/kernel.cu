@@ -1,8 +1,9 @@
-// Data movement: the blocks of a cluster share a row, and each thread copies its part of it into shared memory once, with
-// no register on the way, and reads it there in every pass: every operand is read once, every result written once, and
-// the floor is bytes / bandwidth. Shared memory holds more of a row than registers do and leaves room for the blocks of
-// other rows, whose loads fill the time in which this one combines and writes. What the rows have in common (scale and
-// bias of a norm) is read where it is used, from the second-level cache. Partial results meet as in row/cluster.
+// Data movement: the blocks of a cluster share a row, and each thread copies its part of it into shared memory once,
+// with no register on the way, and reads it there in every pass: every operand is read once, every result written once,
+// and the floor is bytes / bandwidth. Shared memory holds more of a row than registers do and leaves room for the
+// blocks of other rows, whose loads fill the time in which this one combines and writes. What the rows have in common
+// (scale and bias of a norm) is read where it is used, from the second-level cache. Partial results meet as in
+// row/cluster.
 
 constexpr int kWarps = kBlockThreads / 32;
 constexpr int kRowThreads = kBlockThreads * kRowBlocks;
