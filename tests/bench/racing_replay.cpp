@@ -52,7 +52,7 @@ Race race(const std::vector<const Samples*>& field) {
   std::vector<SampleFact::Subject> first;
   double everything = 0, spent = 0, best = HUGE_VAL;
   for (const Samples* samples : field) {
-    first.push_back({"", Verdict::ok, {}, {samples->begin(), samples->begin() + kFirst}, {}});
+    first.push_back({"", Verdict::ok, {}, {samples->begin(), samples->begin() + kFirst}, {}, {}});
     everything += time_of(*samples, 0, samples->size());
     spent += time_of(*samples, 0, kFirst);
     best = std::min(best, median(*samples));
