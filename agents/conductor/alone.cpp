@@ -9,7 +9,7 @@ namespace kiln::agents {
 Partition whole_region(const graph::Graph& standalone, const Region& region) {
   std::vector<std::int32_t> nodes(standalone.nodes.size());
   std::iota(nodes.begin(), nodes.end(), 0);
-  RegionCut cut = cut_region(standalone, nodes, standalone.outputs);  // in the order of the region
+  RegionCut cut = cut_region(standalone, nodes);
   if (cut.region.key != region.key)
     throw Error(ErrorCode::internal, "cannot tune region '" + region.label + "': alone it is another region");
   return {{std::move(cut.region)}, {std::move(cut.instance)}};

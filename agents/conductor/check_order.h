@@ -9,8 +9,8 @@
 namespace kiln::agents {
 
 struct OrderLimits {
-  std::size_t at_once = 2;         // subjects of one measurement
-  std::int64_t deadline_ns = 0;    // on the job's clock: who was not looked at then comes last
+  std::size_t at_once = 2;       // subjects of one measurement
+  std::int64_t deadline_ns = 0;  // on the job's clock: who was not looked at then comes last
   std::uint64_t seed = 0;
 };
 

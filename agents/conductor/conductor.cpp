@@ -62,7 +62,7 @@ void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workloa
     if (subject.verdict != Verdict::ok)
       throw Error(ErrorCode::unavailable, "cannot time the baseline '" + subject.name +
                                               "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
-  algebra.speed_up = compare(samples.subjects.at(0).ns, samples.subjects.at(1).ns, samples.cycles_per_ns,
+  algebra.speed_up = compare(samples.subjects.at(0).cost(), samples.subjects.at(1).cost(), samples.cycles_per_ns,
                              lab.input().policy.margin, lab.input().policy.confidence);
 }
 

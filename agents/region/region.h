@@ -38,7 +38,8 @@ struct RegionCut {
   RegionInstance instance;
 };
 [[nodiscard]] RegionCut cut_region(const graph::Graph& workload, const std::vector<std::int32_t>& nodes);
-// The same with the outputs named: for nodes of which other instances have copies of their own (views).
+// The same with the outputs named, for nodes of which other instances have copies of their own (views). Whatever order
+// they are named in, a region has its outputs in that of the nodes that make them.
 [[nodiscard]] RegionCut cut_region(const graph::Graph& workload, const std::vector<std::int32_t>& nodes,
                                    const std::vector<graph::ValueId>& outputs);
 

@@ -19,8 +19,8 @@ class BenchMemory {
   [[nodiscard]] std::optional<std::string> object(const std::string& recipe) const;
   void keep_object(const std::string& recipe, const std::string& object);
 
-  // What a probe found for benches of one kind, no more than ten minutes ago: seconds of a job, and clocks and a
-  // neighbour's load do not change what is learned by it, since ceilings that are passed are measured anew.
+  // What a probe found for benches of one kind, no more than ten minutes ago: it takes seconds of a job. Ceilings that
+  // were measured beside other load are too low, then as ever; a job that passes one measures them anew.
   [[nodiscard]] std::optional<agents::NodeFacts> probe(const std::string& kind) const;
   void keep_probe(const std::string& kind, const agents::NodeFacts& facts);
 

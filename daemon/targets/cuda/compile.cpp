@@ -98,8 +98,7 @@ Compiler::Compiler() : api_(std::make_unique<NvrtcApi>()) {
 Compiler::~Compiler() = default;
 
 std::vector<std::string> base_flags() {
-  // -dc would leave symbols open; -ewp turns the compiler's doubts into failures, as for the CPU's kernels. 177: a
-  // function of the prelude that a kernel does not call.
+  // Not -dc, which would leave symbols open. 177: a function of the prelude that a kernel does not call.
   return {"--std=c++17", "--device-as-default-execution-space", "--restrict", "--ptxas-options=-v",
           "--extra-device-vectorization", "--diag-suppress=177"};
 }

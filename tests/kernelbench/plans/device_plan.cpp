@@ -8,10 +8,10 @@
 // template for the fused one, with the cause. That needs NVRTC and no GPU.
 #include <cstdio>
 #include <filesystem>
-#include <numeric>
 #include <set>
 #include <string_view>
 
+#include "agents/conductor/alone.h"
 #include "agents/planner/planner.h"
 #include "agents/search/search.h"
 #include "agents/writer/writer.h"
@@ -42,21 +42,17 @@ json::array templates_of(const agents::Region& region, const agents::NodeFacts& 
   return out;
 }
 
-// Of the region as a job tunes it: a graph of its own.
-std::string key_alone(const agents::Region& region) {
-  const graph::Graph alone = agents::standalone(region, 1);
-  std::vector<std::int32_t> nodes(alone.nodes.size());
-  std::iota(nodes.begin(), nodes.end(), 0);
-  return agents::cut_region(alone, nodes).region.key;
-}
-
 // "row/split splits=8 ...: why", for each of the region's templates whose default variant does not compile.
 json::array unbuilt(const agents::Region& region, const agents::NodeFacts& node,
                     const targets::cuda::Compiler& compiler) {
   json::array out;
   const std::optional<agents::Kernel> kernel = agents::lower(region);
   if (!kernel) return out;
-  if (key_alone(region) != region.key) out.emplace_back(region.label + ": alone it is another region");
+  try {
+    (void)agents::whole_region(agents::standalone(region, 1), region);  // as a job tunes it
+  } catch (const Error& error) {
+    out.emplace_back(error.what());
+  }
   const agents::Figures figures = agents::figures_of(*kernel, node, 1);
   for (const store::TemplateSpec& spec : testing::device_templates()) {
     if (!agents::accepts(spec, *kernel)) continue;
