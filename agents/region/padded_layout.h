@@ -10,6 +10,9 @@
 // Position q of phase p of the results takes a tap from  tap.input + flat(q),  where flat() is row-major over the
 // pitches, and gives result  q * out_phases + p  of each dimension, if there is one. flat(q) runs over `positions`
 // values; those whose index along an inner dimension is beyond `extents` are computed and not kept.
+//
+// Folded, the taps along the innermost dimension count as channels instead: tap t of channel c is a channel whose line
+// begins t dilations later, and the window that is left has one element along that dimension.
 #pragma once
 
 #include <algorithm>
@@ -22,11 +25,12 @@ namespace kiln::agents {
 struct PaddedLayout {
   struct Tap {
     std::int64_t input = 0;   // offset in a padded channel
-    std::int64_t window = 0;  // index into the window, row-major
+    std::int64_t window = 0;  // index into `window`, row-major
   };
 
-  explicit PaddedLayout(const ConvolutionKernel& k) : PaddedLayout(k, ConvolutionPhases(k)) {}
+  explicit PaddedLayout(const ConvolutionKernel& k, bool fold = false) : PaddedLayout(k, ConvolutionPhases(k), fold) {}
 
+  graph::Shape window;   // the kernel's; folded: 1 along the innermost dimension
   graph::Shape strides;  // of the window over the padded input
   graph::Shape before;   // zeros before the first element of x; negative when some of x is cut off
   graph::Shape phases, pitches;
@@ -42,8 +46,9 @@ struct PaddedLayout {
   graph::Shape phase_begin;    // the first tap of each phase, row-major, and the end
 
  private:
-  PaddedLayout(const ConvolutionKernel& k, const ConvolutionPhases& results)
-      : out_phases(results.count), extents(results.out) {
+  PaddedLayout(const ConvolutionKernel& k, const ConvolutionPhases& results, bool fold)
+      : window(k.window), out_phases(results.count), extents(results.out) {
+    if (fold && !window.empty()) window.back() = 1;
     for (std::size_t d = 0; d < k.out.size(); ++d) add_dimension(k, d);
     plane = graph::element_count(pitches);
     channel = plane * graph::element_count(phases);
@@ -55,7 +60,7 @@ struct PaddedLayout {
     }
     for (std::int64_t p = 0; p < graph::element_count(out_phases); ++p) {
       phase_begin.push_back(static_cast<std::int64_t>(taps.size()));
-      for (std::int64_t t = 0; t < graph::element_count(k.window); ++t) add_tap(k, p, t);
+      for (std::int64_t t = 0; t < graph::element_count(window); ++t) add_tap(k, p, t);
     }
     phase_begin.push_back(static_cast<std::int64_t>(taps.size()));
   }
@@ -65,15 +70,15 @@ struct PaddedLayout {
     strides.push_back(k.transposed ? 1 : stride);
     if (!k.transposed) {
       std::int64_t most = 0;
-      for (std::int64_t t = 0; t < k.window[d]; ++t) most = std::max(most, t * dilation % stride);
+      for (std::int64_t t = 0; t < window[d]; ++t) most = std::max(most, t * dilation % stride);
       phases.push_back(most + 1);
       before.push_back(k.steps.before[d]);
-      pitches.push_back(extents[d] + (k.window[d] - 1) * dilation / stride);
+      pitches.push_back(extents[d] + (window[d] - 1) * dilation / stride);
       return;
     }
     std::int64_t least = std::numeric_limits<std::int64_t>::max(), most = std::numeric_limits<std::int64_t>::min();
     for (std::int64_t p = 0; p < stride; ++p)
-      for (std::int64_t t = 0; t < k.window[d]; ++t) {
+      for (std::int64_t t = 0; t < window[d]; ++t) {
         const std::int64_t reach = p + k.steps.before[d] - t * dilation;
         if (reach % stride != 0) continue;
         least = std::min(least, reach / stride);
@@ -86,11 +91,11 @@ struct PaddedLayout {
 
   // Tap t of the window, when it is one of phase p of the results.
   void add_tap(const ConvolutionKernel& k, std::int64_t p, std::int64_t t) {
-    std::int64_t window = t, phase = 0, shift = 0, phase_scale = 1, scale = 1;
+    std::int64_t rest = t, phase = 0, shift = 0, phase_scale = 1, scale = 1;
     for (std::size_t d = pitches.size(); d-- > 0;) {
-      const std::int64_t place = window % k.window[d] * k.steps.dilations[d];
+      const std::int64_t place = rest % window[d] * k.steps.dilations[d];
       const std::int64_t reach = p % out_phases[d] + k.steps.before[d] - place;
-      window /= k.window[d];
+      rest /= window[d];
       p /= out_phases[d];
       if (k.transposed && reach % k.steps.strides[d] != 0) return;
       phase += place % strides[d] * phase_scale;

@@ -147,6 +147,10 @@ struct OfKernel {
     const PaddedLayout layout(k);
     f["positions"] = static_cast<double>(layout.positions);
     f["padded"] = static_cast<double>(layout.channel);
+    const PaddedLayout folded(k, true);
+    f["positions_folded"] = static_cast<double>(folded.positions);
+    f["padded_folded"] = static_cast<double>(folded.channel);
+    f["window_width"] = k.window.empty() ? 1 : static_cast<double>(k.window.back());
     f["lines"] = static_cast<double>(layout.lines());
     f["width"] = layout.extents.empty() ? 0 : static_cast<double>(layout.extents.back());
     f["joined"] = layout.out_phases.empty() ? 1 : static_cast<double>(layout.out_phases.back());

@@ -31,22 +31,32 @@ inline void pad_line(const float* x, float* to, std::int64_t phase) {
   }
 }
 
+// Row `row` of a phase of the padded form: whether it holds elements of x, and where its line of x begins.
+struct Line {
+  bool inside;
+  std::int64_t offset;
+};
+inline Line line_of(std::int64_t phase, std::int64_t row) {
+  Line line = {true, 0};
+  phase /= kPhases[kRank - 1];
+  for (int d = kRank - 2; d >= 0; --d) {
+    const std::int64_t place = row % kPitches[d] * kStrides[d] + phase % kPhases[d] - kBefore[d];
+    row /= kPitches[d];
+    phase /= kPhases[d];
+    line.inside = line.inside && place >= 0 && place < kIn[d];
+    line.offset += place * kXStrides[d];
+  }
+  return line;
+}
+
 inline void pad_channel(const float* x, float* to) {
   std::int64_t phases = 1;
   for (int d = 0; d < kRank; ++d) phases *= kPhases[d];
   for (std::int64_t phase = 0; phase < phases; ++phase)
     for (std::int64_t row = 0; row < kPlane / kPitch; ++row) {
-      std::int64_t of_phase = phase / kPhases[kRank - 1], of_row = row, offset = 0;
-      bool inside = true;
-      for (int d = kRank - 2; d >= 0; --d) {
-        const std::int64_t place = of_row % kPitches[d] * kStrides[d] + of_phase % kPhases[d] - kBefore[d];
-        of_row /= kPitches[d];
-        of_phase /= kPhases[d];
-        inside = inside && place >= 0 && place < kIn[d];
-        offset += place * kXStrides[d];
-      }
+      const Line of = line_of(phase, row);
       float* line = to + phase * kPlane + row * kPitch;
-      if (inside) pad_line(x + offset, line, phase % kPhases[kRank - 1]);
+      if (of.inside) pad_line(x + of.offset, line, phase % kPhases[kRank - 1]);
       else
         for (std::int64_t q = 0; q < kPitch; ++q) line[q] = 0.0f;
     }
@@ -83,14 +93,14 @@ graph::Shape spatial(const Access& a) {
   return {a.strides.begin() + static_cast<std::ptrdiff_t>(kFixed), a.strides.end()};
 }
 
-bool packs_weights(const store::TemplateSpec& spec) { return spec.name == "channels"; }
+bool packs_weights(const store::TemplateSpec& spec) { return spec.geometry.contains("prepared_bytes"); }
 
-// The offset of element t of the window, row-major, in w.
-std::int64_t weight_offset(const ConvolutionKernel& k, std::int64_t t) {
+// The offset of element t of the layout's window, row-major, in w.
+std::int64_t weight_offset(const ConvolutionKernel& k, const PaddedLayout& layout, std::int64_t t) {
   std::int64_t at = 0;
-  for (std::size_t d = k.window.size(); d-- > 0;) {
-    at += t % k.window[d] * k.w.strides[kFixed + d];
-    t /= k.window[d];
+  for (std::size_t d = layout.window.size(); d-- > 0;) {
+    at += t % layout.window[d] * k.w.strides[kFixed + d];
+    t /= layout.window[d];
   }
   return at;
 }
@@ -99,7 +109,7 @@ std::string tap_tables(const ConvolutionKernel& k, const PaddedLayout& layout) {
   graph::Shape input, weight;
   for (const PaddedLayout::Tap& tap : layout.taps) {
     input.push_back(tap.input);
-    weight.push_back(weight_offset(k, tap.window));
+    weight.push_back(weight_offset(k, layout, tap.window));
   }
   return table("kTapInput", input, "offsets of the taps in a padded channel, by phase of the results") +
          table("kTapWeight", weight, "and in w") +
@@ -160,9 +170,10 @@ bool accepts_convolution(const store::TemplateSpec& spec, const ConvolutionKerne
          });
 }
 
-Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& k) {
+Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& k, const Tunables& tunables) {
   Hooks hooks;
-  const PaddedLayout layout(k);
+  const auto fold = tunables.find("fold");
+  const PaddedLayout layout(k, fold != tunables.end() && fold->second != 0);
   hooks.functions = operations(k.epilogue);
   hooks.figures = constant("kImages", k.n) + constant("kGroups", k.groups) +
                   constant("kM", k.m, "results of a group, each a channel") +
@@ -181,7 +192,10 @@ Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel
                   constant("kPositions", layout.positions, "from the first to the last of a phase of the results") +
                   table("kOutPhases", layout.out_phases, "of the results, per dimension") +
                   tap_tables(k, layout) + constant("kWM", k.w.strides[1], "strides of w") +
-                  constant("kWC", k.w.strides[2]);
+                  constant("kWC", k.w.strides[2]) +
+                  constant("kWTap", k.w.strides.back(), "of the innermost dimension of the window") +
+                  constant("kWindowWidth", k.window.back(), "elements of the window along it") +
+                  constant("kTapStep", k.steps.dilations.back(), "between them in the padded input");
   hooks.code = fmt::format(
       "inline const float* channel_of_x(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] "
       "std::int64_t group,\n                                 [[maybe_unused]] std::int64_t c) {{\n  return {} + "

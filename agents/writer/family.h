@@ -49,7 +49,8 @@ using Tunables = std::map<std::string, std::int64_t>;
 [[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
 [[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
 [[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);
-[[nodiscard]] Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& kernel);
+[[nodiscard]] Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& kernel,
+                                      const Tunables& tunables);
 [[nodiscard]] Hooks window_hooks(const WindowKernel& kernel);
 [[nodiscard]] Hooks pad_hooks(const PadKernel& kernel);
 [[nodiscard]] Hooks line_hooks(const LineKernel& kernel);

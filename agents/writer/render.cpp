@@ -40,7 +40,7 @@ struct HooksOf {
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
-  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(spec, k); }
+  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(spec, k, tunables); }
   Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
   Hooks operator()(const PadKernel& k) const { return pad_hooks(k); }
   Hooks operator()(const LineKernel& k) const { return line_hooks(k); }
@@ -94,7 +94,9 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
     text += vector_prelude(lanes_of(tunables)) + vector_functions(hooks.functions);
   else
     text += "constexpr int kLanes = 1;  // types other than float32: one element at a time\n" + scalar_prelude();
-  return text + "\n" + hooks.code + "\n" + template_source(spec);
+  text += "\n" + hooks.code + "\n";
+  for (const std::string& name : spec.headers) text += spec.files.at(store::header_folder(spec) + name) + "\n";
+  return text + template_source(spec);
 }
 
 std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol,

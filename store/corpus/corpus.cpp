@@ -43,8 +43,8 @@ Files files_below(const std::filesystem::path& folder, const std::string& extens
 std::map<std::string, std::string> template_files(const std::filesystem::path& templates, const std::string& family,
                                                   const std::string& name) {
   Files out = files_below(templates / family / name, "");
-  if (out.contains("kernel.cu"))
-    for (auto& [file, text] : files_below(templates / "device", "")) out["device/" + file] = std::move(text);
+  const std::string headers = out.contains("kernel.cu") ? "device" : "cpu";
+  for (auto& [file, text] : files_below(templates / headers, "")) out[headers + "/" + file] = std::move(text);
   return out;
 }
 

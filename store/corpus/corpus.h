@@ -28,7 +28,7 @@ struct TemplateSpec {
   std::string anchor;            // agents/region/kernel.h: "matmul"
   std::vector<std::string> dtypes;
   std::string source;                     // the file that holds the kernel: "kernel.cpp", "kernel.cu"
-  std::vector<std::string> headers;  // device headers that stand before it, in order; `files` has them as "device/NAME"
+  std::vector<std::string> headers;       // shared headers that stand before it, in order; see header_folder
   std::vector<std::string> libraries;     // linked, for vendor templates: "dnnl"
   std::vector<std::string> cpu_features;  // any-of sets are written as separate `isa` tunable values
   std::string precision_class;   // "fp32"
@@ -42,12 +42,16 @@ struct TemplateSpec {
   std::string stored{};  // blob that holds a template of the site (store/node_corpus.h); empty: Kiln brought it
 };
 
-// Throws Error(invalid_input) naming file, line and cause.
+// Where `files` has the shared headers: "device/" of a template in CUDA or HIP, "cpu/" of others.
+[[nodiscard]] std::string header_folder(const TemplateSpec& spec);
+
+// Throws Error(invalid_input) naming file, line and cause. Of the shared headers in `files` only those that the template
+// names are kept and are part of its digest.
 [[nodiscard]] TemplateSpec parse_template(const std::string& family, const std::string& name,
                                           const std::map<std::string, std::string>& files);
 
-// The files of one template below `templates`: its folder's, and for a template in CUDA or HIP the shared device
-// headers (templates/device) as "device/NAME", so that its digest covers all that its kernels are made of.
+// The files of one template below `templates`: its folder's, and the shared headers (templates/device for CUDA and HIP,
+// templates/cpu for others) as "device/NAME" or "cpu/NAME", so that its digest covers all that its kernels are made of.
 [[nodiscard]] std::map<std::string, std::string> template_files(const std::filesystem::path& templates,
                                                                 const std::string& family, const std::string& name);
 

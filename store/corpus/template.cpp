@@ -107,7 +107,20 @@ std::string digest_of_files(const std::map<std::string, std::string>& files) {
   return hash.finish_hex();
 }
 
+// The template's own files and the headers that it names: what its kernels are made of.
+std::map<std::string, std::string> files_of(const std::map<std::string, std::string>& files, const TemplateSpec& spec) {
+  std::map<std::string, std::string> out;
+  for (const auto& [name, text] : files)
+    if (!name.starts_with(header_folder(spec)) ||
+        std::find(spec.headers.begin(), spec.headers.end(), name.substr(header_folder(spec).size())) !=
+            spec.headers.end())
+      out[name] = text;
+  return out;
+}
+
 }  // namespace
+
+std::string header_folder(const TemplateSpec& spec) { return spec.target == "cpu" ? "cpu/" : "device/"; }
 
 TemplateSpec parse_template(const std::string& family, const std::string& name,
                             const std::map<std::string, std::string>& files) {
@@ -124,7 +137,6 @@ TemplateSpec parse_template(const std::string& family, const std::string& name,
   TemplateSpec out;
   out.family = family;
   out.name = name;
-  out.digest = digest_of_files(files);
   out.target = file.get<std::string>(top, "target");
   out.summary = file.get<std::string>(top, "summary");
   out.anchor = file.get<std::string>(top, "anchor");
@@ -143,9 +155,11 @@ TemplateSpec parse_template(const std::string& family, const std::string& name,
     file.fail(top.get("source")->source(), "its source '" + source + "' is not in its folder");
   out.source = source;
   out.headers = file.list<std::string>(top, "headers");
+  out.files = files_of(files, out);
   for (const std::string& header : out.headers)
-    if (!files.contains("device/" + header))
-      file.fail(top.get("headers")->source(), "its header '" + header + "' is not among the device headers");
+    if (!out.files.contains(header_folder(out) + header))
+      file.fail(top.get("headers")->source(), "its header '" + header + "' is not among the shared headers");
+  out.digest = digest_of_files(out.files);
   for (const auto& [key, node] : file.section("tunables"))
     out.tunables.push_back(tunable_from(file, std::string(key.str()), node));
   // toml++ orders keys by name; the order of the file is the order in which people think of them.
@@ -157,7 +171,6 @@ TemplateSpec parse_template(const std::string& family, const std::string& name,
   out.constraints = file.list<std::string>(file.section("constraints"), "all");
   out.geometry = file.expressions("geometry");
   out.cost = file.expressions("cost");
-  out.files = files;
   return out;
 }
 

@@ -1,10 +1,10 @@
-// cpu_kernels [--threads N] [--rounds N] [--most N] [--all] [--bars] [--json FILE] SHAPE...
+// cpu_kernels [--threads N] [--rounds N] [--most N] [--all] [--only FAMILY/NAME] [--bars] [--json FILE] SHAPE...
 // SHAPE: see tests/bench/kernel_shapes.h. --bars: a list of shapes with what each must reach, and exit status 1 when
 // one does not: products and 3x3 convolutions 90 % of oneDNN's speed, depthwise and transposed ones 1.5 times it, fused
 // regions that memory limits 85 % of the bandwidth that was measured.
 //
 // Renders, builds and times variants of every template that accepts the kernel: the defaults and vendor kernels always,
-// up to --most others spread over the space (--all: every one). Kernels are timed in turns, so that what disturbs the
+// up to --most others spread over the space (--all: every one; --only: of that template). Kernels are timed in turns, so that what disturbs the
 // machine disturbs all; the table has minimum and median, and the share of the peak measured in the same process.
 #include <algorithm>
 #include <atomic>
@@ -32,14 +32,14 @@ constexpr std::pair<const char*, const char*> kTemplates[] = {
     {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
     {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
     {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "channels"},
-    {"convolution", "onednn"}};
+    {"convolution", "amx"},  {"convolution", "onednn"}};
 
 struct Options {
   std::int32_t threads = 1;
   int rounds = 15;
   std::size_t most = 12;
   bool all = false, bars = false;
-  std::string json;
+  std::string only, json;
   std::vector<std::string> shapes;
 };
 
@@ -111,6 +111,7 @@ std::vector<Contender> contenders_for(const Workload& w, const Options& o, Buffe
   const agents::Figures figures = agents::figures_of(w.kernel, node, o.threads);
   std::vector<Contender> out;
   for (const auto& [family, name] : kTemplates) {
+    if (!o.only.empty() && o.only != std::string(family) + "/" + name) continue;
     const store::TemplateSpec spec = testing::template_of(family, name);
     if (!agents::accepts(spec, w.kernel)) continue;
     const agents::Space space = agents::enumerate(spec, region, w.kernel, figures, node);
@@ -225,6 +226,7 @@ Options options_of(int argc, char** argv) {
     else if (word == "--most") o.most = static_cast<std::size_t>(std::atoi(next()));
     else if (word == "--all") o.all = true;
     else if (word == "--bars") o.bars = true;
+    else if (word == "--only") o.only = next();
     else if (word == "--json") o.json = next();
     else o.shapes.push_back(word);
   }

@@ -1,6 +1,8 @@
 // Convolutions, pooling and padding against the oracle; small integers, so that sums are exact in every order.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "tests/graph/build.h"
 #include "tests/writer/against_oracle.h"
 
@@ -77,6 +79,27 @@ TEST_CASE("convolution with channels in vectors: more channels than a block, of 
                              {4, {{"kc", 16}, {"lines_per_task", 4}}}) == 0);
   CHECK(testing::differences(convolution(many), "convolution", "channels",
                              {2, {{"isa", 128}, {"mv", 2}, {"nr", 4}}}) == 0);
+}
+
+TEST_CASE("convolution on the tile unit: ranks, strides, dilations, groups, taps as channels, transposed") {
+  const auto features = testing::this_node().features;
+  if (std::find(features.begin(), features.end(), "amx_bf16") == features.end()) {
+    MESSAGE("this machine has no tile unit");
+    return;
+  }
+  // Channels enough for the template, around a whole number of tiles.
+  const auto wide = [](Case k, std::int64_t c, std::int64_t m) {
+    k.c = c;
+    k.m = m;
+    return k;
+  };
+  for (const Case& k : {wide(k1d, 8, 40), wide(k2d, 33, 31), wide(kStrided, 32, 8), wide(kGrouped, 9, 10),
+                        wide(k3d, 8, 17), wide(kPointwise, 70, 65)})
+    CHECK(testing::differences(convolution(k), "convolution", "amx", {2, {{"pairs_per_task", 1}}}) == 0);
+  for (const Case& k : {wide(k1d, 3, 40), wide(k2d, 3, 31), wide(kStrided, 2, 8), wide(k3d, 3, 17)})
+    CHECK(testing::differences(convolution(k, false), "convolution", "amx", {1, {{"fold", 1}}}) == 0);
+  for (const Case& k : {wide(kTransposed, 8, 9), wide(kTransposedDilated, 40, 33)})
+    CHECK(testing::differences(convolution(k, false), "convolution", "amx", {1, {{"panels_per_task", 1}}}) == 0);
 }
 
 TEST_CASE("direct convolution on narrow vectors, and of an image whose channels come last") {

@@ -59,7 +59,7 @@ struct HooksOf {
 
 std::string headers(const store::TemplateSpec& spec) {
   std::string text;
-  for (const std::string& name : spec.headers) text += spec.files.at("device/" + name) + "\n";
+  for (const std::string& name : spec.headers) text += spec.files.at(store::header_folder(spec) + name) + "\n";
   return text;
 }
 

@@ -5,17 +5,9 @@
 // results are written once. The floor is six times 2 m n k over the tile unit's bfloat16 peak; splitting A adds a tenth
 // of that at n = 384.
 //
-// A float is the sum of three bfloat16 numbers: three times 8 bits hold its 24. Of the nine products of parts, the six
-// that reach 2^-24 of the whole are added up in float32 by the tile unit (Henry, Tang, Heinecke, arXiv 1904.06376),
-// which errs less than rounding the float32 product. Rows of A and columns of B are scaled by powers of two, which is
-// exact, since the tile unit takes denormals for zero. Rows and panels with an infinity or a NaN go through plain
-// float32 arithmetic.
+// How a float32 product is made of bfloat16 parts: cpu/tiles.h. Rows of A and columns of B have a scale each. Rows and
+// panels with an infinity or a NaN go through plain float32 arithmetic.
 
-constexpr std::int64_t kSide = 16;  // rows and columns of a tile of sums
-constexpr std::int64_t kDeep = 32;  // products in a tile of rows or columns
-constexpr std::int64_t kTileBytes = 1024;
-constexpr int kParts = 3;
-constexpr std::int64_t kStepBytes = 2 * kParts * kTileBytes;  // the parts of 32 rows or columns, 32 deep
 constexpr std::int64_t kDepthTiles = (kK + kDeep - 1) / kDeep;
 constexpr std::int64_t kPanelBytes = kPackedStride / kPanels * 4;
 constexpr std::int64_t kPairs = (kM + 2 * kSide - 1) / (2 * kSide);  // of row tiles
@@ -26,33 +18,9 @@ constexpr std::int64_t kMostPairs = (kPairs + kRowBlocks - 1) / kRowBlocks;  // 
 constexpr std::int64_t kMostPanels = (kPanels + kColumnBlocks - 1) / kColumnBlocks;
 constexpr int kTailColumns = static_cast<int>(kN - (kPanels - 1) * kNr);  // of the last panel
 
-using Bytes = unsigned char;
-
 inline std::int64_t part(std::int64_t count, std::int64_t parts, std::int64_t i) { return count * i / parts; }
 
 // ---- parts
-
-inline __m512 widened(__m256i half) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)); }
-
-// The next part of 16 floats, and what it leaves of them.
-inline __m256i next_part(__m512& rest) {
-  const auto part_of_rest = (__m256i)_mm512_cvtneps_pbh(rest);
-  rest = _mm512_sub_ps(rest, widened(part_of_rest));
-  return part_of_rest;
-}
-
-// The e for which 2^-e brings the largest of some floats near 1, from the bits of their magnitudes; kNotFinite when
-// there is an infinity or a NaN among them.
-constexpr float kNotFinite = 1000;
-inline float exponent_of(std::uint32_t most) {
-  const auto exponent = static_cast<std::int32_t>(most >> 23);
-  return exponent == 255 ? kNotFinite : static_cast<float>(exponent == 0 ? -126 : exponent - 127);
-}
-inline __m512i magnitude(__m512 x) { return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff)); }
-
-inline __mmask16 first_lanes(std::int64_t count) {
-  return static_cast<__mmask16>(count >= kLanes ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
-}
 
 // Lanes i of `count` are from[i * stride], others 0.
 template <std::int64_t stride>
@@ -82,65 +50,17 @@ inline float split_row(const float* row, Bytes* to) {
 
 // ---- products
 
-struct __attribute__((packed)) TileShapes {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
-// sums (+)= `depth` tiles of products of 32 rows and 32 columns. Tiles 0 to 3 hold sums, 4 and 5 rows, 6 and 7 columns.
-// `ahead`: where this call's share of the next panel begins, `lines` of it per tile; past the end of B nothing is
-// fetched.
+// sums (+)= `depth` tiles of products of 32 rows and 32 columns. `ahead`: where this call's share of the next panel
+// begins, `lines` of it per tile; past the end of B nothing is fetched.
 __attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums,
                                         const Bytes* ahead, std::int64_t lines) {
-  constexpr long kSumBytes = 2 * kSide * sizeof(float);
-  float* lower = sums + kSide * 2 * kSide;
-  if (first) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-  } else {
-    _tile_loadd(0, sums, kSumBytes);
-    _tile_loadd(1, sums + kSide, kSumBytes);
-    _tile_loadd(2, lower, kSumBytes);
-    _tile_loadd(3, lower + kSide, kSumBytes);
-  }
-  const auto rows = [](const Bytes* from, int s) {
-    _tile_loadd(4, from + s * kTileBytes, 64);
-    _tile_loadd(5, from + (kParts + s) * kTileBytes, 64);
-  };
-  const auto columns = [](const Bytes* from, int s) {
-    _tile_loadd(6, from + s * kTileBytes, 64);
-    _tile_loadd(7, from + (kParts + s) * kTileBytes, 64);
-  };
-  const auto add = [] {
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    _tile_dpbf16ps(2, 5, 6);
-    _tile_dpbf16ps(3, 5, 7);
-  };
-  // Small products first; an order in which each step loads one side only.
+  if (first) zero_sums();
+  else load_sums(sums);
   for (std::int64_t t = 0; t < depth; ++t, a += kStepBytes, b += kStepBytes) {
     for (std::int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-    rows(a, 0);
-    columns(b, 2);
-    add();
-    columns(b, 1);
-    add();
-    rows(a, 1);
-    add();
-    columns(b, 0);
-    add();
-    rows(a, 2);
-    add();
-    rows(a, 0);
-    add();
+    add_step<kTileBytes, kParts * kTileBytes>(a, b);
   }
-  _tile_stored(0, sums, kSumBytes);
-  _tile_stored(1, sums + kSide, kSumBytes);
-  _tile_stored(2, lower, kSumBytes);
-  _tile_stored(3, lower + kSide, kSumBytes);
+  store_sums(sums);
 }
 
 // ---- what is not finite
@@ -154,15 +74,8 @@ inline const float* exponents_of(const Bytes* panel) {
 inline __m512 unsplit(const Bytes* panel, std::int64_t p, std::int64_t v) {
   const float* exponents = exponents_of(panel);
   if (exponents[0] == kNotFinite) return _mm512_loadu_ps(panel + (p * kNr + v * kLanes) * 4);
-  const Bytes* tile = panel + p / kDeep * kStepBytes + v * kParts * kTileBytes + p % kDeep / 2 * 64;
-  __m512 sum = _mm512_setzero_ps();
-  for (int s = kParts - 1; s >= 0; --s) {
-    const __m512i both = _mm512_loadu_si512(tile + s * kTileBytes);
-    sum = _mm512_add_ps(
-        sum, _mm512_castsi512_ps(p % 2 == 0 ? _mm512_slli_epi32(both, 16)
-                                            : _mm512_and_si512(both, _mm512_set1_epi32(static_cast<int>(0xffff0000)))));
-  }
-  return _mm512_scalef_ps(sum, _mm512_loadu_ps(exponents + v * kLanes));
+  const Bytes* tile = panel + p / kDeep * kStepBytes + v * kParts * kTileBytes;
+  return _mm512_scalef_ps(joined_columns(tile, p % kDeep), _mm512_loadu_ps(exponents + v * kLanes));
 }
 
 __attribute__((noinline)) vf plain(const float* row, const Bytes* panel, std::int64_t v) {
@@ -237,15 +150,6 @@ inline void split_rows(const Matrices& at, const Block& block, const Scratch& s)
 
 // ---- packing
 
-// Rows p and p + 1 of 16 columns, as pairs.
-inline void split_columns(__m512 even, __m512 odd, Bytes* to) {
-  for (int s = 0; s < kParts; ++s) {
-    const __m512i low = _mm512_cvtepu16_epi32(next_part(even)),
-                  high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(next_part(odd)), 16);
-    _mm512_storeu_si512(to + s * kTileBytes, _mm512_or_si512(low, high));
-  }
-}
-
 inline void pack_panel(const float* from, std::int64_t width, Bytes* to) {
   auto* exponents = reinterpret_cast<float*>(to + kDepthTiles * kStepBytes);
   const auto row = [&](std::int64_t p, std::int64_t v) {
@@ -256,12 +160,7 @@ inline void pack_panel(const float* from, std::int64_t width, Bytes* to) {
   for (std::int64_t v = 0; v < 2; ++v) {
     __m512i most = _mm512_setzero_si512();
     for (std::int64_t p = 0; p < kK; ++p) most = _mm512_max_epu32(most, magnitude(row(p, v)));
-    std::uint32_t bits[kLanes];
-    _mm512_storeu_si512(bits, most);
-    for (int i = 0; i < kLanes; ++i) {
-      exponents[v * kLanes + i] = exponent_of(bits[i]);
-      finite = finite && exponents[v * kLanes + i] != kNotFinite;
-    }
+    finite = column_exponents(most, exponents + v * kLanes) && finite;
   }
   if (!finite) {
     for (std::int64_t p = 0; p < kK; ++p)

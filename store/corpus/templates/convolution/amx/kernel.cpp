@@ -1,0 +1,319 @@
+// Data movement: x is split once into its parts (the launch before this one), in a padded form in which every tap of
+// the window is one offset, channels innermost in blocks of 32: 16 neighbouring results of a tap are one tile of rows,
+// loaded as they lie. Weights were split when the release was loaded, in the order in which they are used. A block of
+// 32 results of 32 channels stays in tile registers for all channels and taps; its rows of x are in the first level of
+// cache for all taps of a block of channels, weights stream from the second level. Sums of a task's results of 32
+// channels are transposed to rows of results for the epilogue. While a panel of weights is multiplied, the next one is
+// fetched into the second level. The floor is six times 2 m c taps results / the tile unit's bfloat16 peak; positions
+// between rows of results are computed and thrown away, and splitting x costs as much as 16 channels of the result.
+//
+// How a float32 product is made of bfloat16 parts: cpu/tiles.h. x is scaled by 2^60, so that no part of a float below
+// 2^50 is denormal; strips of x with a larger one, an infinity or a NaN are kept as they are, and then images and
+// panels go through plain float32 arithmetic, as panels do whose weights are not finite.
+
+constexpr std::int64_t kTapWidth = kFold ? kWindowWidth : 1;  // taps that count as channels
+constexpr std::int64_t kDepth = kC * kTapWidth;
+constexpr std::int64_t kDepths = (kDepth + kDeep - 1) / kDeep;
+constexpr std::int64_t kAllTaps = sizeof kTapInput / sizeof kTapInput[0];
+constexpr std::int64_t kOuterPhases = kAllPhases / kJoined;
+constexpr std::int64_t kPanels = (kM + kBlock - 1) / kBlock;
+constexpr std::int64_t kPanelBlocks = (kPanels + kPanelsPerTask - 1) / kPanelsPerTask;
+constexpr std::int64_t kPanelBytes = kDepths * kAllTaps * kStepBytes + kBlock * 4;
+constexpr std::int64_t kPairs = (kPositions + kBlock - 1) / kBlock;  // of tiles of positions
+constexpr std::int64_t kPairBlocks = (kPairs + kPairsPerTask - 1) / kPairsPerTask;
+constexpr std::int64_t kSpan = kPairsPerTask * kBlock;  // most positions of a task
+constexpr std::int64_t kPosition = kDeep * 2;           // bytes of a part
+constexpr std::int64_t kPartBytes = kChannel * kPosition;
+constexpr std::int64_t kStrip = 256;  // positions of a packing task
+constexpr std::int64_t kStrips = (kChannel + kStrip - 1) / kStrip;
+constexpr float kScale = 60;
+constexpr std::uint32_t kLarge = (127 + 50) << 23;  // the bits of 2^50
+
+// ---- x in parts
+
+// Of one block of channels of one image and group: where its parts begin, [part][position][32]; and where it says for
+// each strip whether it is raw: not split, but the upper halves of floats as part 0 and the lower ones as part 1.
+inline std::int64_t parts_at(std::int64_t block) { return block * kParts * kPartBytes; }
+inline std::int64_t raw_at(std::int64_t block) {
+  return parts_at(kImages * kGroups * kDepths) + 2 * kTileBytes + block * kStrips;
+}
+
+// Elements q .. q + 16 of a line of the padded form, of which `shift` is the place of element 0.
+inline __m512 load_line(const float* x, std::int64_t q, std::int64_t shift) {
+  constexpr std::int64_t step = kStrides[kRank - 1], extent = kIn[kRank - 1], apart = step * kXStrides[kRank - 1];
+  const std::int64_t first = q * step + shift;
+  const __mmask16 before = first_lanes(first < 0 ? (-first + step - 1) / step : 0);
+  const __mmask16 inside = first_lanes(first < extent ? (extent - first + step - 1) / step : 0) & ~before;
+  const float* from = x + first * kXStrides[kRank - 1];
+  if constexpr (apart == 1) return _mm512_maskz_loadu_ps(inside, from);
+  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), inside,
+                                  _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(apart))), from, 4);
+}
+
+// Where the lines of a block's channels begin in x, and the place of their element 0.
+struct Channels {
+  const float* x[kDeep];
+  std::int64_t shift[kDeep];
+  std::int64_t count;
+};
+
+inline Channels channels_of(void* const* args, std::int64_t image, std::int64_t group, std::int64_t block) {
+  Channels out;
+  out.count = kDepth - block * kDeep < kDeep ? kDepth - block * kDeep : kDeep;
+  for (std::int64_t i = 0; i < out.count; ++i) {
+    const std::int64_t d = block * kDeep + i;
+    out.x[i] = channel_of_x(args, image, group, d / kTapWidth);
+    out.shift[i] = d % kTapWidth * kTapStep - kBefore[kRank - 1];
+  }
+  return out;
+}
+
+// `count` positions from p, all of one line, of 16 channels; the largest magnitude among them.
+template <bool raw>
+inline __m512i split_positions(const Channels& channels, std::int64_t half, std::int64_t p, std::int64_t count,
+                               Bytes* parts) {
+  const std::int64_t phase = p / kPlane;
+  const Line line = line_of(phase, p % kPlane / kPitch);
+  vf block[kSide];
+  __m512i most = _mm512_setzero_si512();
+#pragma GCC unroll 16
+  for (int i = 0; i < kSide; ++i) {
+    const std::int64_t channel = half * kSide + i;
+    __m512 x = _mm512_setzero_ps();
+    if (line.inside && channel < channels.count)
+      x = load_line(channels.x[channel] + line.offset, p % kPitch,
+                    channels.shift[channel] + phase % kPhases[kRank - 1]);
+    most = _mm512_max_epu32(most, magnitude(x));
+    block[i] = (vf)x;
+  }
+  transpose(block);
+  for (std::int64_t j = 0; j < count; ++j) {
+    __m512 rest = (__m512)block[j];
+    auto* to = reinterpret_cast<__m256i*>(parts + (p + j) * kPosition + half * kPosition / 2);
+    const auto at = [to](int s) { return reinterpret_cast<__m256i*>(reinterpret_cast<Bytes*>(to) + s * kPartBytes); };
+    if constexpr (raw) {
+      const __m512i whole = _mm512_castps_si512(rest);
+      _mm256_storeu_si256(at(0), _mm512_cvtepi32_epi16(_mm512_srli_epi32(whole, 16)));
+      _mm256_storeu_si256(at(1), _mm512_cvtepi32_epi16(whole));
+    } else {
+      rest = _mm512_scalef_ps(rest, _mm512_set1_ps(kScale));
+      for (int s = 0; s < kParts; ++s) _mm256_storeu_si256(at(s), next_part(rest));
+    }
+  }
+  return most;
+}
+
+// Whether all elements are less than 2^50.
+template <bool raw>
+inline bool split_strip(const Channels& channels, std::int64_t first, std::int64_t end, Bytes* parts) {
+  __m512i most = _mm512_setzero_si512();
+  for (std::int64_t p = first; p < end;) {
+    std::int64_t count = kPitch - p % kPitch < end - p ? kPitch - p % kPitch : end - p;
+    if (count > kSide) count = kSide;
+    for (std::int64_t half = 0; half < 2; ++half)
+      most = _mm512_max_epu32(most, split_positions<raw>(channels, half, p, count, parts));
+    p += count;
+  }
+  return _mm512_reduce_max_epu32(most) < kLarge;
+}
+
+// ---- products
+
+// A block of sums: all channels and the taps of a phase. `ahead`: where this call's share of the next panel begins,
+// `lines` of it per step.
+__attribute__((noinline)) void multiply(const Bytes* x, const Bytes* w, std::int64_t phase, const Bytes* ahead,
+                                        std::int64_t lines, float* sums) {
+  zero_sums();
+  for (std::int64_t block = 0; block < kDepths; ++block, x += kParts * kPartBytes)
+    for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap, w += kStepBytes) {
+      for (std::int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
+      add_step<kPartBytes, kSide * kPosition>(x + kTapInput[tap] * kPosition, w);
+    }
+  store_sums(sums);
+}
+
+// ---- what is not finite
+
+inline const float* exponents_of(const Bytes* panel) {
+  return reinterpret_cast<const float*>(panel + kDepths * kAllTaps * kStepBytes);
+}
+
+// Element d of a block of channels at a position.
+inline float unsplit(const Bytes* packed, std::int64_t block, std::int64_t p, std::int64_t d) {
+  std::uint32_t halves[kParts];
+  for (int s = 0; s < kParts; ++s) {
+    std::uint16_t half;
+    __builtin_memcpy(&half, packed + parts_at(block) + s * kPartBytes + p * kPosition + d * 2, sizeof half);
+    halves[s] = half;
+  }
+  const auto number = [](std::uint32_t of) { return __builtin_bit_cast(float, of); };
+  if (packed[raw_at(block) + p / kStrip] != 0) return number(halves[0] << 16 | halves[1]);
+  return (number(halves[2] << 16) + number(halves[1] << 16) + number(halves[0] << 16)) * 0x1p-60f;
+}
+
+// Channels 16 v .. of the result in row d of a step of a panel, which holds numbers themselves when it is not finite.
+inline __m512 weights_of(const Bytes* panel, std::int64_t step, std::int64_t d, std::int64_t v) {
+  const float* exponents = exponents_of(panel);
+  const Bytes* at = panel + step * kStepBytes;
+  if (exponents[0] == kNotFinite) return _mm512_loadu_ps(at + (d * kBlock + v * kSide) * 4);
+  return _mm512_scalef_ps(joined_columns(at + v * kParts * kTileBytes, d), _mm512_loadu_ps(exponents + v * kSide));
+}
+
+__attribute__((noinline)) void plain(const Bytes* packed, std::int64_t part, const Bytes* panel,
+                                     std::int64_t phase, std::int64_t first, float* sums) {
+  for (std::int64_t i = 0; i < kBlock && first + i < kPositions; ++i) {
+    __m512 sum[2] = {};
+    std::int64_t step = kPhaseTaps[phase] * kDepths;
+    for (std::int64_t block = 0; block < kDepths; ++block)
+      for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap, ++step)
+        for (std::int64_t d = 0; d < kDeep && block * kDeep + d < kDepth; ++d) {
+          const __m512 x = _mm512_set1_ps(unsplit(packed, part * kDepths + block, first + i + kTapInput[tap], d));
+          for (int v = 0; v < 2; ++v) sum[v] = _mm512_fmadd_ps(x, weights_of(panel, step, d, v), sum[v]);
+        }
+    for (int v = 0; v < 2; ++v) _mm512_storeu_ps(sums + i * kBlock + v * kSide, sum[v]);
+  }
+}
+
+// ---- a task
+
+// sums [position][channel], scaled, to rows[channel][kSpan] of positions.
+inline void place_rows(const float* sums, const float* exponents, float less, float* rows) {
+  for (int v = 0; v < 2; ++v) {
+    const __m512 scale = _mm512_sub_ps(_mm512_loadu_ps(exponents + v * kSide), _mm512_set1_ps(less));
+    for (int half = 0; half < 2; ++half) {
+      vf block[kSide];
+#pragma GCC unroll 16
+      for (int i = 0; i < kSide; ++i)
+        block[i] = (vf)_mm512_scalef_ps(_mm512_loadu_ps(sums + (half * kSide + i) * kBlock + v * kSide), scale);
+      transpose(block);
+#pragma GCC unroll 16
+      for (int i = 0; i < kSide; ++i) store<kLanes>(rows + (v * kSide + i) * kSpan + half * kSide, block[i]);
+    }
+  }
+}
+
+// `count` sums of each of the kJoined phases, kBlock * kSpan apart, as neighbours.
+inline const float* joined(const float* sums, [[maybe_unused]] std::int64_t count, [[maybe_unused]] float* to) {
+  if constexpr (kJoined == 1) return sums;
+  for (std::int64_t q = 0; q < count; ++q)
+    for (std::int64_t phase = 0; phase < kJoined; ++phase) to[q * kJoined + phase] = sums[phase * kBlock * kSpan + q];
+  return to;
+}
+
+// The results of one channel among the positions [first, first + count); `phase` is that of the outer dimensions.
+inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
+                             std::int64_t first, std::int64_t count, std::int64_t phase, const float* sums) {
+  const std::int64_t end = first + count < kPositions ? first + count : kPositions;
+  for (std::int64_t at = first; at < end;) {
+    const std::int64_t row = at / kPitch, last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
+    const std::int64_t stop = (last - row * kPitch) * kJoined < kWidth ? (last - row * kPitch) * kJoined : kWidth;
+    const std::int64_t sum = (row * kPitch - first) * kJoined;  // of result 0 of the row
+    std::int64_t j = (at - row * kPitch) * kJoined;
+    if (j < stop && is_row(row, phase)) {
+      const Output out = output_at(args, image, group, m, row, phase);
+      for (; j + kLanes <= stop; j += kLanes) finish<kLanes>(out, j, load<kLanes>(sums + (sum + j)));
+      finish_rest<kLanes / 2>(out, j, stop - j, sums + (sum + j));
+    }
+    at = last;
+  }
+}
+
+struct Block {
+  std::int64_t image, group, first, end;  // pairs of tiles of positions
+};
+
+// The results of one panel, 32 channels, in a task's positions. `sums` is a block, `rows` [kJoined][32][kSpan], and
+// behind them is room for one row of all phases.
+inline void add_up(void* const* args, const Block& at, std::int64_t panel, bool finite, float* sums, float* rows) {
+  const Bytes* packed = reinterpret_cast<const Bytes*>(padded(args));
+  const std::int64_t part = at.image * kGroups + at.group, count = at.end - at.first;
+  const Bytes* w = reinterpret_cast<const Bytes*>(packed_weights(args)) + (at.group * kPanels + panel) * kPanelBytes;
+  const float* exponents = exponents_of(w);
+  const std::int64_t lines = (kStepBytes / 64 + count - 1) / count;  // of the next panel, per step of each pair
+  const bool tiles = finite && exponents[0] != kNotFinite;
+  constexpr float none[kBlock] = {};
+  for (std::int64_t outer = 0; outer < kOuterPhases; ++outer) {
+    for (std::int64_t phase = outer * kJoined; phase < (outer + 1) * kJoined; ++phase) {
+      const std::int64_t steps = (kPhaseTaps[phase + 1] - kPhaseTaps[phase]) * kDepths;
+      const Bytes* of_phase = w + kPhaseTaps[phase] * kDepths * kStepBytes;
+      for (std::int64_t pair = at.first; pair < at.end; ++pair) {
+        const Bytes* x = packed + parts_at(part * kDepths) + pair * kBlock * kPosition;
+        const Bytes* ahead = of_phase + kPanelBytes + (pair - at.first) * steps * lines * 64;
+        if (tiles) multiply(x, of_phase, phase, ahead, lines, sums);
+        else plain(packed, part, w, phase, pair * kBlock, sums);
+        place_rows(sums, tiles ? exponents : none, tiles ? kScale : 0,
+                   rows + (phase - outer * kJoined) * kBlock * kSpan + (pair - at.first) * kBlock);
+      }
+    }
+    for (std::int64_t i = 0; i < kBlock && panel * kBlock + i < kM; ++i)
+      finish_positions(args, at.image, at.group, panel * kBlock + i, at.first * kBlock, count * kBlock, outer,
+                       joined(rows + i * kSpan, count * kBlock, rows + kJoined * kBlock * kSpan));
+  }
+}
+
+}  // namespace
+
+extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
+  const std::int64_t strip = task->index % kStrips, index = task->index / kStrips, part = index / kDepths;
+  Bytes* packed = reinterpret_cast<Bytes*>(padded_to(args));
+  const Channels channels = channels_of(args, part / kGroups, part % kGroups, index % kDepths);
+  const std::int64_t first = strip * kStrip, end = first + kStrip < kChannel ? first + kStrip : kChannel;
+  const bool finite = split_strip<false>(channels, first, end, packed + parts_at(index));
+  if (!finite) split_strip<true>(channels, first, end, packed + parts_at(index));
+  packed[raw_at(index) + strip] = !finite;
+}
+
+// One panel: [phase][block of channels][tap] of steps, and the exponents of its channels.
+extern "C" void KILN_PACK_WEIGHTS(void* const* args, const kiln_task* task) {
+  const std::int64_t panel = task->index % kPanels;
+  const float* w = weights(args, task->index / kPanels) + panel * kBlock * kWM;
+  Bytes* to = reinterpret_cast<Bytes*>(packed_weights_to(args)) + task->index * kPanelBytes;
+  auto* exponents = reinterpret_cast<float*>(to + kDepths * kAllTaps * kStepBytes);
+  const auto row = [&](std::int64_t d, std::int64_t tap, std::int64_t v) {
+    float x[kSide] = {};
+    for (std::int64_t i = 0; i < kSide && d < kDepth; ++i)
+      if (const std::int64_t m = v * kSide + i; panel * kBlock + m < kM)
+        x[i] = w[m * kWM + d / kTapWidth * kWC + d % kTapWidth * kWTap + kTapWeight[tap]];
+    return _mm512_loadu_ps(x);
+  };
+  bool finite = true;
+  for (std::int64_t v = 0; v < 2; ++v) {
+    __m512i most = _mm512_setzero_si512();
+    for (std::int64_t tap = 0; tap < kAllTaps; ++tap)
+      for (std::int64_t d = 0; d < kDepth; ++d) most = _mm512_max_epu32(most, magnitude(row(d, tap, v)));
+    finite = column_exponents(most, exponents + v * kSide) && finite;
+  }
+  if (!finite) exponents[0] = kNotFinite;
+  for (std::int64_t phase = 0; phase < kAllPhases; ++phase)
+    for (std::int64_t block = 0; block < kDepths; ++block)
+      for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap, to += kStepBytes)
+        for (std::int64_t v = 0; v < 2; ++v) {
+          const __m512 scale = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_loadu_ps(exponents + v * kSide));
+          for (std::int64_t d = 0; d < kDeep; d += 2) {
+            const __m512 even = row(block * kDeep + d, tap, v), odd = row(block * kDeep + d + 1, tap, v);
+            if (finite) {
+              split_columns(_mm512_scalef_ps(even, scale), _mm512_scalef_ps(odd, scale),
+                            to + v * kParts * kTileBytes + d / 2 * 64);
+            } else {
+              _mm512_storeu_ps(to + (d * kBlock + v * kSide) * 4, even);
+              _mm512_storeu_ps(to + ((d + 1) * kBlock + v * kSide) * 4, odd);
+            }
+          }
+        }
+}
+
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
+  const std::int64_t panels = task->index % kPanelBlocks, pairs = task->index / kPanelBlocks % kPairBlocks;
+  const std::int64_t part = task->index / (kPanelBlocks * kPairBlocks);
+  const Block at = {part / kGroups, part % kGroups, kPairs * pairs / kPairBlocks, kPairs * (pairs + 1) / kPairBlocks};
+  const Bytes* raw = reinterpret_cast<const Bytes*>(padded(args)) + raw_at(part * kDepths);
+  bool finite = true;
+  for (std::int64_t i = 0; i < kDepths * kStrips; ++i) finite = finite && raw[i] == 0;
+  auto* sums = static_cast<float*>(task->scratch);
+  const TileShapes shapes;
+  _tile_loadconfig(&shapes);
+  for (std::int64_t panel = kPanels * panels / kPanelBlocks; panel < kPanels * (panels + 1) / kPanelBlocks; ++panel)
+    add_up(args, at, panel, finite, sums, sums + kBlock * kBlock);
+  _tile_release();
+}
