@@ -28,8 +28,8 @@ class Grouping {
     return groups_[static_cast<std::size_t>(group)].compute;
   }
 
-  // Merges when the result is one kernel, can still be ordered, folds every view that the parts fold, and moves fewer
-  // bytes than they do. `to` is empty afterwards.
+  // Merges when the result is one kernel, can still be ordered, folds every view that the parts fold, and costs less
+  // than they do. `to` is empty afterwards.
   bool merge(Edge edge);
 
   [[nodiscard]] Partition partition() const;
@@ -45,14 +45,25 @@ class Grouping {
   [[nodiscard]] graph::ValueId base_of(graph::ValueId v) const;    // that value
   [[nodiscard]] bool leaves(graph::ValueId v, const Nodes& compute) const;
   [[nodiscard]] std::optional<Nodes> fold(const Nodes& compute) const;
-  [[nodiscard]] bool lowers(const Nodes& nodes, const Nodes& compute) const;
+  // What the nodes cost as one kernel, in bytes moved: wasted operations count as the bytes that take as long. nullopt
+  // when they are none, or no template computes it.
+  [[nodiscard]] std::optional<double> cost(const Nodes& nodes, const Nodes& compute) const;
+  [[nodiscard]] std::optional<double> cost_of_kernel(const Nodes& nodes,
+                                                     const std::vector<graph::ValueId>& outputs) const;
   [[nodiscard]] double bytes(const Nodes& nodes, const Nodes& compute) const;
+  [[nodiscard]] double bytes_to_copy(graph::ValueId v) const;  // read and written
   [[nodiscard]] std::vector<graph::ValueId> outputs_of(const Nodes& nodes, const Nodes& compute) const;
   [[nodiscard]] bool acyclic(const std::vector<std::int32_t>& group_of) const;
 
   // The groups with copies added and the values that each writes; see partition().
-  struct Draft { Nodes nodes; std::set<graph::ValueId> outputs; std::set<graph::ValueId> adopted; };
+  struct Draft {
+    Nodes nodes;
+    std::set<graph::ValueId> outputs;
+    std::set<graph::ValueId> adopted;  // views among the outputs, which it writes in place of what they view
+    Nodes own{};                       // nodes without those views
+  };
   [[nodiscard]] std::vector<Draft> drafts(const std::set<graph::ValueId>& copied) const;
+  [[nodiscard]] bool writes_in_place(const Draft& draft) const;  // one kernel does, and copies would cost more
   [[nodiscard]] std::set<graph::ValueId> reads_of(const Nodes& nodes) const;
 
   const graph::Graph& g_;

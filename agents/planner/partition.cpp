@@ -26,7 +26,7 @@ std::vector<Grouping::Draft> Grouping::drafts(const std::set<ValueId>& copied) c
   for (const Group& group : groups_) {
     if (group.compute.empty()) continue;
     for (const std::int32_t n : group.compute) draft_of[n] = out.size();
-    out.push_back({group.folded, {}, {}});
+    out.push_back({group.folded, {}, {}, group.folded});
     const std::set<ValueId> reads = reads_of(group.folded);
     needed.insert(reads.begin(), reads.end());
   }
@@ -58,6 +58,19 @@ std::vector<Grouping::Draft> Grouping::drafts(const std::set<ValueId>& copied) c
   return out;
 }
 
+bool Grouping::writes_in_place(const Draft& draft) const {
+  const std::optional<double> in_place = cost_of_kernel(draft.nodes, {draft.outputs.begin(), draft.outputs.end()});
+  if (!in_place) return false;
+  double copies = 0;
+  std::set<ValueId> outputs;
+  for (const ValueId v : draft.outputs) {
+    outputs.insert(draft.adopted.contains(v) ? base_of(v) : v);
+    if (draft.adopted.contains(v)) copies += bytes_to_copy(v);
+  }
+  const std::optional<double> plain = cost_of_kernel(draft.own, {outputs.begin(), outputs.end()});
+  return !plain || *in_place <= *plain + copies;
+}
+
 Partition Grouping::partition() const {
   // A producer that cannot write its views in place leaves them to copies. Each round copies more, so this ends.
   std::set<ValueId> copied;
@@ -66,9 +79,7 @@ Partition Grouping::partition() const {
     again = false;
     all = drafts(copied);
     for (const Draft& draft : all) {
-      if (draft.adopted.empty()) continue;
-      const std::vector<ValueId> outputs(draft.outputs.begin(), draft.outputs.end());
-      if (lower(cut_region(g_, {draft.nodes.begin(), draft.nodes.end()}, outputs).region)) continue;
+      if (draft.adopted.empty() || writes_in_place(draft)) continue;
       copied.insert(draft.adopted.begin(), draft.adopted.end());
       again = true;
     }

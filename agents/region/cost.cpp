@@ -114,4 +114,12 @@ Cost cost_of(const Region& region) {
   return cost;
 }
 
+double wasted_flops(const Kernel& kernel) {
+  const auto* product = std::get_if<MatmulKernel>(&kernel);
+  if (!product) return 0;
+  const auto blocks = [](std::int64_t extent) { return static_cast<double>((extent + 15) / 16 * 16); };
+  const double computed = blocks(product->m) * blocks(product->n), used = static_cast<double>(product->m * product->n);
+  return 2 * static_cast<double>(graph::element_count(product->batch) * product->k) * (computed - used);
+}
+
 }  // namespace kiln::agents

@@ -169,6 +169,10 @@ struct Cost {
 };
 [[nodiscard]] Cost cost_of(const Region& region);
 
+// What a product computes for nobody: its rows and columns come in blocks of 16, and a batch of short rows, which
+// folded views can make of a long matrix, fills none. 0 for other kernels.
+[[nodiscard]] double wasted_flops(const Kernel& kernel);
+
 // How many neighbours along the innermost dimension one access may move: the largest power of two, at most 16 bytes of
 // the narrowest element, that keeps every contiguous access on its own alignment; buffers begin on 16 bytes. A
 // pointwise space of rank 1 may end in a part of a vector; rows are whole vectors.
