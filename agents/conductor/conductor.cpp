@@ -7,6 +7,7 @@
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"
 #include "agents/graph/rewrite/rewrite.h"
+#include "agents/graph/roundings.h"
 #include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/json.h"
@@ -178,7 +179,8 @@ Plan assemble_winners(Lab& lab, const graph::Graph& workload, const Prepared& pr
 }
 
 // The last word: the whole workload against the oracle, then against what runs today, here and in a fresh process.
-WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, const ProfileReport& profile) {
+WholeOutcome judge_whole(Lab& lab, const graph::Graph& workload, const Plan& incumbent, const Plan& tuned,
+                         const ProfileReport& profile) {
   const policies::Policy& policy = lab.input().policy;
   policies::Policy release_policy = policy;  // a release as a whole is held to the quality bar
   release_policy.error_factor = policy.quality_bar;
@@ -190,12 +192,14 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
   std::vector<std::string> families = check_families(flops, bytes);
   if (flops > 1e9) families.resize(1);
   const Lab::StoredGraph stored{lab.input().graph_blob, lab.input().constants_blob};
+  const double roundings = graph::longest_chain_of_roundings(workload);
   WholeOutcome out;
   const auto begin = [&lab](double fraction, const char* what) {
     lab.journal().progress({"decide", fraction, json::object{{"detail", what}}});
   };
   begin(0.91, "what runs today, against the oracle");
-  out.incumbent_judgement = judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy);
+  out.incumbent_judgement =
+      judge(lab.check(stored, {"incumbent", incumbent}, families, lab.input().seed), policy, roundings);
   // A release that was right under the policy of its day may miss today's; the baseline of a first job has no such
   // excuse.
   if (!lab.input().incumbent && out.incumbent_judgement.verdict != Verdict::ok)
@@ -203,14 +207,15 @@ WholeOutcome judge_whole(Lab& lab, const Plan& incumbent, const Plan& tuned, con
                                          std::string(name(out.incumbent_judgement.verdict)) + ": " +
                                          out.incumbent_judgement.reason);
   begin(0.92, "the tuned plan, against the oracle");
-  out.judgement = judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), release_policy);
+  out.judgement =
+      judge(lab.check(stored, {"tuned", tuned}, families, lab.input().seed), release_policy, roundings);
   const std::vector<Subject> both = {{"incumbent", incumbent}, {"tuned", tuned}};
   const auto compared = [&](const SampleFact& samples) {
     for (const SampleFact::Subject& subject : samples.subjects)
       if (subject.verdict != Verdict::ok)
         throw Error(ErrorCode::unavailable, "cannot time plan '" + subject.name +
                                                 "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
-    const Judgement timed = judge_timed(samples.subjects.at(1), release_policy);
+    const Judgement timed = judge_timed(samples.subjects.at(1), release_policy, roundings);
     if (timed.verdict != Verdict::ok) out.judgement = timed;
     return compare(samples.subjects.at(0).cost(), samples.subjects.at(1).cost(), samples.cycles_per_ns, policy.margin,
                    policy.confidence);
@@ -299,7 +304,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
     trace.whole.decision = keep_incumbent(*region);
   } else {
     out.tuned = assemble_winners(lab, workload, prepared, trace);
-    trace.whole = judge_whole(lab, input.incumbent.value_or(base.plan), out.tuned, trace.profile);
+    trace.whole = judge_whole(lab, workload, input.incumbent.value_or(base.plan), out.tuned, trace.profile);
     out.right = trace.whole.judgement.verdict == Verdict::ok;
   }
   journal.decision("decision", to_json(trace.whole.decision));

@@ -18,11 +18,12 @@ struct Judgement {
   double normwise_error = 0; // largest over the families that the model's types can represent, against the oracle
 };
 // Precision `preserve`: norm-wise and worst-element error at most policy.error_factor times that of the plain
-// evaluation (with a floor of four roundings in norm, judge.cpp), every element, every family; non-finite values
-// exactly as the oracle's.
-[[nodiscard]] Judgement judge(const CheckFact& check, const policies::Policy& policy);
+// evaluation, which is taken to err like a chain of sixteen roundings in norm at the least, or of `roundings` when they
+// are more (graph/roundings.h); every element, every family; non-finite values exactly as the oracle's.
+[[nodiscard]] Judgement judge(const CheckFact& check, const policies::Policy& policy, double roundings = 0);
 // The same of the outputs that one timed call left; ok when no proof was asked for.
-[[nodiscard]] Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy& policy);
+[[nodiscard]] Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy& policy,
+                                    double roundings = 0);
 [[nodiscard]] json::object to_json(const Judgement& j);
 
 struct Decision {

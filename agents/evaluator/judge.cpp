@@ -13,11 +13,11 @@ namespace {
 
 // One rounding of f32 to nearest has relative error 2^-24, in norm and per element.
 constexpr double kOneRounding = 0x1p-24;
-// The plain evaluation can be nearly exact by luck, most easily where few elements make up the norm; a candidate that
-// rounds in other places is as right. Roundings add up as a random walk does, so four of them are the error of a chain
-// of sixteen operations, which is what the plain evaluation is taken to have at the least. The least short-cut that
-// must be refused, TF32, errs a thousand times as much.
-constexpr double kLeastRoundings = 4;
+// The plain evaluation can be nearly exact by luck, most easily where few elements make up the norm, as they do where
+// inputs are all equal; a candidate that rounds in other places is as right. Roundings add up as a random walk does, so
+// the plain evaluation is taken to err by the root of their number: of a chain of sixteen at the least. The least
+// short-cut that must be refused, TF32, errs a thousand times as much as four roundings.
+constexpr double kLeastRoundings = 16;
 // max_scaled is over the RMS of the output: one rounding of an element that is several times the RMS counts that much
 // more. Sixteen covers the largest element of a normal output with 10^12 elements (8 RMS), twice.
 constexpr double kLargestOverRms = 16;
@@ -51,7 +51,8 @@ std::string describe(const ErrorFact& e, const Measure& m, double ratio, double 
       e.worst_value, e.worst_expected);
 }
 
-Judgement judge_errors(const CheckFact& check, double factor) {
+Judgement judge_errors(const CheckFact& check, double factor, double roundings) {
+  const double least = std::sqrt(std::max(kLeastRoundings, roundings));
   Judgement j;
   std::int64_t mismatched = 0;
   for (const ErrorFact& e : check.errors) {
@@ -67,7 +68,7 @@ Judgement judge_errors(const CheckFact& check, double factor) {
       j.verdict = Verdict::wrong;
     }
     for (const Measure& m :
-         {Measure{"norm-wise", e.normwise, e.normwise_plain, kLeastRoundings * kOneRounding, 1},
+         {Measure{"norm-wise", e.normwise, e.normwise_plain, least * kOneRounding, 1},
           Measure{"largest", e.max_scaled, e.max_scaled_plain, kOneRounding * kLargestOverRms, kExtremeValue}}) {
       const double ratio = ratio_of(m, factor);
       if (ratio > 1) {
@@ -83,7 +84,7 @@ Judgement judge_errors(const CheckFact& check, double factor) {
 
 }  // namespace
 
-Judgement judge(const CheckFact& check, const policies::Policy& policy) {
+Judgement judge(const CheckFact& check, const policies::Policy& policy, double roundings) {
   Judgement j;
   if (check.verdict != Verdict::ok) {
     j.verdict = check.verdict;
@@ -96,7 +97,7 @@ Judgement judge(const CheckFact& check, const policies::Policy& policy) {
     j.reason = "no output was compared against the oracle";
     return j;
   }
-  j = judge_errors(check, policy.error_factor);
+  j = judge_errors(check, policy.error_factor, roundings);
   if (j.verdict == Verdict::ok && !check.input_sensitive) {
     j.verdict = Verdict::wrong;
     j.reason = "the outputs do not follow the inputs as the oracle's do";
@@ -114,7 +115,7 @@ Judgement judge(const CheckFact& check, const policies::Policy& policy) {
   return j;
 }
 
-Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy& policy) {
+Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy& policy, double roundings) {
   Judgement j;
   if (subject.verdict != Verdict::ok) {
     j.verdict = subject.verdict;
@@ -124,7 +125,7 @@ Judgement judge_timed(const SampleFact::Subject& subject, const policies::Policy
   if (subject.errors.empty()) return j;
   CheckFact check;
   check.errors = subject.errors;
-  j = judge(check, policy);
+  j = judge(check, policy, roundings);
   if (j.verdict != Verdict::ok) j.reason = "while it was timed: " + j.reason;
   return j;
 }

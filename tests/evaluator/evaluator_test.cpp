@@ -77,10 +77,20 @@ TEST_CASE("a plain evaluation that is exact by luck allows the roundings of a sh
   CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::wrong);
 }
 
+TEST_CASE("a plain evaluation that is exact by luck allows the root of the roundings of a long computation") {
+  ErrorFact e;
+  e.family = "zeros";
+  e.normwise = 0x1p-20;  // eight roundings, times the policy's factor
+  CHECK(judge(check_of({e}), kPolicy).verdict == Verdict::wrong);
+  CHECK(judge(check_of({e}), kPolicy, 64).verdict == Verdict::ok);
+  CHECK(judge(check_of({e}), kPolicy, 63).verdict == Verdict::wrong);
+}
+
 TEST_CASE("half-precision arithmetic does not pass for single") {
   ErrorFact tf32 = plain_error(1.0);
   tf32.normwise = 0x1p-12;  // one rounding to 11 bits
   CHECK(judge(check_of({tf32}), kPolicy).verdict == Verdict::wrong);
+  CHECK(judge(check_of({tf32}), kPolicy, 10'000).verdict == Verdict::wrong);
 }
 
 TEST_CASE("non-finite values must be the oracle's, and errors must be numbers") {
