@@ -174,3 +174,20 @@ TEST_CASE("views of views merge, equal nodes are one, dead ones go") {
   const Tensor input = random_floats({2, 3, 4}, 1);
   CHECK(run64(p.before, {input}) == run64(p.after, {input}));
 }
+
+TEST_CASE("a gather of indices that step evenly is a slice, and no other gather is") {
+  struct Case { Shape shape; std::vector<std::int64_t> indices; bool sliced; };
+  for (const Case& c :
+       {Case{{}, {1}, true}, Case{{}, {-1}, true}, Case{{2}, {0, 2}, true}, Case{{1, 3}, {1, 2, 3}, true},
+        Case{{2}, {2, 0}, false}, Case{{3}, {0, 1, 3}, false}, Case{{2}, {1, 1}, false}}) {
+    Graph g;
+    const ValueId x = g.add_input("x", {DType::f32, {3, 4, 5}});
+    Tensor indices = Tensor::zeros({DType::i64, c.shape});
+    for (std::size_t i = 0; i < c.indices.size(); ++i) indices.as<std::int64_t>()[i] = c.indices[i];
+    g.outputs = {g.add_node(Gather{1}, {x, g.add_constant("i", std::move(indices))}, "gather")[0]};
+    const Proof p = simplified(g);
+    CHECK(count<Gather>(p.after) == (c.sliced ? 0 : 1));
+    const Tensor input = random_floats({3, 4, 5}, 1);
+    CHECK(run64(p.before, {input}) == run64(p.after, {input}));
+  }
+}
