@@ -31,16 +31,51 @@ graph::Shape joined(graph::Shape batch, std::initializer_list<std::int64_t> exte
   return batch;
 }
 
+// What oneDNN 2.6 has fast code for, by the names of the implementations that it picks (dnnl_query_impl_info_str):
+// with other layouts it falls back to reference loops, some 1,000 times slower, which no framework would call.
+
+// Row-major over the dimensions along which it moves.
+bool packed(const Access& a, const graph::Shape& space) {
+  std::int64_t expected = 1;
+  for (std::size_t d = space.size(); d-- > 0;) {
+    if (space[d] == 1 || a.strides[d] == 0) continue;
+    if (a.strides[d] != expected) return false;
+    expected *= space[d];
+  }
+  return true;
+}
+
 // ---- matmul
+
+// An operand of a post-operation moves along the columns; along the rows too, then also along the first dimension.
+bool fast_operand(const Access& a, const graph::Shape& space) {
+  const auto moves = [&](std::size_t d) { return a.strides[d] != 0 || space[d] == 1; };
+  const std::size_t rank = space.size();
+  if (!moves(rank - 1)) return false;
+  const bool per_column = std::all_of(a.strides.begin(), a.strides.end() - 1, [](std::int64_t s) { return s == 0; });
+  return per_column || (moves(0) && moves(rank - 2));
+}
+
+// Of a batch with which b moves along some dimensions and not along others, results are row-major.
+bool fast_batch(const MatmulKernel& k, const graph::Shape& space) {
+  std::size_t moving = 0, standing = 0;
+  for (std::size_t d = 0; d < k.batch.size(); ++d)
+    if (k.batch[d] > 1) ++(k.b.strides[d] != 0 ? moving : standing);
+  return moving == 0 || standing == 0 || dense(k.writes[0], space);
+}
 
 std::optional<std::vector<Step>> matmul_steps(const MatmulKernel& k) {
   const std::size_t rank = k.batch.size() + 2;
+  const graph::Shape space = joined(k.batch, {k.m, k.n});
   if (rank > kMostDimensions || !is_plain(k.a, rank) || !is_plain(k.b, rank) || !all_plain(k.reads, rank))
     return std::nullopt;
-  if (k.writes.size() != 1 || !is_plain(k.writes[0], rank) || !covers(k.writes[0], joined(k.batch, {k.m, k.n})))
+  if (k.writes.size() != 1 || !is_plain(k.writes[0], rank) || !covers(k.writes[0], space) || !fast_batch(k, space))
     return std::nullopt;
   std::optional<std::vector<Step>> steps = chain_of(k.epilogue, k.epilogue.results[0]);
-  if (steps && steps->size() > 8) return std::nullopt;
+  if (!steps || steps->size() > 8) return std::nullopt;
+  for (const Step& step : *steps)
+    if (step.operand > 0 && !fast_operand(k.reads[static_cast<std::size_t>(step.operand - 1)], space))
+      return std::nullopt;
   return steps;
 }
 
@@ -279,12 +314,11 @@ std::optional<PointwiseOperation> pointwise_operation(const PointwiseKernel& k) 
       if (node.op == ExprOp::operand && x == 1) node.operand = 1 - node.operand;
     const std::optional<std::vector<Step>> chain = chain_of(expr, root);
     if (!chain || chain->size() != 1 || chain->front().operand < 0) continue;
-    if (!covers(k.reads[static_cast<std::size_t>(x)], k.space) || !dense(k.writes[0], k.space)) continue;
-    // oneDNN has no fast code for an operand that is the same along the last dimension only: no framework would call it
-    // there.
+    if (!dense(k.reads[static_cast<std::size_t>(x)], k.space) || !dense(k.writes[0], k.space)) continue;
+    // It has none either for an operand in another order, or that is the same along the last dimension only.
     const Access& other = k.reads[static_cast<std::size_t>(1 - x)];
     const bool scalar = std::all_of(other.strides.begin(), other.strides.end(), [](std::int64_t s) { return s == 0; });
-    if (!scalar && other.strides.back() != 1 && k.space.back() > 1) continue;
+    if (!packed(other, k.space) || (!scalar && other.strides.back() != 1 && k.space.back() > 1)) continue;
     return PointwiseOperation{x, chain->front()};
   }
   return std::nullopt;
