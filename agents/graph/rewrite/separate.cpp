@@ -1,6 +1,7 @@
 // What is not one kernel's work is taken apart: a row kernel goes along one stretch of memory, and whatever it reads on
 // the way lies at one distance or stands still.
 #include <algorithm>
+#include <functional>
 
 #include "agents/graph/rewrite/rewrite.h"
 #include "agents/graph/rewrite/rules.h"
@@ -22,32 +23,85 @@ bool moves_evenly(const Shape& parameter, const Shape& x, std::size_t axis) {
   return !(moves && stands);
 }
 
-ValueId binary(Sweep& pass, ExprOp op, ValueId a, ValueId b, const std::string& origin) {
+using Body = std::function<std::int32_t(Expr&, const std::vector<std::int32_t>&)>;
+
+// One pointwise node over `inputs`, each converted to `computed`; its result is of type `result`.
+ValueId elementwise(Sweep& pass, const std::vector<ValueId>& inputs, DType computed, DType result,
+                    const std::string& origin, const Body& body) {
   Pointwise p;
-  const DType type = pass.graph.type(a).dtype;
-  const std::int32_t x = p.expr.operand(0, type), y = p.expr.operand(1, type);
-  p.expr.results = {p.expr.apply(op, x, y)};
-  return pass.add(std::move(p), {a, b}, origin);
+  std::vector<std::int32_t> operands;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::int32_t operand = p.expr.operand(static_cast<std::int32_t>(i), pass.graph.type(inputs[i]).dtype);
+    operands.push_back(p.expr.cast(operand, computed));
+  }
+  p.expr.results = {p.expr.cast(body(p.expr, operands), result)};
+  return pass.add(std::move(p), inputs, origin);
 }
 
-// A norm over several dimensions whose scale or bias moves along some of them: a group norm's, per channel.
+ValueId binary(Sweep& pass, ExprOp op, ValueId a, ValueId b, const std::string& origin) {
+  const DType type = pass.graph.type(a).dtype;
+  return elementwise(pass, {a, b}, type, type, origin,
+                     [op](Expr& e, const auto& in) { return e.apply(op, in[0], in[1]); });
+}
+
+// What a norm takes off x and multiplies by, for each stretch that it normalises, in the type that it computes in.
+struct Statistics {
+  std::optional<ValueId> mean;  // absent when the norm is not centred
+  ValueId inverse;              // 1 / sqrt(variance + epsilon)
+};
+
+// The variance of two passes: the mean square of x - mean, since that of x less the mean's cancels.
+Statistics statistics(Sweep& pass, const LayerNorm& norm, ValueId x, DType computed, const std::string& origin) {
+  const TensorType type = pass.graph.type(x);
+  Reduce mean{Monoid::mean, {}, true};
+  for (auto d = norm.axis; d < static_cast<std::int32_t>(type.shape.size()); ++d) mean.axes.push_back(d);
+  Statistics out;
+  std::vector<ValueId> centred = {x};
+  if (norm.centred) {
+    const bool narrow = type.dtype != computed;
+    const ValueId from =
+        narrow ? elementwise(pass, {x}, computed, computed, origin, [](Expr&, const auto& in) { return in[0]; }) : x;
+    out.mean = pass.add(mean, {from}, origin + " mean");
+    centred.push_back(*out.mean);
+  }
+  const ValueId squares = elementwise(pass, centred, computed, computed, origin, [](Expr& e, const auto& in) {
+    const std::int32_t c = in.size() > 1 ? e.apply(ExprOp::sub, in[0], in[1]) : in[0];
+    return e.apply(ExprOp::mul, c, c);
+  });
+  const ValueId variance = pass.add(mean, {squares}, origin + " variance");
+  out.inverse = elementwise(pass, {variance}, computed, computed, origin, [&](Expr& e, const auto& in) {
+    const std::int32_t sum = e.apply(ExprOp::add, in[0], e.constant(norm.epsilon, computed));
+    return e.apply(ExprOp::div, e.constant(1, computed), e.apply(ExprOp::sqrt, sum));
+  });
+  return out;
+}
+
+// A norm over several dimensions whose scale or bias moves along some of them, as a group norm's per channel: the
+// statistics, which read x once, and a pointwise node that takes the mean off x once more, so that it fuses with what
+// follows and nothing between is written.
 std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, Log& log) {
   const auto* found = std::get_if<LayerNorm>(&node.op);
   if (found == nullptr) return std::nullopt;
   const LayerNorm norm = *found;
   const std::vector<ValueId> inputs = node.inputs;
   const std::string origin = node.origin;
-  const Shape x = pass.graph.type(inputs[0]).shape;
+  const TensorType x = pass.graph.type(inputs[0]);
   const auto axis = static_cast<std::size_t>(norm.axis);
   const bool even = std::all_of(inputs.begin() + 1, inputs.end(), [&](ValueId p) {
-    return moves_evenly(pass.graph.type(p).shape, x, axis);
+    return moves_evenly(pass.graph.type(p).shape, x.shape, axis);
   });
   if (even) return std::nullopt;
   log.push_back("norm_parameters: " + origin);
-  const ValueId one = pass.add_scalar(1, pass.graph.type(inputs[0]).dtype);
-  ValueId out = binary(pass, ExprOp::mul, pass.add(norm, {inputs[0], one}, origin), inputs[1], origin + " scale");
-  if (inputs.size() > 2) out = binary(pass, ExprOp::add, out, inputs[2], origin + " bias");
-  return out;
+  const DType computed = size_of(x.dtype) < size_of(DType::f32) ? DType::f32 : x.dtype;
+  const Statistics of = statistics(pass, norm, inputs[0], computed, origin);
+  std::vector<ValueId> read = {inputs[0], of.inverse, inputs[1]};
+  if (inputs.size() > 2) read.push_back(inputs[2]);
+  if (of.mean) read.push_back(*of.mean);
+  return elementwise(pass, read, computed, x.dtype, origin, [&](Expr& e, const auto& in) {
+    const std::int32_t centred = of.mean ? e.apply(ExprOp::sub, in[0], in.back()) : in[0];
+    const std::int32_t scaled = e.apply(ExprOp::mul, e.apply(ExprOp::mul, centred, in[1]), in[2]);
+    return inputs.size() > 2 ? e.apply(ExprOp::add, scaled, in[3]) : scaled;
+  });
 }
 
 using Runs = std::vector<std::vector<std::int32_t>>;
