@@ -248,6 +248,20 @@ TEST_CASE("a group norm scaled per channel reads x once for its statistics, and 
   (void)check_plan(b.g, p, 1);
 }
 
+TEST_CASE("the mean over all of a product with a weight per row reads both once") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({40, 64}), weight = b.input({40, 1});
+  b.g.outputs = {b.add(graph::Reduce{graph::Monoid::mean, {0, 1}, false},
+                       {models::gelu(b, models::binary(b, graph::ExprOp::mul, x, weight))})};
+  std::vector<std::string> log;
+  graph::rewrite::separate(b.g, log);
+  const Partition p = partition_fused(b.g);
+  REQUIRE(p.instances.size() == 2);
+  CHECK(p.instances[0].inputs == std::vector<ValueId>{x, weight});
+  CHECK(graph::element_count(b.g.type(p.instances[1].inputs.at(0)).shape) == 40);
+  (void)check_plan(b.g, p, 1);
+}
+
 TEST_CASE("the exported transformer block partitions as planned") {
   const auto bytes =
       std::make_shared<const std::string>(read_file(std::string(KILN_SOURCE_DIR) + "/tests/models/block.onnx"));

@@ -1,7 +1,6 @@
 // What is not one kernel's work is taken apart: a row kernel goes along one stretch of memory, and whatever it reads on
 // the way lies at one distance or stands still.
 #include <algorithm>
-#include <functional>
 
 #include "agents/graph/rewrite/rewrite.h"
 #include "agents/graph/rewrite/rules.h"
@@ -21,27 +20,6 @@ bool moves_evenly(const Shape& parameter, const Shape& x, std::size_t axis) {
     (varies ? moves : stands) = true;
   }
   return !(moves && stands);
-}
-
-using Body = std::function<std::int32_t(Expr&, const std::vector<std::int32_t>&)>;
-
-// One pointwise node over `inputs`, each converted to `computed`; its result is of type `result`.
-ValueId elementwise(Sweep& pass, const std::vector<ValueId>& inputs, DType computed, DType result,
-                    const std::string& origin, const Body& body) {
-  Pointwise p;
-  std::vector<std::int32_t> operands;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    const std::int32_t operand = p.expr.operand(static_cast<std::int32_t>(i), pass.graph.type(inputs[i]).dtype);
-    operands.push_back(p.expr.cast(operand, computed));
-  }
-  p.expr.results = {p.expr.cast(body(p.expr, operands), result)};
-  return pass.add(std::move(p), inputs, origin);
-}
-
-ValueId binary(Sweep& pass, ExprOp op, ValueId a, ValueId b, const std::string& origin) {
-  const DType type = pass.graph.type(a).dtype;
-  return elementwise(pass, {a, b}, type, type, origin,
-                     [op](Expr& e, const auto& in) { return e.apply(op, in[0], in[1]); });
 }
 
 // What a norm takes off x and multiplies by, for each stretch that it normalises, in the type that it computes in.
@@ -104,91 +82,11 @@ std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, Log& log)
   });
 }
 
-using Runs = std::vector<std::vector<std::int32_t>>;
-
-// Runs of neighbouring dimensions, the last one first. Dimensions of extent 1 belong to any run.
-Runs runs_of(std::vector<std::int32_t> axes, const Shape& shape) {
-  std::sort(axes.begin(), axes.end());
-  Runs runs;
-  for (const std::int32_t axis : axes) {
-    bool joins = !runs.empty();
-    for (std::int32_t d = joins ? runs.back().back() + 1 : axis; d < axis; ++d)
-      joins = joins && shape[static_cast<std::size_t>(d)] == 1;
-    if (!joins) runs.emplace_back();
-    runs.back().push_back(axis);
-  }
-  std::reverse(runs.begin(), runs.end());
-  return runs;
-}
-
-ValueId reduced(Sweep& pass, Monoid monoid, ValueId value, const Runs& runs, const Shape& result,
-                const std::string& origin) {
-  for (const std::vector<std::int32_t>& run : runs) value = pass.add(Reduce{monoid, run, true}, {value}, origin);
-  return pass.graph.type(value).shape == result ? value : pass.add(Reshape{result}, {value}, origin);
-}
-
-// The means that lead to `mean` run by run, the first run's first; empty when it is no mean over `runs`.
-std::vector<ValueId> means_of_runs(const Sweep& pass, ValueId mean, const Runs& runs) {
-  std::vector<ValueId> out;
-  for (std::size_t i = runs.size(); i-- > 0;) {
-    const auto* reduce = pass.made_by<Reduce>(mean);
-    if (reduce == nullptr || reduce->monoid != Monoid::mean || !reduce->keep_dims || reduce->axes != runs[i]) return {};
-    out.insert(out.begin(), mean);
-    mean = pass.maker(mean)->inputs[0];
-  }
-  return out;
-}
-
-// A reduction over dimensions with others between them, such as a batch norm's statistics: one run after the other.
-// Every monoid allows it, the mean because all runs are of equal length.
-std::optional<ValueId> runs_apart(Sweep& pass, const Node& node, Log& log) {
-  const auto* found = std::get_if<Reduce>(&node.op);
-  if (found == nullptr) return std::nullopt;
-  const Reduce reduce = *found;
-  const std::string origin = node.origin;
-  const Shape result = pass.graph.type(node.outputs[0]).shape;
-  ValueId value = node.inputs[0];
-  const auto runs = runs_of(reduce.axes, pass.graph.type(value).shape);
-  if (runs.size() < 2 || is_integer(pass.graph.type(value).dtype)) return std::nullopt;
-  log.push_back("reduce_runs: " + origin);
-  return reduced(pass, reduce.monoid, value, runs, result, origin);
-}
-
-// The mean of `squares` over `runs`, where they are the squares of x - mean and the mean is one over the same runs:
-// with the means over the first run, m, it is the mean over the others of the mean over the first of (x - m)^2, plus (m
-// - mean)^2 (Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances",
-// 1979). So x is read for both in one kernel.
-std::optional<ValueId> variance_of_runs(Sweep& pass, const Node& node, Log& log) {
-  const auto* found = std::get_if<Reduce>(&node.op);
-  if (found == nullptr || found->monoid != Monoid::mean) return std::nullopt;
-  const std::string origin = node.origin;
-  const Shape result = pass.graph.type(node.outputs[0]).shape;
-  const auto runs = runs_of(found->axes, pass.graph.type(node.inputs[0]).shape);
-  const std::vector<ValueId> squares = pass.operands(node.inputs[0], ExprOp::mul);
-  if (runs.size() < 2 || squares.size() != 2 || squares[0] != squares[1]) return std::nullopt;
-  const std::vector<ValueId> centred = pass.operands(squares[0], ExprOp::sub);
-  if (centred.empty()) return std::nullopt;
-  const ValueId x = centred[0], mean = centred[1];
-  const std::vector<ValueId> means = means_of_runs(pass, mean, runs);
-  if (means.empty() || pass.maker(means[0])->inputs[0] != x) return std::nullopt;
-  log.push_back("variance_runs: " + origin);
-  const auto square = [&](ValueId a, ValueId b) {
-    const ValueId difference = binary(pass, ExprOp::sub, a, b, origin);
-    return binary(pass, ExprOp::mul, difference, difference, origin);
-  };
-  const ValueId within = pass.add(Reduce{Monoid::mean, runs[0], true}, {square(x, means[0])}, origin);
-  const ValueId value = binary(pass, ExprOp::add, within, square(means[0], mean), origin);
-  return reduced(pass, Monoid::mean, value, {runs.begin() + 1, runs.end()}, result, origin);
-}
-
 }  // namespace
 
 void separate(Graph& graph, std::vector<std::string>& log) {
-  const int replaced = sweep(graph, [&](Sweep& pass, const Node& node) {
-    if (const auto out = parameters_apart(pass, node, log)) return out;
-    if (const auto out = variance_of_runs(pass, node, log)) return out;
-    return runs_apart(pass, node, log);
-  });
+  int replaced = sweep(graph, [&](Sweep& pass, const Node& node) { return parameters_apart(pass, node, log); });
+  replaced += reduce_runs(graph, log);
   if (replaced > 0) (void)remove_dead(graph);
 }
 
