@@ -3,6 +3,7 @@
 #include <map>
 
 #include "agents/graph/onnx/import.h"
+#include "agents/graph/rewrite/rewrite.h"
 #include "agents/planner/arena.h"
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
@@ -226,6 +227,39 @@ TEST_CASE("a reshape of an input that is an output is copied; an output that is 
   CHECK(plan.run.size() == 1);
   b.g.outputs = {x};
   CHECK_THROWS_AS((void)assemble(b.g, partition_fused(b.g), {}, "", 1), Error);
+}
+
+TEST_CASE("a group norm scaled per channel reads x once for its statistics, and its scale joins what follows") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({2, 3, 4, 5, 6});
+  const ValueId norm = b.add(graph::LayerNorm{2, 1e-5}, {x, models::weight(b, {3, 4, 1, 1}),
+                                                         models::weight(b, {3, 4, 1, 1})});
+  b.g.outputs = {models::gelu(b, b.reshape(norm, {2, 12, 5, 6}))};
+  std::vector<std::string> log;
+  graph::rewrite::separate(b.g, log);
+  const Partition p = partition_fused(b.g);
+  REQUIRE(p.instances.size() == 2);
+  const auto* statistics = &p.instances[0];
+  const auto kernel = lower(p.regions[static_cast<std::size_t>(statistics->region)]);
+  CHECK(anchor(*kernel) == "row");
+  CHECK(statistics->inputs == std::vector<ValueId>{x});
+  for (const ValueId v : statistics->outputs) CHECK(graph::element_count(b.g.type(v).shape) == 6);
+  CHECK(anchor(*lower(p.regions[static_cast<std::size_t>(p.instances[1].region)])) == "pointwise");
+  (void)check_plan(b.g, p, 1);
+}
+
+TEST_CASE("the mean over all of a product with a weight per row reads both once") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({40, 64}), weight = b.input({40, 1});
+  b.g.outputs = {b.add(graph::Reduce{graph::Monoid::mean, {0, 1}, false},
+                       {models::gelu(b, models::binary(b, graph::ExprOp::mul, x, weight))})};
+  std::vector<std::string> log;
+  graph::rewrite::separate(b.g, log);
+  const Partition p = partition_fused(b.g);
+  REQUIRE(p.instances.size() == 2);
+  CHECK(p.instances[0].inputs == std::vector<ValueId>{x, weight});
+  CHECK(graph::element_count(b.g.type(p.instances[1].inputs.at(0)).shape) == 40);
+  (void)check_plan(b.g, p, 1);
 }
 
 TEST_CASE("the exported transformer block partitions as planned") {

@@ -1,5 +1,5 @@
 // Scans as PyTorch exports them: from the end as flip, scan, flip; exclusive as a scan of zeros followed by all but the
-// last.
+// last, or as zeros followed by the scan of all but the last.
 #include <algorithm>
 
 #include "agents/graph/rewrite/rules.h"
@@ -33,30 +33,53 @@ std::optional<ValueId> reversed(Sweep& pass, const Node& node) {
   return pass.add(turned, {x}, node.origin);
 }
 
-// Concat of zeros of extent 1 and x without its last element.
-std::optional<ValueId> exclusive(Sweep& pass, const Node& node) {
-  const auto* scan = std::get_if<Scan>(&node.op);
-  if (scan == nullptr || scan->monoid != Monoid::sum || scan->exclusive || scan->reverse) return std::nullopt;
-  const auto* joined = pass.made_by<Concat>(node.inputs[0]);
-  if (joined == nullptr || joined->axis != scan->axis) return std::nullopt;
-  const std::vector<ValueId> parts = pass.maker(node.inputs[0])->inputs;
-  const auto axis = static_cast<std::size_t>(scan->axis);
-  if (parts.size() != 2 || pass.graph.type(parts[0]).shape[axis] != 1) return std::nullopt;
-  const Node* expanded = pass.maker(parts[0]);
-  const bool zeros =
-      pass.all_equal(parts[0], 0) ||
-      (expanded != nullptr && std::holds_alternative<Expand>(expanded->op) && pass.all_equal(expanded->inputs[0], 0));
-  const auto* cut = pass.made_by<Slice>(parts[1]);
-  if (!zeros || cut == nullptr) return std::nullopt;
-  const ValueId x = pass.maker(parts[1])->inputs[0];
+// A scan of sums or products from the first element on that includes each.
+bool is_plain(const Scan& scan) {
+  return (scan.monoid == Monoid::sum || scan.monoid == Monoid::prod) && !scan.exclusive && !scan.reverse;
+}
+
+// Whether a value has extent 1 along the scan and holds nothing but what the scan begins with.
+bool is_beginning(const Sweep& pass, ValueId value, const Scan& scan) {
+  const double start = scan.monoid == Monoid::prod ? 1 : 0;
+  if (pass.graph.type(value).shape[static_cast<std::size_t>(scan.axis)] != 1) return false;
+  const Node* expanded = pass.maker(value);
+  return pass.all_equal(value, start) || (expanded != nullptr && std::holds_alternative<Expand>(expanded->op) &&
+                                          pass.all_equal(expanded->inputs[0], start));
+}
+
+// x, of which `value` is all but the last along `axis`.
+std::optional<ValueId> without_last(const Sweep& pass, ValueId value, std::int32_t axis) {
+  const auto* cut = pass.made_by<Slice>(value);
+  if (cut == nullptr) return std::nullopt;
+  const ValueId x = pass.maker(value)->inputs[0];
   Shape rest = pass.graph.type(x).shape;
-  --rest[axis];
+  --rest[static_cast<std::size_t>(axis)];
   const bool first = std::all_of(cut->starts.begin(), cut->starts.end(), [](std::int64_t s) { return s == 0; }) &&
                      std::all_of(cut->steps.begin(), cut->steps.end(), [](std::int64_t s) { return s == 1; });
-  if (!first || cut->extents != rest || pass.graph.type(x) != pass.graph.type(node.outputs[0])) return std::nullopt;
+  return first && cut->extents == rest ? std::optional(x) : std::nullopt;
+}
+
+// The parts of a Concat of two along `axis`.
+std::vector<ValueId> two_parts(const Node* joined, std::int32_t axis) {
+  const auto* concat = joined == nullptr ? nullptr : std::get_if<Concat>(&joined->op);
+  return concat != nullptr && concat->axis == axis && joined->inputs.size() == 2 ? joined->inputs
+                                                                                   : std::vector<ValueId>{};
+}
+
+std::optional<ValueId> exclusive(Sweep& pass, const Node& node) {
+  const bool outside = std::holds_alternative<Concat>(node.op);  // of the beginning and the scan
+  if (outside && node.inputs.size() != 2) return std::nullopt;
+  if (outside && pass.uses(node.inputs[1]) != 1) return std::nullopt;
+  const auto* scan = outside ? pass.made_by<Scan>(node.inputs[1]) : std::get_if<Scan>(&node.op);
+  if (scan == nullptr || !is_plain(*scan)) return std::nullopt;
+  const std::vector<ValueId> parts = two_parts(outside ? &node : pass.maker(node.inputs[0]), scan->axis);
+  if (parts.empty() || !is_beginning(pass, parts[0], *scan)) return std::nullopt;
+  const ValueId cut = outside ? pass.maker(parts[1])->inputs[0] : parts[1];
+  const std::optional<ValueId> x = without_last(pass, cut, scan->axis);
+  if (!x || pass.graph.type(*x) != pass.graph.type(node.outputs[0])) return std::nullopt;
   Scan shifted = *scan;
   shifted.exclusive = true;
-  return pass.add(shifted, {x}, node.origin);
+  return pass.add(shifted, {*x}, node.origin);
 }
 
 }  // namespace

@@ -13,7 +13,8 @@ namespace kiln::graph::rewrite {
 void simplify(Graph& graph, std::vector<std::string>& log);
 
 // Takes apart what is not one kernel's work, after simplify(): norms whose parameters move along a part of what is
-// normalised, reductions over dimensions that are no neighbours. Appends one line for each.
+// normalised, reductions over dimensions that are no neighbours, or along some of which an operand stands still.
+// Appends one line for each.
 void separate(Graph& graph, std::vector<std::string>& log);
 
 // Replaces what can be computed with fewer operations: not the form but the cost changes, and where results round. Off

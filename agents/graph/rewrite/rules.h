@@ -26,6 +26,10 @@ int recognise_attention(Graph& graph, Log& log);
 int fold_scales(Graph& graph, Log& log);  // scales and biases per channel into constant weights: batch norms
 int recognise_shared_heads(Graph& graph, Log& log);  // attention whose k and v were repeated for groups of queries
 
+// What separate() runs: reductions over dimensions with others between them, or with operands that move along some of
+// them (reduce_runs), and variances over the former (variance_runs).
+int reduce_runs(Graph& graph, Log& log);
+
 // What apply_algebra() runs: each computes the same with fewer operations, and rounds elsewhere.
 int merge_clamps(Graph& graph, Log& log);      // clamp_chain: maxima and minima with constants, one after the other
 int merge_windows(Graph& graph, Log& log);     // pool_of_pool: windows of windows

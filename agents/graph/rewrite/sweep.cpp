@@ -105,6 +105,24 @@ bool Sweep::all_equal(ValueId id, double value) const {
   return true;
 }
 
+ValueId elementwise(Sweep& pass, const std::vector<ValueId>& inputs, DType computed, DType result,
+                    const std::string& origin, const Body& body) {
+  Pointwise p;
+  std::vector<std::int32_t> operands;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const std::int32_t operand = p.expr.operand(static_cast<std::int32_t>(i), pass.graph.type(inputs[i]).dtype);
+    operands.push_back(p.expr.cast(operand, computed));
+  }
+  p.expr.results = {p.expr.cast(body(p.expr, operands), result)};
+  return pass.add(std::move(p), inputs, origin);
+}
+
+ValueId binary(Sweep& pass, ExprOp op, ValueId a, ValueId b, const std::string& origin) {
+  const DType type = pass.graph.type(a).dtype;
+  return elementwise(pass, {a, b}, type, type, origin,
+                     [op](Expr& e, const auto& in) { return e.apply(op, in[0], in[1]); });
+}
+
 int sweep(Graph& graph, const Rule& rule) {
   Sweep pass(graph);
   std::vector<ValueId> place(graph.values.size());

@@ -52,6 +52,12 @@ class Sweep {
   std::vector<int> uses_;
 };
 
+// One pointwise node over `inputs`, each converted to `computed`; its result is of type `result`.
+using Body = std::function<std::int32_t(Expr&, const std::vector<std::int32_t>&)>;
+ValueId elementwise(Sweep& pass, const std::vector<ValueId>& inputs, DType computed, DType result,
+                    const std::string& origin, const Body& body);
+ValueId binary(Sweep& pass, ExprOp op, ValueId a, ValueId b, const std::string& origin);
+
 // The rule returns the value that takes the place of the node's first output, which must have its type, or nullopt to
 // keep the node. Returns how many were replaced; what is no longer read stays until remove_dead().
 using Rule = std::function<std::optional<ValueId>(Sweep&, const Node&)>;

@@ -3,9 +3,9 @@
 //   device_plan [--build] MODEL.onnx...
 //
 // One JSON line per model: {"model", "refused"} when it cannot be imported; else {"model", "uncomputed": operators that
-// no template computes, "regions": [{"label", "templates"}] of the fused plan}, for an sm_90a like the H200. With
-// --build also "unbuilt": kernels that do not compile, of those that the plan op by op runs and the defaults of each
-// template for the fused one, with the cause. That needs NVRTC and no GPU.
+// no template computes, "regions": [{"label", "templates"}], "launches" and "bytes" of the fused plan}, for an sm_90a
+// like the H200. With --build also "unbuilt": kernels that do not compile, of those that the plan op by op runs and the
+// defaults of each template for the fused one, with the cause. That needs NVRTC and no GPU.
 #include <cstdio>
 #include <filesystem>
 #include <set>
@@ -19,6 +19,7 @@
 #include "runtime/base/json.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/models/imported.h"
+#include "tests/models/plan_figures.h"
 
 using namespace kiln;
 
@@ -97,9 +98,14 @@ json::object plan_of(const std::string& file, const agents::NodeFacts& node, boo
   const std::vector<std::string> uncomputed = agents::uncomputed(model, buildable);
   out["uncomputed"] = json::to_array(uncomputed);
   json::array regions;
-  if (uncomputed.empty())
-    for (const agents::Region& region : agents::partition_fused(model, buildable).regions)
+  if (uncomputed.empty()) {
+    const agents::Partition fused = agents::partition_fused(model, buildable);
+    for (const agents::Region& region : fused.regions)
       regions.emplace_back(json::object{{"label", region.label}, {"templates", templates_of(region, node)}});
+    const testing::PlanFigures figures = testing::plan_figures(fused);
+    out["launches"] = figures.launches;
+    out["bytes"] = figures.bytes;
+  }
   out["regions"] = regions;
   if (builds && uncomputed.empty()) out["unbuilt"] = unbuilt(model, node);
   return out;

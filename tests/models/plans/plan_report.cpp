@@ -1,8 +1,9 @@
 // Whether a model can be tuned on this CPU, and what its plan would hold: imports each model, holds the oracle to the
 // output that networks.py stored beside it, partitions it op by op and fused, and renders a kernel for every region.
 //
-//   plan_report MODEL.onnx... [--build | --templates]
+//   plan_report MODEL.onnx... [--build | --templates | --plan]
 //
+// --plan prints launches and bytes moved of both partitions, for models without stored outputs.
 // --templates only says which operators have no template on this CPU, for models without stored outputs.
 // --build also compiles every kernel of the fused plan, runs the whole plan region by region and compares each region's
 // outputs with the oracle's of the same inputs. Exit status 1 when any model misses anything.
@@ -21,6 +22,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "tests/models/imported.h"
+#include "tests/models/plan_figures.h"
 #include "tests/writer/built_kernel.h"
 
 using namespace kiln;
@@ -138,6 +140,19 @@ bool report_templates(const std::string& file, const Corpus& corpus) {
   return missing.empty();
 }
 
+bool report_plan(const std::string& file, const Corpus& corpus) {
+  const graph::Graph g = testing::imported(file);
+  const auto print = [](const char* name, const agents::Partition& partition) {
+    const testing::PlanFigures figures = testing::plan_figures(partition);
+    std::printf("  %s %4zu launches %10.3f MB", name, figures.launches, figures.bytes / 1e6);
+  };
+  std::printf("%-40s", std::filesystem::path(file).stem().c_str());
+  print("op by op", agents::baseline(g, corpus.buildable()).partition);
+  print("fused", agents::partition_fused(g, corpus.buildable()));
+  std::printf("\n");
+  return agents::uncomputed(g, corpus.buildable()).empty();
+}
+
 bool report(const std::string& file, const Corpus& corpus, bool build) {
   const graph::Graph g = testing::imported(file);
   const std::string name = std::filesystem::path(file).stem();
@@ -193,19 +208,24 @@ bool report(const std::string& file, const Corpus& corpus, bool build) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool build = false, templates = false;
+  bool build = false, templates = false, plan = false;
   std::vector<std::string> files;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--build") == 0) build = true;
     else if (std::strcmp(argv[i], "--templates") == 0) templates = true;
+    else if (std::strcmp(argv[i], "--plan") == 0) plan = true;
     else files.emplace_back(argv[i]);
   }
-  if (files.empty()) return std::fprintf(stderr, "usage: plan_report MODEL.onnx... [--build | --templates]\n"), 2;
+  if (files.empty())
+    return std::fprintf(stderr, "usage: plan_report MODEL.onnx... [--build | --templates | --plan]\n"), 2;
   const Corpus corpus;
   int failed = 0;
   for (const std::string& file : files) {
     try {
-      failed += (templates ? report_templates(file, corpus) : report(file, corpus, build)) ? 0 : 1;
+      const bool good = templates ? report_templates(file, corpus)
+                        : plan    ? report_plan(file, corpus)
+                                  : report(file, corpus, build);
+      failed += good ? 0 : 1;
     } catch (const Error& error) {
       std::printf("%-32s %s; %s\n", std::filesystem::path(file).stem().c_str(), error.what(), error.remedy().c_str());
       ++failed;
