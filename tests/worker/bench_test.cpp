@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 #include <sched.h>
 
-#include <chrono>
 
 #include "daemon/worker/bench_memory.h"
 #include "tests/worker/bench.h"

@@ -1,7 +1,6 @@
 // A model imported by a worker is the model imported here; a broken one is the worker's error, with code and remedy.
 #include <doctest/doctest.h>
 
-#include <chrono>
 #include <fstream>
 
 #include "agents/graph/onnx/import.h"
