@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include "runtime/base/error.h"
@@ -41,6 +42,15 @@ struct Umask {
   ~Umask() { ::umask(before); }
 };
 
+// Whether the process that listens at the other end is gone. One that was killed while it started a worker leaves a
+// child that has the socket until its exec.
+bool listener_is_dead(int connected) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(connected, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.pid <= 0) return false;
+  return ::kill(peer.pid, 0) != 0 && errno == ESRCH;
+}
+
 void remove_stale(const std::filesystem::path& path, const sockaddr_un& address) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) {
@@ -52,12 +62,13 @@ void remove_stale(const std::filesystem::path& path, const sockaddr_un& address)
                 "move it away");
   const UniqueFd probe = new_socket();
   const int result = ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int refused = result == 0 ? 0 : errno;
   // EAGAIN: its queue of connections is full, so somebody owns it.
-  if (result == 0 || errno == EAGAIN)
+  if (refused == EAGAIN || (refused == 0 && !listener_is_dead(probe.get())))
     throw Error(ErrorCode::conflict, "cannot listen on '" + path.string() + "': another daemon answers there",
                 "stop it, or give this one another --socket");
-  if (errno != ECONNREFUSED)
-    throw system_error("cannot tell whether a daemon listens on '" + path.string() + "'", errno);
+  if (refused != 0 && refused != ECONNREFUSED)
+    throw system_error("cannot tell whether a daemon listens on '" + path.string() + "'", refused);
   if (::unlink(path.c_str()) != 0) throw system_error("cannot remove the stale socket '" + path.string() + "'", errno);
 }
 

@@ -7,6 +7,9 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 
@@ -33,13 +36,29 @@ void require_identity_map() {
 
 namespace {
 
-// A daemon that was killed while it started a worker leaves a child that holds the lock until its exec: a moment.
+std::string holder_of(int fd) {
+  std::array<char, 32> text{};
+  const ssize_t bytes = ::pread(fd, text.data(), text.size() - 1, 0);
+  std::string who = bytes > 0 ? std::string(text.data(), static_cast<std::size_t>(bytes)) : "?";
+  while (!who.empty() && who.back() == '\n') who.pop_back();
+  return who;
+}
+
+bool lives(const std::string& process) {
+  const pid_t pid = std::atoi(process.c_str());
+  return pid <= 0 || ::kill(pid, 0) == 0 || errno != ESRCH;
+}
+
+// A daemon that was killed while it started a worker leaves a child that holds the lock until its exec: a moment, or as
+// long as a loaded machine takes. One that lives is given a second to end.
 bool lock_soon(int fd) {
-  constexpr int attempts = 50;
-  for (int i = 0; i < attempts; ++i) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  for (;;) {
     if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
     if (errno != EWOULDBLOCK) return false;
-    if (i + 1 < attempts) ::usleep(20'000);
+    if (Clock::now() - begin > (lives(holder_of(fd)) ? std::chrono::seconds(1) : std::chrono::seconds(60))) break;
+    ::usleep(20'000);
   }
   errno = EWOULDBLOCK;
   return false;
@@ -57,12 +76,9 @@ UniqueFd lock_state(const std::filesystem::path& directory) {
   if (!fd) throw system_error("cannot open '" + file.string() + "'", errno);
   if (!lock_soon(fd.get())) {
     if (errno != EWOULDBLOCK) throw system_error("cannot lock '" + file.string() + "'", errno);
-    std::array<char, 32> holder{};
-    const ssize_t bytes = ::read(fd.get(), holder.data(), holder.size() - 1);
-    std::string who = bytes > 0 ? std::string(holder.data(), static_cast<std::size_t>(bytes)) : "?";
-    while (!who.empty() && who.back() == '\n') who.pop_back();
     throw Error(ErrorCode::conflict,
-                "cannot use the state directory '" + directory.string() + "': process " + who + " uses it",
+                "cannot use the state directory '" + directory.string() + "': process " + holder_of(fd.get()) +
+                    " uses it",
                 "stop that daemon, or give this one another --state");
   }
   const std::string text = std::to_string(::getpid()) + "\n";

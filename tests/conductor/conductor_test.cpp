@@ -119,6 +119,19 @@ TEST_CASE("on a slow node a job ends within its budget, but for one candidate of
   CHECK(bench.spent_ns < input.policy.seconds * 1'000'000'000 + least + 2 * (bench.check_ns + bench.measure_ns));
 }
 
+TEST_CASE("a job competes with the plan that runs today: the baseline at first, then the release that is current") {
+  MemoryBlobs blobs;
+  JobInput input = classifier_input(blobs);
+  FakeBench bench;
+  MemoryJournal first_journal, second_journal;
+  const JobOutcome first = run(input, bench, blobs, first_journal);
+  CHECK(bench.opponents == std::set<std::string>{json::canonical(to_json(first.baseline))});
+  bench.opponents.clear();
+  input.incumbent = first.tuned;
+  (void)run(input, bench, blobs, second_journal);
+  CHECK(bench.opponents == std::set<std::string>{json::canonical(to_json(first.tuned))});
+}
+
 TEST_CASE("a GPU's job is held to the GPU's templates, before anything is measured") {
   FakeBench bench;
   MemoryBlobs blobs;

@@ -28,6 +28,7 @@ class FakeBench : public Workbench {
   std::vector<double> load;    // of the first probes: what was measured is this part of the truth
   int probes = 0;
   std::set<std::int32_t> instances;
+  std::set<std::string> opponents;  // the plans that a tuned one was measured beside
   std::string energy_counter;  // that the node has
   double joules_each = 0;      // that joules() tells
   std::int64_t spent_ns = 0;   // by builds, checks and measurements, at the durations below
@@ -95,6 +96,8 @@ class FakeBench : public Workbench {
     spent_ns += measure_ns;
     SampleFact fact;
     fact.fresh_process = request.fresh_process;
+    if (request.subjects.back().name == "tuned")
+      opponents.insert(json::canonical(to_json(request.subjects.front().plan)));
     for (const Subject& subject : request.subjects) {
       const double base =
           2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));

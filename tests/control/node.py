@@ -6,13 +6,17 @@ import os
 import pathlib
 import socket
 import subprocess
+import time
+
+NEVER_MS = 3_600_000  # for a limit that a test does not reach: what ends a connection then is another one
+PATIENCE_S = 60  # with what comes at once, however slow the machine; only a failure takes as long
 
 SERVER = os.environ["KILN_TEST_SERVER"]
 OPENAPI = json.loads((pathlib.Path(os.environ["KILN_SOURCE_DIR"]) / "daemon/control/openapi.json").read_text())
 
 
 class Connection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=PATIENCE_S):
         super().__init__("kiln", timeout=timeout)
         self.path = path
 
@@ -38,7 +42,7 @@ class Node:
 
     def close(self):
         """Ends the server as its input does; returns what it noticed. Fails when it does not end cleanly."""
-        _, notices = self.process.communicate(timeout=30)
+        _, notices = self.process.communicate(timeout=PATIENCE_S)
         assert self.process.returncode == 0, (self.process.returncode, notices)
         return notices
 
@@ -55,11 +59,19 @@ class Node:
         status, _, data = self.request(method, path, None if body is None else json.dumps(body))
         return status, json.loads(data)
 
-    def raw(self, timeout=20):
+    def raw(self, timeout=PATIENCE_S):
         s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         s.settimeout(timeout)
         s.connect(self.socket)
         return s
+
+
+def eventually(value, wanted):
+    """The value of the function once it is what is wanted; its last value where it does not become that."""
+    end = time.monotonic() + PATIENCE_S
+    while (last := value()) != wanted and time.monotonic() < end:
+        time.sleep(0.01)
+    return last
 
 
 def read_all(s):

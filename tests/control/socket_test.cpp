@@ -4,7 +4,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <fstream>
 
@@ -52,6 +55,27 @@ TEST_CASE("a socket that nobody listens on is replaced, one that answers is not"
   const UniqueFd alive = bind_socket(path, 0600, std::nullopt);
   CHECK(refusal(path) == ErrorCode::conflict);
   CHECK(std::filesystem::exists(path));
+}
+
+TEST_CASE("a socket that only a child of a killed daemon still has is replaced") {
+  testing::TemporaryFolder folder;
+  const std::filesystem::path path = folder.path / "control.sock";
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    const UniqueFd listening = bind_socket(path, 0600, std::nullopt);
+    if (::fork() == 0) {  // stands for a worker before its exec, which here is the end of this test
+      ::close(ends[1]);
+      char byte = 0;
+      ::_exit(static_cast<int>(::read(ends[0], &byte, 1)));
+    }
+    ::raise(SIGKILL);
+  }
+  REQUIRE(::waitpid(daemon, nullptr, 0) == daemon);
+  CHECK_NOTHROW((void)bind_socket(path, 0600, std::nullopt));
+  ::close(ends[0]);
+  ::close(ends[1]);
 }
 
 TEST_CASE("what is no socket is left alone") {

@@ -75,22 +75,11 @@ class Guarded {
   unsigned char* begin_;
 };
 
+// Without the C++ library, which this program has, and which takes as long to link as a kernel to compile.
 constexpr const char* kCompile =
-    "c++ -std=c++20 -O1 -fPIC -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function -Wno-unused-variable"
-    " -ffp-contract=off ";
-
-// A folder with tests/simt/before.h precompiled: most of what a kernel takes to compile are its includes.
-const std::string& emulation_folder() {
-  static const test::TemporaryFolder folder;
-  static const std::string path = [] {
-    const std::string name = folder.path.string();
-    std::filesystem::copy(KILN_SOURCE_DIR "/tests/simt/before.h", folder.path / "before.h");
-    if (std::system((kCompile + ("-x c++-header -o " + name + "/before.h.gch " + name + "/before.h")).c_str()) != 0)
-      throw std::runtime_error("cannot precompile tests/simt/before.h");
-    return name;
-  }();
-  return path;
-}
+    "c++ -std=c++20 -O1 -fPIC -shared -nostdlib -fno-exceptions -Wall -Wextra -Wno-unknown-pragmas -Wno-unused-function"
+    " -Wno-unused-variable -ffp-contract=off -include " KILN_SOURCE_DIR "/tests/simt/before.h"
+    " -DKILN_EMULATION='\"" KILN_SOURCE_DIR "/tests/simt/simt.h\"' ";
 
 }  // namespace
 
@@ -111,9 +100,7 @@ EmulatedKernel::EmulatedKernel(const agents::RenderedKernel& kernel) : loaded_(s
   const std::filesystem::path& folder = scratch.path;
   const std::string name = folder.string();
   scratch.put("kernel.cpp", kernel.source);
-  const std::string command = kCompile + ("-shared -include " + emulation_folder() + "/before.h -DKILN_EMULATION='\"" +
-                                          KILN_SOURCE_DIR "/tests/simt/simt.h\"' -o " + name + "/kernel.so " + name +
-                                          "/kernel.cpp 2>" + name + "/log");
+  const std::string command = kCompile + ("-o " + name + "/kernel.so " + name + "/kernel.cpp 2>" + name + "/log");
   const bool built = std::system(command.c_str()) == 0;
   std::ifstream log(folder / "log");
   const std::string messages{std::istreambuf_iterator<char>(log), {}};

@@ -49,10 +49,17 @@ TEST_CASE("a GPU's bench: calls that follow each other are timed and counted, an
 
 TEST_CASE("a GPU's bench tells the joules since it was last asked") {
   GpuBench gpu;
+  // The counter was looked at between two moments at the begin, and between two at the end.
+  const auto seconds = [] { return 1e-9 * static_cast<double>(worker::monotonic_ns()); };
+  const double before_first = seconds();
   CHECK(gpu.bench->joules() == 0);
-  const std::int64_t begin = worker::monotonic_ns();
-  double joules = 0;
-  while (joules < 50) joules += gpu.bench->joules();
-  const double seconds = 1e-9 * static_cast<double>(worker::monotonic_ns() - begin);
-  CHECK(std::abs(joules / 250 - seconds) < 0.15);
+  const double after_first = seconds();
+  double joules = 0, before_last = 0;
+  while (joules < 50) {
+    before_last = seconds();
+    joules += gpu.bench->joules();
+  }
+  const double after_last = seconds();
+  CHECK(joules / 250 > before_last - after_first - 0.11);  // it moves ten times a second
+  CHECK(joules / 250 < after_last - before_first + 0.11);
 }

@@ -1,6 +1,8 @@
 // Seeded faults, met by real workers: does the debugger name the cause, and does what it proposes work?
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 
 #include "agents/debugger/debugger.h"
@@ -19,9 +21,13 @@ namespace {
 constexpr std::int64_t kSecond = 1'000'000'000;
 constexpr int kMostRepairs = 8;  // that one fault may take
 
+Variant at(std::int64_t width, std::int64_t unroll, std::int64_t path) {
+  return {"r", "site", "doubled", "d", {{"width", width}, {"unroll", unroll}, {"path", path}}};
+}
+
 class Site {
  public:
-  Site() {
+  Site() : build_ns_(600 * kSecond), check_ns_(600 * kSecond) {
     bench_ = worker::make_workbench(testing::bench_options(objects_), objects_);
     graph::Graph g;
     const graph::ValueId x = g.add_input("x", {graph::DType::f32, {1000}});
@@ -30,6 +36,7 @@ class Site {
         twice.apply(graph::ExprOp::mul, twice.operand(0, graph::DType::f32), twice.constant(2, graph::DType::f32))};
     g.outputs = g.add_node(graph::Pointwise{twice}, {x}, "twice");
     graph_ = objects_.put(json::canonical(graph::to_json(g)));
+    limit_by_this_machine();
   }
 
   // Built and checked as a job does; the verdict is ok when it is right.
@@ -39,7 +46,7 @@ class Site {
     out.variant = variant;
     out.source = kernel.source;
     out.tasks = kernel.run.front().tasks;
-    const BuildFact built = bench_->build(std::vector<BuildRequest>{{kernel, 6 * kSecond}}).front();
+    const BuildFact built = bench_->build(std::vector<BuildRequest>{{kernel, build_ns_}}).front();
     out.verdict = built.verdict;
     out.build = built;
     if (built.verdict != Verdict::ok) return out;
@@ -48,7 +55,7 @@ class Site {
     request.subject = {"site", plan(kernel, built.object)};
     request.families = {"normal", "integers", "zeros"};
     request.seed = 3;
-    request.timeout_ns = 2 * kSecond;
+    request.timeout_ns = check_ns_;
     out.check = bench_->check(request);
     const Judgement judgement = judge(*out.check, {});
     out.verdict = judgement.verdict;
@@ -57,6 +64,16 @@ class Site {
   }
 
  private:
+  // Some faults are found by a limit of time: many times what a kernel without a fault takes here.
+  void limit_by_this_machine() {
+    const testing::Fault none = {"none", "", "for (int i = 0; i < n; ++i) y[i] = 2 * x[i];", nullptr, false};
+    const auto begin = std::chrono::steady_clock::now();
+    REQUIRE(outcome(none, at(16, 4, 1)).verdict == Verdict::ok);
+    const std::int64_t took_ns = std::chrono::nanoseconds(std::chrono::steady_clock::now() - begin).count();
+    build_ns_ = std::max(3 * kSecond, 6 * took_ns);
+    check_ns_ = std::max(kSecond, 3 * took_ns);
+  }
+
   static Plan plan(const RenderedKernel& kernel, const std::string& object) {
     Plan plan;
     plan.name = "site";
@@ -75,11 +92,8 @@ class Site {
   testing::ObjectFolder objects_;
   std::unique_ptr<Workbench> bench_;
   std::string graph_;
+  std::int64_t build_ns_, check_ns_;
 };
-
-Variant at(std::int64_t width, std::int64_t unroll, std::int64_t path) {
-  return {"r", "site", "doubled", "d", {{"width", width}, {"unroll", unroll}, {"path", path}}};
-}
 
 struct Story {
   Diagnosis first;

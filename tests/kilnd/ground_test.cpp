@@ -52,6 +52,21 @@ TEST_CASE("the lock of a killed daemon is free") {
   CHECK_NOTHROW((void)lock_state(folder.path));
 }
 
+TEST_CASE("the lock of a killed daemon is waited for while a child of it still has it") {
+  TemporaryFolder folder;
+  const pid_t daemon = ::fork();
+  if (daemon == 0) {
+    const UniqueFd held = lock_state(folder.path);
+    if (::fork() == 0) {  // stands for a worker before its exec; longer than a daemon that lives is waited for
+      ::usleep(1'500'000);
+      ::_exit(0);
+    }
+    ::raise(SIGKILL);
+  }
+  REQUIRE(::waitpid(daemon, nullptr, 0) == daemon);
+  CHECK_NOTHROW((void)lock_state(folder.path));
+}
+
 TEST_CASE("text from outside cannot forge a log line") {
   CHECK(printable("a\nb\x1b[31m\x7f") == "a\\x0ab\\x1b[31m\\x7f");
   CHECK(printable("\xc3\xa4") == "\xc3\xa4");

@@ -13,18 +13,19 @@ import tempfile
 import time
 import unittest
 
+PATIENCE_S = 60  # with what comes at once, however slow the machine; only a failure takes as long
 KILND = pathlib.Path(os.environ["KILN_BINARY_DIR"]) / "bin/kilnd"
 SANITIZED = b"__asan_init" in KILND.read_bytes()
 
 
 class Connection(http.client.HTTPConnection):
     def __init__(self, path):
-        super().__init__("kiln", timeout=20)
+        super().__init__("kiln", timeout=PATIENCE_S)
         self.path = path
 
     def connect(self):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(20)
+        self.sock.settimeout(PATIENCE_S)
         self.sock.connect(self.path)
 
 
@@ -35,7 +36,7 @@ class Process(unittest.TestCase):
         self.running = []
         self.bus = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.bus.bind(str(self.folder / "notify"))
-        self.bus.settimeout(20)
+        self.bus.settimeout(PATIENCE_S)
 
     def tearDown(self):
         for process in self.running:
@@ -73,17 +74,22 @@ class Process(unittest.TestCase):
     def end(self, process, code=0):
         process.send_signal(signal.SIGTERM)
         self.hear("STOPPING=1")
-        _, log = process.communicate(timeout=30)
+        _, log = process.communicate(timeout=PATIENCE_S)
         self.assertEqual(process.returncode, code, log)
         return log
+
+    @staticmethod
+    def processor_seconds(process):
+        # After the name, which may hold anything but ") ", user and system time are the 12th and 13th field: proc(5).
+        fields = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def test_start_and_stop(self):
         first = self.start()
         self.end(first)
-        begin = time.monotonic()
         second = self.start()
-        took = time.monotonic() - begin
-        self.assertLess(took, 3 if SANITIZED else 0.3 * max(1, os.getloadavg()[0]))
+        if not SANITIZED:  # what it waits for, a disk above all, is not its own
+            self.assertLess(self.processor_seconds(second), 0.3)
         self.assertEqual(self.get("/v1/status")["pid"], second.pid)
         self.assertEqual(oct(os.stat(self.path).st_mode & 0o777), "0o600")
         self.assertEqual(oct(os.stat(self.state).st_mode & 0o777), "0o700")
@@ -94,7 +100,6 @@ class Process(unittest.TestCase):
     def test_memory_and_idleness(self):
         process = self.start()
         self.get("/v1/status")
-        time.sleep(0.5)
         stat = pathlib.Path(f"/proc/{process.pid}/status").read_text()
         resident = int(next(l for l in stat.splitlines() if l.startswith("VmRSS")).split()[1])
         if not SANITIZED:
@@ -106,20 +111,26 @@ class Process(unittest.TestCase):
                 total += sum(int(l.split()[1]) for l in (task / "status").read_text().splitlines()
                              if "ctxt_switches" in l)
             return total
-        before = switches()
-        time.sleep(2)
-        self.assertEqual(switches() - before, 0, "an idle daemon wakes up")
+
+        # Two seconds in which nothing woke it; a slow disk may keep it busy with its start before they begin.
+        end = time.monotonic() + PATIENCE_S
+        before, woken = switches(), None
+        while woken != 0 and time.monotonic() < end:
+            time.sleep(2)
+            after = switches()
+            before, woken = after, after - before
+        self.assertEqual(woken, 0, "an idle daemon wakes up")
         self.end(process)
 
     def test_second_daemon(self):
         self.start()
         other = self.start(wait=False)
-        _, log = other.communicate(timeout=20)
+        _, log = other.communicate(timeout=PATIENCE_S)
         self.assertEqual(other.returncode, 4)
         self.assertIn("uses it", log)
         other = subprocess.run([KILND, "--user", "--foreground", "--state", self.folder / "state2", "--socket",
                                 self.path],
-                               capture_output=True, text=True, timeout=20)
+                               capture_output=True, text=True, timeout=PATIENCE_S)
         self.assertEqual(other.returncode, 4)
         self.assertIn("another daemon answers there", other.stderr)
         self.assertEqual(self.get("/v1/status")["name"], "kilnd")
@@ -153,7 +164,7 @@ class Process(unittest.TestCase):
         for more in ([], ["--check-config"]):
             run = subprocess.run([KILND, "--user", "--config", config, "--state", self.state, "--socket", self.path,
                                   *more],
-                                 capture_output=True, text=True, timeout=20)
+                                 capture_output=True, text=True, timeout=PATIENCE_S)
             self.assertEqual(run.returncode, 3, run.stderr)
             self.assertIn("unknown section 'pahts'", run.stderr)
         self.assertFalse(self.state.exists())
@@ -183,10 +194,12 @@ class Process(unittest.TestCase):
                                                                             "WATCHDOG_USEC": "400000"})
         self.running.append(process)
         self.hear("READY=1")
-        begin = time.monotonic()
-        for _ in range(3):
+        heard = []
+        for _ in range(6):
             self.hear("WATCHDOG=1")
-        self.assertLess(time.monotonic() - begin, 1.2)
+            heard.append(time.monotonic())
+        # The least of the pauses: others are longer where the machine has no time for it.
+        self.assertLess(min(b - a for a, b in zip(heard, heard[1:])), 0.4)
         self.end(process)
 
 

@@ -106,16 +106,20 @@ class Loader(unittest.TestCase):
         threads = set(os.listdir("/proc/self/task")) - before
         self.assertEqual(len(threads), 2)  # the caller is the third
 
-        def sleeps():
-            """How often each thread of the session has gone to sleep."""
-            status = [pathlib.Path(f"/proc/self/task/{t}/status").read_text() for t in threads]
-            return [int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in status]
+        def asleep():
+            """How often each thread of the session has gone to sleep, once all of them sleep."""
+            while True:
+                status = [pathlib.Path(f"/proc/self/task/{t}/status").read_text() for t in threads]
+                if all("\nState:\tS" in text for text in status):
+                    return [int(text.split("\nvoluntary_ctxt_switches:")[1].split()[0]) for text in status]
+                time.sleep(0.01)
 
-        time.sleep(0.1)
-        asleep = sleeps()
+        before = asleep()
         model.wake()
-        time.sleep(0.1)
-        self.assertTrue(all(now > then for now, then in zip(sleeps(), asleep)), (sleeps(), asleep))
+        end = time.monotonic() + 60
+        while not all(now > then for now, then in zip(asleep(), before)) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertTrue(all(now > then for now, then in zip(asleep(), before)), "a thread slept through wake()")
         self.assertEqual(model(numpy.ones((4, 3), numpy.float32))[0][0, 0], 3)
 
     def test_wrong_arguments(self):

@@ -56,8 +56,8 @@ int nvrtcCompileProgram(Program* program, int, const char* const*) {
   write("simt.h", wrappers);
   write("kernel.cpp", measuring ? kIdle : program->source);
   const int failed = std::system(
-      "c++ -std=c++20 -O1 -ffp-contract=off -w -fPIC -shared -include ./before.h -DKILN_EMULATION='\"./simt.h\"' "
-      "-o kernel.so kernel.cpp >log 2>&1");
+      "c++ -std=c++20 -O1 -ffp-contract=off -w -fPIC -shared -nostdlib -fno-exceptions -include ./before.h "
+      "-DKILN_EMULATION='\"./simt.h\"' -o kernel.so kernel.cpp >log 2>&1");
   program->log = failed ? "kernel.cu(1): error: " + read("log") : "";
   if (failed) return kCompilation;
   program->object = read("kernel.so");

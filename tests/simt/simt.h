@@ -26,7 +26,7 @@ inline u32 shuffle_xor(u32 x, u32 mask) { return kiln_simt_shuffle_xor(x, mask);
 template <int bytes>
 inline void copy_async(void* shared, const void* from) {
   if (reinterpret_cast<u64>(from) % bytes != 0 || reinterpret_cast<u64>(shared) % bytes != 0) __builtin_trap();
-  std::memcpy(shared, from, bytes);
+  __builtin_memcpy(shared, from, bytes);
 }
 inline void copies_arrive() {}
 inline f32 rounded_sum(f32 a, f32 b) { return a + b; }  // compiled without contraction
@@ -34,25 +34,25 @@ inline f32 fused(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
 
 inline f32 to_f32(f16 x) {
   _Float16 half;
-  std::memcpy(&half, &x, sizeof half);
+  __builtin_memcpy(&half, &x, sizeof half);
   return static_cast<f32>(half);
 }
 inline f16 to_f16(f32 x) {
   const auto half = static_cast<_Float16>(x);
   f16 out;
-  std::memcpy(&out, &half, sizeof half);
+  __builtin_memcpy(&out, &half, sizeof half);
   return out;
 }
 inline f32 to_f32(bf16 x) {
   const u32 bits = static_cast<u32>(x.bits) << 16;
   f32 out;
-  std::memcpy(&out, &bits, sizeof bits);
+  __builtin_memcpy(&out, &bits, sizeof bits);
   return out;
 }
 // Rounds to nearest, ties to even; a NaN stays one.
 inline bf16 to_bf16(f32 x) {
   u32 bits;
-  std::memcpy(&bits, &x, sizeof bits);
+  __builtin_memcpy(&bits, &x, sizeof bits);
   const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
   if (!nan) bits += 0x7fffu + ((bits >> 16) & 1u);
   return {static_cast<u16>(nan ? 0x7fffu : bits >> 16)};
@@ -63,7 +63,7 @@ template <class Words>
 inline Words aligned_load(const void* from) {
   if (reinterpret_cast<u64>(from) % sizeof(Words) != 0) __builtin_trap();
   Words words;
-  std::memcpy(&words, from, sizeof words);
+  __builtin_memcpy(&words, from, sizeof words);
   return words;
 }
 template <bool streaming>
@@ -81,7 +81,7 @@ inline u32 load_word(const void* from) {
 template <bool streaming>
 inline void store_words4(void* to, Words4 words) {
   if (reinterpret_cast<u64>(to) % sizeof words != 0) __builtin_trap();
-  std::memcpy(to, &words, sizeof words);
+  __builtin_memcpy(to, &words, sizeof words);
 }
 
 inline f32 fast_exp(f32 x) { return expf(x); }

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <array>
-#include <chrono>
+#include <ctime>
 #include <numeric>
 
 #include "daemon/targets/cpu/ceiling_table.h"
@@ -16,9 +16,9 @@ using namespace kiln::targets::cpu;
 
 TEST_CASE("every level and type has a figure, in a physical order, within seconds") {
   const CpuDescription cpu = detect();
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of this process: how long it waits is for others to decide
   const Ceilings c = measure_ceilings(cpu, 1);
-  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::seconds(20));
+  CHECK(static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC < 20);
   for (const char* level : {"memory_read", "memory_copy"}) {
     REQUIRE(c.bandwidth.count(level) == 1);
     CHECK(c.bandwidth.at(level) > 1e8);   // slower than any memory of this century
