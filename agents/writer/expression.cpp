@@ -16,8 +16,6 @@ using graph::ExprOp;
 
 namespace {
 
-bool is_lane_type(DType type) { return type == DType::f32 || type == DType::boolean; }
-
 std::string vector_text(const ExprNode& node, const std::vector<std::string>& a, DType from) {
   switch (node.op) {
     case ExprOp::constant:
@@ -25,7 +23,7 @@ std::string vector_text(const ExprNode& node, const std::vector<std::string>& a,
                  ? fmt::format("splat_mask({})", node.value != 0 || node.integer != 0 ? "true" : "false")
                  : fmt::format("splat({})", float_literal(node.value, DType::f32));
     case ExprOp::cast:
-      if (node.type == from) return a[0];
+      if ((node.type == DType::boolean) == (from == DType::boolean)) return a[0];
       return node.type == DType::boolean ? fmt::format("{} != 0.0f", a[0])
                                          : fmt::format("select({}, splat(1.0f), splat(0.0f))", a[0]);
     case ExprOp::div:

@@ -1,4 +1,4 @@
-// A scalar expression as C++: over vectors where every node is float32 or boolean, over scalars of any type otherwise.
+// A scalar expression as C++: over vectors where every node fits lanes of float32, over scalars of any type otherwise.
 #pragma once
 
 #include <string>

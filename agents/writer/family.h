@@ -21,6 +21,7 @@ struct Hooks {
   Arguments prepare_arguments;                // of the launch that packs; empty when there is none
   Arguments weight_arguments;                 // of one more that packs, in prepare; empty when there is none
   bool packs_once = false;                    // that launch runs in prepare, else before each run
+  bool half = false;                          // 16-bit floats are in its memory: half_prelude()
   int launches = 1;                           // on a GPU; more than one are KILN_KERNEL_0, KILN_KERNEL_1, ... in turn
   std::vector<std::int64_t> temporary_bytes;  // of the buffers that they leave results in for each other
 };

@@ -22,7 +22,14 @@ bool same_for_all(const Access& access, const graph::Shape& batch) {
 }
 
 bool usable(const Access& access, std::size_t rank) {
-  return access.strides.size() == rank && (access.type == DType::f32 || access.type == DType::boolean);
+  return access.strides.size() == rank && is_lane_type(access.type);
+}
+
+// Of one packed B. On the tile unit, tiles of 32 products of bfloat16 (three parts of a float32) and an exponent for
+// each column.
+std::string_view packed_floats(std::string_view name) {
+  if (name == "amx") return "kPanels * ((kK + 31) / 32 * 1536 + kNr)";
+  return name == "amx_bf16" ? "kPanels * ((kK + 31) / 32 * 512 + kNr)" : "kPanels * kK * kNr";
 }
 
 std::string finish_function(const MatmulKernel& k) {
@@ -55,8 +62,8 @@ std::string finish_function(const MatmulKernel& k) {
 
 bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& k) {
   const std::size_t rank = k.batch.size() + 2;
-  if (k.m < 1 || k.n < 1 || k.k < 1 || !usable(k.a, rank) || !usable(k.b, rank) || k.a.type != DType::f32 ||
-      k.b.type != DType::f32)
+  if (k.m < 1 || k.n < 1 || k.k < 1 || !usable(k.a, rank) || !usable(k.b, rank) || k.a.type != k.b.type ||
+      k.a.type == DType::boolean)
     return false;
   const auto fits = [&](const Access& a) { return usable(a, rank); };
   if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits))
@@ -64,13 +71,15 @@ bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& k) {
   if (!vectorizable(k.epilogue) || std::any_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(),
                                                [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); }))
     return false;
-  if (spec.name == "amx") return k.b_is_weight;
+  if (spec.name == "amx") return k.b_is_weight && k.a.type == DType::f32;
+  if (spec.name == "amx_bf16") return k.a.type == DType::bf16;
   return spec.name != "direct" || (stride_from_end(k.b, 1) == 1 && !k.b_is_weight);
 }
 
 Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const Tunables&) {
   Hooks hooks;
   hooks.functions = operations(k.epilogue);
+  hooks.half = is_half(k.a.type) || any_half(k.reads) || any_half(k.writes);
   const bool packs = spec.name != "direct";
   hooks.packs_once = packs && k.b_is_weight;
   const bool one_b = same_for_all(k.b, k.batch);
@@ -82,9 +91,10 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
   if (packs) hooks.figures += constant("kPackedMatrices", one_b ? 1 : product(k.batch), "distinct B in the batch");
 
   const Decomposed at = decompose("batch", k.batch, "i", "  ");
-  std::string members = "  const float* a;\n";
+  const std::string_view element = memory_type(k.a.type);
+  std::string members = "  const Element* a;\n";
   std::string values = fmt::format("{} + ({})", hooks.arguments.read(k.a), offset_text(k.a, at.indices));
-  members += "  const float* b;\n";
+  members += packs ? "  const float* b;\n" : "  const Element* b;\n";
   if (packs) {
     const int packed =
         hooks.arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0);
@@ -108,15 +118,15 @@ Hooks matmul_hooks(const store::TemplateSpec& spec, const MatmulKernel& k, const
         "constexpr std::int64_t kNr = kNv * kLanes;              // columns of a panel of B\n"
         "constexpr std::int64_t kPanels = (kN + kNr - 1) / kNr;\n"
         "constexpr std::int64_t kPackedStride = {};  // floats of one packed B\n\n"
-        "inline const float* unpacked_b(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {} + "
+        "inline const Element* unpacked_b(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return {} + "
         "({});\n}}\n"
         "inline float* packed_b(void* const* args, std::int64_t batch) {{\n  return static_cast<float*>(args[{}]) + "
         "batch * kPackedStride;\n}}\n\n",
-        // bfloat16 parts of tiles of 32 products, and an exponent for each column
-        spec.name == "amx" ? "kPanels * ((kK + 31) / 32 * 1536 + kNr)" : "kPanels * kK * kNr",
+        packed_floats(spec.name),
         decompose("batch", k.batch, "i", "  [[maybe_unused]] ").statements,
         hooks.prepare_arguments.read(k.b), offset_text(k.b, at.indices),
         hooks.prepare_arguments.of(hooks.packs_once ? RenderedArg::Kind::prepared : RenderedArg::Kind::temporary, 0));
+  hooks.code = fmt::format("using Element = {};  // of both matrices\n", element) + hooks.code;
   hooks.code += fmt::format(
       "// Where the matrices of one product begin.\nstruct Matrices {{\n{}}};\n\n"
       "inline Matrices matrices_at(void* const* args, [[maybe_unused]] std::int64_t batch) {{\n{}  return "

@@ -58,11 +58,11 @@ std::string store_statements(const std::vector<Access>& writes, std::size_t inne
 }
 
 bool accepts_pointwise(const store::TemplateSpec& spec, const PointwiseKernel& k) {
-  const auto fits = [](const Access& a) { return has_memory_type(a.type); };
+  const auto fits = [](const Access& a) { return !graph::is_float8(a.type); };
   if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits))
     return false;
   if (!std::all_of(k.expr.nodes.begin(), k.expr.nodes.end(), [](const graph::ExprNode& n) {
-        return has_memory_type(n.type) && !graph::is_row_reduction(n.op);
+        return !graph::is_float8(n.type) && !graph::is_row_reduction(n.op);
       }))
     return false;
   if (spec.name != "transpose") return true;
@@ -112,9 +112,8 @@ Hooks transpose_hooks(const PointwiseKernel& k) {
 Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& k, const Tunables&) {
   if (spec.name == "transpose") return transpose_hooks(k);
   Hooks hooks;
-  const auto lane_type = [](const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; };
-  hooks.form =
-      vectorizable(k.expr) && std::all_of(k.reads.begin(), k.reads.end(), lane_type) ? Form::vector : Form::scalar;
+  hooks.form = vectorizable(k.expr) && are_lanes(k.reads) ? Form::vector : Form::scalar;
+  hooks.half = any_half(k.reads) || any_half(k.writes);
   hooks.functions = operations(k.expr);
   graph::Shape outer = k.space;
   const std::int64_t inner = outer.empty() ? 1 : outer.back();

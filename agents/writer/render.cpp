@@ -90,10 +90,11 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
   if (!hooks.weight_arguments.list().empty()) text += fmt::format("#define KILN_PACK_WEIGHTS {}_weights\n", symbol);
   text += "\nnamespace {\n\n// The region.\n" + hooks.figures + "\n// The variant.\n" +
           tunable_constants(spec, tunables) + "\n";
-  if (hooks.form == Form::vector)
-    text += vector_prelude(lanes_of(tunables)) + vector_functions(hooks.functions);
-  else
-    text += "constexpr int kLanes = 1;  // types other than float32: one element at a time\n" + scalar_prelude();
+  const bool vectors = hooks.form == Form::vector;
+  text += vectors ? vector_prelude(lanes_of(tunables))
+                  : "constexpr int kLanes = 1;  // types other than float32: one element at a time\n" + scalar_prelude();
+  if (hooks.half) text += half_prelude(vectors);
+  if (vectors) text += vector_functions(hooks.functions);
   text += "\n" + hooks.code + "\n";
   for (const std::string& name : spec.headers) text += spec.files.at(store::header_folder(spec) + name) + "\n";
   return text + template_source(spec);

@@ -126,14 +126,14 @@ PYTHON = "Python: exact fractions, and math in double precision"
 ROUNDED = 1e-12  # of results that are not exact: some roundings of a double of about one
 
 
-def matmul(name, batch, m, n, k, transposed=False, integers=True, origin=PYTHON):
+def matmul(name, batch, m, n, k, transposed=False, integers=True, origin=PYTHON, dtype="f32"):
     draw, g = Draw(name), Graph()
     values = draw.integers if integers else draw.normal
     lead = [batch] if batch > 1 else []
     a_shape, b_shape = lead + [m, k], lead + ([n, k] if transposed else [k, n])
     a, b = values(a_shape), values(b_shape)
-    out = g.node("matmul", [g.input("a", a_shape), g.input("b", b_shape)], "c", lead + [m, n], transpose_a=False,
-                 transpose_b=transposed)
+    out = g.node("matmul", [g.input("a", a_shape, dtype), g.input("b", b_shape, dtype)], "c", lead + [m, n], dtype,
+                 transpose_a=False, transpose_b=transposed)
     c = []
     for p, i, j in itertools.product(range(batch), range(m), range(n)):
         at = (lambda q: b[(p * n + j) * k + q]) if transposed else (lambda q: b[(p * k + q) * n + j])
@@ -396,6 +396,7 @@ def sets():
             matmul("one_element", 1, 1, 1, 1),
             matmul("normal", 1, 5, 33, 21, integers=False),
             matmul("weight", 1, 37, 40, 70, integers=False).of_weights("b"),
+            matmul("bf16_integers", 1, 19, 37, 45, dtype="bf16"),
         ],
         "pointwise": [
             pointwise("relu_of_sum", [3, 7], lambda e, a, b: e.add("max", e.add("add", a, b), e.constant(0.0)),

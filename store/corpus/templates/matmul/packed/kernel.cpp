@@ -3,7 +3,7 @@
 // broadcasts, once per panel, from the second level. Sums stay in registers for kc products; when k is longer, partial
 // tiles wait in scratch. The epilogue runs on a tile that is still in the first level, so results are written once and
 // operands read once. The floor is 2 m n k / peak; in practice the panel's bandwidth from the second level and the tail
-// tiles limit it.
+// tiles limit it. Elements of 16 bits become float32 when they are packed or broadcast.
 //
 // Rows are dealt evenly over ceil(m / kMr) tiles, so that there are two tile heights that differ by one, and no thin
 // tail.
@@ -21,10 +21,11 @@ constexpr int kTailVectors = (kTailColumns + kLanes - 1) / kLanes;
 // How the broadcasts of A are addressed: packed, kTall values per k; in place, by the strides of A.
 constexpr std::int64_t kAStep = kPackA ? kTall : kAColumn;
 constexpr std::int64_t kARowStep = kPackA ? 1 : kARow;
+using Left = std::conditional_t<kPackA, float, Element>;
 
 // tile[i][v] (+)= sum over p < depth of a[i, p] * b[p, v]
 template <int rows, int vectors>
-__attribute__((noinline)) void multiply(const float* a, const float* b, std::int64_t depth, bool first, float* tile) {
+__attribute__((noinline)) void multiply(const Left* a, const float* b, std::int64_t depth, bool first, float* tile) {
   vf sum[rows][vectors];
 #pragma GCC unroll 32
   for (int i = 0; i < rows; ++i)
@@ -52,7 +53,7 @@ __attribute__((noinline)) void multiply(const float* a, const float* b, std::int
 }
 
 template <int vectors>
-inline void multiply_rows(int rows, const float* a, const float* b, std::int64_t depth, bool first, float* tile) {
+inline void multiply_rows(int rows, const Left* a, const float* b, std::int64_t depth, bool first, float* tile) {
   if (rows == kTall) multiply<kTall, vectors>(a, b, depth, first, tile);
   else multiply<kShort, vectors>(a, b, depth, first, tile);
 }
@@ -67,7 +68,7 @@ inline void finish_tile(const Matrices& at, std::int64_t row, int rows, std::int
 }
 
 // Rows [row, row + rows) of A, products [p, p + depth), as [p][kTall].
-inline void pack_tile(const float* a, std::int64_t row, int rows, std::int64_t p, std::int64_t depth, float* to) {
+inline void pack_tile(const Element* a, std::int64_t row, int rows, std::int64_t p, std::int64_t depth, float* to) {
   for (int i = 0; i < rows; ++i)
     for (std::int64_t q = 0; q < depth; ++q) to[q * kTall + i] = a[(row + i) * kARow + (p + q) * kAColumn];
 }
@@ -78,6 +79,12 @@ inline std::int64_t part(std::int64_t count, std::int64_t parts, std::int64_t i)
 struct Block {
   std::int64_t tile_begin, tile_end, panel_begin, panel_end;
 };
+
+template <bool packed>
+inline auto left(const Element* in_place, const float* copy) {
+  if constexpr (packed) return copy;
+  else return in_place;
+}
 
 inline void depth_block(const Matrices& at, const Block& block, std::int64_t p, std::int64_t depth, float* tiles,
                         float* packed_a) {
@@ -93,7 +100,8 @@ inline void depth_block(const Matrices& at, const Block& block, std::int64_t p, 
     for (std::int64_t t = block.tile_begin; t < block.tile_end; ++t) {
       const std::int64_t row = part(kM, kRowTiles, t);
       const int rows = static_cast<int>(part(kM, kRowTiles, t + 1) - row);
-      const float* a = kPackA ? packed_a + (t - block.tile_begin) * kTall * kDepth : at.a + row * kARow + p * kAColumn;
+      const Left* a =
+          left<kPackA>(at.a + row * kARow + p * kAColumn, packed_a + (t - block.tile_begin) * kTall * kDepth);
       float* tile = tiles;
       if constexpr (kDepthBlocks > 1)
         tile +=
@@ -123,12 +131,12 @@ extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
     depth_block(at, block, p, p + kDepth < kK ? kDepth : kK - p, tiles, tiles + kept * kTall * kNr);
 }
 
-// One panel of every distinct B; columns past n are zero.
+// One panel of every distinct B, as float32; columns past n are zero.
 extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
   const std::int64_t panel = task->index, column = panel * kNr;
   const std::int64_t width = kN - column < kNr ? kN - column : kNr;
   for (std::int64_t matrix = 0; matrix < kPackedMatrices; ++matrix) {
-    const float* from = unpacked_b(args, matrix) + column * kBColumn;
+    const Element* from = unpacked_b(args, matrix) + column * kBColumn;
     float* to = packed_b(args, matrix) + panel * kK * kNr;
     // Copies and padding in loops of their own, as GCC 12 makes wrong masks for conditions in loops over lanes.
     if constexpr (kBColumn == 1) {
