@@ -137,12 +137,8 @@ class Writer {
       const Access& write = k_.writes[r];
       const std::int64_t stride = write.strides.back();
       const std::string value = element(k_.expr.results[r], "s");
-      if (write.type == DType::boolean)
-        text += fmt::format("    store_mask<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
-      else if (stride == 1)
-        text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
-      else
-        text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+      const std::string position = fmt::format("at.y{} + j * {}", r, stride);
+      text += fmt::format("    {}\n", store_text(write, position, stride, value));
     }
     return text;
   }

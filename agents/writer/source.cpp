@@ -22,6 +22,15 @@ bool are_lanes(const std::vector<Access>& accesses) {
   return std::all_of(accesses.begin(), accesses.end(), [](const Access& a) { return is_lane_type(a.type); });
 }
 
+bool is_lane_integer(DType type) {
+  return type == DType::i32 || (graph::is_integer(type) && graph::size_of(type) < 4);
+}
+
+bool are_lanes_or_integers(const std::vector<Access>& accesses) {
+  return std::all_of(accesses.begin(), accesses.end(),
+                     [](const Access& a) { return is_lane_type(a.type) || is_lane_integer(a.type); });
+}
+
 bool any_half(const std::vector<Access>& accesses) {
   return std::any_of(accesses.begin(), accesses.end(), [](const Access& a) { return is_half(a.type); });
 }

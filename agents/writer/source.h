@@ -21,6 +21,9 @@ namespace kiln::agents::writer {
 // Whether its values fill lanes of float32 vectors: f32, f16, bf16, and bool as a mask.
 [[nodiscard]] bool is_lane_type(graph::DType type);
 [[nodiscard]] bool are_lanes(const std::vector<Access>& accesses);
+// Whether its values fill lanes as i32: the integers that i32 holds.
+[[nodiscard]] bool is_lane_integer(graph::DType type);
+[[nodiscard]] bool are_lanes_or_integers(const std::vector<Access>& accesses);
 [[nodiscard]] bool any_half(const std::vector<Access>& accesses);
 
 // "kRowsPerTask" for "rows_per_task".

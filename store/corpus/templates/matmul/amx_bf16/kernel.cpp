@@ -32,14 +32,14 @@ inline __m256i scaled(__m256i x, __m512 exponent) {
 
 // Lanes i of `count` are from[i * stride], others 0.
 template <std::int64_t stride>
-inline __m512i load_32(const Element* from, std::int64_t count) {
+inline __m512i load_32(const ElementB* from, std::int64_t count) {
   if constexpr (stride == 1) return _mm512_maskz_loadu_epi16(count >= 32 ? ~0u : (1u << count) - 1, from);
   std::uint16_t x[32] = {};
   for (std::int64_t i = 0; i < count && i < 32; ++i) x[i] = from[i * stride].bits;
   return _mm512_loadu_si512(x);
 }
 template <std::int64_t stride>
-inline __m256i load_16(const Element* from, std::int64_t count) {
+inline __m256i load_16(const ElementB* from, std::int64_t count) {
   if constexpr (stride == 1) return _mm256_maskz_loadu_epi16(first_lanes(count), from);
   std::uint16_t x[16] = {};
   for (std::int64_t i = 0; i < count && i < 16; ++i) x[i] = from[i * stride].bits;
@@ -59,7 +59,7 @@ constexpr std::uint32_t kLeastPlain = (127 - 20) << 7, kMostPlain = (127 + 60) <
 
 // ---- rows of A
 
-inline std::uint32_t largest(const Element* row) {
+inline std::uint32_t largest(const ElementA* row) {
   __m512i most = _mm512_setzero_si512();
   for (std::int64_t p = 0; p < kK; p += kDeep) {
     const __m512i x = load_32<kAColumn>(row + p * kAColumn, kK - p);
@@ -70,7 +70,7 @@ inline std::uint32_t largest(const Element* row) {
 }
 
 // Copies one row of A into its lines of the tiles [depth][half][row]; its exponent.
-inline float pack_row(const Element* row, Bytes* to) {
+inline float pack_row(const ElementA* row, Bytes* to) {
   const std::uint32_t most = largest(row);
   if (most == 0 || most >= kInfinity || (most >= kLeastPlain && most < kMostPlain)) {
     for (std::int64_t p = 0; p < kK; p += kDeep, to += kTwoTiles)
@@ -176,7 +176,7 @@ inline void pack_rows(const Matrices& at, const Block& block, const Scratch& s) 
 // ---- packing
 
 // Columns as pairs of rows p and p + 1, scaled, in tiles [depth][half][pair][column]; then the columns' exponents.
-inline void pack_panel(const Element* from, std::int64_t width, Bytes* to) {
+inline void pack_panel(const ElementB* from, std::int64_t width, Bytes* to) {
   auto* exponents = reinterpret_cast<float*>(to + kDepthTiles * kTwoTiles);
   for (std::int64_t v = 0; v < 2; ++v) {
     const auto row = [&](std::int64_t p) {
