@@ -84,7 +84,9 @@ Types infer(const MatMul& op, const Types& inputs) {
   const TensorType& a = inputs[0];
   const TensorType& b = inputs[1];
   need(rank(a) >= 2 && rank(b) >= 2, "a matrix product needs two dimensions on both sides");
-  need(a.dtype == b.dtype && a.dtype != DType::boolean, "a matrix product needs one numeric type on both sides");
+  const bool bytes = is_integer(a.dtype) && is_integer(b.dtype) && size_of(a.dtype) == 1 && size_of(b.dtype) == 1;
+  need(bytes || (a.dtype == b.dtype && a.dtype != DType::boolean),
+       "a matrix product needs one numeric type on both sides, or integers of 8 bits");
   const std::int64_t m = a.shape[rank(a) - (op.transpose_a ? 1 : 2)];
   const std::int64_t k = a.shape[rank(a) - (op.transpose_a ? 2 : 1)];
   const std::int64_t k2 = b.shape[rank(b) - (op.transpose_b ? 1 : 2)];
@@ -94,7 +96,7 @@ Types infer(const MatMul& op, const Types& inputs) {
   Shape shape = broadcast(leading(a.shape), leading(b.shape));
   shape.push_back(m);
   shape.push_back(n);
-  return {{a.dtype, shape}};
+  return {{bytes ? DType::i32 : a.dtype, shape}};
 }
 
 Types infer(const Attention&, const Types& inputs) {

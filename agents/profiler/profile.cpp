@@ -42,14 +42,29 @@ double least_memory_ns(const NodeFacts& node, double bytes) {
   return ns;
 }
 
-// Half types are computed in f32 here; integers have no measured ceiling and no floor from arithmetic. Products of
-// matrices may run on the tile unit.
+// How many products of bfloat16, or of bytes, the tile unit computes while it computes one at float32 accuracy
+// (store/corpus/templates/cpu/tiles.h): six of parts, and bytes lie twice as dense.
+constexpr double kProductsOfBf16 = 6, kProductsOfBytes = 12;
+
+double products_by_tiles(const NodeFacts& node, graph::DType type) {
+  const double bf16 = type == graph::DType::bf16 ? kProductsOfBf16 : 1;
+  return figure(node.flops, "f32_by_tiles") * (graph::is_integer(type) ? kProductsOfBytes : bf16);
+}
+
+// Half types are computed in f32 here. Products of matrices may run on the tile unit; without one those of integers
+// have no measured ceiling and no floor from arithmetic.
 double flops_for(const NodeFacts& node, const Region& region) {
   for (const graph::ValueId v : region.body.outputs)
     if (region.body.type(v).dtype == graph::DType::f64) return figure(node.flops, "f64");
-  const bool product = std::any_of(region.body.nodes.begin(), region.body.nodes.end(),
-                                   [](const graph::Node& n) { return std::holds_alternative<graph::MatMul>(n.op); });
-  return std::max(figure(node.flops, "f32"), product ? figure(node.flops, "f32_by_tiles") : 0);
+  double most = figure(node.flops, "f32");
+  for (const graph::Node& n : region.body.nodes) {
+    if (!std::holds_alternative<graph::MatMul>(n.op)) continue;
+    const graph::DType type = region.body.type(n.inputs[0]).dtype;
+    const double tiles = products_by_tiles(node, type);
+    if (graph::is_integer(type) && tiles == 0) return 0;
+    most = std::max(most, tiles);
+  }
+  return most;
 }
 
 json::object to_json(const RegionProfile& r) {

@@ -9,7 +9,9 @@ using graph::DType;
 
 bool accepts_attention(const store::TemplateSpec&, const AttentionKernel& k) {
   const std::size_t rank = k.batch.size() + 2;
-  const auto usable = [&](const Access& a) { return a.type == DType::f32 && a.strides.size() == rank; };
+  const auto usable = [&](const Access& a) {
+    return is_lane_type(a.type) && a.type != DType::boolean && a.strides.size() == rank;
+  };
   return k.s > 0 && k.t > 0 && k.d > 0 && k.e > 0 && usable(k.q) && usable(k.k) && usable(k.v) && usable(k.out) &&
          (!k.mask || usable(*k.mask));
 }
@@ -17,6 +19,7 @@ bool accepts_attention(const store::TemplateSpec&, const AttentionKernel& k) {
 Hooks attention_hooks(const AttentionKernel& k) {
   Hooks hooks;
   hooks.functions = {graph::ExprOp::exp};
+  hooks.half = any_half({k.q, k.k, k.v, k.out}) || (k.mask && is_half(k.mask->type));
   const auto row = [](const Access& a) { return a.strides[a.strides.size() - 2]; };
   const auto column = [](const Access& a) { return a.strides.back(); };
   hooks.figures =
@@ -39,11 +42,12 @@ Hooks attention_hooks(const AttentionKernel& k) {
   values += ",\n          " + (k.mask ? position(*k.mask, false) : std::string("nullptr"));
   values += ",\n          " + position(k.out, true);
   hooks.code = fmt::format(
-      "// Where the matrices of one head begin.\nstruct Head {{\n  const float* q;\n  const float* k;\n  const float* "
-      "v;\n  const float* mask;\n"
-      "  float* out;\n}};\n\ninline Head head_at(void* const* args, [[maybe_unused]] std::int64_t head) {{\n{}  return "
-      "{{{}}};\n}}\n",
-      at.statements, values);
+      "using Query = {};\nusing Value = {};\n\n"
+      "// Where the matrices of one head begin.\nstruct Head {{\n  const Query* q;\n  const {}* k;\n"
+      "  const Value* v;\n  const {}* mask;\n  {}* out;\n}};\n\n"
+      "inline Head head_at(void* const* args, [[maybe_unused]] std::int64_t head) {{\n{}  return {{{}}};\n}}\n",
+      memory_type(k.q.type), memory_type(k.v.type), memory_type(k.k.type),
+      memory_type(k.mask ? k.mask->type : DType::f32), memory_type(k.out.type), at.statements, values);
   std::string mask = "splat(0.0f)";
   if (k.mask) {
     const std::string pointer = row(*k.mask) == 0 ? "at.mask" : fmt::format("(at.mask + i * {})", row(*k.mask));

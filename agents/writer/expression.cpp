@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 
 #include "agents/writer/operators.h"
 #include "agents/writer/source.h"
@@ -16,8 +17,6 @@ using graph::ExprOp;
 
 namespace {
 
-bool is_lane_type(DType type) { return type == DType::f32 || type == DType::boolean; }
-
 std::string vector_text(const ExprNode& node, const std::vector<std::string>& a, DType from) {
   switch (node.op) {
     case ExprOp::constant:
@@ -25,7 +24,7 @@ std::string vector_text(const ExprNode& node, const std::vector<std::string>& a,
                  ? fmt::format("splat_mask({})", node.value != 0 || node.integer != 0 ? "true" : "false")
                  : fmt::format("splat({})", float_literal(node.value, DType::f32));
     case ExprOp::cast:
-      if (node.type == from) return a[0];
+      if ((node.type == DType::boolean) == (from == DType::boolean)) return a[0];
       return node.type == DType::boolean ? fmt::format("{} != 0.0f", a[0])
                                          : fmt::format("select({}, splat(1.0f), splat(0.0f))", a[0]);
     case ExprOp::div:
@@ -56,6 +55,51 @@ std::string vector_text(const ExprNode& node, const std::vector<std::string>& a,
       return fmt::format("vmax({}, {})", a[0], a[1]);
     default:
       return fmt::format("v{}({})", graph::name(node.op), a[0]);
+  }
+}
+
+// Whether a node that is, or is made from, integers can be computed in lanes.
+bool is_lane_operation(const Expr& expr, const ExprNode& node) {
+  switch (node.op) {
+    case ExprOp::operand:
+    case ExprOp::constant:
+    case ExprOp::cast:
+    case ExprOp::min:
+    case ExprOp::max:
+    case ExprOp::select:
+    case ExprOp::equal:
+    case ExprOp::less:
+    case ExprOp::less_equal:
+      return true;
+    case ExprOp::add:
+    case ExprOp::sub:
+    case ExprOp::mul:  // narrower ones wrap sooner
+      return argument_type(expr, node) == DType::i32;
+    default:
+      return false;
+  }
+}
+
+// A node whose result is an integer, or a cast from one.
+std::string integer_text(const ExprNode& node, const std::vector<std::string>& a, DType from) {
+  switch (node.op) {
+    case ExprOp::constant:
+      return fmt::format("splat_integer({})",
+                         node.integer == INT32_MIN ? "-2147483647 - 1" : std::to_string(node.integer));
+    case ExprOp::cast:
+      if (graph::is_integer(from)) {
+        if (node.type == DType::boolean) return fmt::format("{} != 0", a[0]);
+        if (graph::is_float(node.type)) return fmt::format("floats({})", a[0]);
+        return node.type == DType::i32 || node.type == from
+                   ? a[0]
+                   : fmt::format("wrapped<{}>({})", scalar_type(node.type), a[0]);
+      }
+      return from == DType::boolean ? fmt::format("-{}", a[0])  // a mask is 0 or -1
+                                    : fmt::format("integers<{}>({})", scalar_type(node.type), a[0]);
+    case ExprOp::select:
+      return fmt::format("select({}, {}, {})", a[0], a[1], a[2]);
+    default:
+      return fmt::format("v{}({}, {})", graph::name(node.op), a[0], a[1]);
   }
 }
 
@@ -116,14 +160,25 @@ bool vectorizable(const Expr& expr) {
                      [](const ExprNode& node) { return is_lane_type(node.type); });
 }
 
+bool vectorizable_with_integers(const Expr& expr) {
+  return std::all_of(expr.nodes.begin(), expr.nodes.end(), [&](const ExprNode& node) {
+    if (graph::is_row_reduction(node.op)) return false;
+    const bool from_integer = graph::arity(node.op) > 0 && graph::is_integer(argument_type(expr, node));
+    if (!is_lane_integer(node.type) && !is_lane_type(node.type)) return false;
+    return (!from_integer && !graph::is_integer(node.type)) || is_lane_operation(expr, node);
+  });
+}
+
 std::string value_type(DType type, Form form) {
   if (form == Form::scalar) return std::string(scalar_type(type));
-  return type == DType::boolean ? "vm" : "vf";
+  return type == DType::boolean || graph::is_integer(type) ? "vm" : "vf";
 }
 
 std::string node_text(const Expr& expr, std::size_t index, const std::vector<std::string>& args, Form form) {
   const ExprNode& node = expr.nodes[index];
   const DType from = argument_type(expr, node);
+  if (form == Form::vector && (graph::is_integer(node.type) || (node.op == ExprOp::cast && graph::is_integer(from))))
+    return integer_text(node, args, from);
   if (const auto text = form == Form::scalar ? scalar_operator_text(node.op, args) : operator_text(node.op, args))
     return *text;
   if (form == Form::scalar) return scalar_text(node, args, from);

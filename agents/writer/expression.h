@@ -1,4 +1,4 @@
-// A scalar expression as C++: over vectors where every node is float32 or boolean, over scalars of any type otherwise.
+// A scalar expression as C++: over vectors where every node fits lanes of float32, over scalars of any type otherwise.
 #pragma once
 
 #include <string>
@@ -13,6 +13,8 @@ enum class Form { vector, scalar };
 
 // Whether all nodes can be computed in lanes of float32.
 [[nodiscard]] bool vectorizable(const graph::Expr& expr);
+// The same with integers in lanes (integer_prelude()): sums, products, extrema, choices, comparisons and casts of them.
+[[nodiscard]] bool vectorizable_with_integers(const graph::Expr& expr);
 [[nodiscard]] std::string value_type(graph::DType type, Form form);  // "vf", "vm", "float", "bool"
 
 // The right-hand side of node `index` from the names of its arguments: "vexp(t3)", "std::exp(t3)". Not for operands.

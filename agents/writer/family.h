@@ -21,6 +21,8 @@ struct Hooks {
   Arguments prepare_arguments;                // of the launch that packs; empty when there is none
   Arguments weight_arguments;                 // of one more that packs, in prepare; empty when there is none
   bool packs_once = false;                    // that launch runs in prepare, else before each run
+  bool half = false;                          // 16-bit floats are in its memory: half_prelude()
+  bool integers = false;                      // integers are in its lanes: integer_prelude()
   int launches = 1;                           // on a GPU; more than one are KILN_KERNEL_0, KILN_KERNEL_1, ... in turn
   std::vector<std::int64_t> temporary_bytes;  // of the buffers that they leave results in for each other
 };
@@ -63,6 +65,9 @@ using Tunables = std::map<std::string, std::int64_t>;
                                           int first_operand, std::string_view indent);
 [[nodiscard]] std::string store_statements(const std::vector<Access>& writes, std::size_t inner, Form form,
                                            std::string_view indent);
+// One vector `value` of `count` elements, `stride` apart from `position` on.
+[[nodiscard]] std::string store_text(const Access& access, const std::string& position, std::int64_t stride,
+                                     const std::string& value);
 [[nodiscard]] std::string load_text(const Access& access, const std::string& pointer, std::int64_t stride, Form form);
 
 // oneDNN: what a vendor template matches, and its hooks.

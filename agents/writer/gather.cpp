@@ -12,29 +12,26 @@ using graph::DType;
 
 namespace {
 
-bool lanes_or_bool(const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; }
-
 bool all_have_types(const graph::Expr& expr, const std::vector<Access>& reads, const std::vector<Access>& writes) {
-  const auto fits = [](const Access& a) { return has_memory_type(a.type); };
+  const auto fits = [](const Access& a) { return !graph::is_float8(a.type); };
   return std::all_of(reads.begin(), reads.end(), fits) && std::all_of(writes.begin(), writes.end(), fits) &&
          std::all_of(expr.nodes.begin(), expr.nodes.end(), [](const graph::ExprNode& n) {
-           return has_memory_type(n.type) && !graph::is_row_reduction(n.op);
+           return !graph::is_float8(n.type) && !graph::is_row_reduction(n.op);
          });
 }
 
 }  // namespace
 
 bool accepts_gather(const store::TemplateSpec&, const GatherKernel& k) {
-  return has_memory_type(k.data.type) && graph::is_integer(k.indices.type) &&
+  return !graph::is_float8(k.data.type) && graph::is_integer(k.indices.type) &&
          all_have_types(k.epilogue, k.reads, k.writes);
 }
 
 Hooks gather_hooks(const GatherKernel& k) {
   Hooks hooks;
-  hooks.form =
-      vectorizable(k.epilogue) && lanes_or_bool(k.data) && std::all_of(k.reads.begin(), k.reads.end(), lanes_or_bool)
-          ? Form::vector
-          : Form::scalar;
+  const bool lanes = vectorizable(k.epilogue) && is_lane_type(k.data.type) && are_lanes(k.reads);
+  hooks.form = lanes ? Form::vector : Form::scalar;
+  hooks.half = is_half(k.data.type) || any_half(k.reads) || any_half(k.writes);
   hooks.functions = operations(k.epilogue);
   hooks.figures = constant("kOuter", k.outer) + constant("kAxis", k.axis, "extent of the gathered dimension") +
                   constant("kInner", k.inner, "elements of a row") + constant("kIndexCount", k.index_count);

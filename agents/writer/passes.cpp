@@ -15,6 +15,8 @@ namespace {
 // Kept rows beyond this push the row itself out of the first-level cache; template.toml's scratch_bytes counts on it.
 constexpr int kMostKept = 2;
 
+bool in_lanes_of_f32(DType type) { return graph::is_float(type) && type != DType::f64; }
+
 }  // namespace
 
 Passes::Passes(const RowKernel& kernel, bool keep, bool joint) : k(kernel) {
@@ -113,7 +115,7 @@ void Passes::choose_kept() {
   for (int p = 0; p + 1 < count; ++p) {
     const std::vector<bool> here = needed(p);
     for (std::size_t i = k.expr.nodes.size(); i-- > 0 && slots < kMostKept;) {
-      if (!here[i] || !varies[i] || kept[i] >= 0 || k.expr.nodes[i].type != DType::f32 || effort(i, p) < 3) continue;
+      if (!here[i] || !varies[i] || kept[i] >= 0 || !in_lanes_of_f32(k.expr.nodes[i].type) || effort(i, p) < 3) continue;
       bool later = false;
       for (int q = p + 1; q < count; ++q) later = later || needed(q)[i];
       if (!later) continue;

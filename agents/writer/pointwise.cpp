@@ -20,6 +20,9 @@ std::string load_text(const Access& access, const std::string& pointer, std::int
                                              : fmt::format("{} + j * {}", pointer, stride);
   if (form == Form::scalar)
     return access.type == DType::boolean ? fmt::format("*({}) != 0", position) : fmt::format("*({})", position);
+  if (graph::is_integer(access.type))
+    return stride == 0 ? fmt::format("splat_integer(*{})", pointer)
+                       : fmt::format("load_integers<count>({}, {})", position, stride);
   if (access.type == DType::boolean)
     return stride == 0 ? fmt::format("splat_mask(*{} != 0)", pointer)
                        : fmt::format("load_mask<count>({}, {})", position, stride);
@@ -40,29 +43,32 @@ std::string load_statements(const std::vector<Access>& reads, std::size_t inner,
   return text;
 }
 
+std::string store_text(const Access& access, const std::string& position, std::int64_t stride,
+                       const std::string& value) {
+  if (graph::is_integer(access.type)) return fmt::format("store_integers<count>({}, {}, {});", position, stride, value);
+  if (access.type == DType::boolean) return fmt::format("store_mask<count>({}, {}, {});", position, stride, value);
+  if (stride == 1) return fmt::format("store<count>({}, {});", position, value);
+  return fmt::format("store_strided<count>({}, {}, {});", position, stride, value);
+}
+
 std::string store_statements(const std::vector<Access>& writes, std::size_t inner, Form form, std::string_view indent) {
   std::string text;
   for (std::size_t r = 0; r < writes.size(); ++r) {
     const std::int64_t stride = inner < writes[r].strides.size() ? writes[r].strides[inner] : 1;
     const std::string position = stride == 1 ? fmt::format("at.y{} + j", r) : fmt::format("at.y{} + j * {}", r, stride);
-    if (form == Form::scalar)
-      text += fmt::format("{}*({}) = y{};\n", indent, position, r);
-    else if (writes[r].type == DType::boolean)
-      text += fmt::format("{}store_mask<count>({}, {}, y{});\n", indent, position, stride, r);
-    else if (stride == 1)
-      text += fmt::format("{}store<count>({}, y{});\n", indent, position, r);
-    else
-      text += fmt::format("{}store_strided<count>({}, {}, y{});\n", indent, position, stride, r);
+    const std::string value = fmt::format("y{}", r);
+    text += form == Form::scalar ? fmt::format("{}*({}) = {};\n", indent, position, value)
+                                 : fmt::format("{}{}\n", indent, store_text(writes[r], position, stride, value));
   }
   return text;
 }
 
 bool accepts_pointwise(const store::TemplateSpec& spec, const PointwiseKernel& k) {
-  const auto fits = [](const Access& a) { return has_memory_type(a.type); };
+  const auto fits = [](const Access& a) { return !graph::is_float8(a.type); };
   if (!std::all_of(k.reads.begin(), k.reads.end(), fits) || !std::all_of(k.writes.begin(), k.writes.end(), fits))
     return false;
   if (!std::all_of(k.expr.nodes.begin(), k.expr.nodes.end(), [](const graph::ExprNode& n) {
-        return has_memory_type(n.type) && !graph::is_row_reduction(n.op);
+        return !graph::is_float8(n.type) && !graph::is_row_reduction(n.op);
       }))
     return false;
   if (spec.name != "transpose") return true;
@@ -112,9 +118,10 @@ Hooks transpose_hooks(const PointwiseKernel& k) {
 Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& k, const Tunables&) {
   if (spec.name == "transpose") return transpose_hooks(k);
   Hooks hooks;
-  const auto lane_type = [](const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; };
-  hooks.form =
-      vectorizable(k.expr) && std::all_of(k.reads.begin(), k.reads.end(), lane_type) ? Form::vector : Form::scalar;
+  const bool in_lanes = vectorizable_with_integers(k.expr) && are_lanes_or_integers(k.reads);
+  hooks.form = in_lanes ? Form::vector : Form::scalar;
+  hooks.integers = in_lanes && !(vectorizable(k.expr) && are_lanes(k.reads));
+  hooks.half = any_half(k.reads) || any_half(k.writes);
   hooks.functions = operations(k.expr);
   graph::Shape outer = k.space;
   const std::int64_t inner = outer.empty() ? 1 : outer.back();

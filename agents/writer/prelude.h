@@ -12,6 +12,10 @@ namespace kiln::agents::writer {
 
 // Vector types of `lanes` floats with loads, stores, selection and reductions.
 [[nodiscard]] std::string vector_prelude(int lanes);
+// bf16 and f16 as types of memory, and, after vector_prelude(), loads and stores of vectors of them.
+[[nodiscard]] std::string half_prelude(bool vectors);
+// Integers of at most 32 bits in lanes, after vector_prelude().
+[[nodiscard]] std::string integer_prelude();
 // vexp, vtanh, ... for the operations that occur, each once, after the functions it calls.
 [[nodiscard]] std::string vector_functions(const std::vector<graph::ExprOp>& ops);
 // Scalar conversions and operations that C++ lacks: total division, rounding casts, extrema that keep NaN.

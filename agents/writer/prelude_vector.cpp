@@ -28,14 +28,14 @@ template <int count = kLanes>
 inline void store(float* p, vf x) {
   __builtin_memcpy(p, &x, count * sizeof(float));
 }
-template <int count = kLanes>
-inline vf load_strided(const float* p, std::int64_t stride) {
+template <int count = kLanes, class T>
+inline vf load_strided(const T* p, std::int64_t stride) {
   vf x{};
   for (int i = 0; i < count; ++i) x[i] = p[i * stride];
   return x;
 }
-template <int count = kLanes>
-inline void store_strided(float* p, std::int64_t stride, vf x) {
+template <int count = kLanes, class T>
+inline void store_strided(T* p, std::int64_t stride, vf x) {
   for (int i = 0; i < count; ++i) p[i * stride] = x[i];
 }
 // Booleans are bytes in memory.

@@ -66,7 +66,11 @@ struct Accepts {
 
 // Beyond what `isa` says: what a template needs of the processor and how the compiler is told.
 constexpr std::pair<const char*, const char*> kExtensions[] = {
-    {"amx_tile", "-mamx-tile"}, {"amx_bf16", "-mamx-bf16"}, {"avx512_bf16", "-mavx512bf16"}};
+    {"amx_tile", "-mamx-tile"},
+    {"amx_bf16", "-mamx-bf16"},
+    {"amx_int8", "-mamx-int8"},
+    {"avx512_bf16", "-mavx512bf16"},
+    {"avx512_vnni", "-mavx512vnni"}};
 
 void add_extensions(const store::TemplateSpec& spec, RenderedKernel& out) {
   for (const auto& [feature, flag] : kExtensions) {
@@ -90,10 +94,12 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
   if (!hooks.weight_arguments.list().empty()) text += fmt::format("#define KILN_PACK_WEIGHTS {}_weights\n", symbol);
   text += "\nnamespace {\n\n// The region.\n" + hooks.figures + "\n// The variant.\n" +
           tunable_constants(spec, tunables) + "\n";
-  if (hooks.form == Form::vector)
-    text += vector_prelude(lanes_of(tunables)) + vector_functions(hooks.functions);
-  else
-    text += "constexpr int kLanes = 1;  // types other than float32: one element at a time\n" + scalar_prelude();
+  const bool vectors = hooks.form == Form::vector;
+  constexpr const char* kOneLane = "constexpr int kLanes = 1;  // types that fill no lanes: one element at a time\n";
+  text += vectors ? vector_prelude(lanes_of(tunables)) : kOneLane + scalar_prelude();
+  if (hooks.half) text += half_prelude(vectors);
+  if (hooks.integers) text += integer_prelude();
+  if (vectors) text += vector_functions(hooks.functions);
   text += "\n" + hooks.code + "\n";
   for (const std::string& name : spec.headers) text += spec.files.at(store::header_folder(spec) + name) + "\n";
   return text + template_source(spec);

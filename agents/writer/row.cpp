@@ -137,12 +137,8 @@ class Writer {
       const Access& write = k_.writes[r];
       const std::int64_t stride = write.strides.back();
       const std::string value = element(k_.expr.results[r], "s");
-      if (write.type == DType::boolean)
-        text += fmt::format("    store_mask<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
-      else if (stride == 1)
-        text += fmt::format("    store<count>(at.y{} + j, {});\n", r, value);
-      else
-        text += fmt::format("    store_strided<count>(at.y{} + j * {}, {}, {});\n", r, stride, stride, value);
+      const std::string position = fmt::format("at.y{} + j * {}", r, stride);
+      text += fmt::format("    {}\n", store_text(write, position, stride, value));
     }
     return text;
   }
@@ -187,22 +183,20 @@ std::string fetch_functions(const RowKernel& k) {
 }  // namespace
 
 bool accepts_row(const store::TemplateSpec&, const RowKernel& k) {
-  const auto lanes = [](const Access& a) {
-    return (a.type == DType::f32 || a.type == DType::boolean) && !a.strides.empty();
-  };
+  const auto lanes = [](const Access& a) { return is_lane_type(a.type) && !a.strides.empty(); };
   if (k.length < 1 || !vectorizable(k.expr) || !std::all_of(k.reads.begin(), k.reads.end(), lanes)) return false;
-  for (std::size_t r = 0; r < k.writes.size(); ++r)
-    if (k.writes[r].type != DType::f32 && k.writes[r].type != DType::boolean) return false;
+  if (!are_lanes(k.writes)) return false;
   const Passes passes(k, false);
   for (std::size_t r = 0; r < k.writes.size(); ++r)
     if (k.write_per_row[r] && passes.varies[index(k.expr.results[r])]) return false;
   return std::all_of(k.expr.nodes.begin(), k.expr.nodes.end(),
-                     [](const ExprNode& n) { return !graph::is_row_reduction(n.op) || n.type == DType::f32; });
+                     [](const ExprNode& n) { return !graph::is_row_reduction(n.op) || n.type != DType::boolean; });
 }
 
 Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
   Hooks hooks;
   hooks.functions = operations(k.expr);
+  hooks.half = any_half(k.reads) || any_half(k.writes);
   const Passes passes(k, tunables.at("cache") != 0);
   const Writer writer(k, passes);
   hooks.figures = constant("kRows", product(k.outer)) + constant("kLength", k.length, "elements of a row") +

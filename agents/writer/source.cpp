@@ -12,7 +12,28 @@ namespace kiln::agents::writer {
 
 using graph::DType;
 
-bool has_memory_type(DType type) { return type != DType::f16 && type != DType::bf16 && !graph::is_float8(type); }
+bool has_memory_type(DType type) { return !is_half(type) && !graph::is_float8(type); }
+
+bool is_half(DType type) { return type == DType::f16 || type == DType::bf16; }
+
+bool is_lane_type(DType type) { return type == DType::f32 || type == DType::boolean || is_half(type); }
+
+bool are_lanes(const std::vector<Access>& accesses) {
+  return std::all_of(accesses.begin(), accesses.end(), [](const Access& a) { return is_lane_type(a.type); });
+}
+
+bool is_lane_integer(DType type) {
+  return type == DType::i32 || (graph::is_integer(type) && graph::size_of(type) < 4);
+}
+
+bool are_lanes_or_integers(const std::vector<Access>& accesses) {
+  return std::all_of(accesses.begin(), accesses.end(),
+                     [](const Access& a) { return is_lane_type(a.type) || is_lane_integer(a.type); });
+}
+
+bool any_half(const std::vector<Access>& accesses) {
+  return std::any_of(accesses.begin(), accesses.end(), [](const Access& a) { return is_half(a.type); });
+}
 
 std::string_view memory_type(DType type) {
   switch (type) {
@@ -27,8 +48,8 @@ std::string_view memory_type(DType type) {
     case DType::u16: return "std::uint16_t";
     case DType::u8:
     case DType::boolean: return "std::uint8_t";
-    case DType::f16:
-    case DType::bf16:
+    case DType::f16: return "f16";
+    case DType::bf16: return "bf16";
     case DType::f8e4m3fn:
     case DType::f8e4m3fnuz:
     case DType::f8e5m2:
@@ -38,7 +59,10 @@ std::string_view memory_type(DType type) {
               fmt::format("cannot render an access of type {}: no CPU template computes in it", graph::name(type)));
 }
 
-std::string_view scalar_type(DType type) { return type == DType::boolean ? "bool" : memory_type(type); }
+std::string_view scalar_type(DType type) {
+  if (is_half(type)) return "float";
+  return type == DType::boolean ? "bool" : memory_type(type);
+}
 
 std::string constant_name(std::string_view tunable) {
   std::string out = "k";
@@ -55,7 +79,7 @@ std::string constant_name(std::string_view tunable) {
 }
 
 std::string float_literal(double value, DType type) {
-  const bool single = type == DType::f32;
+  const bool single = type != DType::f64;
   if (std::isnan(value)) return single ? "__builtin_nanf(\"\")" : "__builtin_nan(\"\")";
   if (std::isinf(value)) {
     const std::string infinity = single ? "__builtin_inff()" : "__builtin_inf()";

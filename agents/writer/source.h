@@ -12,11 +12,19 @@
 
 namespace kiln::agents::writer {
 
-// "float", "std::int64_t"; bool is a byte in memory. Throws Error(unsupported) for f16 and bf16.
+// "float", "std::int64_t", "bf16" (prelude.h); bool is a byte in memory. Throws Error(unsupported) for 8-bit floats.
 [[nodiscard]] std::string_view memory_type(graph::DType type);
-// "float", "std::int64_t", "bool".
+// What is computed with: "float" for the 16-bit floats too, "std::int64_t", "bool".
 [[nodiscard]] std::string_view scalar_type(graph::DType type);
-[[nodiscard]] bool has_memory_type(graph::DType type);
+[[nodiscard]] bool has_memory_type(graph::DType type);  // one of the language's own
+[[nodiscard]] bool is_half(graph::DType type);          // f16, bf16
+// Whether its values fill lanes of float32 vectors: f32, f16, bf16, and bool as a mask.
+[[nodiscard]] bool is_lane_type(graph::DType type);
+[[nodiscard]] bool are_lanes(const std::vector<Access>& accesses);
+// Whether its values fill lanes as i32: the integers that i32 holds.
+[[nodiscard]] bool is_lane_integer(graph::DType type);
+[[nodiscard]] bool are_lanes_or_integers(const std::vector<Access>& accesses);
+[[nodiscard]] bool any_half(const std::vector<Access>& accesses);
 
 // "kRowsPerTask" for "rows_per_task".
 [[nodiscard]] std::string constant_name(std::string_view tunable);

@@ -29,6 +29,7 @@ using bench::workload_of;
 namespace {
 
 constexpr std::pair<const char*, const char*> kTemplates[] = {
+    {"matmul", "amx_bf16"},  {"matmul", "amx_int8"},
     {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
     {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
     {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "channels"},
@@ -77,15 +78,19 @@ struct Contender {
 };
 
 struct Buffers {
-  std::vector<std::vector<float>> inputs, outputs;
+  std::vector<std::vector<std::byte>> inputs;
+  std::vector<std::vector<float>> outputs;  // of four bytes an element or less
   std::vector<const void*> in;
   std::vector<void*> out;
   explicit Buffers(const Workload& w) {
     std::mt19937 random(1);
     std::uniform_real_distribution<float> uniform(-1, 1);
-    for (const std::int64_t count : w.inputs) {
-      inputs.emplace_back(static_cast<std::size_t>(count));
-      for (float& x : inputs.back()) x = uniform(random);
+    for (std::size_t i = 0; i < w.inputs.size(); ++i) {
+      const graph::DType type = i < w.types.size() ? w.types[i] : graph::DType::f32;
+      inputs.emplace_back(static_cast<std::size_t>(w.inputs[i]) * graph::size_of(type));
+      const double scale = graph::is_integer(type) ? 100 : 1;
+      for (std::int64_t e = 0; e < w.inputs[i]; ++e)
+        graph::store_double(type, inputs.back().data(), e, scale * static_cast<double>(uniform(random)));
     }
     for (const std::int64_t count : w.outputs) outputs.emplace_back(static_cast<std::size_t>(count));
     for (const auto& x : inputs) in.push_back(x.data());

@@ -29,21 +29,24 @@ std::int32_t gelu(graph::Expr& e, std::int32_t x) {
 
 Workload matmul(const std::vector<std::int64_t>& s, const std::string& epilogue) {
   agents::MatmulKernel k;
+  const bool bf16 = epilogue == "bf16", int8 = epilogue == "int8";
+  const DType a = bf16 ? DType::bf16 : int8 ? DType::u8 : DType::f32, b = int8 ? DType::i8 : a;
+  const DType out = int8 ? DType::i32 : a;
   k.m = s[0];
   k.n = s[1];
   k.k = s[2];
-  k.a = {0, DType::f32, 0, {k.k, 1}};
-  k.b = {1, DType::f32, 0, {k.n, 1}};
+  k.a = {0, a, 0, {k.k, 1}};
+  k.b = {1, b, 0, {k.n, 1}};
   k.b_is_weight = true;
-  auto result = k.epilogue.operand(0, DType::f32);
+  auto result = k.epilogue.operand(0, out);
   if (epilogue == "bias" || epilogue == "gelu") {
     k.reads = {{2, DType::f32, 0, {0, 1}}};
     result = k.epilogue.apply(ExprOp::add, result, k.epilogue.operand(1, DType::f32));
   }
   if (epilogue == "gelu") result = gelu(k.epilogue, result);
   k.epilogue.results = {result};
-  k.writes = {{0, DType::f32, 0, {k.n, 1}}};
-  return {k, {k.m * k.k, k.k * k.n, k.n}, {k.m * k.n}};
+  k.writes = {{0, out, 0, {k.n, 1}}};
+  return {k, {k.m * k.k, k.k * k.n, k.n}, {k.m * k.n}, {a, b}};
 }
 
 Workload rows(const std::vector<std::int64_t>& s, bool softmax) {

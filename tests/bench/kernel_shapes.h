@@ -12,9 +12,10 @@ namespace kiln::bench {
 struct Workload {
   agents::Kernel kernel;
   std::vector<std::int64_t> inputs, outputs;  // elements
+  std::vector<graph::DType> types = {};       // of the inputs; f32 where there is none
 };
 
-// matmul:MxNxK[:epilogue]   epilogue none | bias | gelu
+// matmul:MxNxK[:epilogue]   epilogue none | bias | gelu | bf16 | int8: of bf16 to bf16, of u8 and i8 to i32, no epilogue
 // softmax:ROWSxLENGTH   layernorm:ROWSxLENGTH   attention:HEADSxSxTxD   gelu:COUNT
 // conv:NxCxHxW:MxKxSTRIDE[xGROUPS]   deconv: the same, transposed
 // Ends the program with a message for anything else.

@@ -126,14 +126,16 @@ PYTHON = "Python: exact fractions, and math in double precision"
 ROUNDED = 1e-12  # of results that are not exact: some roundings of a double of about one
 
 
-def matmul(name, batch, m, n, k, transposed=False, integers=True, origin=PYTHON):
+def matmul(name, batch, m, n, k, transposed=False, integers=True, origin=PYTHON, types=("f32", "f32", "f32")):
     draw, g = Draw(name), Graph()
     values = draw.integers if integers else draw.normal
     lead = [batch] if batch > 1 else []
     a_shape, b_shape = lead + [m, k], lead + ([n, k] if transposed else [k, n])
     a, b = values(a_shape), values(b_shape)
-    out = g.node("matmul", [g.input("a", a_shape), g.input("b", b_shape)], "c", lead + [m, n], transpose_a=False,
-                 transpose_b=transposed)
+    if types[0] == "u8":
+        a = [abs(v) for v in a]
+    out = g.node("matmul", [g.input("a", a_shape, types[0]), g.input("b", b_shape, types[1])], "c", lead + [m, n],
+                 types[2], transpose_a=False, transpose_b=transposed)
     c = []
     for p, i, j in itertools.product(range(batch), range(m), range(n)):
         at = (lambda q: b[(p * n + j) * k + q]) if transposed else (lambda q: b[(p * k + q) * n + j])
@@ -396,6 +398,8 @@ def sets():
             matmul("one_element", 1, 1, 1, 1),
             matmul("normal", 1, 5, 33, 21, integers=False),
             matmul("weight", 1, 37, 40, 70, integers=False).of_weights("b"),
+            matmul("bf16_integers", 1, 19, 37, 45, types=("bf16", "bf16", "bf16")),
+            matmul("bytes", 1, 19, 37, 70, types=("u8", "i8", "i32")),
         ],
         "pointwise": [
             pointwise("relu_of_sum", [3, 7], lambda e, a, b: e.add("max", e.add("add", a, b), e.constant(0.0)),

@@ -95,7 +95,16 @@ TEST_CASE("products may run on the tile unit, other work not") {
   node.flops["f32_by_tiles"] = 4e11;
   CHECK(profile(node, one_matmul(512, 512, 512)).regions.at(0).compute_ns == doctest::Approx(268435456 / 400.0));
   CHECK(profile(node, one_matmul(64, 64, 64, DType::f64)).regions.at(0).compute_ns == doctest::Approx(524288 / 50.0));
+  // One at float32 accuracy is six of bfloat16; of bytes there are twice as many again.
+  CHECK(profile(node, one_matmul(512, 512, 512, DType::bf16)).regions.at(0).compute_ns ==
+        doctest::Approx(268435456 / 2400.0));
+  CHECK(profile(node, one_matmul(512, 512, 512, DType::i32)).regions.at(0).compute_ns ==
+        doctest::Approx(268435456 / 4800.0));
   CHECK(profile(node, one_negation(1 << 20)).regions.at(0).compute_ns == doctest::Approx(1048576 / 100.0));
+}
+
+TEST_CASE("without a tile unit products of integers have no floor from arithmetic") {
+  CHECK(profile(round_machine(), one_matmul(512, 512, 512, DType::i32)).regions.at(0).compute_ns == 0);
 }
 
 TEST_CASE("a bottleneck says how far from the floor, in the unit of what limits") {

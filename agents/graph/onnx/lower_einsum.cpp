@@ -161,7 +161,8 @@ Term product(const Call& call, Term a, Term b, const Labels& needed) {
   if (sums.empty()) {
     out = call.apply(ExprOp::mul, left, right);
   } else {
-    out = call.add(MatMul{false, false}, {left, right});
+    const ValueId sum = call.add(MatMul{false, false}, {left, right});
+    out = call.cast(sum, call.type(left).dtype);  // sums of 8-bit integers are wider
   }
   Shape shape = call.type(out).shape;
   shape.resize(batch.size());

@@ -1,5 +1,6 @@
 // Quantisation to integers and back, and products of quantised matrices, which are exact sums of i32.
 #include <algorithm>
+#include <optional>
 
 #include "agents/graph/onnx/lowering.h"
 
@@ -98,19 +99,76 @@ ValueId centred(const Call& call, ValueId x, ValueId zero, bool per_row) {
   return call.apply(ExprOp::sub, wide, point);
 }
 
-Outputs matmul_integer(const Call& call) {
-  const ValueId a = centred(call, call.in(0), call.has(2) ? call.in(2) : -1, true);
-  const ValueId b = centred(call, call.in(1), call.has(3) ? call.in(3) : -1, false);
-  return {matrix_product(call, a, b)};
+// The inputs of a call that are a quantised matrix and its zero point.
+struct Quantised {
+  std::size_t matrix, zero;
+};
+
+// Constant weights less their zero points, when all of them fit i8, and what each column of them adds up to.
+struct Weights {
+  Tensor centred, sums;
+};
+std::optional<Weights> centred_weights(const Call& call, const Quantised& b) {
+  const TensorType type = call.type(call.in(b.matrix));
+  const bool zeros = call.has(b.zero);
+  if (type.shape.size() < 2 || !call.state.graph.is_constant(call.in(b.matrix)) ||
+      (zeros && !call.state.graph.is_constant(call.in(b.zero))))
+    return std::nullopt;
+  const std::vector<double> values = call.constant_doubles(b.matrix),
+                            points = zeros ? call.constant_doubles(b.zero) : std::vector<double>{0};
+  const std::int64_t n = type.shape.back(), k = type.shape[type.shape.size() - 2];
+  if (points.size() != 1 &&
+      (points.size() != static_cast<std::size_t>(n) || call.type(call.in(b.zero)).shape.size() != 1))
+    return std::nullopt;
+  Shape sums = type.shape;
+  sums[sums.size() - 2] = 1;
+  Weights out{Tensor::zeros({DType::i8, type.shape}), Tensor::zeros({DType::i32, sums})};
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i), column = at % n;
+    const double value = values[i] - points[points.size() == 1 ? 0 : static_cast<std::size_t>(column)];
+    if (value < -128 || value > 127) return std::nullopt;
+    out.centred.as<std::int8_t>()[i] = static_cast<std::int8_t>(value);
+    auto& sum = out.sums.as<std::int32_t>()[static_cast<std::size_t>(at / (n * k) * n + column)];
+    sum = static_cast<std::int32_t>(sum + static_cast<std::int64_t>(value));
+  }
+  return out;
 }
 
+// The zero point of the left matrix, or one per row, as i32.
+ValueId left_zero(const Call& call, ValueId zero) {
+  const ValueId point = call.cast(zero, DType::i32);
+  const Shape shape = call.type(point).shape;
+  if (element_count(shape) == 1) return call.reshape(point, {});
+  return shape.size() == 1 ? call.reshape(point, {shape[0], 1}) : point;
+}
+
+// (a - its zero) (b - its zero), in i32. With constant weights the bytes themselves are multiplied, and the left zero
+// point, times what each column adds up to, is taken off the sums: nothing is widened in memory.
+ValueId quantised_product(const Call& call, const Quantised& a, const Quantised& b) {
+  const TensorType left = call.type(call.in(a.matrix));
+  std::optional<Weights> weights;
+  if (left.shape.size() >= 2 && size_of(left.dtype) == 1) weights = centred_weights(call, b);
+  if (!weights)
+    return matrix_product(call, centred(call, call.in(a.matrix), call.has(a.zero) ? call.in(a.zero) : -1, true),
+                          centred(call, call.in(b.matrix), call.has(b.zero) ? call.in(b.zero) : -1, false));
+  const ValueId sum = matrix_product(call, call.in(a.matrix), call.constant(std::move(weights->centred)));
+  if (!call.has(a.zero)) return sum;
+  const ValueId shift =
+      call.apply(ExprOp::mul, left_zero(call, call.in(a.zero)), call.constant(std::move(weights->sums)));
+  if (call.type(sum).shape != broadcast(call.type(sum).shape, call.type(shift).shape))
+    malformed("a zero point does not fit its matrix");
+  return call.apply(ExprOp::sub, sum, shift);
+}
+
+Outputs matmul_integer(const Call& call) { return {quantised_product(call, {0, 2}, {1, 3})}; }
+
 Outputs qlinear_matmul(const Call& call) {
-  const ValueId a = centred(call, call.in(0), call.in(2), true), b = centred(call, call.in(3), call.in(5), false);
+  const ValueId sum = quantised_product(call, {0, 2}, {3, 5});
   ValueId left = call.in(1);
   if (const Shape shape = call.type(left).shape; shape.size() == 1 && shape[0] != 1)
     left = call.reshape(left, {shape[0], 1});
   const ValueId factor = call.apply(ExprOp::div, call.apply(ExprOp::mul, left, call.in(4)), call.in(6));
-  return {requantised(call, matrix_product(call, a, b), factor, call.in(7))};
+  return {requantised(call, sum, factor, call.in(7))};
 }
 
 }  // namespace
@@ -122,8 +180,11 @@ ValueId requantised(const Call& call, ValueId x, ValueId factor, ValueId zero) {
 }
 
 std::vector<OperatorRow> quantise_operators() {
-  return {{"QuantizeLinear", quantise}, {"DequantizeLinear", dequantise}, {"DynamicQuantizeLinear", dynamic_quantise},
-          {"MatMulInteger", matmul_integer}, {"QLinearMatMul", qlinear_matmul}};
+  return {{"QuantizeLinear", quantise},
+          {"DequantizeLinear", dequantise},
+          {"DynamicQuantizeLinear", dynamic_quantise},
+          {"MatMulInteger", matmul_integer},
+          {"QLinearMatMul", qlinear_matmul}};
 }
 
 }  // namespace kiln::graph::onnx

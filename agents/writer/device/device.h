@@ -16,7 +16,6 @@ namespace kiln::agents::writer::device {
 [[nodiscard]] std::string memory_type(graph::DType type);
 // "f32" for half precision, "bool" for a boolean: what an element's value is computed in.
 [[nodiscard]] std::string value_type(graph::DType type);
-[[nodiscard]] bool is_half(graph::DType type);
 // The same for partial results: 4 or 8 bytes, as shuffles move them; narrow integers wrap when the result is taken.
 [[nodiscard]] std::string partial_type(graph::DType type);
 

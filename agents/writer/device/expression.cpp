@@ -12,8 +12,6 @@ using graph::Expr;
 using graph::ExprNode;
 using graph::ExprOp;
 
-bool is_half(DType type) { return type == DType::f16 || type == DType::bf16; }
-
 std::string memory_type(DType type) { return type == DType::boolean ? "u8" : std::string(graph::name(type)); }
 
 std::string value_type(DType type) {

@@ -65,8 +65,13 @@ __attribute__((noinline)) void multiply(const float* a, std::int64_t a_stride, c
     for (int v = 0; v < kNv; ++v) store(c + i * c_stride + v * kLanes, sum[i][v]);
 }
 
+// What is read in place is float32; 16-bit floats are widened when they are packed.
+inline const float* floats(const float* in_place) { return in_place; }
+template <class Half>
+inline const float* floats(const Half*) { return nullptr; }
+
 // Rows are read where they are; a last tile that is not full is copied, padded with zeros, into scratch.
-constexpr bool kQueriesInPlace = kQColumn == 1;
+constexpr bool kQueriesInPlace = kQColumn == 1 && std::is_same_v<Query, float>;
 
 inline void pack_queries(const Head& at, std::int64_t first, std::int64_t begin, std::int64_t count, float* to) {
   // Copies and padding in loops of their own: GCC 12 makes wrong masks for a condition within a loop over lanes, and
@@ -86,7 +91,7 @@ inline void pack_keys(const Head& at, std::int64_t first, std::int64_t count, fl
       std::int64_t p = 0;
       if constexpr (kKColumn == 1) {
         if (key + kLanes <= count) {
-          const float* row = at.k + (first + key) * kKRow;
+          const auto* row = at.k + (first + key) * kKRow;
           for (; p + kLanes <= kD; p += kLanes) {
             vf block[kLanes];
 #pragma GCC unroll 16
@@ -107,7 +112,8 @@ inline void pack_keys(const Head& at, std::int64_t first, std::int64_t count, fl
 }
 
 // Rows of values that fill whole panels can be multiplied with where they are.
-constexpr bool kValuesInPlace = kInPlace == 1 && kVColumn == 1 && kE % kNr == 0;
+constexpr bool kValuesInPlace =
+    kInPlace == 1 && kVColumn == 1 && kE % kNr == 0 && std::is_same_v<Value, float>;
 
 inline void pack_values(const Head& at, std::int64_t first, std::int64_t count, float* to) {
   for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
@@ -190,7 +196,7 @@ inline void key_block(const Head& at, std::int64_t query, std::int64_t queries, 
   if constexpr (!kValuesInPlace) pack_values(at, key, keys, s.values);
   for (std::int64_t i = 0; i < queries; i += kMr) {
     const bool in_place = kQueriesInPlace && i + kMr <= queries;
-    const float* rows = in_place ? at.q + (query + i) * kQRow : s.queries + i * kD;
+    const float* rows = in_place ? floats(at.q + (query + i) * kQRow) : s.queries + i * kD;
     for (std::int64_t panel = 0; panel < kKeyPanels; ++panel)
       multiply(rows, in_place ? kQRow : kD, s.keys + panel * kD * kNr, kNr, kD, false,
                s.scores + i * kScoreStride + panel * kNr, kScoreStride);
@@ -203,7 +209,8 @@ inline void key_block(const Head& at, std::int64_t query, std::int64_t queries, 
       exponentials(largest[r - i], s.scores + r * kScoreStride, s.sums + r * kSumStride, s.maximum[r],
                    s.total + r * kLanes, key == 0);
     for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
-      const float* values = kValuesInPlace ? at.v + key * kVRow + panel * kNr : s.values + panel * kMostKeys * kNr;
+      const float* values =
+          kValuesInPlace ? floats(at.v + key * kVRow + panel * kNr) : s.values + panel * kMostKeys * kNr;
       multiply(s.scores + i * kScoreStride, kScoreStride, values, kValuesInPlace ? kVRow : kNr, keys, key != 0,
                s.sums + i * kSumStride + panel * kNr, kSumStride);
     }
@@ -214,7 +221,7 @@ inline void write_results(const Head& at, std::int64_t query, std::int64_t queri
   for (std::int64_t i = 0; i < queries; ++i) {
     const float* sums = s.sums + i * kSumStride;
     const float total = across(load(s.total + i * kLanes), [](vf a, vf b) { return a + b; });
-    float* out = at.out + (query + i) * kOutRow;
+    auto* out = at.out + (query + i) * kOutRow;
     std::int64_t j = 0;
     if constexpr (kOutColumn == 1) {
       for (; j + kLanes <= kE; j += kLanes) store(out + j, divide_by(load(sums + j), total));

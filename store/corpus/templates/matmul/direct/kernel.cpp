@@ -13,7 +13,7 @@ constexpr int kTailColumns = static_cast<int>(kN - (kPanels - 1) * kNr);  // of 
 
 // tile[i][v] = sum over p of a[i, p] * b[p, v], for the first `columns` columns of a panel.
 template <int rows, int columns>
-__attribute__((noinline)) void multiply(const float* a, const float* b, float* tile) {
+__attribute__((noinline)) void multiply(const ElementA* a, const ElementB* b, float* tile) {
   constexpr int vectors = (columns + kLanes - 1) / kLanes;
   constexpr int end = columns - (vectors - 1) * kLanes;  // lanes of the last vector
   vf sum[rows][vectors];
@@ -41,7 +41,8 @@ __attribute__((noinline)) void multiply(const float* a, const float* b, float* t
 
 template <int columns>
 inline void panel_tile(const Matrices& at, std::int64_t row, int rows, std::int64_t column, float* tile) {
-  const float *a = at.a + row * kARow, *b = at.b + column;
+  const ElementA* a = at.a + row * kARow;
+  const ElementB* b = at.b + column;
   if (rows == kTall) multiply<kTall, columns>(a, b, tile);
   else multiply<kShort, columns>(a, b, tile);
   for (int i = 0; i < rows; ++i) {
