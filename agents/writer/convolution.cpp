@@ -25,10 +25,14 @@ constexpr std::int64_t kAllPhases = sizeof kPhaseTaps / sizeof kPhaseTaps[0] - 1
 // One line of the padded form: element q is position q * stride + phase of the padded input.
 inline void pad_line(const float* x, float* to, std::int64_t phase) {
   constexpr std::size_t last = kRank - 1;
-  for (std::int64_t q = 0; q < kPitch; ++q) {
-    const std::int64_t place = q * kStrides[last] + phase - kBefore[last];
-    to[q] = place >= 0 && place < kIn[last] ? x[place * kXStrides[last]] : 0.0f;
-  }
+  const std::int64_t shift = kBefore[last] - phase;  // element q is x[q * stride - shift]
+  std::int64_t first = shift > 0 ? (shift + kStrides[last] - 1) / kStrides[last] : 0;
+  std::int64_t end = kIn[last] + shift > 0 ? (kIn[last] + shift - 1) / kStrides[last] + 1 : 0;
+  if (end > kPitch) end = kPitch;
+  if (first > end) first = end;
+  for (std::int64_t q = 0; q < first; ++q) to[q] = 0.0f;
+  for (std::int64_t q = first; q < end; ++q) to[q] = x[(q * kStrides[last] - shift) * kXStrides[last]];
+  for (std::int64_t q = end; q < kPitch; ++q) to[q] = 0.0f;
 }
 
 // Row `row` of a phase of the padded form: whether it holds elements of x, and where its line of x begins.
@@ -75,6 +79,71 @@ inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, con
     }
   }
 }
+
+// Results first .. first + count of a channel all of whose results lie in a row. The last vector reaches back to
+// results that are there already and come out the same.
+inline void finish_flat(const Output& at, std::int64_t first, std::int64_t count, const float* sums) {
+  std::int64_t j = 0;
+  for (; j + kLanes <= count; j += kLanes) finish<kLanes>(at, first + j, load<kLanes>(sums + j));
+  if (j == count) return;
+  if (count > kLanes) finish<kLanes>(at, first + count - kLanes, load<kLanes>(sums + count - kLanes));
+  else finish_rest<kLanes / 2>(at, first, count, sums);
+}
+
+// The result that a row of positions begins with.
+inline std::int64_t first_result(std::int64_t row) {
+  std::int64_t result = 0, below = kWidth;
+  for (int d = kRank - 2; d >= 0; --d) {
+    result += row % kPitches[d] * below;
+    row /= kPitches[d];
+    below *= kOut[d];
+  }
+  return result;
+}
+
+// Sums of kJoined phases, `apart` floats apart, as neighbours.
+inline const float* joined(const float* sums, [[maybe_unused]] std::int64_t count, [[maybe_unused]] std::int64_t apart,
+                           [[maybe_unused]] float* to) {
+  if constexpr (kJoined == 1) return sums;
+  for (std::int64_t q = 0; q < count; ++q)
+    for (std::int64_t phase = 0; phase < kJoined; ++phase) to[q * kJoined + phase] = sums[phase * apart + q];
+  return to;
+}
+
+// The results of one channel among the positions [first, first + count); `phase` is that of the outer dimensions. Sums
+// of the phases along a row are `apart` floats apart; up to kLanes floats behind them are read. `room` has
+// count * kJoined + kLanes floats.
+inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
+                             std::int64_t first, std::int64_t count, std::int64_t phase, const float* sums,
+                             std::int64_t apart, float* room) {
+  const std::int64_t end = first + count < kPositions ? first + count : kPositions;
+  if constexpr (kFlat && kPositions == kResults) {  // every position is a result
+    finish_flat(output_at(args, image, group, m, 0, phase), first, end - first, sums);
+    return;
+  }
+  if constexpr (!kFlat) sums = joined(sums, count, apart, room);
+  std::int64_t begin = 0, found = 0;  // results without the positions between rows
+  for (std::int64_t at = first; at < end;) {
+    const std::int64_t row = at / kPitch, last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
+    const std::int64_t stop = (last - row * kPitch) * kJoined < kWidth ? (last - row * kPitch) * kJoined : kWidth;
+    const float* of_row = sums + (row * kPitch - first) * kJoined;  // of result 0 of the row
+    std::int64_t j = (at - row * kPitch) * kJoined;
+    at = last;
+    if (j >= stop || !is_row(row, phase)) continue;
+    if constexpr (kFlat) {
+      if (found == 0) begin = first_result(row) + j;
+      for (std::int64_t i = 0; i < stop - j; i += kLanes)
+        store<kLanes>(room + found + i, load<kLanes>(of_row + j + i));
+      found += stop - j;
+    } else {
+      const Output out = output_at(args, image, group, m, row, phase);
+      for (; j + kLanes <= stop; j += kLanes) finish<kLanes>(out, j, load<kLanes>(of_row + j));
+      finish_rest<kLanes / 2>(out, j, stop - j, of_row + j);
+    }
+  }
+  if constexpr (kFlat)
+    if (found > 0) finish_flat(output_at(args, image, group, m, 0, phase), begin, found, room);
+}
 )kiln";
 
 bool usable(const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; }
@@ -103,6 +172,17 @@ std::int64_t weight_offset(const ConvolutionKernel& k, const PaddedLayout& layou
     t /= layout.window[d];
   }
   return at;
+}
+
+// Whether all results of a channel lie in a row, and what the epilogue reads beside them too.
+bool is_flat(const ConvolutionKernel& k, const PaddedLayout& layout) {
+  const auto in_a_row = [&](const Access& a) {
+    for (std::size_t d = 0; d + 1 < k.out.size(); ++d)
+      if (a.strides[kFixed + d] != a.strides[kFixed + d + 1] * k.out[d + 1]) return false;
+    return true;
+  };
+  return graph::element_count(layout.out_phases) == 1 && std::all_of(k.reads.begin(), k.reads.end(), in_a_row) &&
+         std::all_of(k.writes.begin(), k.writes.end(), in_a_row);
 }
 
 std::string tap_tables(const ConvolutionKernel& k, const PaddedLayout& layout) {
@@ -190,6 +270,8 @@ Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel
                   constant("kExtent", layout.extents.back(), "results of a phase along the innermost dimension") +
                   constant("kLines", layout.lines(), "rows of results of a phase, those of the padding among them") +
                   constant("kPositions", layout.positions, "from the first to the last of a phase of the results") +
+                  constant("kResults", graph::element_count(k.out), "of a channel") +
+                  fmt::format("constexpr bool kFlat = {};  // all in a row\n", is_flat(k, layout)) +
                   table("kOutPhases", layout.out_phases, "of the results, per dimension") +
                   tap_tables(k, layout) + constant("kWM", k.w.strides[1], "strides of w") +
                   constant("kWC", k.w.strides[2]) +

@@ -193,38 +193,12 @@ inline void place_rows(const float* sums, const float* exponents, float less, fl
   }
 }
 
-// `count` sums of each of the kJoined phases, kBlock * kSpan apart, as neighbours.
-inline const float* joined(const float* sums, [[maybe_unused]] std::int64_t count, [[maybe_unused]] float* to) {
-  if constexpr (kJoined == 1) return sums;
-  for (std::int64_t q = 0; q < count; ++q)
-    for (std::int64_t phase = 0; phase < kJoined; ++phase) to[q * kJoined + phase] = sums[phase * kBlock * kSpan + q];
-  return to;
-}
-
-// The results of one channel among the positions [first, first + count); `phase` is that of the outer dimensions.
-inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
-                             std::int64_t first, std::int64_t count, std::int64_t phase, const float* sums) {
-  const std::int64_t end = first + count < kPositions ? first + count : kPositions;
-  for (std::int64_t at = first; at < end;) {
-    const std::int64_t row = at / kPitch, last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
-    const std::int64_t stop = (last - row * kPitch) * kJoined < kWidth ? (last - row * kPitch) * kJoined : kWidth;
-    const std::int64_t sum = (row * kPitch - first) * kJoined;  // of result 0 of the row
-    std::int64_t j = (at - row * kPitch) * kJoined;
-    if (j < stop && is_row(row, phase)) {
-      const Output out = output_at(args, image, group, m, row, phase);
-      for (; j + kLanes <= stop; j += kLanes) finish<kLanes>(out, j, load<kLanes>(sums + (sum + j)));
-      finish_rest<kLanes / 2>(out, j, stop - j, sums + (sum + j));
-    }
-    at = last;
-  }
-}
-
 struct Block {
   std::int64_t image, group, first, end;  // pairs of tiles of positions
 };
 
 // The results of one panel, 32 channels, in a task's positions. `sums` is a block, `rows` [kJoined][32][kSpan], and
-// behind them is room for one row of all phases.
+// behind them is room for the results of one channel.
 inline void add_up(void* const* args, const Block& at, std::int64_t panel, bool finite, float* sums, float* rows) {
   const Bytes* packed = reinterpret_cast<const Bytes*>(padded(args));
   const std::int64_t part = at.image * kGroups + at.group, count = at.end - at.first;
@@ -248,7 +222,7 @@ inline void add_up(void* const* args, const Block& at, std::int64_t panel, bool 
     }
     for (std::int64_t i = 0; i < kBlock && panel * kBlock + i < kM; ++i)
       finish_positions(args, at.image, at.group, panel * kBlock + i, at.first * kBlock, count * kBlock, outer,
-                       joined(rows + i * kSpan, count * kBlock, rows + kJoined * kBlock * kSpan));
+                       rows + i * kSpan, kBlock * kSpan, rows + kJoined * kBlock * kSpan);
   }
 }
 

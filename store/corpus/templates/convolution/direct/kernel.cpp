@@ -45,32 +45,6 @@ __attribute__((noinline)) void multiply(const float* w, const float* x, [[maybe_
     for (int v = 0; v < kNv; ++v) store<kLanes>(tile + i * kNr + v * kLanes, sum[i][v]);
 }
 
-// Sums of kJoined phases, kMr * kNr apart, as neighbours.
-inline const float* joined(const float* sums, [[maybe_unused]] float* to) {
-  if constexpr (kJoined == 1) return sums;
-  for (std::int64_t q = 0; q < kNr; ++q)
-    for (std::int64_t phase = 0; phase < kJoined; ++phase) to[q * kJoined + phase] = sums[phase * kMr * kNr + q];
-  return to;
-}
-
-// The results among the positions [first, first + kNr) of one channel; `phase` is that of the outer dimensions.
-inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
-                             std::int64_t first, std::int64_t phase, const float* sums) {
-  const std::int64_t end = first + kNr < kPositions ? first + kNr : kPositions;
-  for (std::int64_t at = first; at < end;) {
-    const std::int64_t row = at / kPitch, last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
-    const std::int64_t stop = (last - row * kPitch) * kJoined < kWidth ? (last - row * kPitch) * kJoined : kWidth;
-    const std::int64_t sum = (row * kPitch - first) * kJoined;  // of result 0 of the row
-    std::int64_t j = (at - row * kPitch) * kJoined;
-    if (j < stop && is_row(row, phase)) {
-      const Output out = output_at(args, image, group, m, row, phase);
-      for (; j + kLanes <= stop; j += kLanes) finish<kLanes>(out, j, load<kLanes>(sums + (sum + j)));
-      finish_rest<kLanes / 2>(out, j, stop - j, sums + (sum + j));
-    }
-    at = last;
-  }
-}
-
 }  // namespace
 
 extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
@@ -100,8 +74,8 @@ extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
           else multiply<kShort>(w + m * kWM, x + tile * kNr, phase + p, to);
         }
         for (int i = 0; i < rows; ++i)
-          finish_positions(args, image, group, m + i, tile * kNr, phase / kJoined,
-                           joined(sums + i * kNr, sums + kJoined * kMr * kNr));
+          finish_positions(args, image, group, m + i, tile * kNr, kNr, phase / kJoined, sums + i * kNr, kMr * kNr,
+                           sums + kJoined * kMr * kNr);
       }
     }
 }
