@@ -1,5 +1,5 @@
-// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then chains of
-// row reductions; then what is left of pointwise.
+// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then what a scan
+// reads; then chains of row reductions; then what is left of pointwise.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"
@@ -10,7 +10,7 @@ namespace {
 
 using graph::ValueId;
 
-struct Kinds { bool heavy = false, rows = false; };
+struct Kinds { bool heavy = false, rows = false, scan = false; };
 
 Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
   Kinds kinds;
@@ -19,6 +19,7 @@ Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
     const bool rows = std::holds_alternative<graph::Reduce>(op) || std::holds_alternative<graph::Softmax>(op) ||
                       std::holds_alternative<graph::LayerNorm>(op);
     kinds.rows = kinds.rows || rows;
+    kinds.scan = kinds.scan || std::holds_alternative<graph::Scan>(op);
     kinds.heavy = kinds.heavy || (!rows && !std::holds_alternative<graph::Pointwise>(op));
   }
   return kinds;
@@ -89,6 +90,10 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return a.heavy && !b.heavy && !b.rows;
+  });
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return !a.heavy && !a.rows && b.scan && !recomputes(workload, from, to);
   });
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);

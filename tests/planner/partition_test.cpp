@@ -262,6 +262,21 @@ TEST_CASE("the mean over all of a product with a weight per row reads both once"
   (void)check_plan(b.g, p, 1);
 }
 
+TEST_CASE("a masked scan is one kernel, unless the product that it reads is read elsewhere or it only orders") {
+  const auto instances = [](const graph::Op& op, bool shared) {
+    bodies::Builder b(1);
+    const ValueId product = models::binary(b, graph::ExprOp::mul, b.input({4, 9}), b.input({4, 9}));
+    b.g.outputs = {b.add(op, {product})};
+    if (shared) b.g.outputs.push_back(product);
+    const Partition p = partition_fused(b.g);
+    (void)check_plan(b.g, p, 1);
+    return p.instances.size();
+  };
+  CHECK(instances(graph::Scan{graph::Monoid::sum, 1, true, false}, false) == 1);
+  CHECK(instances(graph::Scan{graph::Monoid::sum, 1, true, false}, true) == 2);
+  CHECK(instances(graph::Arg{true, 1, true, false}, false) == 2);
+}
+
 TEST_CASE("the exported transformer block partitions as planned") {
   const auto bytes =
       std::make_shared<const std::string>(read_file(std::string(KILN_SOURCE_DIR) + "/tests/models/block.onnx"));
