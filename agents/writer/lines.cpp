@@ -48,7 +48,8 @@ bool accepts_line(const store::TemplateSpec&, const LineKernel& k) {
   if (const auto* scan = std::get_if<graph::Scan>(&k.op))
     if (scan->monoid == graph::Monoid::mean || scan->monoid == graph::Monoid::log_sum_exp) return false;
   const auto fits = [](const Access& a) { return has_memory_type(a.type); };
-  return std::all_of(k.reads.begin(), k.reads.end(), fits) && has_memory_types(k.prologue) && element_type(k) != DType::boolean && (k.values || k.places);
+  return std::all_of(k.reads.begin(), k.reads.end(), fits) && has_memory_types(k.prologue) &&
+         element_type(k) != DType::boolean && (k.values || k.places);
 }
 
 Hooks line_hooks(const LineKernel& k) {

@@ -1,8 +1,8 @@
 // Data movement: each operand is read once and each result written once; the floor is those bytes at memory bandwidth.
 // A block has kColumns lines, and kAlong threads share one: each takes kItems neighbours of a chunk, computes the
-// elements of its operands, combines them, and gets what comes before it from the lanes of its warp by shuffles and from
-// the block's other threads through shared memory. The next chunk is on its way while one is scanned. Lines that lie
-// side by side in memory go to neighbouring threads.
+// elements of its operands, combines them, and gets what comes before it from the lanes of its warp by shuffles and
+// from the block's other threads through shared memory. The next chunk is on its way while one is scanned. Lines that
+// lie side by side in memory go to neighbouring threads.
 
 constexpr int kAlong = kBlockThreads / kColumns;
 constexpr bool kNeighbours = kAfter == 1;  // threads of one line are neighbours, else those of neighbouring lines
