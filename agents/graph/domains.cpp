@@ -1,7 +1,8 @@
 // The ranges that generated integer inputs must keep to. A range flows backwards from the indices of Gather and Scatter
 // through views and integer pointwise expressions that leave the value as it is (casts, clamps by select); through
 // anything else it does not, and the default of {0, 1} is inside every axis of two elements or more. An index of Gather
-// may count from the end, so its range begins below zero: a kernel that forgets this must be seen.
+// may count from the end, so its range begins below zero: a kernel that forgets this must be seen. The bytes of a
+// product may be any.
 #include <algorithm>
 
 #include "agents/graph/graph.h"
@@ -19,6 +20,9 @@ void narrow(std::optional<Domain>& domain, Domain other) {
     domain->high = std::max(domain->low, std::min(domain->high, other.high));
   }
 }
+
+bool is_byte(DType type) { return is_integer(type) && size_of(type) == 1; }
+Domain all_bytes(DType type) { return type == DType::i8 ? Domain{-128, 127} : Domain{0, 255}; }
 
 // The operands whose value the expression may return unchanged: through casts and the branches of a select.
 void pass_through(const Expr& expr, std::int32_t index, std::vector<std::int32_t>& operands, int depth) {
@@ -41,6 +45,9 @@ void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
   if (std::holds_alternative<Scatter>(node.op))
     narrow(domains[static_cast<std::size_t>(node.inputs[1])],
            {0, std::max<std::int64_t>(graph.type(node.inputs[0]).shape[0] - 1, 0)});
+  if (std::holds_alternative<MatMul>(node.op))
+    for (const ValueId v : node.inputs)
+      if (is_byte(graph.type(v).dtype)) narrow(domains[static_cast<std::size_t>(v)], all_bytes(graph.type(v).dtype));
   if (const auto* pointwise = std::get_if<Pointwise>(&node.op)) {
     for (std::size_t r = 0; r < node.outputs.size(); ++r) {
       const auto& wanted = domains[static_cast<std::size_t>(node.outputs[r])];

@@ -1,5 +1,6 @@
-// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then chains of
-// row reductions; then what is left of pointwise.
+// Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then what a scan
+// reads; then what follows the last pass of a norm, before a reduction that cannot take that pass in takes it away; then
+// chains of row reductions; then what is left of pointwise.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"
@@ -10,7 +11,7 @@ namespace {
 
 using graph::ValueId;
 
-struct Kinds { bool heavy = false, rows = false; };
+struct Kinds { bool heavy = false, rows = false, scan = false; };
 
 Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
   Kinds kinds;
@@ -19,6 +20,7 @@ Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
     const bool rows = std::holds_alternative<graph::Reduce>(op) || std::holds_alternative<graph::Softmax>(op) ||
                       std::holds_alternative<graph::LayerNorm>(op);
     kinds.rows = kinds.rows || rows;
+    kinds.scan = kinds.scan || std::holds_alternative<graph::Scan>(op);
     kinds.heavy = kinds.heavy || (!rows && !std::holds_alternative<graph::Pointwise>(op));
   }
   return kinds;
@@ -36,6 +38,16 @@ std::int64_t largest(const graph::Graph& g, const Grouping::Nodes& nodes) {
 // transfers of a float (8 bytes) are cheaper than a handful of operations more per element.
 bool recomputes(const graph::Graph& g, const Grouping::Nodes& from, const Grouping::Nodes& to) {
   return largest(g, from) * 4 < largest(g, to);
+}
+
+// Whether the group broadcasts a reduction's result, as the last pass of a norm does its mean.
+bool broadcasts_reduced(const graph::Graph& g, const Grouping::Nodes& nodes, const std::set<ValueId>& reduced) {
+  return std::any_of(nodes.begin(), nodes.end(), [&](std::int32_t n) {
+    const graph::Node& node = g.nodes[static_cast<std::size_t>(n)];
+    const graph::Shape& result = g.type(node.outputs[0]).shape;
+    return std::any_of(node.inputs.begin(), node.inputs.end(),
+                       [&](ValueId v) { return reduced.contains(v) && g.type(v).shape != result; });
+  });
 }
 
 template <class Allowed>
@@ -89,6 +101,18 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return a.heavy && !b.heavy && !b.rows;
+  });
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return !a.heavy && !a.rows && b.scan && !recomputes(workload, from, to);
+  });
+  std::set<ValueId> reduced;
+  for (const graph::Node& node : workload.nodes)
+    if (std::holds_alternative<graph::Reduce>(node.op)) reduced.insert(node.outputs[0]);
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return !a.heavy && !b.heavy && !a.rows && !b.rows && broadcasts_reduced(workload, from, reduced) &&
+           !recomputes(workload, from, to);
   });
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);

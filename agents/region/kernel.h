@@ -128,13 +128,16 @@ struct PadKernel {
 };
 
 // Lines of `length` elements along one dimension: a scan (as long), the place of an extremum (one element), or the k
-// first of an order with their places. Results are dense over [before, extent along the line, after].
+// first of an order with their places. An element is the prologue's result, whose operand i is reads[i]; of all but
+// scans it is operand 0 itself. Results are dense over [before, extent along the line, after].
 struct LineKernel {
   std::variant<graph::Scan, graph::Arg, graph::TopK> op;
   std::int64_t before = 1, length = 1, after = 1;
-  Access x;  // strides: before, length, after
+  std::vector<Access> reads;  // strides: before, length, after
+  graph::Expr prologue;
   std::optional<Access> values, places;
 };
+[[nodiscard]] graph::DType element_type(const LineKernel& kernel);
 
 // data [rows, inner] whose rows indices[k] are combined with updates[k, inner], in order of k; all dense.
 struct ScatterKernel {

@@ -15,8 +15,18 @@ std::int32_t axis_of(const graph::Op& op) {
   return std::get<graph::TopK>(op).axis;
 }
 
+// Whether the expression is an operand as it is.
+bool is_read(const graph::Expr& expr) {
+  return expr.nodes.size() == 1 && expr.nodes[0].op == graph::ExprOp::operand;
+}
+
 }  // namespace
 
+graph::DType element_type(const LineKernel& k) {
+  return k.prologue.nodes[static_cast<std::size_t>(k.prologue.results[0])].type;
+}
+
+// A scan reads each element once, so that what is computed from its operands on the way costs no pass of its own.
 Family line_family(const Region& region, const graph::Node& anchor) {
   constexpr int kAlong = 1, kAfter = 2;
   const graph::Shape& shape = region.body.type(anchor.inputs[0]).shape;
@@ -26,17 +36,20 @@ Family line_family(const Region& region, const graph::Node& anchor) {
               space.add(shape[d], d < axis ? kBatch : d == axis ? kAlong : kAfter);
           },
           [&](const IterationSpace& space) -> Kernel {
-            const Walk walk(region, space, -1);
-            const RawAccess x = walk.read(anchor.inputs[0], walk.identity(0, shape.size()));
-            const Picker picked = pick(space, {&x});
+            Walk walk(region, space, -1);
+            walk.compute(anchor.inputs[0], walk.identity(0, shape.size()));
+            const auto* scan = std::get_if<graph::Scan>(&anchor.op);
+            if (walk.reads.empty() || (scan == nullptr && !is_read(walk.expr))) throw Unfoldable{};
+            const Picker picked = pick(space, pointers(walk));
             const std::size_t before = picked.only(kBatch), along = picked.only(kAlong), after = picked.only(kAfter);
             const std::vector<std::optional<Access>> writes = dense_writes(region, anchor);
             LineKernel k;
             k.before = picked.extent(before);
             k.length = picked.extent(along);
             k.after = picked.extent(after);
-            k.x = picked.access(x, {before, along, after});
-            if (const auto* scan = std::get_if<graph::Scan>(&anchor.op)) {
+            k.reads = picked.accesses(walk.reads, {before, along, after});
+            k.prologue = std::move(walk.expr);
+            if (scan != nullptr) {
               k.op = *scan;
               k.values = writes[0];
             } else if (const auto* arg = std::get_if<graph::Arg>(&anchor.op)) {

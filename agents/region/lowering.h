@@ -28,6 +28,8 @@ class Walk {
   // Says where the elements of `value` are in the iteration space. The first operand of the expression stands for it
   // when `computed` (a matmul's accumulator); else it is walked through.
   void place(graph::ValueId value, IndexMap map, bool computed);
+  // Appends the scalar expression of `value`, whose elements are at `map`, for a kernel with a prologue.
+  void compute(graph::ValueId value, const IndexMap& map) { expr.results.push_back(element(value, map)); }
   // Appends the scalar expression of each body output, where it is written, and whether that is once per row.
   void write_outputs();
   // The strided read behind `value`, when only views lie between it and a body input.

@@ -50,8 +50,10 @@ bool is_own(const RowKernel& k, const Access& read) {
 }
 
 std::int64_t widest_vector(const LineKernel& k) {
-  if (k.after != 1 || k.x.strides[2] > 1) return 1;
-  const std::vector<Access> reads = {{k.x.buffer, k.x.type, k.x.offset, {k.x.strides[0], k.x.strides[1]}}};
+  if (k.after != 1) return 1;
+  std::vector<Access> reads;
+  for (const Access& read : k.reads)
+    reads.push_back({read.buffer, read.type, read.offset, {read.strides[0], read.strides[1]}});
   return widest({&reads}, k.length, false);
 }
 

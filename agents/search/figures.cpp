@@ -207,13 +207,15 @@ struct OfKernel {
     f["length"] = static_cast<double>(k.length);
     f["after"] = static_cast<double>(k.after);
     f["elements"] = lines * f["length"];
-    f["flops"] = f["elements"];
+    f["flops"] = f["elements"] * (1 + operations(k.prologue));
     const auto* top = std::get_if<graph::TopK>(&k.op);
     f["kept"] = top ? static_cast<double>(top->k) : std::holds_alternative<graph::Arg>(k.op) ? 1 : f["length"];
-    f["bytes"] = bytes_of(k.x, {k.before, k.length, k.after});
+    f["bytes"] = bytes_of(k.reads, {k.before, k.length, k.after});
     f["sorts"] = top ? 1 : 0;
     f["max_vector"] = static_cast<double>(widest_vector(k));
-    f["widest_bytes"] = static_cast<double>(graph::size_of(k.x.type));
+    std::size_t widest = graph::size_of(element_type(k));
+    for (const Access& read : k.reads) widest = std::max(widest, graph::size_of(read.type));
+    f["widest_bytes"] = static_cast<double>(widest);
     if (k.values) f["bytes"] += lines * f["kept"] * static_cast<double>(graph::size_of(k.values->type));
     if (k.places) f["bytes"] += lines * f["kept"] * 8;
   }

@@ -43,7 +43,7 @@ struct FloatTypes {
   }
   bool operator()(const WindowKernel& k) const { return accepted(k.x); }
   bool operator()(const PadKernel& k) const { return accepted(k.x); }
-  bool operator()(const LineKernel& k) const { return accepted(k.x); }
+  bool operator()(const LineKernel& k) const { return accepted(k.reads); }
   bool operator()(const ScatterKernel& k) const { return accepted(k.data); }
   bool operator()(const RecurrentKernel& k) const { return accepted(k.inputs[0]); }
 };

@@ -195,6 +195,12 @@ std::string expression_function(const Expr& expr, Form form, const std::vector<D
                               }});
 }
 
+bool has_memory_types(const Expr& expr) {
+  return std::all_of(expr.nodes.begin(), expr.nodes.end(), [](const ExprNode& n) {
+    return has_memory_type(n.type) && !graph::is_row_reduction(n.op);
+  });
+}
+
 bool is_identity(const Expr& expr) {
   return expr.results.size() == 1 && expr.nodes[static_cast<std::size_t>(expr.results[0])].op == ExprOp::operand &&
          expr.nodes[static_cast<std::size_t>(expr.results[0])].operand == 0;

@@ -28,6 +28,9 @@ enum class Form { vector, scalar };
 // Result nodes that are nothing but operand 0: the expression is the identity.
 [[nodiscard]] bool is_identity(const graph::Expr& expr);
 
+// Whether every node has one of the language's own types and none is a reduction along a row.
+[[nodiscard]] bool has_memory_types(const graph::Expr& expr);
+
 // The operations that occur, for the choice of the functions that the file must carry.
 [[nodiscard]] std::vector<graph::ExprOp> operations(const graph::Expr& expr);
 

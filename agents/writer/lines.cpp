@@ -1,6 +1,8 @@
 // Hooks of the line and scatter families: figures, the type of an element, and where the buffers begin.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "agents/writer/family.h"
 
 namespace kiln::agents::writer {
@@ -13,12 +15,41 @@ std::string writer_of(Arguments& arguments, const std::optional<Access>& access)
   return access ? arguments.write(*access) : "args ? nullptr : nullptr";
 }
 
+// Where the lines of a task begin in each operand, and an element of one of them.
+std::string element_functions(const LineKernel& k, Arguments& arguments) {
+  std::string members, values, loads, call;
+  std::vector<DType> types;
+  for (std::size_t i = 0; i < k.reads.size(); ++i) {
+    const Access& read = k.reads[i];
+    types.push_back(read.type);
+    members += fmt::format("  const {}* x{};\n", memory_type(read.type), i);
+    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", arguments.read(read),
+                          offset_text(read, {"before", "0", "first"}));
+    loads += fmt::format("  const {} x{} = at.x{}[i * {} + j * {}]{};\n", scalar_type(read.type), i, i, read.strides[1],
+                         read.strides[2], read.type == DType::boolean ? " != 0" : "");
+    call += fmt::format("x{}, ", i);
+  }
+  return fmt::format(
+             "struct Operands {{\n{}}};\n\n"
+             "inline Operands operands_at(void* const* args, [[maybe_unused]] std::int64_t before,\n"
+             "                            [[maybe_unused]] std::int64_t first) {{\n  return {{{}}};\n}}\n\n",
+             members, values) +
+         expression_function(k.prologue, Form::scalar, types) +
+         fmt::format("\n// Element i of line j of those that begin there.\n"
+                     "inline Value element(const Operands& at, [[maybe_unused]] std::int64_t i,\n"
+                     "                     [[maybe_unused]] std::int64_t j) {{\n{}  Value y;\n  "
+                     "expression({}y);\n  return y;\n}}\n",
+                     loads, call);
+}
+
 }  // namespace
 
 bool accepts_line(const store::TemplateSpec&, const LineKernel& k) {
   if (const auto* scan = std::get_if<graph::Scan>(&k.op))
     if (scan->monoid == graph::Monoid::mean || scan->monoid == graph::Monoid::log_sum_exp) return false;
-  return has_memory_type(k.x.type) && k.x.type != DType::boolean && (k.values || k.places);
+  const auto fits = [](const Access& a) { return has_memory_type(a.type); };
+  return std::all_of(k.reads.begin(), k.reads.end(), fits) && has_memory_types(k.prologue) &&
+         element_type(k) != DType::boolean && (k.values || k.places);
 }
 
 Hooks line_hooks(const LineKernel& k) {
@@ -36,8 +67,7 @@ Hooks line_hooks(const LineKernel& k) {
                : arg ? 1
                      : k.length,
                "results of a line") +
-      constant("kXBefore", k.x.strides[0]) + constant("kXAlong", k.x.strides[1]) + constant("kXAfter", k.x.strides[2]) +
-      fmt::format("using Value = {};\n", memory_type(k.x.type)) +
+      fmt::format("using Value = {};\n", memory_type(element_type(k))) +
       "enum class Operation { scan, arg, top };\nenum class Monoid { sum, mean, max, min, prod };\n" +
       fmt::format("constexpr Operation kOperation = Operation::{};\n", scan  ? "scan"
                                                                        : arg ? "arg"
@@ -48,12 +78,12 @@ Hooks line_hooks(const LineKernel& k) {
                   scan && scan->exclusive, scan && scan->reverse, arg ? arg->largest : top && top->largest,
                   arg && arg->last) +
       fmt::format("constexpr bool kHasValues = {}, kHasPlaces = {};\n", k.values.has_value(), k.places.has_value());
+  hooks.functions = operations(k.prologue);
   hooks.code = fmt::format(
-      "inline const Value* input(void* const* args) {{ return {} + {}; }}\n"
       "inline Value* values(void* const* args) {{ return {}; }}\n"
       "inline std::int64_t* places(void* const* args) {{ return {}; }}\n",
-      hooks.arguments.read(k.x), k.x.offset, writer_of(hooks.arguments, k.values),
-      writer_of(hooks.arguments, k.places));
+      writer_of(hooks.arguments, k.values), writer_of(hooks.arguments, k.places));
+  hooks.code += element_functions(k, hooks.arguments);
   return hooks;
 }
 

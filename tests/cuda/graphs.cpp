@@ -94,6 +94,18 @@ void add_rows(Collection& c) {
     const ValueId centred = binary(g, x, mean, ExprOp::sub);
     return binary(g, centred, add_node(g, graph::Reduce{Monoid::max, {1}, true}, {centred}), ExprOp::div);
   });
+  c.add_outputs("mean and deviation of groups in f16", [](Graph& g) {  // as a group norm's statistics are taken
+    const ValueId x = input(g, {2, 3, 4, 25}, DType::f16);
+    const auto wide = [](Expr& e, std::int32_t v) { return e.cast(v, DType::f32); };
+    const ValueId mean = add_node(g, graph::Reduce{Monoid::mean, {2, 3}, true},
+                                  {pointwise(g, {x}, [&](Expr& e, const auto& in) { return wide(e, in[0]); })});
+    const ValueId squares = pointwise(g, {x, mean}, [&](Expr& e, const auto& in) {
+      const auto centred = e.apply(ExprOp::sub, wide(e, in[0]), in[1]);
+      return e.apply(ExprOp::mul, centred, centred);
+    });
+    const ValueId variance = add_node(g, graph::Reduce{Monoid::mean, {2, 3}, true}, {squares});
+    return std::vector<ValueId>{mean, unary(g, variance, ExprOp::sqrt)};
+  });
   c.add("sum of everything", [](Graph& g) {
     return add_node(g, graph::Reduce{Monoid::sum, {0, 1}, false}, {input(g, {60, 70})});
   });

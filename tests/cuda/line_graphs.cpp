@@ -45,6 +45,21 @@ void add_lines(Collection& c) {
   scan("running sum over the middle", {3, 70, 20}, {Monoid::sum, 1, false, false});
   scan("running product from the end, exclusive", {2, 33, 9}, {Monoid::prod, 1, true, true}, DType::f64);
   scan("running maximum of small integers", {3, 100}, {Monoid::max, 1, false, false}, DType::i8);
+  c.add("running sum of masked rows", [](Graph& g) {
+    const ValueId masked = pointwise(g, {input(g, {5, 1000}), input(g, {5, 1000}, DType::boolean)},
+                                     [](Expr& e, const auto& in) {
+                                       return e.apply(ExprOp::mul, in[0], e.cast(in[1], DType::f32));
+                                     });
+    return add_node(g, graph::Scan{Monoid::sum, 1, false, false}, {masked});
+  });
+  c.add("running sum from the end of rows by a weight, in bf16", [](Graph& g) {
+    const ValueId x = input(g, {3, 520}, DType::bf16), weight = input(g, {3, 1}, DType::bf16);
+    return add_node(g, graph::Scan{Monoid::sum, 1, true, true}, {binary(g, x, weight, ExprOp::mul)});
+  });
+  c.add("running maximum of a difference over the middle", [](Graph& g) {
+    const ValueId x = input(g, {3, 70, 20}), y = input(g, {70, 20});
+    return add_node(g, graph::Scan{Monoid::max, 1, false, false}, {binary(g, x, y, ExprOp::sub)});
+  });
   c.add("running sum of columns of a transpose", [](Graph& g) {
     return add_node(g, graph::Scan{Monoid::sum, 1, false, false}, {add_transpose(g, input(g, {40, 12}), {1, 0})});
   });

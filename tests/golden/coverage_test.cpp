@@ -22,7 +22,8 @@ namespace {
 // One that has all that any template needs.
 NodeFacts full_node() {
   NodeFacts node;
-  node.features = {"avx2", "fma", "avx512f", "amx_tile", "amx_bf16", "amx_int8", "avx512_bf16"};
+  node.features = {"avx2", "fma", "avx512f", "amx_tile", "amx_bf16", "amx_int8", "avx512_bf16",
+                   "avx512_vnni"};
   node.cores = 2;
   node.l1d_bytes = 48 << 10;
   node.l2_bytes = 2 << 20;

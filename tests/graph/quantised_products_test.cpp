@@ -87,6 +87,10 @@ void check_integers(const Matrices& c, bool bytes) {
   add_node(m, "MatMulInteger", inputs, "y");
   const Graph g = import(m, "y").graph;
   CHECK(multiplies_bytes(g) == bytes);
+  if (bytes) {  // what a kernel is tried with reaches the ends of the type
+    CHECK(input_domains(g)[0]->low == 0);
+    CHECK(input_domains(g)[0]->high == 255);
+  }
   const Tensor y = evaluate(g, {bytes_of(c.a)}, Arithmetic::fp64)[0];
   REQUIRE(y.type == TensorType{DType::i32, {kM, kN}});
   const std::vector<double> want = exact(c);

@@ -248,6 +248,21 @@ TEST_CASE("a group norm scaled per channel reads x once for its statistics, and 
   (void)check_plan(b.g, p, 1);
 }
 
+TEST_CASE("what follows a group norm stays with its last pass, whatever reduces it across the groups") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({2, 3, 4, 5, 6});
+  const ValueId norm = b.add(graph::LayerNorm{2, 1e-5}, {x, models::weight(b, {3, 4, 1, 1})});
+  const ValueId active = models::gelu(b, b.reshape(norm, {2, 12, 5, 6}));
+  const ValueId sum = models::binary(b, graph::ExprOp::add, b.reshape(x, {2, 12, 5, 6}), active);
+  b.g.outputs = {b.add(graph::Reduce{graph::Monoid::log_sum_exp, {1}, true}, {sum})};
+  std::vector<std::string> log;
+  graph::rewrite::separate(b.g, log);
+  const Partition p = partition_fused(b.g);
+  REQUIRE(p.instances.size() == 3);
+  CHECK(p.instances[2].inputs == p.instances[1].outputs);  // nothing but the sum is written between
+  (void)check_plan(b.g, p, 1);
+}
+
 TEST_CASE("the mean over all of a product with a weight per row reads both once") {
   bodies::Builder b(1);
   const ValueId x = b.input({40, 64}), weight = b.input({40, 1});
@@ -260,6 +275,21 @@ TEST_CASE("the mean over all of a product with a weight per row reads both once"
   CHECK(p.instances[0].inputs == std::vector<ValueId>{x, weight});
   CHECK(graph::element_count(b.g.type(p.instances[1].inputs.at(0)).shape) == 40);
   (void)check_plan(b.g, p, 1);
+}
+
+TEST_CASE("a masked scan is one kernel, unless the product that it reads is read elsewhere or it only orders") {
+  const auto instances = [](const graph::Op& op, bool shared) {
+    bodies::Builder b(1);
+    const ValueId product = models::binary(b, graph::ExprOp::mul, b.input({4, 9}), b.input({4, 9}));
+    b.g.outputs = {b.add(op, {product})};
+    if (shared) b.g.outputs.push_back(product);
+    const Partition p = partition_fused(b.g);
+    (void)check_plan(b.g, p, 1);
+    return p.instances.size();
+  };
+  CHECK(instances(graph::Scan{graph::Monoid::sum, 1, true, false}, false) == 1);
+  CHECK(instances(graph::Scan{graph::Monoid::sum, 1, true, false}, true) == 2);
+  CHECK(instances(graph::Arg{true, 1, true, false}, false) == 2);
 }
 
 TEST_CASE("the exported transformer block partitions as planned") {

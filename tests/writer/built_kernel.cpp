@@ -40,7 +40,8 @@ agents::NodeFacts this_node() {
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) node.features.emplace_back("avx512f");
   if (has_cpu_feature("amx_bf16") && has_cpu_feature("avx512_bf16"))
     for (const char* feature : {"amx_tile", "amx_bf16", "avx512_bf16"}) node.features.emplace_back(feature);
-  if (has_cpu_feature("amx_int8")) node.features.emplace_back("amx_int8");
+  for (const char* feature : {"amx_int8", "avx512_vnni"})
+    if (has_cpu_feature(feature)) node.features.emplace_back(feature);
   node.cores = 2;
   node.l1d_bytes = 48 << 10;
   node.l2_bytes = 2 << 20;

@@ -107,6 +107,16 @@ TEST_CASE("products of bytes on the tile unit are exact: all signs, tails, k in 
   CHECK(requantised_differences("amx_int8", setting) == 0);
 }
 
+TEST_CASE("products of bytes by VNNI are exact: either sign of A, tails, either order of B") {
+  const auto features = testing::this_node().features;
+  if (std::find(features.begin(), features.end(), "avx512_vnni") == features.end()) return;
+  const testing::Setting setting{2, {{"mc", 32}, {"nc", 192}}};
+  CHECK(differences({{45, 515}, {515, 67}, DType::u8, DType::i8}, "avx512_vnni", setting) == 0);
+  CHECK(differences({{3, 13, 70}, {3, 230, 70}, DType::i8, DType::i8, false, true}, "avx512_vnni", setting) == 0);
+  CHECK(differences({{1, 1}, {1, 1}, DType::i8, DType::i8}, "avx512_vnni", setting) == 0);
+  CHECK(requantised_differences("avx512_vnni", setting) == 0);
+}
+
 TEST_CASE("quantised numbers in lanes: saturation, ties, NaN, wrapping, and integers that choose") {
   for (const std::int64_t isa : widths()) {
     INFO("vectors of " << isa << " bits");

@@ -73,6 +73,23 @@ TEST_CASE("scans: every monoid, both directions, exclusive, along each dimension
   check(of(Scan{Monoid::prod, 1, false, false}, {2, 5}, DType::i64));
 }
 
+TEST_CASE("scans of what is computed on the way: masked, along each dimension, from the end, broadcast operands") {
+  const auto masked = [](const Scan& op, Shape shape, Shape mask) {
+    Graph g;
+    Expr e;
+    const auto x = e.operand(0, DType::f32);
+    e.results = {e.apply(ExprOp::mul, e.apply(ExprOp::abs, x), e.cast(e.operand(1, DType::boolean), DType::f32))};
+    const ValueId of = g.add_input("x", {DType::f32, std::move(shape)});
+    const ValueId by = g.add_input("m", {DType::boolean, std::move(mask)});
+    g.outputs = g.add_node(op, {g.add_node(Pointwise{e}, {of, by}, "masked")[0]}, "scan");
+    return testing::differences(g, "line", "plain", kSetting);
+  };
+  CHECK(masked({Monoid::sum, 1, false, false}, {5, 33}, {5, 33}) == 0);
+  CHECK(masked({Monoid::sum, 1, true, true}, {3, 7, 10}, {3, 7, 10}) == 0);
+  CHECK(masked({Monoid::max, 0, false, true}, {6, 70}, {70}) == 0);
+  CHECK(masked({Monoid::sum, 1, false, false}, {5, 33}, {5, 1}) == 0);
+}
+
 TEST_CASE("places of extrema: of equals the first or the last, NaN beyond all numbers") {
   const auto check = [](const Graph& g) { CHECK(testing::differences(g, "line", "plain", kSetting) == 0); };
   check(of(Arg{true, 1, true, false}, {3, 33, 5}));

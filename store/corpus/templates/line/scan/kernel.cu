@@ -1,8 +1,8 @@
-// Data movement: x is read once and each result written once; the floor is those bytes at memory bandwidth. A block
-// has kColumns lines, and kAlong threads share one: each takes kItems neighbours of a chunk, combines them, and gets
-// what comes before it from the lanes of its warp by shuffles and from the block's other threads through shared
-// memory. The next chunk is on its way while one is scanned. Lines that lie side by side in memory go to neighbouring
-// threads.
+// Data movement: each operand is read once and each result written once; the floor is those bytes at memory bandwidth.
+// A block has kColumns lines, and kAlong threads share one: each takes kItems neighbours of a chunk, computes the
+// elements of its operands, combines them, and gets what comes before it from the lanes of its warp by shuffles and
+// from the block's other threads through shared memory. The next chunk is on its way while one is scanned. Lines that
+// lie side by side in memory go to neighbouring threads.
 
 constexpr int kAlong = kBlockThreads / kColumns;
 constexpr bool kNeighbours = kAfter == 1;  // threads of one line are neighbours, else those of neighbouring lines
@@ -23,35 +23,32 @@ KILN_DEVICE Value initial() {
     return static_cast<Value>(Operation::template identity<Stored>());
 }
 
-// A thread's place: its line's first element in both buffers, and which part of a chunk it has.
+// A thread's place: where its line begins in each buffer, and which part of a chunk it has.
 struct Team {
-  const Memory* x;
+  Place x;
   Memory* y;
   bool active;
   int lane, column;
 };
 
 struct Items {
-  Memory at[kItems];
+  Loaded at[kItems / kVector];
 };
 
 // Where kVector neighbours from `step` on begin in memory.
 KILN_DEVICE index_t position_of(index_t step) { return kReverse ? kLength - step - kVector : step; }
 constexpr int place_in_vector(int e) { return kReverse ? kVector - 1 - e : e; }
 
-KILN_DEVICE void load(const Team& team, index_t chunk, Items& items) {
+// Element i of a thread's, in the order of the scan.
+KILN_DEVICE Value element_of(const Items& items, int i) {
+  return element(items.at[i / kVector], place_in_vector(i % kVector));
+}
+
+KILN_DEVICE void load(const Arguments& arguments, const Team& team, index_t chunk, Items& items) {
 #pragma unroll
   for (int i = 0; i < kItems; i += kVector) {
     const index_t step = chunk * kChunk + team.lane * kItems + i;
-    if (!team.active || step >= kLength) continue;
-    const Memory* from = team.x + position_of(step) * kXAlong;
-    if constexpr (kVector == 1) {
-      items.at[i] = *from;
-    } else {
-      const auto pack = load_pack<true, Memory, kVector>(from);
-#pragma unroll
-      for (int e = 0; e < kVector; ++e) items.at[i + e] = pack.at[place_in_vector(e)];
-    }
+    if (team.active && step < kLength) load_operands(arguments, team.x, position_of(step), items.at[i / kVector]);
   }
 }
 
@@ -98,22 +95,22 @@ KILN_ENTRY(KILN_KERNEL) {
   team.column = kNeighbours ? thread / kAlong : thread % kColumns;
   const index_t line = static_cast<index_t>(block_index()) * kColumns + team.column;
   team.active = line < kLines;
-  const index_t before_line = team.active ? line / kAfter : 0, after_line = team.active ? line % kAfter : 0;
-  team.x = input(arguments) + before_line * kXBefore + after_line * kXAfter;
-  team.y = values(arguments) + before_line * (kLength * kAfter) + after_line;
+  const index_t of_team = team.active ? line : 0;
+  team.x = place_of(of_team);
+  team.y = values(arguments) + of_team / kAfter * (kLength * kAfter) + of_team % kAfter;
   Slot* slots = static_cast<Slot*>(shared_memory());
 
   Items next;
-  load(team, 0, next);
+  load(arguments, team, 0, next);
   Value carry = initial();
   for (index_t chunk = 0; chunk < kChunks; ++chunk) {
     const Items items = next;
-    if (chunk + 1 < kChunks) load(team, chunk + 1, next);
+    if (chunk + 1 < kChunks) load(arguments, team, chunk + 1, next);
     Value sums[kItems], all = initial(), before;
 #pragma unroll
     for (int i = 0; i < kItems; ++i) {
       const bool inside = team.active && chunk * kChunk + team.lane * kItems + i < kLength;
-      if (inside) all = combine(all, static_cast<Value>(value_of(items.at[i])));
+      if (inside) all = combine(all, element_of(items, i));
       sums[i] = all;
     }
     // Two sets of slots in turn: a thread may be at the next chunk before its neighbours have read this one's.
