@@ -434,6 +434,8 @@ def sets():
                         [6, 5, 3]),
             convolution("weights", [1, 4, 6, 17], [5, 4, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1,
                         [5, 6, 17]).of_weights("w"),
+            convolution("many_channels", [1, 9, 4, 5], [10, 9, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1,
+                        [10, 4, 5]).of_weights("w"),
             convolution("of_one_dimension", [1, 5, 40], [2, 5, 4], steps([1], [3], [4], [4]), 1, [2, 39]),
             convolution("transposed", [1, 4, 5, 6], [4, 3, 3, 3], steps([2, 2], [1, 1], [1, 1], [0, 1]), 1, [3, 10, 11],
                         True),
