@@ -1,6 +1,6 @@
 // Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then what a scan
-// reads; then what follows the last pass of a norm, before a reduction that cannot take that pass in takes it away; then
-// chains of row reductions; then what is left of pointwise.
+// reads; then what follows the last pass of a norm, before a reduction that cannot take that pass in takes it away;
+// then chains of row reductions; then what is left of pointwise.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"

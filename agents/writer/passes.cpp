@@ -115,7 +115,8 @@ void Passes::choose_kept() {
   for (int p = 0; p + 1 < count; ++p) {
     const std::vector<bool> here = needed(p);
     for (std::size_t i = k.expr.nodes.size(); i-- > 0 && slots < kMostKept;) {
-      if (!here[i] || !varies[i] || kept[i] >= 0 || !in_lanes_of_f32(k.expr.nodes[i].type) || effort(i, p) < 3) continue;
+      if (!here[i] || !varies[i] || kept[i] >= 0 || effort(i, p) < 3) continue;
+      if (!in_lanes_of_f32(k.expr.nodes[i].type)) continue;
       bool later = false;
       for (int q = p + 1; q < count; ++q) later = later || needed(q)[i];
       if (!later) continue;

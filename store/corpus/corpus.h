@@ -45,8 +45,8 @@ struct TemplateSpec {
 // Where `files` has the shared headers: "device/" of a template in CUDA or HIP, "cpu/" of others.
 [[nodiscard]] std::string header_folder(const TemplateSpec& spec);
 
-// Throws Error(invalid_input) naming file, line and cause. Of the shared headers in `files` only those that the template
-// names are kept and are part of its digest.
+// Throws Error(invalid_input) naming file, line and cause. Of the shared headers in `files` only those that the
+// template names are kept and are part of its digest.
 [[nodiscard]] TemplateSpec parse_template(const std::string& family, const std::string& name,
                                           const std::map<std::string, std::string>& files);
 

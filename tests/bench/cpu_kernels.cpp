@@ -4,8 +4,9 @@
 // regions that memory limits 85 % of the bandwidth that was measured.
 //
 // Renders, builds and times variants of every template that accepts the kernel: the defaults and vendor kernels always,
-// up to --most others spread over the space (--all: every one; --only: of that template). Kernels are timed in turns, so that what disturbs the
-// machine disturbs all; the table has minimum and median, and the share of the peak measured in the same process.
+// up to --most others spread over the space (--all: every one; --only: of that template). Kernels are timed in turns,
+// so that what disturbs the machine disturbs all; the table has minimum and median, and the share of the peak measured
+// in the same process.
 #include <algorithm>
 #include <atomic>
 #include <cstdio>

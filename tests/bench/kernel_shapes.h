@@ -15,7 +15,7 @@ struct Workload {
   std::vector<graph::DType> types = {};       // of the inputs; f32 where there is none
 };
 
-// matmul:MxNxK[:epilogue]   epilogue none | bias | gelu | bf16 | int8: of bf16 to bf16, of u8 and i8 to i32, no epilogue
+// matmul:MxNxK[:epilogue]   epilogue none | bias | gelu, or bf16 | int8: of bf16 to bf16, of u8 and i8 to i32
 // softmax:ROWSxLENGTH   layernorm:ROWSxLENGTH   attention:HEADSxSxTxD   gelu:COUNT
 // conv:NxCxHxW:MxKxSTRIDE[xGROUPS]   deconv: the same, transposed
 // Ends the program with a message for anything else.
