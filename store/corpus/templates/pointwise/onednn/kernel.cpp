@@ -22,11 +22,12 @@ inline void describe(State& state, Description& chosen, const Tensor& x, [[maybe
   }
 }
 
-// The outermost dimension that gives every task several steps, or else the longest.
+// The outermost dimension: its parts are dense, which oneDNN's fast code for operations asks for. A copy may be cut
+// anywhere: the outermost that gives every task several steps, or else the longest.
 inline int shared_dimension() {
   int longest = 0;
   for (int d = 0; d < kY.rank; ++d) {
-    if (kY.dims[d] >= 4 * kTasks) return d;
+    if (kOperation == Operation::copy ? kY.dims[d] >= 4 * kTasks : kY.dims[d] > 1) return d;
     if (kY.dims[d] > kY.dims[longest]) longest = d;
   }
   return longest;
