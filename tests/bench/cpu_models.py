@@ -135,8 +135,8 @@ class Subject:
 # ---- tuning
 
 def tuned(node, name, batch, path, budget):
-    """The folders of a workload's baseline release and of what runs, tuned now when it has not been: the same folder
-    where a job found nothing faster."""
+    """The folders of a workload's baseline release and of its current one, tuned now when it has not been: the same
+    folder where a job found nothing faster."""
     workload = f"{name}-b{batch}"
     known = node.get("/v1/workloads")
     known = known if isinstance(known, list) else known["workloads"]
@@ -152,12 +152,12 @@ def tuned(node, name, batch, path, budget):
             raise RuntimeError(f"{workload}: {run.stdout[-600:]}{run.stderr[-600:]}")
         print(f"{workload}: tuned in {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
         rows = releases(node, workload)
-    of = {kind: [r for r in rows if r["kind"] == kind] for kind in ("baseline", "tuned")}
-    if not of["tuned"]:
-        print(f"{workload}: the job found nothing faster than its baseline", file=sys.stderr, flush=True)
+    baseline = max(r["version"] for r in rows if r["kind"] == "baseline")
     folder = node.state / "releases" / workload
-    best = max(r["version"] for r in of["tuned"] or of["baseline"])
-    return folder / str(of["baseline"][-1]["version"]), folder / str(best)
+    best = int(os.readlink(folder / "current"))
+    if best == baseline:
+        print(f"{workload}: the job found nothing faster than its baseline", file=sys.stderr, flush=True)
+    return folder / str(baseline), folder / str(best)
 
 
 def releases(node, workload):
