@@ -10,15 +10,6 @@
 
 constexpr std::int64_t kDepthTiles = (kK + kDeep - 1) / kDeep;
 constexpr std::int64_t kPanelBytes = kPackedStride / kPanels * 4;
-constexpr std::int64_t kPairs = (kM + 2 * kSide - 1) / (2 * kSide);  // of row tiles
-constexpr std::int64_t kRowBlocks = (kM + kMc - 1) / kMc;
-constexpr std::int64_t kColumnBlocks = (kN + kNc - 1) / kNc;
-constexpr std::int64_t kDepthBlocks = (kK + kKc - 1) / kKc;
-constexpr std::int64_t kMostPairs = (kPairs + kRowBlocks - 1) / kRowBlocks;  // of a task
-constexpr std::int64_t kMostPanels = (kPanels + kColumnBlocks - 1) / kColumnBlocks;
-constexpr int kTailColumns = static_cast<int>(kN - (kPanels - 1) * kNr);  // of the last panel
-
-inline std::int64_t part(std::int64_t count, std::int64_t parts, std::int64_t i) { return count * i / parts; }
 
 // ---- parts
 
@@ -86,8 +77,6 @@ __attribute__((noinline)) vf plain(const float* row, const Bytes* panel, std::in
 }
 
 // ---- a task
-
-struct Block { std::int64_t pair_begin, pair_end, panel_begin, panel_end; };
 
 // The epilogue of one row of a block of sums.
 template <int columns>
@@ -180,9 +169,7 @@ inline void pack_panel(const float* from, std::int64_t width, Bytes* to) {
 
 extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
   const Matrices at = matrices_at(args, task->index / (kRowBlocks * kColumnBlocks));
-  const std::int64_t row_block = task->index / kColumnBlocks % kRowBlocks, column_block = task->index % kColumnBlocks;
-  const Block block = {part(kPairs, kRowBlocks, row_block), part(kPairs, kRowBlocks, row_block + 1),
-                       part(kPanels, kColumnBlocks, column_block), part(kPanels, kColumnBlocks, column_block + 1)};
+  const Block block = block_of(task->index);
   Scratch s;
   s.a = static_cast<Bytes*>(task->scratch);
   s.exponents = reinterpret_cast<float*>(s.a + kMostPairs * kDepthTiles * kStepBytes);

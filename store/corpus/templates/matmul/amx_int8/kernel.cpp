@@ -12,16 +12,7 @@ constexpr std::int64_t kBytesDeep = 64;            // products in a tile of rows
 constexpr std::int64_t kTwoTiles = 2 * kTileBytes;  // 32 rows or columns, 64 deep
 constexpr std::int64_t kDepthTiles = (kK + kBytesDeep - 1) / kBytesDeep;
 constexpr std::int64_t kPanelBytes = kDepthTiles * kTwoTiles;
-constexpr std::int64_t kPairs = (kM + 2 * kSide - 1) / (2 * kSide);  // of row tiles
-constexpr std::int64_t kRowBlocks = (kM + kMc - 1) / kMc;
-constexpr std::int64_t kColumnBlocks = (kN + kNc - 1) / kNc;
-constexpr std::int64_t kDepthBlocks = (kK + kKc - 1) / kKc;
-constexpr std::int64_t kMostPairs = (kPairs + kRowBlocks - 1) / kRowBlocks;  // of a task
-constexpr std::int64_t kMostPanels = (kPanels + kColumnBlocks - 1) / kColumnBlocks;
-constexpr int kTailColumns = static_cast<int>(kN - (kPanels - 1) * kNr);  // of the last panel
 constexpr bool kLower = kM > kSide;  // whether any pair has a second tile of rows
-
-inline std::int64_t part(std::int64_t count, std::int64_t parts, std::int64_t i) { return count * i / parts; }
 
 // ---- packing
 
@@ -127,8 +118,6 @@ __attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int
 
 // ---- a task
 
-struct Block { std::int64_t pair_begin, pair_end, panel_begin, panel_end; };
-
 // The epilogue of one row of a block of sums.
 template <int columns>
 inline void finish_row(const Matrices& at, std::int64_t row, std::int64_t column, const Sum* sums) {
@@ -180,9 +169,7 @@ inline void pack_rows(const Matrices& at, const Block& block, Bytes* to) {
 
 extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
   const Matrices at = matrices_at(args, task->index / (kRowBlocks * kColumnBlocks));
-  const std::int64_t row_block = task->index / kColumnBlocks % kRowBlocks, column_block = task->index % kColumnBlocks;
-  const Block block = {part(kPairs, kRowBlocks, row_block), part(kPairs, kRowBlocks, row_block + 1),
-                       part(kPanels, kColumnBlocks, column_block), part(kPanels, kColumnBlocks, column_block + 1)};
+  const Block block = block_of(task->index);
   Bytes* a = static_cast<Bytes*>(task->scratch);
   Sum* sums = reinterpret_cast<Sum*>(a + kMostPairs * kDepthTiles * kTwoTiles);
   pack_rows(at, block, a);
