@@ -35,6 +35,7 @@ struct Grid {
   std::int32_t block_threads = 0;
   std::int32_t shared_bytes = 0;  // dynamic, per block
   std::int32_t cluster = 1;       // blocks of a cluster
+  bool cooperative = false;       // all blocks run at the same time
 };
 
 struct Launch {

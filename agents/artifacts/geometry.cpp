@@ -10,6 +10,7 @@ void put_geometry(json::object& launch, const std::optional<Geometry>& geometry)
   launch["grid"] = json::object{{"block_threads", geometry->block_threads},
                                 {"shared_bytes", geometry->shared_bytes},
                                 {"cluster", geometry->cluster}};
+  if (geometry->cooperative) launch["grid"].as_object()["cooperative"] = true;
 }
 
 std::optional<Geometry> geometry_of(const json::object& launch, std::string_view what) {
@@ -20,6 +21,7 @@ std::optional<Geometry> geometry_of(const json::object& launch, std::string_view
   g.block_threads = fields::small_count(o, "block_threads", what);
   g.shared_bytes = fields::count(o, "shared_bytes", what);
   g.cluster = fields::small_count(o, "cluster", what);
+  g.cooperative = o.contains("cooperative") && json::get_bool(o, "cooperative", what);
   return g;
 }
 

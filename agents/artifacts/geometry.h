@@ -13,6 +13,7 @@ struct Geometry {
   std::int32_t block_threads = 1;  // threads of one block
   std::int64_t shared_bytes = 0;   // dynamic shared memory of one block
   std::int32_t cluster = 1;        // blocks that form one cluster; 1: none
+  bool cooperative = false;        // all blocks run at the same time, or the launch is refused
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 

@@ -36,9 +36,15 @@ DeviceLauncher::DeviceLauncher(const DriverApi& api, const std::vector<Launch>& 
               nullptr,
               nullptr,
               0};
-    if (l.grid.cluster == 1) continue;
-    attributes_[i].id = kiln::cuda::LaunchAttributeId::cluster_dimension;
-    attributes_[i].value.cluster = {static_cast<unsigned>(l.grid.cluster), 1, 1};
+    if (l.grid.cooperative) {
+      attributes_[i].id = kiln::cuda::LaunchAttributeId::cooperative;
+      attributes_[i].value.cooperative = 1;
+    } else if (l.grid.cluster > 1) {
+      attributes_[i].id = kiln::cuda::LaunchAttributeId::cluster_dimension;
+      attributes_[i].value.cluster = {static_cast<unsigned>(l.grid.cluster), 1, 1};
+    } else {
+      continue;
+    }
     config.attributes = &attributes_[i];
     config.attribute_count = 1;
   }

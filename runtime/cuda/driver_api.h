@@ -69,8 +69,8 @@ enum class FunctionAttribute : int {
   non_portable_cluster = 14,
 };
 
-// CUlaunchAttribute: an identifier and a union of 64 bytes, of which Kiln uses two members.
-enum class LaunchAttributeId : int { cluster_dimension = 4, programmatic_stream_serialization = 6 };
+// CUlaunchAttribute: an identifier and a union of 64 bytes, of which Kiln uses three members.
+enum class LaunchAttributeId : int { cooperative = 2, cluster_dimension = 4, programmatic_stream_serialization = 6 };
 struct alignas(8) LaunchAttribute {
   LaunchAttributeId id;
   char padding[8 - sizeof(int)];
@@ -80,6 +80,7 @@ struct alignas(8) LaunchAttribute {
       unsigned x, y, z;
     } cluster;
     int programmatic;
+    int cooperative;
   } value;
 };
 

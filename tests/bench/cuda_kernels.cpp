@@ -2,15 +2,22 @@
 // takes it: first small ones against the oracle, then large ones against the measured copy bandwidth. Needs the
 // driver and NVRTC.
 //
-//   cuda_kernels check|bench [VARIANTS] [WORDS]    variants per template, 8 unless given; only graphs whose name
-//   holds WORDS
+//   cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]    variants per template, 8 unless given; only graphs whose
+//   name holds WORDS, only templates whose name holds TEMPLATE, "row/persistent"
+//
+// bench prints a row per template and graph, the fastest first, and writes them to kernels.json in the folder OUT, if
+// the environment names one.
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agents/evaluator/evaluator.h"
@@ -21,6 +28,7 @@
 #include "daemon/worker/compare.h"
 #include "daemon/worker/inputs.h"
 #include "runtime/base/error.h"
+#include "runtime/base/json.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/cuda/graphs.h"
 
@@ -50,11 +58,27 @@ struct World {
   }
 };
 
-// A rendered kernel, loaded and ready to launch.
+// What each kernel compiles to, by all cores: a GPU's time is dearer than a CPU's.
+std::vector<targets::cuda::CompileResult> compiled(const World& world,
+                                                   const std::vector<agents::RenderedKernel>& kernels) {
+  std::vector<targets::cuda::CompileResult> out(kernels.size());
+  std::atomic<std::size_t> next = 0;
+  std::vector<std::jthread> threads(std::min<std::size_t>(kernels.size(), std::thread::hardware_concurrency()));
+  for (std::jthread& thread : threads)
+    thread = std::jthread([&] {
+      for (std::size_t i = next++; i < kernels.size(); i = next++)
+        out[i] = world.compiler.compile(
+            {kernels[i].file_name, kernels[i].source, kernels[i].architecture, kernels[i].compile_flags});
+    });
+  threads.clear();  // joins them
+  return out;
+}
+
+// A compiled kernel, loaded and ready to launch.
 class Loaded {
  public:
-  Loaded(World& world, const agents::RenderedKernel& kernel) : gpu_(world.gpu), kernel_(kernel) {
-    result = world.compiler.compile({kernel.file_name, kernel.source, kernel.architecture, kernel.compile_flags});
+  Loaded(World& world, const agents::RenderedKernel& kernel, targets::cuda::CompileResult compiled)
+      : result(std::move(compiled)), gpu_(world.gpu), kernel_(kernel) {
     if (!result.ok) return;
     kiln::cuda::check(gpu_.api(), gpu_.api().cuModuleLoadData(&module_, result.object.data()), "load the kernel");
     for (const std::int64_t bytes : kernel.temporary_bytes)
@@ -78,9 +102,14 @@ class Loaded {
                    out = arg.kind == agents::RenderedArg::Kind::output;
         arguments.push_back((in ? inputs : out ? outputs : temporary_).at(i).address());
       }
-      kiln::cuda::LaunchAttribute cluster{};
-      cluster.id = kiln::cuda::LaunchAttributeId::cluster_dimension;
-      cluster.value.cluster = {static_cast<unsigned>(launch.geometry->cluster), 1, 1};
+      kiln::cuda::LaunchAttribute attribute{};
+      if (launch.geometry->cooperative) {
+        attribute.id = kiln::cuda::LaunchAttributeId::cooperative;
+        attribute.value.cooperative = 1;
+      } else {
+        attribute.id = kiln::cuda::LaunchAttributeId::cluster_dimension;
+        attribute.value.cluster = {static_cast<unsigned>(launch.geometry->cluster), 1, 1};
+      }
       const kiln::cuda::LaunchConfig config = {static_cast<unsigned>(launch.tasks),
                                                1,
                                                1,
@@ -89,8 +118,8 @@ class Loaded {
                                                1,
                                                static_cast<unsigned>(launch.geometry->shared_bytes),
                                                gpu_.stream(),
-                                               launch.geometry->cluster > 1 ? &cluster : nullptr,
-                                               launch.geometry->cluster > 1 ? 1u : 0u};
+                                               &attribute,
+                                               1};
       if (launch.geometry->cluster > 8)  // the most that every GPU with clusters has
         kiln::cuda::check(
             gpu_.api(), gpu_.api().cuFuncSetAttribute(function, kiln::cuda::FunctionAttribute::non_portable_cluster, 1),
@@ -122,7 +151,8 @@ struct Candidate {
 };
 
 // The default of each template and others drawn from its space.
-Candidate candidates(const World& world, const graph::Graph& g, std::size_t variants) {
+Candidate candidates(const World& world, const graph::Graph& g, std::size_t variants,
+                     const std::string& of_template) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
   Candidate out{agents::cut_region(g, nodes).region, {}};
@@ -131,7 +161,8 @@ Candidate candidates(const World& world, const graph::Graph& g, std::size_t vari
   const agents::Figures figures = agents::figures_of(*kernel, world.node, 1);
   agents::Random random(1);
   for (const store::TemplateSpec& spec : testing::device_templates()) {
-    if (!agents::accepts(spec, *kernel)) continue;
+    if ((spec.family + "/" + spec.name).find(of_template) == std::string::npos || !agents::accepts(spec, *kernel))
+      continue;
     const agents::Space space = agents::enumerate(spec, out.region, *kernel, figures, world.node);
     if (space.rows.empty()) continue;
     std::vector<std::size_t> rows = {static_cast<std::size_t>(std::max(0, space.default_row))};
@@ -146,14 +177,16 @@ Candidate candidates(const World& world, const graph::Graph& g, std::size_t vari
   return out;
 }
 
-int check(World& world, std::size_t variants, const std::string& words) {
+int check(World& world, std::size_t variants, const std::string& words, const std::string& of_template) {
   int wrong = 0, right = 0, spilled = 0;
   for (const testing::NamedGraph& named : testing::device_graphs()) {
     if (named.name.find(words) == std::string::npos) continue;
-    const Candidate candidate = candidates(world, named.graph, variants);
+    const Candidate candidate = candidates(world, named.graph, variants, of_template);
     const graph::Graph& body = candidate.region.body;
-    for (const agents::RenderedKernel& kernel : candidate.kernels) {
-      Loaded loaded(world, kernel);
+    const std::vector<targets::cuda::CompileResult> objects = compiled(world, candidate.kernels);
+    for (std::size_t k = 0; k < objects.size(); ++k) {
+      const agents::RenderedKernel& kernel = candidate.kernels[k];
+      Loaded loaded(world, kernel, objects[k]);
       if (!loaded.result.ok) {
         const auto& diagnostics = loaded.result.diagnostics;  // warnings may come before what failed
         const bool spills = std::any_of(diagnostics.begin(), diagnostics.end(), [](const auto& d) {
@@ -230,7 +263,39 @@ double median(std::vector<double> x) {
   return x[x.size() / 2];
 }
 
-int bench(World& world, std::size_t variants, const std::string& words) {
+struct Timed {
+  double first = 0, best = 0;  // nanoseconds of the first variant and of the fastest
+  std::string by;
+  std::int32_t registers = 0, variants = 0;
+};
+
+// The variants of each template, one after another; medians of nine cold calls.
+std::map<std::string, Timed> timed(World& world, const Candidate& candidate) {
+  std::map<std::string, Timed> out;
+  const auto inputs = filled(world, candidate.region.body, candidate.region.body.inputs, true);
+  const auto outputs = filled(world, candidate.region.body, candidate.region.body.outputs, false);
+  const std::vector<targets::cuda::CompileResult> objects = compiled(world, candidate.kernels);
+  for (std::size_t k = 0; k < objects.size(); ++k) {
+    if (!objects[k].ok) continue;
+    const agents::RenderedKernel& kernel = candidate.kernels[k];
+    Loaded loaded(world, kernel, objects[k]);
+    std::vector<double> ns;
+    for (int i = 0; i < 9; ++i) {
+      world.gpu.flush_l2();
+      ns.push_back(world.gpu.time_ns(static_cast<int>(kernel.run.size()), [&] { loaded.enqueue(inputs, outputs); }));
+    }
+    Timed& of = out[kernel.variant.family + "/" + kernel.variant.template_name];
+    const double time = median(ns);
+    if (++of.variants == 1) of.first = time;
+    if (of.variants > 1 && time >= of.best) continue;
+    of.best = time;
+    of.by = agents::to_string(kernel.variant);
+    of.registers = loaded.result.kernels.empty() ? 0 : loaded.result.kernels.back().registers;
+  }
+  return out;
+}
+
+int bench(World& world, std::size_t variants, const std::string& words, const std::string& of_template) {
   const auto built = world.compiler.compile(
       {"ceilings.cu", targets::cuda::ceiling_kernels_source(), world.node.gpu->architecture, {}, true});
   const targets::cuda::GpuCeilings ceilings = targets::cuda::measure_ceilings(world.gpu, built.object);
@@ -238,34 +303,30 @@ int bench(World& world, std::size_t variants, const std::string& words) {
   for (const auto& [name, rate] : ceilings.flops) fmt::print("{:<14} {:8.2f} TFLOP/s\n", name, rate * 1e-12);
   fmt::print("launch         {:8.0f} ns\n\n{:<34} {:>9} {:>7} {:>6} {:>9}  best variant\n", ceilings.launch_ns,
              "region", "us", "GB/s", "%copy", "default");
+  json::array rows;
   for (const testing::NamedGraph& named : testing::large_graphs()) {
     if (named.name.find(words) == std::string::npos) continue;
-    const Candidate candidate = candidates(world, named.graph, variants);
+    const Candidate candidate = candidates(world, named.graph, variants, of_template);
     const double bytes = agents::cost_of(candidate.region).bytes;
-    const auto inputs = filled(world, candidate.region.body, candidate.region.body.inputs, true);
-    const auto outputs = filled(world, candidate.region.body, candidate.region.body.outputs, false);
-    double best = 0, first = 0;
-    std::string by = "none";
-    std::int32_t registers = 0;
-    for (const agents::RenderedKernel& kernel : candidate.kernels) {
-      Loaded loaded(world, kernel);
-      if (!loaded.result.ok) continue;
-      std::vector<double> ns;
-      for (int i = 0; i < 9; ++i) {
-        world.gpu.flush_l2();
-        ns.push_back(world.gpu.time_ns(static_cast<int>(kernel.run.size()), [&] { loaded.enqueue(inputs, outputs); }));
-      }
-      const double time = median(ns);
-      if (first == 0) first = time;
-      if (best != 0 && time >= best) continue;
-      best = time;
-      by = agents::to_string(kernel.variant);
-      registers = loaded.result.kernels.empty() ? 0 : loaded.result.kernels[0].registers;
+    const std::map<std::string, Timed> all = timed(world, candidate);
+    std::vector<const Timed*> fastest_first;
+    for (const auto& of : all) fastest_first.push_back(&of.second);
+    std::sort(fastest_first.begin(), fastest_first.end(), [](auto* a, auto* b) { return a->best < b->best; });
+    for (const Timed* of : fastest_first) {
+      fmt::print("{:<34} {:9.1f} {:7.0f} {:5.1f}% {:9.1f}  {} ({} registers)\n", named.name, of->best * 1e-3,
+                 bytes / of->best, 100 * bytes / of->best / (ceilings.bandwidth.at("memory_copy") * 1e-9),
+                 of->first * 1e-3, of->by, of->registers);
+      rows.push_back(json::object{{"region", named.name},
+                                  {"bytes", bytes},
+                                  {"ns", of->best},
+                                  {"first_ns", of->first},
+                                  {"variants", of->variants},
+                                  {"best", of->by}});
     }
-    fmt::print("{:<34} {:9.1f} {:7.0f} {:5.1f}% {:9.1f}  {} ({} registers)\n", named.name, best * 1e-3, bytes / best,
-               100 * bytes / best / (ceilings.bandwidth.at("memory_copy") * 1e-9), first * 1e-3, by, registers);
     std::fflush(stdout);
   }
+  if (const char* folder = std::getenv("OUT"))
+    std::ofstream(std::string(folder) + "/kernels.json") << json::pretty(rows) << "\n";
   return 0;
 }
 
@@ -275,12 +336,13 @@ int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   const std::size_t variants = argc > 2 ? static_cast<std::size_t>(std::atoi(argv[2])) : 8;
   const std::string words = argc > 3 ? argv[3] : "";
+  const std::string of_template = argc > 4 ? argv[4] : "";
   try {
     World world;
     fmt::print("{}, {}, {}\n", world.node.gpu->name, world.node.gpu->architecture, world.compiler.version());
-    if (what == "check") return check(world, variants, words);
-    if (what == "bench") return bench(world, variants, words);
-    fmt::print(stderr, "usage: cuda_kernels check|bench [VARIANTS] [WORDS]\n");
+    if (what == "check") return check(world, variants, words, of_template);
+    if (what == "bench") return bench(world, variants, words, of_template);
+    fmt::print(stderr, "usage: cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]\n");
     return 2;
   } catch (const Error& error) {
     fmt::print(stderr, "cuda_kernels: {}\n", error.what());

@@ -34,12 +34,12 @@ const std::vector<store::TemplateSpec>& device_templates() {
   return specs;
 }
 
-agents::NodeFacts device_node(const std::string& architecture) {
+agents::NodeFacts device_node(const std::string& architecture, std::int32_t multiprocessors) {
   agents::NodeFacts node;
   agents::GpuFacts gpu;
   gpu.name = "GPU of a test";
   gpu.architecture = architecture;
-  gpu.multiprocessors = 132;
+  gpu.multiprocessors = multiprocessors;
   gpu.shared_per_multiprocessor_bytes = 228 << 10;
   gpu.shared_per_block_bytes = 227 << 10;
   gpu.l2_bytes = 60 << 20;
@@ -134,7 +134,8 @@ std::vector<graph::Tensor> EmulatedKernel::run(const std::vector<graph::Tensor>&
     }
     simt::run(loaded_->symbol(launch.symbol), arguments.data(),
               {static_cast<unsigned>(launch.tasks), static_cast<unsigned>(launch.geometry->block_threads),
-               launch.geometry->shared_bytes, static_cast<unsigned>(launch.geometry->cluster)},
+               launch.geometry->shared_bytes, static_cast<unsigned>(launch.geometry->cluster),
+               launch.geometry->cooperative},
               order);
   }
   for (std::vector<Guarded>* buffers : {&in, &out, &temporary})

@@ -14,7 +14,7 @@ namespace kiln::testing {
 // Every template of the source tree for target cuda.
 [[nodiscard]] const std::vector<store::TemplateSpec>& device_templates();
 // A node with a GPU like an H200, whose numbers decide geometry; nothing is asked of a real one.
-[[nodiscard]] agents::NodeFacts device_node(const std::string& architecture);
+[[nodiscard]] agents::NodeFacts device_node(const std::string& architecture, std::int32_t multiprocessors = 132);
 
 class EmulatedKernel {
  public:

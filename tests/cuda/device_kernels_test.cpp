@@ -21,6 +21,9 @@ namespace {
 bool has_clusters(const std::string& architecture) { return !architecture.starts_with("sm_8"); }
 constexpr const char* kArchitectures[] = {"sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120"};
 
+// A GPU small enough that few rows fill it, and that the threads of all blocks side by side are not too many.
+constexpr std::int32_t kEmulated = 6;
+
 agents::Region region_of(const graph::Graph& g) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
@@ -40,14 +43,15 @@ std::vector<agents::Variant> variants(const agents::Space& space, std::size_t mo
 
 // Renders what a job would try of `spec` for a graph; none when the template does not take it.
 std::vector<agents::RenderedKernel> rendered(const store::TemplateSpec& spec, const graph::Graph& g,
-                                             const std::string& architecture, std::size_t others) {
+                                             const std::string& architecture, std::size_t others,
+                                             std::int32_t multiprocessors = 132) {
   std::vector<agents::RenderedKernel> out;
   const agents::Region region = region_of(g);
   INFO(g.name);
   const std::optional<agents::Kernel> kernel = agents::lower(region);
   REQUIRE(kernel);
   if (!agents::accepts(spec, *kernel)) return out;
-  const agents::NodeFacts node = testing::device_node(architecture);
+  const agents::NodeFacts node = testing::device_node(architecture, multiprocessors);
   const agents::Figures figures = agents::figures_of(*kernel, node, 1);
   const agents::Space space = agents::enumerate(spec, region, *kernel, figures, node);
   for (const agents::Variant& variant : variants(space, others))
@@ -93,7 +97,7 @@ TEST_CASE("the kernels of every graph agree with the oracle, whatever the order 
     const graph::Graph body = region_of(named.graph).body;  // whose inputs are in the order that kernels number them
     int kernels = 0;
     for (const store::TemplateSpec& spec : testing::device_templates()) {
-      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 2)) {
+      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 2, kEmulated)) {
         INFO(named.name << " by " << agents::to_string(kernel.variant));
         const testing::EmulatedKernel emulated(kernel);
         check_against_oracle(emulated, body, "normal", simt::Order::forward);
@@ -119,7 +123,7 @@ TEST_CASE("rows of many elements keep the digits of their sums") {
     const graph::Graph body = region_of(named.graph).body;
     const Case c = case_of(body, "heavy_tail");
     for (const store::TemplateSpec& spec : testing::device_templates())
-      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 1)) {
+      for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 1, kEmulated)) {
         INFO(named.name << " by " << agents::to_string(kernel.variant));
         const graph::TensorType type = body.type(body.outputs[0]);
         const auto got = testing::EmulatedKernel(kernel).run(c.inputs, {type}, simt::Order::forward);
@@ -127,7 +131,7 @@ TEST_CASE("rows of many elements keep the digits of their sums") {
         executed.insert(spec.name);
       }
   }
-  CHECK(executed == std::set<std::string>{"cluster", "columns", "device", "split", "staged"});
+  CHECK(executed == std::set<std::string>{"cluster", "columns", "device", "persistent", "split", "staged"});
 }
 
 TEST_CASE("every template compiles for every architecture, without a spill") {

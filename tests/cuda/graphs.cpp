@@ -66,6 +66,12 @@ void add_rows(Collection& c) {
   c.add("layer norm of long rows", [](Graph& g) {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {2, 6000}), input(g, {6000}), input(g, {6000})});
   });
+  c.add("softmax of rows that blocks take in turn", [](Graph& g) {
+    return add_node(g, graph::Softmax{1, false}, {input(g, {8, 9000})});
+  });
+  c.add("layer norm of an odd length that blocks take in turn", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {7, 8195}), input(g, {8195}), input(g, {8195})});
+  });
   c.add("layer norm of a sum in f16", [](Graph& g) {
     const ValueId sum = binary(g, input(g, {3, 320}, DType::f16), input(g, {3, 320}, DType::f16), ExprOp::add);
     return add_node(g, graph::LayerNorm{1, 1e-5}, {sum, input(g, {320}, DType::f16), input(g, {320}, DType::f16)});

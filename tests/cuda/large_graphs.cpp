@@ -32,6 +32,15 @@ std::vector<NamedGraph> large_graphs() {
   c.add("layer norm f32 16x4194304", [](Graph& g) {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {16, 4194304}), input(g, {4194304}), input(g, {4194304})});
   });
+  c.add("layer norm f32 1024x262144", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {1024, 262144}), input(g, {262144}), input(g, {262144})});
+  });
+  c.add("rows by their norm f32 8192x65535", [](Graph& g) {
+    const ValueId x = input(g, {8192, 65535});
+    const ValueId squares = binary(g, x, x, ExprOp::mul);
+    const ValueId sum = add_node(g, graph::Reduce{Monoid::sum, {1}, true}, {squares});
+    return binary(g, x, unary(g, sum, ExprOp::sqrt), ExprOp::div);
+  });
   for (const std::int64_t tokens : {1, 128, 2048, 16384})
     c.add("rms norm bf16 " + std::to_string(tokens) + "x8192", [&](Graph& g) {
       return rms_norm(g, input(g, {tokens, 8192}, DType::bf16), input(g, {8192}, DType::bf16));

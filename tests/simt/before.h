@@ -11,6 +11,7 @@ void kiln_simt_barrier();
 void* kiln_simt_shared();
 unsigned kiln_simt_cluster_rank();
 void kiln_simt_cluster_barrier();
+void kiln_simt_look_again();
 const void* kiln_simt_in_block(const void* at, unsigned rank);
 unsigned kiln_simt_shuffle_xor(unsigned value, unsigned mask);
 

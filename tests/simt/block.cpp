@@ -22,7 +22,7 @@ constexpr unsigned kWarp = 32;
   std::abort();
 }
 
-enum class State : std::uint8_t { ready, at_barrier, at_cluster_barrier, at_shuffle, done };
+enum class State : std::uint8_t { ready, at_barrier, at_cluster_barrier, at_shuffle, looking, done };
 
 struct Fibre {
   ucontext_t context{};
@@ -66,21 +66,23 @@ class Cluster {
       bool moved = false;
       for (unsigned i = 0; i < count; ++i) {
         thread_ = order == Order::forward ? i : count - 1 - i;
-        if (fibres_[thread_].state != State::ready) continue;
-        moved = true;
+        State& state = fibres_[thread_].state;
+        if (state != State::ready && state != State::looking) continue;
         ::swapcontext(&scheduler_, &fibres_[thread_].context);
-        if (fibres_[thread_].state == State::done) --left;
+        moved = moved || state != State::looking;
+        if (state == State::done) --left;
       }
       for (unsigned b = 0; b < grid_.cluster; ++b)
         moved = open_barrier(State::at_barrier, b * grid_.threads, (b + 1) * grid_.threads) || moved;
       moved = open_barrier(State::at_cluster_barrier, 0, count) || moved;
-      if (!moved) hang("some threads wait at a barrier, others in a shuffle, or lanes of a warp are missing");
+      if (!moved) hang("some threads wait at a barrier, others in a shuffle or for memory, or lanes of a warp are missing");
     }
   }
 
   // Called by the fibres.
   void barrier() { wait(State::at_barrier); }
   void cluster_barrier() { wait(State::at_cluster_barrier); }
+  void look_again() { wait(State::looking); }
   unsigned shuffle(unsigned value, unsigned mask) {
     const unsigned first = rank() * grid_.threads + thread() / kWarp * kWarp;  // thread of the warp
     Warp& warp = warps_[rank() * warps_of_block() + thread() / kWarp];
@@ -170,7 +172,9 @@ Cluster* Cluster::current = nullptr;
 
 }  // namespace
 
-void run(Kernel kernel, void* const* arguments, const Grid& grid, Order order) {
+void run(Kernel kernel, void* const* arguments, const Grid& asked, Order order) {
+  Grid grid = asked;
+  if (grid.cooperative) grid.cluster = grid.blocks;
   Cluster cluster(kernel, arguments, grid);
   Cluster::current = &cluster;
   const unsigned clusters = grid.blocks / grid.cluster;
@@ -190,6 +194,7 @@ unsigned kiln_simt_block_count() { return Cluster::current->blocks(); }
 unsigned kiln_simt_cluster_rank() { return Cluster::current->rank(); }
 void kiln_simt_barrier() { Cluster::current->barrier(); }
 void kiln_simt_cluster_barrier() { Cluster::current->cluster_barrier(); }
+void kiln_simt_look_again() { Cluster::current->look_again(); }
 void* kiln_simt_shared() { return Cluster::current->shared(); }
 const void* kiln_simt_in_block(const void* at, unsigned rank) { return Cluster::current->shared(at, rank); }
 unsigned kiln_simt_shuffle_xor(unsigned value, unsigned mask) { return Cluster::current->shuffle(value, mask); }

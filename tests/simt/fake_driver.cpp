@@ -275,11 +275,16 @@ unsigned cluster_of(const LaunchConfig& config) {
     if (config.attributes[a].id == LaunchAttributeId::cluster_dimension) return config.attributes[a].value.cluster.x;
   return 1;
 }
+bool cooperative(const LaunchConfig& config) {
+  for (unsigned a = 0; a < config.attribute_count; ++a)
+    if (config.attributes[a].id == LaunchAttributeId::cooperative) return config.attributes[a].value.cooperative != 0;
+  return false;
+}
 Result cuLaunchKernelEx(const LaunchConfig* config, Function function, void** parameters, void**) {
   if (!current) return kInvalidContext;
   const auto* pointers = static_cast<void* const*>(parameters[0]);
   const Recorded launch{function->kernel,
-                        {config->grid_x, config->block_x, config->shared_bytes, cluster_of(*config)},
+                        {config->grid_x, config->block_x, config->shared_bytes, cluster_of(*config), cooperative(*config)},
                         {pointers, pointers + function->arguments}};
   if (config->stream && config->stream->capturing) return config->stream->graph->launches.push_back(launch), 0;
   wait_as(config->stream);

@@ -10,6 +10,7 @@
   unsigned symbol##_parameter_bytes = sizeof(Arguments); \
   }                                                      \
   extern "C" void symbol(const Arguments& arguments)
+#define KILN_ENTRY_SIDE_BY_SIDE(symbol, blocks) KILN_ENTRY(symbol)
 
 inline u32 thread_index() { return kiln_simt_thread_index(); }
 inline u32 block_index() { return kiln_simt_block_index(); }
@@ -29,6 +30,13 @@ inline void copy_async(void* shared, const void* from) {
   __builtin_memcpy(shared, from, bytes);
 }
 inline void copies_arrive() {}
+inline void copies_commit() {}
+template <int count>
+inline void copies_arrive_but() {}
+inline void publish(u32* flag, u32 value) { *flag = value; }
+inline void wait_for(const u32* flag, u32 value) {
+  while (*static_cast<const volatile u32*>(flag) != value) kiln_simt_look_again();
+}
 inline f32 rounded_sum(f32 a, f32 b) { return a + b; }  // compiled without contraction
 inline f32 fused(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
 

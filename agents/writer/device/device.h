@@ -116,6 +116,8 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] Hooks row_hooks(const RowKernel& kernel, const Tunables& tunables);
 // The same for rows that are kept in shared memory.
 [[nodiscard]] Hooks staged_row_hooks(const RowKernel& kernel, const Tunables& tunables);
+// The same for `blocks` blocks that stay, take row after row, and meet in a buffer that a first launch clears.
+[[nodiscard]] Hooks persistent_row_hooks(const RowKernel& kernel, const Tunables& tunables, std::int64_t blocks);
 // The same, over several launches that share a buffer of partial results.
 [[nodiscard]] Hooks split_row_hooks(const RowKernel& kernel, const Tunables& tunables);
 

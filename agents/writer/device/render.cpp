@@ -34,13 +34,15 @@ struct Accepts {
 struct HooksOf {
   const store::TemplateSpec& spec;
   const Tunables& tunables;
+  std::int64_t blocks;
   Hooks operator()(const PointwiseKernel& k) const {
     return spec.name == "tiles" ? tiles_hooks(k) : pointwise_hooks(k, tunables);
   }
   Hooks operator()(const RowKernel& k) const {
-    return spec.name == "split"    ? split_row_hooks(k, tunables)
-           : spec.name == "staged" ? staged_row_hooks(k, tunables)
-                                   : row_hooks(k, tunables);
+    return spec.name == "split"        ? split_row_hooks(k, tunables)
+           : spec.name == "staged"     ? staged_row_hooks(k, tunables)
+           : spec.name == "persistent" ? persistent_row_hooks(k, tunables, blocks)
+                                       : row_hooks(k, tunables);
   }
   Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k); }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
@@ -81,16 +83,18 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   if (!node.gpu) throw Error(ErrorCode::unsupported, fmt::format("cannot render {}: the node has no GPU", title(spec)));
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
-  const Hooks hooks = std::visit(HooksOf{spec, tunables}, kernel);
+  const std::int64_t blocks = std::max<std::int64_t>(1, geometry(spec, "blocks", figures, tunables, 1));
+  const Hooks hooks = std::visit(HooksOf{spec, tunables, blocks}, kernel);
   const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
 
   RenderedLaunch run;
   run.symbol = symbol;
   run.args = hooks.arguments.list();
-  run.tasks = std::max<std::int64_t>(1, geometry(spec, "blocks", figures, tunables, 1));
+  run.tasks = blocks;
   run.geometry = Geometry{static_cast<std::int32_t>(geometry(spec, "block_threads", figures, tunables, 1)),
                           geometry(spec, "shared_bytes", figures, tunables, 0),
-                          static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1))};
+                          static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1)),
+                          geometry(spec, "cooperative", figures, tunables, 0) != 0};
 
   RenderedKernel out;
   out.variant = variant;

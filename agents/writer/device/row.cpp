@@ -34,13 +34,7 @@ class Writer {
         accesses_{kernel.reads, kernel.writes, static_cast<int>(kernel.outer.size())} {}
 
   [[nodiscard]] const Accesses& accesses() const { return accesses_; }
-  [[nodiscard]] int passes() const { return p_.count; }
-
-  [[nodiscard]] std::size_t most_reductions() const {
-    std::size_t most = 1;
-    for (int p = 0; p < p_.count; ++p) most = std::max(most, p_.reductions(p).size());
-    return most;
-  }
+  [[nodiscard]] const Passes& passes() const { return p_; }
 
   // What is constant along a row: struct Scalars and start().
   [[nodiscard]] std::string scalars() {
@@ -318,9 +312,16 @@ std::int64_t threads_of_row(const Tunables& tunables) {
   return value("block_threads") * value("splits") * value("row_blocks") / value("columns");
 }
 
-Form form_of(const RowKernel& k, const Tunables& tunables, bool staged) {
+Form form_of(const RowKernel& k, const Tunables& tunables) {
   const bool joint = tunables.at("resident") == 0;  // a pass costs what the row does
-  return {joint, staged, joint || k.length > kPlainSum * threads_of_row(tunables)};
+  return {joint, false, joint || k.length > kPlainSum * threads_of_row(tunables)};
+}
+
+// The most partial results of one pass.
+std::int64_t most_reductions(const Passes& passes) {
+  std::size_t most = 1;
+  for (int p = 0; p < passes.count; ++p) most = std::max(most, passes.reductions(p).size());
+  return static_cast<std::int64_t>(most);
 }
 
 // `hooks` may name arguments of its own before.
@@ -332,12 +333,12 @@ Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
                    fmt::format(
                        "constexpr index_t kRows = {};\nconstexpr index_t kLength = {};  // elements of a row\n"
                        "constexpr int kMostReductions = {};  // of one pass\n",
-                       product(k.outer), k.length, writer.most_reductions());
+                       product(k.outer), k.length, most_reductions(writer.passes()));
   std::string code = fmt::format("// Computes {}\n\n", graph::to_string(k.expr)) +
                      place_functions(writer.accesses(), k.outer) + loaded_struct(writer.accesses()) + writer.scalars() +
                      (form.staged ? writer.staging() : writer.load_all());
   std::string list;
-  for (int p = 0; p < writer.passes(); ++p) {
+  for (int p = 0; p < writer.passes().count; ++p) {
     code += writer.pass(p);
     list += fmt::format("{}Pass{}", p == 0 ? "" : ", ", p);
   }
@@ -349,24 +350,35 @@ Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
 
 }  // namespace
 
-Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, form_of(k, tunables, false), {}); }
+Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, form_of(k, tunables), {}); }
 
 Hooks staged_row_hooks(const RowKernel& k, const Tunables& tunables) {
-  return written(k, form_of(k, tunables, true), {});
+  Form form = form_of(k, tunables);
+  form.staged = true;
+  return written(k, form, {});
+}
+
+Hooks persistent_row_hooks(const RowKernel& k, const Tunables& tunables, std::int64_t blocks) {
+  const std::int64_t row_blocks = tunables.at("row_blocks"), groups = blocks / row_blocks;
+  Hooks hooks;
+  hooks.launches = 2;  // the first clears what the second's blocks meet by: RowPartials of grid.cuh
+  hooks.temporary_bytes = {groups * 2 * row_blocks * (8 * most_reductions(Passes(k, false, true)) + 4)};
+  hooks.figures = fmt::format(
+      "constexpr int kGroups = {};  // rows that the GPU holds side by side\n"
+      "constexpr int kPartials = {};  // of the arguments: what the blocks of a row tell each other\n",
+      groups, hooks.arguments.of(RenderedArg::Kind::temporary, 0));
+  return written(k, {.joint = true, .staged = true, .compensated = true}, std::move(hooks));
 }
 
 Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
   const Passes passes(k, false, true);
-  std::size_t most = 1;
-  for (int p = 0; p < passes.count; ++p) most = std::max(most, passes.reductions(p).size());
   Hooks hooks;
   // What the last pass reduces is known after one launch more.
   hooks.launches = passes.count + (passes.reductions(passes.count - 1).empty() ? 0 : 1);
-  hooks.temporary_bytes = {8 * passes.count * product(k.outer) * tunables.at("splits") *
-                           static_cast<std::int64_t>(most)};
+  hooks.temporary_bytes = {8 * passes.count * product(k.outer) * tunables.at("splits") * most_reductions(passes)};
   hooks.figures = fmt::format("constexpr int kPartials = {};  // of the arguments: what the segments leave\n",
                               hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  hooks = written(k, form_of(k, tunables, false), std::move(hooks));
+  hooks = written(k, form_of(k, tunables), std::move(hooks));
   hooks.code += "\n#define KILN_LAUNCHES";
   for (int launch = 0; launch < hooks.launches; ++launch) hooks.code += fmt::format(" KILN_LAUNCH({})", launch);
   hooks.code += "\n";

@@ -9,6 +9,12 @@ KILN_DEVICE void copy_async(void* shared, const void* from) {
                : "memory");
 }
 KILN_DEVICE void copies_arrive() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+// The copies that the thread has asked for since the last call are a group; all but the last `count` groups arrive.
+KILN_DEVICE void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int count>
+KILN_DEVICE void copies_arrive_but() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(count) : "memory");
+}
 #endif
 
 // `from` is aligned as the pack is. Fewer than the four bytes of the shortest copy go through a register.

@@ -31,6 +31,10 @@ struct alignas(8) Words2 {
 #else
 #define KILN_ENTRY(symbol) \
   extern "C" __global__ void __launch_bounds__(kBlockThreads) symbol(const __grid_constant__ Arguments arguments)
+// As KILN_ENTRY, in so few registers that a multiprocessor holds `blocks` blocks.
+#define KILN_ENTRY_SIDE_BY_SIDE(symbol, blocks)                           \
+  extern "C" __global__ void __launch_bounds__(kBlockThreads, (blocks)) \
+      symbol(const __grid_constant__ Arguments arguments)
 #define KILN_DEVICE __device__ __forceinline__
 
 KILN_DEVICE u32 thread_index() { return threadIdx.x; }
