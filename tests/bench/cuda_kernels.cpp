@@ -5,8 +5,8 @@
 //   cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]    variants per template, 8 unless given; only graphs whose
 //   name holds WORDS, only templates whose name holds TEMPLATE, "row/persistent"
 //
-// bench prints a row per template and graph, the fastest first, and writes them to kernels.json in the folder OUT, if
-// the environment names one.
+// bench prints a row per template and graph, the fastest first, and writes one per variant to kernels.json in the
+// folder OUT, if the environment names one.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -270,7 +270,8 @@ struct Timed {
 };
 
 // The variants of each template, one after another; medians of nine cold calls.
-std::map<std::string, Timed> timed(World& world, const Candidate& candidate) {
+std::map<std::string, Timed> timed(World& world, const std::string& name, const Candidate& candidate,
+                                   json::array& rows) {
   std::map<std::string, Timed> out;
   const auto inputs = filled(world, candidate.region.body, candidate.region.body.inputs, true);
   const auto outputs = filled(world, candidate.region.body, candidate.region.body.outputs, false);
@@ -286,6 +287,10 @@ std::map<std::string, Timed> timed(World& world, const Candidate& candidate) {
     }
     Timed& of = out[kernel.variant.family + "/" + kernel.variant.template_name];
     const double time = median(ns);
+    rows.push_back(json::object{{"region", name},
+                                {"template", kernel.variant.family + "/" + kernel.variant.template_name},
+                                {"tunables", boost::json::value_from(kernel.variant.tunables)},
+                                {"ns", time}});
     if (++of.variants == 1) of.first = time;
     if (of.variants > 1 && time >= of.best) continue;
     of.best = time;
@@ -308,7 +313,7 @@ int bench(World& world, std::size_t variants, const std::string& words, const st
     if (named.name.find(words) == std::string::npos) continue;
     const Candidate candidate = candidates(world, named.graph, variants, of_template);
     const double bytes = agents::cost_of(candidate.region).bytes;
-    const std::map<std::string, Timed> all = timed(world, candidate);
+    const std::map<std::string, Timed> all = timed(world, named.name, candidate, rows);
     std::vector<const Timed*> fastest_first;
     for (const auto& of : all) fastest_first.push_back(&of.second);
     std::sort(fastest_first.begin(), fastest_first.end(), [](auto* a, auto* b) { return a->best < b->best; });
@@ -316,12 +321,6 @@ int bench(World& world, std::size_t variants, const std::string& words, const st
       fmt::print("{:<34} {:9.1f} {:7.0f} {:5.1f}% {:9.1f}  {} ({} registers)\n", named.name, of->best * 1e-3,
                  bytes / of->best, 100 * bytes / of->best / (ceilings.bandwidth.at("memory_copy") * 1e-9),
                  of->first * 1e-3, of->by, of->registers);
-      rows.push_back(json::object{{"region", named.name},
-                                  {"bytes", bytes},
-                                  {"ns", of->best},
-                                  {"first_ns", of->first},
-                                  {"variants", of->variants},
-                                  {"best", of->by}});
     }
     std::fflush(stdout);
   }

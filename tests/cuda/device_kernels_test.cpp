@@ -2,6 +2,9 @@
 // with the oracle as a candidate of a job would be, and compiled for every architecture where NVRTC is installed.
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <cstring>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -132,6 +135,41 @@ TEST_CASE("rows of many elements keep the digits of their sums") {
       }
   }
   CHECK(executed == std::set<std::string>{"cluster", "columns", "device", "persistent", "split", "staged"});
+}
+
+// Each row of y has one value throughout, by which all values are divided in turn.
+TEST_CASE("a row is divided as single numbers are, by whatever divides it") {
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> values = {0.0f, 0x1p-149f, 0x1.8p-140f, 0x1p-126f, 0x1.fp-100f, 0x1.3p-3f, 1.0f,
+                               3.0f, 0x1.7p20f, 0x1.9p100f, 0x1p126f,   0x1.8p127f,  inf};
+  for (std::size_t i = values.size(); i-- > 0;) values.push_back(-values[i]);
+  const auto n = static_cast<std::int64_t>(values.size());
+  const testing::NamedGraph named = testing::rows_by_their_largest(n);
+  const graph::Graph body = region_of(named.graph).body;
+  Case c = case_of(body, "normal");
+  const auto reduces = [](const graph::Node& node) { return std::holds_alternative<graph::Reduce>(node.op); };
+  const auto reduction = std::find_if(body.nodes.begin(), body.nodes.end(), reduces);
+  REQUIRE(reduction != body.nodes.end());
+  for (std::size_t i = 0; i < 2; ++i) {
+    const bool divides = body.inputs[i] == reduction->inputs[0];
+    for (std::int64_t at = 0; at < n * n; ++at)
+      std::memcpy(&c.inputs[i].bytes[static_cast<std::size_t>(at) * sizeof(float)],
+                  &values[static_cast<std::size_t>(divides ? at / n : at % n)], sizeof(float));
+  }
+  int kernels = 0;
+  for (const store::TemplateSpec& spec : testing::device_templates())
+    for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 0, kEmulated)) {
+      const auto got = testing::EmulatedKernel(kernel).run(c.inputs, {body.type(body.outputs[0])}, simt::Order::forward);
+      for (std::int64_t i = 0; i < n * n; ++i) {
+        const float x = values[static_cast<std::size_t>(i % n)], y = values[static_cast<std::size_t>(i / n)];
+        float quotient = 0;
+        std::memcpy(&quotient, &got[0].bytes[static_cast<std::size_t>(i) * sizeof(float)], sizeof(float));
+        INFO(agents::to_string(kernel.variant) << ": " << x << " / " << y);
+        CHECK((quotient == x / y || (std::isnan(quotient) && std::isnan(x / y))));
+      }
+      ++kernels;
+    }
+  CHECK(kernels > 0);
 }
 
 TEST_CASE("every template compiles for every architecture, without a spill") {

@@ -1,5 +1,7 @@
 #include "tests/cuda/collection.h"
 
+#include <limits>
+
 namespace kiln::testing {
 namespace {
 
@@ -187,6 +189,19 @@ std::vector<NamedGraph> long_row_graphs() {
     return add_node(g, graph::Reduce{Monoid::mean, {1}, false}, {unary(g, input(g, {1, length, 9}), ExprOp::abs)});
   });
   return std::move(c.graphs);
+}
+
+NamedGraph rows_by_their_largest(std::int64_t n) {
+  Collection c;
+  c.add("rows by the largest of others", [&](Graph& g) {
+    const ValueId x = input(g, {n, n}), y = input(g, {n, n});
+    const ValueId largest = add_node(g, graph::Reduce{Monoid::max, {1}, true}, {y});
+    return pointwise(g, {x, y, largest}, [](Expr& e, const auto& in) {  // y takes part, and makes no difference
+      const auto least = e.apply(ExprOp::min, in[1], e.constant(-std::numeric_limits<double>::infinity(), DType::f32));
+      return e.apply(ExprOp::div, e.apply(ExprOp::max, in[0], least), in[2]);
+    });
+  });
+  return std::move(c.graphs[0]);
 }
 
 }  // namespace kiln::testing

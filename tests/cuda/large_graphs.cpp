@@ -35,6 +35,14 @@ std::vector<NamedGraph> large_graphs() {
   c.add("layer norm f32 1024x262144", [](Graph& g) {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {1024, 262144}), input(g, {262144}), input(g, {262144})});
   });
+  c.add("rows less their mean by their deviation f32 1024x262144", [](Graph& g) {
+    const ValueId x = input(g, {1024, 262144});
+    const ValueId mean = add_node(g, graph::Reduce{Monoid::mean, {1}, true}, {x});
+    const ValueId centred = binary(g, x, mean, ExprOp::sub);
+    const ValueId squares = binary(g, centred, centred, ExprOp::mul);
+    const ValueId variance = add_node(g, graph::Reduce{Monoid::mean, {1}, true}, {squares});
+    return binary(g, centred, unary(g, variance, ExprOp::sqrt), ExprOp::div);
+  });
   c.add("rows by their norm f32 8192x65535", [](Graph& g) {
     const ValueId x = input(g, {8192, 65535});
     const ValueId squares = binary(g, x, x, ExprOp::mul);

@@ -33,9 +33,14 @@ inline void copies_arrive() {}
 inline void copies_commit() {}
 template <int count>
 inline void copies_arrive_but() {}
-inline void publish(u32* flag, u32 value) { *flag = value; }
-inline void wait_for(const u32* flag, u32 value) {
-  while (*static_cast<const volatile u32*>(flag) != value) kiln_simt_look_again();
+template <class Message>
+inline void post(Message* to, Message message) {
+  *to = message;
+}
+template <class Message>
+inline Message posted(const Message* at) {
+  kiln_simt_look_again();
+  return *at;
 }
 inline f32 rounded_sum(f32 a, f32 b) { return a + b; }  // compiled without contraction
 inline f32 fused(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }

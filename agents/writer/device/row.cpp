@@ -1,6 +1,6 @@
 // Hooks of the row family on a GPU. Per-row values live in Scalars as s<i>; within a pass the value of node i at
 // element e of a vector is t<i>; the partial result of reduction i is r<i>. In Scalars, what sums that are joint are
-// taken about is c<i>, i the squares' node, and the reciprocal of what divides values along the row d<i>.
+// taken about is c<i>, i the squares' node, and d<i> is value i of the row as what divides values along it.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -42,7 +42,7 @@ class Writer {
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
       if (p_.sum_of[i] >= 0) shifts += fmt::format("  f32 c{};\n", i);
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
-      if (divides(i)) shifts += fmt::format("  f32 d{};\n", i);
+      if (divides(i)) shifts += fmt::format("  Divisor d{};\n", i);
     return fmt::format(
         "\n// What is constant along a row.\nstruct Scalars {{\n{}{}}};\n"
         "KILN_DEVICE void start([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
@@ -86,7 +86,7 @@ class Writer {
     std::size_t slot = 0;
     for (const std::size_t i : reductions) all = joined(all, reduction_text(reduction(i, reductions), slot++));
     std::string finish = all.finish;
-    for (const std::size_t i : reductions) finish += reciprocal(i, "    ");
+    for (const std::size_t i : reductions) finish += divisor(i, "    ");
     if (!last) finish += known(p + 1, "    ");
     return fmt::format(
         "\n// Pass {} of {}: {}.\nstruct Pass{} {{\n  static constexpr int reductions = {};\n{}\n{}{}"
@@ -142,13 +142,13 @@ class Writer {
     return node.op == ExprOp::div && node.type == DType::f32 && p_.varies[index(node.args[0])] &&
            !p_.varies[index(node.args[1])];
   }
-  [[nodiscard]] std::string reciprocal(std::size_t i, const char* indent) const {
-    return divides(i) ? fmt::format("{0}s.d{1} = reciprocal_of(s.s{1});\n", indent, i) : "";
+  [[nodiscard]] std::string divisor(std::size_t i, const char* indent) const {
+    return divides(i) ? fmt::format("{0}s.d{1} = divisor_of(s.s{1});\n", indent, i) : "";
   }
   [[nodiscard]] std::string varying_text(std::size_t i) const {
     const ExprNode& node = k_.expr.nodes[i];
     const auto args = argument_names(node, [&](std::int32_t of) { return element(of); });
-    if (is_quotient(node)) return fmt::format("divided({}, {}, s.d{})", args[0], args[1], node.args[1]);
+    if (is_quotient(node)) return fmt::format("divided({}, s.d{})", args[0], node.args[1]);
     return node_text(k_.expr, i, args);
   }
 
@@ -183,13 +183,13 @@ class Writer {
                                                 memory_type(read.type), arguments_.input(read.buffer), node.operand);
         text += fmt::format("{}s.s{} = {};\n", indent, i,
                             read.type == DType::boolean ? element + " != 0" : fmt::format("value_of({})", element)) +
-                reciprocal(i, indent);
+                divisor(i, indent);
         continue;
       }
       const auto args = argument_names(node, [](std::int32_t of) { return fmt::format("s.s{}", of); });
       text += fmt::format("{}s.s{} = static_cast<{}>({});\n", indent, i, value_type(node.type),
                           node_text(k_.expr, i, args)) +
-              reciprocal(i, indent);
+              divisor(i, indent);
     }
     for (const std::size_t i : p_.reductions(level))
       if (p_.sum_of[i] >= 0) text += shift(i, indent);
@@ -361,11 +361,11 @@ Hooks staged_row_hooks(const RowKernel& k, const Tunables& tunables) {
 Hooks persistent_row_hooks(const RowKernel& k, const Tunables& tunables, std::int64_t blocks) {
   const std::int64_t row_blocks = tunables.at("row_blocks"), groups = blocks / row_blocks;
   Hooks hooks;
-  hooks.launches = 2;  // the first clears what the second's blocks meet by: RowPartials of grid.cuh
-  hooks.temporary_bytes = {groups * 2 * row_blocks * (8 * most_reductions(Passes(k, false, true)) + 4)};
+  hooks.launches = 2;  // the first clears what the second's blocks meet by: RowMessages of grid.cuh
+  hooks.temporary_bytes = {groups * 2 * row_blocks * most_reductions(Passes(k, false, true)) * 16};
   hooks.figures = fmt::format(
       "constexpr int kGroups = {};  // rows that the GPU holds side by side\n"
-      "constexpr int kPartials = {};  // of the arguments: what the blocks of a row tell each other\n",
+      "constexpr int kMessages = {};  // of the arguments: what the blocks of a row tell each other\n",
       groups, hooks.arguments.of(RenderedArg::Kind::temporary, 0));
   return written(k, {.joint = true, .staged = true, .compensated = true}, std::move(hooks));
 }

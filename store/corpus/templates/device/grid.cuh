@@ -1,28 +1,48 @@
-// Blocks that all run at the same time (a cooperative launch) and meet through device memory: one publishes, others wait
-// (PTX ISA, "Memory Consistency Model": what a thread wrote before a release, another reads after the acquire that saw
-// it).
+// Blocks that all run at the same time (a cooperative launch) and meet through device memory, by messages that are whole
+// or not there: no fence orders them behind the results that a block is still writing, which would take as long as
+// those do (PTX ISA, "Memory Consistency Model": an access of 8 bytes is not torn, nor is one element of a vector).
+
+// Two words of 8 bytes, side by side.
+struct alignas(16) Message {
+  u64 words[2];
+};
 
 #ifndef KILN_EMULATION
-KILN_DEVICE void publish(u32* flag, u32 value) {
-  asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(flag), "r"(value) : "memory");
+KILN_DEVICE void post(Message* to, Message message) {
+  asm volatile("st.relaxed.gpu.global.v2.u64 [%0], {%1, %2};" ::"l"(to), "l"(message.words[0]), "l"(message.words[1])
+               : "memory");
 }
-KILN_DEVICE void wait_for(const u32* flag, u32 value) {
-  u32 seen;
-  do asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(seen) : "l"(flag) : "memory");
-  while (seen != value);
+KILN_DEVICE Message posted(const Message* at) {
+  Message message;
+  asm volatile("ld.relaxed.gpu.global.v2.u64 {%0, %1}, [%2];"
+               : "=l"(message.words[0]), "=l"(message.words[1])
+               : "l"(at)
+               : "memory");
+  return message;
 }
 #endif
 
+// A slot's halves, each with the turn it belongs to.
+KILN_DEVICE void post_slot(Message* to, Slot slot, u32 turn) {
+  const u64 tag = static_cast<u64>(turn) << 32;
+  post(to, {{tag | (slot & 0xffffffffu), tag | (slot >> 32)}});
+}
+KILN_DEVICE Slot await_slot(const Message* at, u32 turn) {
+  Message message;
+  do message = posted(at);
+  while (message.words[0] >> 32 != turn || message.words[1] >> 32 != turn);
+  return (message.words[1] << 32) | (message.words[0] & 0xffffffffu);
+}
+
 // What the blocks of a row tell each other, in device memory that was zeroed before the launch. Two sets in turn: a
-// block writes one of them again only after all have met with the other, which each does after reading the first.
+// block posts into one of them again only after all have met by the other, which each does after reading the first.
 template <int blocks, int most_reductions>
-struct RowPartials {
-  Slot of_blocks[2][blocks * most_reductions];
-  u32 met[2][blocks];  // the last turn that a block has published there
+struct RowMessages {
+  Message of_blocks[2][blocks * most_reductions];
 };
 
 // Where the threads of one block combine the partial results of a row's passes, and those of the row's other blocks;
-// in shared memory. `blocks` is a power of two.
+// in shared memory. `warps` and `blocks` are powers of two.
 template <int warps, int blocks, int most_reductions>
 struct GridSlots {
   Slot of_warps[warps * most_reductions];
@@ -30,27 +50,22 @@ struct GridSlots {
 
   // Each thread gets what all threads of the row's blocks have together. `turn` counts a block's meetings from 1.
   template <class Pass>
-  KILN_DEVICE void meet(int thread, int block, u32& turn, RowPartials<blocks, most_reductions>& partials, Pass& part) {
+  KILN_DEVICE void meet(int thread, int block, u32& turn, RowMessages<blocks, most_reductions>& messages, Pass& part) {
     part.template reduce_warp<32>();
     if constexpr (Pass::reductions > 0) {
-      Slot* const published = partials.of_blocks[turn % 2];
-      u32* const met = partials.met[turn % 2];
+      Message* const set = messages.of_blocks[turn % 2];
       if (thread % 32 == 0) part.put_slots(of_warps + thread / 32 * most_reductions);
       block_barrier();
       if (thread < 32) {
         part.take_slots(of_warps + thread % warps * most_reductions, 1, most_reductions);
         part.template reduce_warp<warps>();
         if (thread == 0) {
-          part.put_slots(published + block * most_reductions);
-          publish(met + block, turn);
+          part.put_slots(of_warps);
+#pragma unroll
+          for (int r = 0; r < most_reductions; ++r) post_slot(set + block * most_reductions + r, of_warps[r], turn);
         }
       }
-      if (thread < blocks) {
-        wait_for(met + thread, turn);
-#pragma unroll
-        for (int r = 0; r < most_reductions; ++r)
-          of_blocks[thread * most_reductions + r] = published[thread * most_reductions + r];
-      }
+      if (thread < blocks * most_reductions) of_blocks[thread] = await_slot(set + thread, turn);
       block_barrier();
       constexpr int lanes = blocks < 32 ? blocks : 32;
       part.take_slots(of_blocks + thread % lanes * most_reductions, blocks / lanes, lanes * most_reductions);

@@ -129,16 +129,22 @@ KILN_DEVICE T op_div(T a, T b) {
   }
   return static_cast<T>(a / b);
 }
-// x / y for many x and one y, whose reciprocal was divided once: rounded as the quotient is (Markstein, "Computation of
-// elementary functions on the IBM RISC System/6000 processor", 1990) where everything is a normal number; what is not
-// comes out as a NaN and is divided.
-KILN_DEVICE f32 reciprocal_of(f32 y) {
-  return op_abs(y) >= 0x1p-126f && op_abs(y) <= 0x1p126f ? 1.0f / y : not_a_number<f32>();
+// y, by which many x are divided: scaled by a power of two, so that it and its reciprocal, which is divided once, are
+// normal numbers unless y is 0 or no number. What the scale loses of x, the quotient has not.
+struct Divisor {
+  f32 scale, scaled, reciprocal;
+};
+KILN_DEVICE Divisor divisor_of(f32 y) {
+  const f32 scale = op_abs(y) < 0x1p-126f ? 0x1p64f : op_abs(y) > 0x1p126f ? 0x1p-64f : 1.0f;
+  return {scale, y * scale, 1.0f / (y * scale)};
 }
-KILN_DEVICE f32 divided(f32 x, f32 y, f32 reciprocal) {
-  const f32 quotient = x * reciprocal;
-  const f32 nearer = fused(fused(-quotient, y, x), reciprocal, quotient);
-  return nearer == nearer ? nearer : x / y;
+// x / y without a branch: rounded as the quotient is (Markstein, "Computation of elementary functions on the IBM RISC
+// System/6000 processor", 1990) where everything is a normal number. Where it is not, the correction is no number, and
+// the product with the reciprocal is the infinity, zero or NaN that the quotient is.
+KILN_DEVICE f32 divided(f32 x, const Divisor& y) {
+  const f32 scaled = x * y.scale, quotient = scaled * y.reciprocal;
+  const f32 nearer = fused(fused(-quotient, y.scaled, scaled), y.reciprocal, quotient);
+  return nearer == nearer ? nearer : quotient;
 }
 // The remainder with the sign of the divisor.
 template <class T>
