@@ -151,8 +151,7 @@ struct Candidate {
 };
 
 // The default of each template and others drawn from its space.
-Candidate candidates(const World& world, const graph::Graph& g, std::size_t variants,
-                     const std::string& of_template) {
+Candidate candidates(const World& world, const graph::Graph& g, std::size_t variants, const std::string& of_template) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
   Candidate out{agents::cut_region(g, nodes).region, {}};
@@ -189,9 +188,8 @@ int check(World& world, std::size_t variants, const std::string& words, const st
       Loaded loaded(world, kernel, objects[k]);
       if (!loaded.result.ok) {
         const auto& diagnostics = loaded.result.diagnostics;  // warnings may come before what failed
-        const bool spills = std::any_of(diagnostics.begin(), diagnostics.end(), [](const auto& d) {
-          return d.message.find("spills") != std::string::npos;
-        });
+        const bool spills = std::any_of(diagnostics.begin(), diagnostics.end(),
+                                        [](const auto& d) { return d.message.find("spills") != std::string::npos; });
         ++(spills ? spilled : wrong);
         if (!spills)
           fmt::print("NOT BUILT {}: {}: {}\n", named.name, agents::to_string(kernel.variant),

@@ -126,8 +126,7 @@ std::string place_functions(const Accesses& accesses, const graph::Shape& outer)
       members, at.statements, values);
 }
 
-std::string loaded_struct(const Accesses& accesses) {
-  std::string members;
+std::string loaded_struct(const Accesses& accesses, std::string members) {
   for (std::size_t i = 0; i < accesses.reads.size(); ++i) {
     const std::string type = memory_type(accesses.reads[i].type);
     members += accesses.stride(accesses.reads[i]) == 0 ? fmt::format("  {} x{};\n", type, i)

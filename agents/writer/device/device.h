@@ -71,7 +71,8 @@ constexpr std::size_t kMostSpatial = 3;
 // struct Place (the offset of each access at the start of a row of `outer`) and place_of(row).
 [[nodiscard]] std::string place_functions(const Accesses& accesses, const graph::Shape& outer);
 // struct Loaded: kVector neighbours of each operand, or one value of those that do not vary along the vector.
-[[nodiscard]] std::string loaded_struct(const Accesses& accesses);
+// `members`: what else is in it.
+[[nodiscard]] std::string loaded_struct(const Accesses& accesses, std::string members = "");
 
 // Statements over `at` (a Place), `j` (the position in the row) and `v` (a Loaded) or a Pack y<r>; each is one line
 // or more.

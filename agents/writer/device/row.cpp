@@ -22,6 +22,7 @@ struct Form {
   bool joint = false;        // a mean and the squares about it come out of one pass
   bool staged = false;       // what stays on chip is each row's own, in shared memory
   bool compensated = false;  // float32 sums
+  bool keeps = false;        // registers hold a row from pass to pass, and what is dear to compute of it
 };
 
 class Writer {
@@ -29,7 +30,7 @@ class Writer {
   Writer(const RowKernel& kernel, const Form& form, Arguments& arguments)
       : k_(kernel),
         form_(form),
-        p_(kernel, false, form.joint),
+        p_(kernel, form.keeps, form.joint),
         arguments_(arguments),
         accesses_{kernel.reads, kernel.writes, static_cast<int>(kernel.outer.size())} {}
 
@@ -48,6 +49,14 @@ class Writer {
         "KILN_DEVICE void start([[maybe_unused]] const Arguments& arguments, [[maybe_unused]] const Place& at, "
         "[[maybe_unused]] Scalars& s) {{\n{}}}\n",
         p_.scalar_members(value_type), shifts, known(0, "  "));
+  }
+
+  // struct Loaded: the operands at neighbours of a row, and what passes keep there for later ones.
+  [[nodiscard]] std::string loaded() const {
+    std::string kept;
+    for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i)
+      if (p_.kept[i] >= 0) kept += fmt::format("  {} t{}[kVector];\n", value_type(k_.expr.nodes[i].type), i);
+    return loaded_struct(accesses_, kept);
   }
 
   // load_all(): the operands that stay in registers when the row is resident.
@@ -248,9 +257,12 @@ class Writer {
     for (std::size_t i = 0; i < k_.expr.nodes.size(); ++i) {
       if (!needed[i] || !p_.varies[i]) continue;
       const ExprNode& node = k_.expr.nodes[i];
-      values +=
-          fmt::format("      const {0} t{1} = static_cast<{0}>({2});\n", value_type(node.type), i,
-                      node.op == ExprOp::operand ? operand_value(accesses_, index(node.operand)) : varying_text(i));
+      const bool earlier = p_.kept[i] >= 0 && p_.kept_level[i] < p;
+      values += fmt::format("      const {0} t{1} = static_cast<{0}>({2});\n", value_type(node.type), i,
+                            earlier                      ? fmt::format("v.t{}[e]", i)
+                            : node.op == ExprOp::operand ? operand_value(accesses_, index(node.operand))
+                                                         : varying_text(i));
+      if (p_.kept[i] >= 0 && !earlier) values += fmt::format("      v.t{0}[e] = t{0};\n", i);
     }
     for (std::size_t r = 0; last && r < k_.writes.size(); ++r) {
       if (k_.write_per_row[r]) continue;
@@ -314,7 +326,7 @@ std::int64_t threads_of_row(const Tunables& tunables) {
 
 Form form_of(const RowKernel& k, const Tunables& tunables) {
   const bool joint = tunables.at("resident") == 0;  // a pass costs what the row does
-  return {joint, false, joint || k.length > kPlainSum * threads_of_row(tunables)};
+  return {joint, false, joint || k.length > kPlainSum * threads_of_row(tunables), !joint};
 }
 
 // The most partial results of one pass.
@@ -335,7 +347,7 @@ Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
                        "constexpr int kMostReductions = {};  // of one pass\n",
                        product(k.outer), k.length, most_reductions(writer.passes()));
   std::string code = fmt::format("// Computes {}\n\n", graph::to_string(k.expr)) +
-                     place_functions(writer.accesses(), k.outer) + loaded_struct(writer.accesses()) + writer.scalars() +
+                     place_functions(writer.accesses(), k.outer) + writer.loaded() + writer.scalars() +
                      (form.staged ? writer.staging() : writer.load_all());
   std::string list;
   for (int p = 0; p < writer.passes().count; ++p) {
@@ -355,6 +367,7 @@ Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k
 Hooks staged_row_hooks(const RowKernel& k, const Tunables& tunables) {
   Form form = form_of(k, tunables);
   form.staged = true;
+  form.keeps = false;
   return written(k, form, {});
 }
 
@@ -367,7 +380,8 @@ Hooks persistent_row_hooks(const RowKernel& k, const Tunables& tunables, std::in
       "constexpr int kGroups = {};  // rows that the GPU holds side by side\n"
       "constexpr int kMessages = {};  // of the arguments: what the blocks of a row tell each other\n",
       groups, hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  return written(k, {.joint = true, .staged = true, .compensated = true}, std::move(hooks));
+  return written(k, {.joint = true, .staged = true, .compensated = true, .keeps = tunables.at("in_registers") != 0},
+                 std::move(hooks));
 }
 
 Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
