@@ -124,13 +124,15 @@ TEST_CASE("rows of many elements keep the digits of their sums") {
   std::set<std::string> executed;
   for (const testing::NamedGraph& named : testing::long_row_graphs()) {
     const graph::Graph body = region_of(named.graph).body;
-    const Case c = case_of(body, "heavy_tail");
+    const Case c = case_of(body, body.outputs.size() == 1 ? "heavy_tail" : "normal");
+    std::vector<graph::TensorType> types;
+    for (const graph::ValueId id : body.outputs) types.push_back(body.type(id));
     for (const store::TemplateSpec& spec : testing::device_templates())
       for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 1, kEmulated)) {
         INFO(named.name << " by " << agents::to_string(kernel.variant));
-        const graph::TensorType type = body.type(body.outputs[0]);
-        const auto got = testing::EmulatedKernel(kernel).run(c.inputs, {type}, simt::Order::forward);
-        CHECK(worker::compare_output(got[0].bytes, c.plain[0], c.expected[0]).normwise <= kAllowed);
+        const auto got = testing::EmulatedKernel(kernel).run(c.inputs, types, simt::Order::forward);
+        for (std::size_t i = 0; i < got.size(); ++i)
+          CHECK(worker::compare_output(got[i].bytes, c.plain[i], c.expected[i]).normwise <= kAllowed);
         executed.insert(spec.name);
       }
   }

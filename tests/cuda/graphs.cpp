@@ -185,6 +185,13 @@ std::vector<NamedGraph> long_row_graphs() {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {2, length}), input(g, {length}), input(g, {length})});
   });
   c.add("rms norm", [](Graph& g) { return rms_norm(g, input(g, {2, length}), input(g, {length})); });
+  c.add_outputs("mean and variance", [](Graph& g) {  // a mean so near 0 that what errs to one side shows
+    const ValueId x = input(g, {2, length});
+    const ValueId mean = add_node(g, graph::Reduce{Monoid::mean, {1}, true}, {x});
+    const ValueId centred = binary(g, x, mean, ExprOp::sub);
+    const ValueId squares = binary(g, centred, centred, ExprOp::mul);
+    return std::vector<ValueId>{mean, add_node(g, graph::Reduce{Monoid::mean, {1}, true}, {squares})};
+  });
   c.add("mean of the middle", [](Graph& g) {
     return add_node(g, graph::Reduce{Monoid::mean, {1}, false}, {unary(g, input(g, {1, length, 9}), ExprOp::abs)});
   });

@@ -380,8 +380,7 @@ Hooks persistent_row_hooks(const RowKernel& k, const Tunables& tunables, std::in
       "constexpr int kGroups = {};  // rows that the GPU holds side by side\n"
       "constexpr int kMessages = {};  // of the arguments: what the blocks of a row tell each other\n",
       groups, hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  return written(k, {.joint = true, .staged = true, .compensated = true, .keeps = tunables.at("in_registers") != 0},
-                 std::move(hooks));
+  return written(k, {.joint = true, .staged = true, .compensated = true}, std::move(hooks));
 }
 
 Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {

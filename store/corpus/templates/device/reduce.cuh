@@ -58,9 +58,14 @@ KILN_DEVICE f32 tree_sum(f32 (&x)[count]) {
 
 // Mean and variance of a row come out of one look at it: the sums of x - c and of (x - c)^2, where c, one value for the
 // row, is like its elements, so that little cancels (Chan, Golub and LeVeque, "Algorithms for computing the sample
-// variance", 1983, shifted data). The middle one of three elements is no outlier where two of them are none.
+// variance", 1983, shifted data). The middle one of three elements is no outlier where two of them are none. It has no
+// digit below 2^-8 of the largest of the three: what x - c loses of digits of c would be the same for every x, and no
+// sum of many evens out what errs to one side.
 KILN_DEVICE f32 shift_of(f32 a, f32 b, f32 c) {
-  const f32 shift = op_max(op_min(a, b), op_min(op_max(a, b), c));
+  const f32 middle = op_max(op_min(a, b), op_min(op_max(a, b), c));
+  const f32 most = op_max(op_max(op_abs(a), op_abs(b)), op_abs(c));
+  const f32 coarse = 0x1.8p15f * bit_copy<f32>(bit_copy<u32>(most) & 0x7f800000u);  // whose last digit is that
+  const f32 shift = rounded_sum(rounded_sum(middle, coarse), -coarse);
   return shift - shift == 0 ? shift : 0;  // 0 for an infinity or a NaN
 }
 // Of a row of `count` elements: the sum of x, and that of the squares of x - mean.
