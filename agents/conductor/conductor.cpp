@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "agents/conductor/check_effort.h"
+#include "agents/conductor/first_steps.h"
 #include "agents/conductor/incumbent.h"
 #include "agents/conductor/trace.h"
 #include "agents/conductor/tune_region.h"
-#include "agents/graph/rewrite/rewrite.h"
 #include "agents/graph/roundings.h"
 #include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
@@ -41,17 +41,6 @@ struct Prepared {
   std::vector<graph::Graph> standalone;
   std::map<std::string, double> incumbent_ns;
 };
-
-// What is partitioned and tuned: the workload, or what the policy's algebraic rewrites make of it. Either plan is
-// judged by the workload as it was written.
-graph::Graph rewritten(Lab& lab, AlgebraOutcome& algebra) {
-  graph::Graph out = lab.input().workload;
-  if (!lab.input().policy.algebraic) return out;
-  graph::rewrite::apply_algebra(out, algebra.rewrites);
-  if (uncomputed(out, buildable(lab, Purpose::incumbent)).empty()) return out;
-  algebra.rewrites.clear();  // what they need, the corpus lacks
-  return lab.input().workload;
-}
 
 // The gain of the rewrites apart from that of the kernels: the same kind of plan for both graphs, in turns.
 void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workload, AlgebraOutcome& algebra) {
@@ -253,19 +242,6 @@ json::array priors_of(const Trace& trace, const policies::Policy& policy) {
   return out;
 }
 
-constexpr std::size_t kNamed = 5;  // operators that an error names before it counts the rest
-
-// Before anything is measured: a job that could release nothing ends here.
-void require_computable(const Lab& lab) {
-  const std::vector<std::string> missing = uncomputed(lab.input().workload, buildable(lab, Purpose::incumbent));
-  if (missing.empty()) return;
-  std::string text = "cannot tune '" + lab.input().workload_name + "': no template of the corpus computes " +
-                     std::to_string(missing.size()) + " of its operators: ";
-  for (std::size_t i = 0; i < std::min(missing.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + missing[i];
-  if (missing.size() > kNamed) text += " and " + std::to_string(missing.size() - kNamed) + " more";
-  throw Error(ErrorCode::unsupported, text, "install a corpus that has templates for them");
-}
-
 }  // namespace
 
 JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
@@ -309,6 +285,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   }
   journal.decision("decision", to_json(trace.whole.decision));
   phases.end();
+  trace.objects = lab.objects();
 
   for (const RegionOutcome& region : trace.regions)
     if (region.winner)
@@ -319,6 +296,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   out.speed_up = to_json(trace.whole.fresh_process);
   out.algebraic = to_json(trace.algebra);
   out.memory = memory_of_both(out, input.workload);
+  out.objects = to_json(trace.objects);
   out.trace = to_json(trace, input);
   out.artifacts = artifacts(trace);
   out.priors = priors_of(trace, input.policy);

@@ -89,12 +89,16 @@ Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& ke
   return out;
 }
 
-Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
-  const Baseline base = baseline(g, buildable(lab, Purpose::incumbent));
+std::vector<RenderedKernel> incumbent_kernels(const Lab& lab, const Baseline& base) {
   std::vector<RenderedKernel> rendered;
   for (const Region& region : base.partition.regions) rendered.push_back(reference_kernel(lab, region));
+  return rendered;
+}
+
+Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
+  const Baseline base = baseline(g, buildable(lab, Purpose::incumbent));
   Assembled out;
-  for (BuildOutcome& built : lab.build(rendered)) {
+  for (BuildOutcome& built : lab.build(incumbent_kernels(lab, base))) {
     if (!built.ok()) {
       const std::string why = built.fact.diagnostics.empty() ? std::string(name(built.fact.verdict))
                                                              : built.fact.diagnostics.front().message;

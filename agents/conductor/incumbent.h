@@ -17,6 +17,9 @@ struct Assembled {
   std::vector<BuiltKernel> kernels;
 };
 
+// The kernels of the incumbent, parallel to the regions. Throws as incumbent_of() does.
+[[nodiscard]] std::vector<RenderedKernel> incumbent_kernels(const Lab& lab, const Baseline& base);
+
 // Chooses, renders and builds the incumbent of `g`. Throws Error(unsupported) naming the region that no template
 // computes.
 [[nodiscard]] Assembled incumbent_of(Lab& lab, const graph::Graph& g);

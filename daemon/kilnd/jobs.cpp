@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "daemon/kilnd/ahead.h"
 #include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/doctor.h"
 #include "daemon/kilnd/golden.h"
@@ -145,6 +146,10 @@ class JobRunner : public control::JobControl {
     env_.store.add_event("corpus.removed", family + "/" + name, {});
   }
 
+  json::object import_objects(const std::string& blob, const std::vector<std::string>& keys) override {
+    return kilnd::import_objects(env_, blob, keys);
+  }
+
   [[nodiscard]] std::string status_line() const override {
     const std::lock_guard lock(mutex_);
     if (running_.empty()) return queue_.empty() ? "idle" : std::to_string(queue_.size()) + " jobs queued";
@@ -198,9 +203,13 @@ class JobRunner : public control::JobControl {
       const std::unique_ptr<agents::Workbench> bench = make_bench(env_, id, job_target(job), input.policy);
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, id, JobJournal::Mode::live, stop_);
-      const agents::JobOutcome outcome = agents::run_job(
-          input, *bench, blobs, journal, [&](const std::string& region) { return priors_from(env_.store, region); },
-          monotonic_ns);
+      const auto priors = [&](const std::string& region) { return priors_from(env_.store, region); };
+      if (builds_only(job)) {
+        set_state(id, store::JobState::done, {},
+                  build_for_another(env_, job, {input, *bench, journal, priors, monotonic_ns}));
+        return;
+      }
+      const agents::JobOutcome outcome = agents::run_job(input, *bench, blobs, journal, priors, monotonic_ns);
       const json::object result = publish(env_, job, outcome);
       keep_priors(outcome);
       set_state(id, store::JobState::done, {}, result);
@@ -259,12 +268,15 @@ class JobRunner : public control::JobControl {
       NoBench bench;
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, job.id, JobJournal::Mode::replay, never_);
-      const agents::JobOutcome outcome =
-          agents::run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, monotonic_ns);
+      const auto priors = [](const std::string&) { return json::array{}; };
+      const json::object decision =
+          builds_only(job) ? replay_ahead(env_, job, {input, bench, journal, priors, monotonic_ns})
+                           : agents::run_job(input, bench, blobs, journal, priors, monotonic_ns).decision;
       journal.expect_end();
       // Written and read once, as the result was: the parser may round a number's last bit.
-      const json::value again = json::parse(json::canonical(outcome.decision), "the replayed decision");
-      const bool same = json::canonical(json::at(job.result, "decision", "job " + job.id)) == json::canonical(again);
+      const json::value again = json::parse(json::canonical(decision), "the replayed decision");
+      const bool same = json::canonical(json::at(job.result, builds_only(job) ? "ahead" : "decision",
+                                                 "job " + job.id)) == json::canonical(again);
       if (!same)
         throw Error(ErrorCode::diverged,
                     "cannot confirm job " + job.id + ": the replayed decision is another than the released one");

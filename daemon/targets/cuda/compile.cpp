@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "daemon/targets/cuda/nvrtc_api.h"
 #include "runtime/base/error.h"
@@ -143,6 +144,14 @@ std::string Compiler::version() const {
   int major = 0, minor = 0;
   if (api_->nvrtcVersion(&major, &minor) != kNvrtcSuccess) return "NVRTC";
   return "NVRTC " + std::to_string(major) + "." + std::to_string(minor);
+}
+
+std::string Compiler::library() const {
+  Dl_info where{};
+  if (::dladdr(reinterpret_cast<const void*>(api_->nvrtcVersion), &where) == 0 || !where.dli_fname) return {};
+  std::error_code unresolved;  // ignoring: the name that it was opened by still tells the version
+  const std::filesystem::path file = std::filesystem::canonical(where.dli_fname, unresolved);
+  return (unresolved ? std::filesystem::path(where.dli_fname) : file).filename().string();
 }
 
 std::vector<int> Compiler::architectures() const {
