@@ -21,7 +21,8 @@ constexpr std::int64_t kMostEnvelope = 64 << 20;
 constexpr std::int64_t kMostEntry = 272 << 20;
 
 Error damaged(const std::string& cause) {
-  return Error(ErrorCode::corrupt, "cannot use the bundle of code objects: " + cause, "build it again, or copy it again");
+  return Error(ErrorCode::corrupt, "cannot use the bundle of code objects: " + cause,
+               "build it again, or copy it again");
 }
 
 class File {
@@ -98,7 +99,8 @@ Head read_head(const File& file, const std::vector<std::string>& public_pems) {
     Entry entry{json::get_string(subject, "name", what),
                 json::get_string(json::as_object(json::at(subject, "digest", what), what), "sha256", what), offset,
                 sizes[i]};
-    if (entry.bytes < 0 || entry.bytes > kMostEntry || entry.bytes > file.size() - offset) throw damaged("it ends early");
+    if (entry.bytes < 0 || entry.bytes > kMostEntry || entry.bytes > file.size() - offset)
+      throw damaged("it ends early");
     offset += entry.bytes;
     head.content.bytes += entry.bytes;
     head.entries.push_back(std::move(entry));
@@ -110,9 +112,10 @@ Head read_head(const File& file, const std::vector<std::string>& public_pems) {
 
 CachedObject verified_entry(const File& file, const Entry& entry) {
   const std::string bytes = file.at(entry.offset, entry.bytes);
-  if (sha256_hex(bytes) != entry.digest) throw damaged("object " + entry.recipe.substr(0, 80) + " is not what was signed");
+  const std::string name = "object " + entry.recipe.substr(0, 80);
+  if (sha256_hex(bytes) != entry.digest) throw damaged(name + " is not what was signed");
   std::optional<CachedObject> read = read_entry(entry.recipe, bytes);
-  if (!read) throw damaged("object " + entry.recipe.substr(0, 80) + " is not readable");
+  if (!read) throw damaged(name + " is not readable");
   return std::move(*read);
 }
 

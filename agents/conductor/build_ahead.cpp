@@ -17,7 +17,8 @@ constexpr std::size_t kAtOnce = 32;
 
 // What a job's search of `region` proposes in its first round, rendered; one that cannot be, or that the policy
 // forbids, is no work for a compiler there either.
-std::vector<RenderedKernel> first_round(Lab& lab, const Region& region, std::int32_t candidates, std::int64_t& skipped) {
+std::vector<RenderedKernel> first_round(Lab& lab, const Region& region, std::int32_t candidates,
+                                        std::int64_t& skipped) {
   const graph::Graph alone = standalone(region, lab.input().seed);
   const Partition whole = whole_region(alone, region);
   const Kernel kernel = one_kernel(whole.regions.front());
@@ -26,8 +27,8 @@ std::vector<RenderedKernel> first_round(Lab& lab, const Region& region, std::int
   for (const Proposal& proposal : propose(from.spaces, {}, lab.priors(region.key), {},
                                           seed_for(lab.input(), region.key, "round 0"), candidates)) {
     try {
-      RenderedKernel rendered =
-          render(from.spec_of(proposal.variant), whole.regions.front(), kernel, proposal.variant, from.figures, from.node);
+      RenderedKernel rendered = render(from.spec_of(proposal.variant), whole.regions.front(), kernel, proposal.variant,
+                                       from.figures, from.node);
       if (forbidden_construct(rendered, lab.input().policy.forbidden)) ++skipped;
       else out.push_back(std::move(rendered));
     } catch (const Error&) {  // the job calls it invalid

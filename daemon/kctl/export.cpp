@@ -60,8 +60,9 @@ Exit run(Session& session, const Arguments& arguments) {
   const std::string report = "/v1/reports/" + job;
   const std::string ssh = json::get_string(key, "ssh", "the key");
   // A job that only builds decides nothing, and has no report.
-  const bool reported = files.empty() || json::as_object(json::at(daemon.get("/v1/jobs/" + job), "result", "the job"), "the result")
-                            .contains("report");
+  const json::object row = daemon.get("/v1/jobs/" + job);
+  const bool reported =
+      files.empty() || json::as_object(json::at(row, "result", "the job"), "the result").contains("report");
   if (reported) {
     files["report.dsse.json"] = daemon.bytes(report);
     files["report.statement.json"] = daemon.bytes(report + "/statement");

@@ -77,8 +77,8 @@ std::string describe_ahead(const json::value& v) {
   const std::string what = "what was built";
   const json::object& ahead = json::as_object(v, what);
   const auto of = [&](std::string_view key) { return json::get_int(ahead, key, what); };
-  return fmt::format("{} kernels for {} regions: {} compiled, {} built before, {} do not compile, {} are not allowed or "
-                     "not possible",
+  return fmt::format("{} kernels for {} regions: {} compiled, {} built before, {} do not compile, {} are not "
+                     "allowed or not possible",
                      of("kernels"), of("regions"), of("built"), of("from_cache"), of("failed"), of("skipped"));
 }
 

@@ -75,10 +75,10 @@ Exit run(Session& session, const Arguments& arguments) {
   }
   if (!session.json) say(fmt::format("job {}; Ctrl-C leaves it running", id));
   const Exit exit = follow(session, id);
-  if (ahead && exit == Exit::done)
-    save_bundle(session, id,
-                arguments.find("output").value_or(
-                    fmt::format("{}.{}.objects", workload_name(what), std::string(ahead->at("architecture").as_string()))));
+  if (ahead && exit == Exit::done) {
+    const std::string name = fmt::format("{}.{}.objects", workload_name(what), arguments.text("target"));
+    save_bundle(session, id, arguments.find("output").value_or(name));
+  }
   return exit;
 }
 
@@ -93,8 +93,8 @@ Command tune_command() {
            option("budget", "TIME", "Search time, e.g. 90s, 10m, 2h; default: the policy's"),
            option("seed", "N", "Seed of the search; default: 1"),
            option("target", "TARGET", "What the plan is to run on: cpu or cuda; default: cpu"),
-           flag("build-only", "Build for the GPU of another node, whose architecture --target is (sm_90a); measure nothing"),
-           option("node", "FILE", "With --build-only: what kctl node --json says on that node; default: as Kiln knows it"),
+           flag("build-only", "Build for the GPU of another node, of architecture --target (sm_90a); measure nothing"),
+           option("node", "FILE", "With --build-only: what kctl node --json says there; default: as Kiln knows it"),
            option("candidates", "N", "With --build-only: of each region; default: as many as a job there begins with"),
            option("output", "FILE", "With --build-only: where the bundle goes; default: WORKLOAD.ARCHITECTURE.objects"),
            option("name", "NAME", "Name of the workload when a file is imported"),

@@ -115,7 +115,8 @@ json::object import_objects(const JobEnvironment& env, const std::string& bundle
   (void)each([](const std::string& recipe, const store::CachedObject& entry) {
     if (!is_plain(worker::architecture_of(entry.about)))
       throw Error(ErrorCode::invalid_input,
-                  "cannot take in code object " + recipe + ": it is not for a GPU; what runs on a CPU is built where it runs");
+                  "cannot take in code object " + recipe +
+                      ": it is not for a GPU; what runs on a CPU is built where it runs");
   });
   std::int64_t added = 0;
   const store::BundleContent content = each([&](const std::string& recipe, const store::CachedObject& entry) {

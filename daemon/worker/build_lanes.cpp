@@ -83,9 +83,9 @@ std::optional<agents::BuildFact> BuildLanes::known_before(const agents::BuildReq
 // Only what compiled: a build that failed may have failed for want of memory or time.
 void BuildLanes::keep(const agents::BuildRequest& request, const agents::BuildFact& fact) {
   if (fact.verdict != Verdict::ok || fact.recipe.empty()) return;
-  const UniqueFd object = open_object(workers_.objects(), fact.object);
-  workers_.objects().keep(fact.recipe,
-                          known_object(request.kernel.architecture, fact, Mapped(object.get(), Mapped::Access::read).text()));
+  const UniqueFd fd = open_object(workers_.objects(), fact.object);
+  const Mapped object(fd.get(), Mapped::Access::read);
+  workers_.objects().keep(fact.recipe, known_object(request.kernel.architecture, fact, object.text()));
 }
 
 void BuildLanes::compile(std::span<const agents::BuildRequest> requests, std::span<const std::size_t> which,

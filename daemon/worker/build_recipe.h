@@ -10,7 +10,8 @@
 
 namespace kiln::worker {
 
-// `toolchain`: the compiler with its version and everything else that it reads (inside/build.cpp, inside/build_cuda.cpp).
+// `toolchain`: the compiler with its version and everything else that it reads, as a build worker says it
+// (inside/build.cpp, inside/build_cuda.cpp).
 [[nodiscard]] std::string recipe_of(const agents::BuildRequest& request, bool allow_spills,
                                     const std::string& toolchain);
 

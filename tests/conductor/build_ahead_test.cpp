@@ -63,6 +63,7 @@ TEST_CASE("what is built ahead is what a job on the device begins with: its base
   GpuBench there, here;
   const NodeFacts node = there.probe(Probing::recent);
   input.policy.max_candidates_per_region = 4 * node.cores;  // a first round, and no other
+  input.policy.seconds = 10'000;  // in which all of it is tried
   MemoryJournal of_job, of_build;
   (void)run(input, there, blobs, of_job);
   const AheadOutcome outcome = ahead(input, {node, 0}, here, blobs, of_build);

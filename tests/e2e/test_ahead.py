@@ -99,7 +99,8 @@ class Ahead(unittest.TestCase):
         damaged = self.gpu.folder / "damaged.objects"
         for bytes_ in (whole[:-1], whole[:len(whole) // 2], whole[:-40] + bytes([whole[-40] ^ 1]) + whole[-39:], b""):
             damaged.write_bytes(bytes_)
-            self.assertNotEqual(self.gpu.kctl("objects", "import", damaged, "--key", self.key, check=False).returncode, 0)
+            refused = self.gpu.kctl("objects", "import", damaged, "--key", self.key, check=False)
+            self.assertNotEqual(refused.returncode, 0)
         self.assertNotEqual(self.gpu.kctl("objects", "import", self.bundle, check=False).returncode, 0)
         self.assertEqual(self.gpu.get("/v1/status")["objects"], before)
 
@@ -127,9 +128,10 @@ class Ahead(unittest.TestCase):
         self.assertTrue(any(c["median_ns"] > 0 for c in candidates))
 
     def test_6_a_description_that_does_not_fit_is_refused(self):
+        described = json.loads(self.description.read_text())
         for build_only, word in (({"architecture": "sm_12"}, "no description"), ({"architecture": "abacus"}, "sm_90a"),
                                  ({"architecture": "../sm_90a"}, "sm_90a"),
-                                 ({"architecture": "sm_80", "node": json.loads(self.description.read_text())}, "described"),
+                                 ({"architecture": "sm_80", "node": described}, "described"),
                                  ({"architecture": ARCHITECTURE, "node": {"cores": 1}}, ""),
                                  ({"architecture": ARCHITECTURE, "candidates": 0}, "candidates"),
                                  ({"architecture": ARCHITECTURE, "speed": 1}, "unknown")):

@@ -35,9 +35,10 @@ struct Builder {
     const std::filesystem::path file = folder.path / "bundle";
     write_file_atomic(file, bytes);
     std::map<std::string, std::string> out;
-    const BundleContent read = read_bundle(file, {key->public_pem()}, [&](const std::string& recipe, CachedObject entry) {
+    const auto take = [&](const std::string& recipe, const CachedObject& entry) {
       out[recipe] = entry.about + "|" + entry.object;
-    });
+    };
+    const BundleContent read = read_bundle(file, {key->public_pem()}, take);
     if (content) *content = read;
     return out;
   }
