@@ -149,9 +149,9 @@ std::string Compiler::version() const {
 std::string Compiler::library() const {
   Dl_info where{};
   if (::dladdr(reinterpret_cast<const void*>(api_->nvrtcVersion), &where) == 0 || !where.dli_fname) return {};
-  std::error_code unresolved;  // ignoring: the name that it was opened by still tells the version
-  const std::filesystem::path file = std::filesystem::canonical(where.dli_fname, unresolved);
-  return (unresolved ? std::filesystem::path(where.dli_fname) : file).filename().string();
+  std::error_code unknown;  // ignoring: the version is there without it
+  const std::uintmax_t bytes = std::filesystem::file_size(where.dli_fname, unknown);
+  return unknown ? std::string() : std::to_string(bytes) + " bytes";
 }
 
 std::vector<int> Compiler::architectures() const {
