@@ -128,8 +128,10 @@ class JobRunner : public control::JobControl {
   [[nodiscard]] json::object node() const override {
     const std::lock_guard lock(mutex_);
     if (!node_.empty()) return node_;
-    for (const store::Job& job : env_.store.jobs())
-      for (const store::JobEntry& entry : env_.store.entries(job.id))
+    // What the newest job found: one before it may have been for another target.
+    const std::vector<store::Job> jobs = env_.store.jobs();
+    for (auto job = jobs.rbegin(); job != jobs.rend(); ++job)
+      for (const store::JobEntry& entry : env_.store.entries(job->id))
         if (!entry.decision && entry.kind == "node")
           return json::parse(env_.store.blob(entry.content), "node facts").get_object();
     return {{"state", "not probed yet"}};
