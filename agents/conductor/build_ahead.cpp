@@ -79,8 +79,7 @@ AheadOutcome build_ahead(const JobInput& input, const AheadRequest& request, Wor
   const Work work = work_of(lab, request.candidates > 0 ? request.candidates : first_round_size(lab.node()));
 
   AheadOutcome out;
-  std::set<std::string> recipes;
-  std::int64_t failed = 0;
+  std::set<std::string> recipes, failed;  // by recipe and by source: a kernel may stand in the work more than once
   for (std::size_t begin = 0; begin < work.kernels.size(); begin += kAtOnce) {
     (void)lab.now("build");  // also where a cancelled job stops
     const std::size_t end = std::min(work.kernels.size(), begin + kAtOnce);
@@ -88,11 +87,11 @@ AheadOutcome build_ahead(const JobInput& input, const AheadRequest& request, Wor
     journal.progress({"build", 0.05 + 0.9 * done,
                       json::object{{"detail", std::to_string(begin) + " of " + std::to_string(work.kernels.size()) +
                                                   " kernels"},
-                                   {"failed", failed}}});
+                                   {"failed", failed.size()}}});
     const std::vector<RenderedKernel> piece(work.kernels.begin() + static_cast<std::ptrdiff_t>(begin),
                                             work.kernels.begin() + static_cast<std::ptrdiff_t>(end));
     for (BuildOutcome& built : lab.build(piece)) {
-      if (!built.ok()) ++failed;
+      if (!built.ok()) failed.insert(built.kernel.source);
       else if (!built.fact.recipe.empty() && recipes.insert(built.fact.recipe).second)
         out.objects.push_back(std::move(built.fact));
     }
@@ -100,7 +99,7 @@ AheadOutcome build_ahead(const JobInput& input, const AheadRequest& request, Wor
   const ObjectCounts counts = lab.objects();
   out.summary = {{"regions", work.regions},     {"kernels", counts.built + counts.from_cache},
                  {"built", counts.built},       {"from_cache", counts.from_cache},
-                 {"failed", failed},            {"skipped", work.skipped}};
+                 {"failed", failed.size()},     {"skipped", work.skipped}};
   json::array decided;
   for (const BuildFact& object : out.objects) decided.emplace_back(object.recipe);
   journal.decision("bundle", decided);
