@@ -1,6 +1,7 @@
 #include "agents/conductor/incumbent.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "agents/writer/writer.h"
 #include "runtime/base/error.h"
@@ -89,11 +90,27 @@ Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& ke
   return out;
 }
 
+Candidates likely_first(Candidates found, const std::map<std::string, std::int32_t>& wins) {
+  std::vector<std::size_t> order(found.specs.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto won = [&](std::size_t i) {
+    const auto at = wins.find(found.specs[i]->family + "/" + found.specs[i]->name);
+    return at == wins.end() ? 0 : at->second;
+  };
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return won(a) > won(b); });
+  Candidates out{{}, {}, std::move(found.figures), std::move(found.node)};
+  for (const std::size_t i : order) {
+    out.specs.push_back(found.specs[i]);
+    out.spaces.push_back(std::move(found.spaces[i]));
+  }
+  return out;
+}
+
 Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
-  const Baseline base = baseline(g, buildable(lab, Purpose::incumbent));
-  std::vector<RenderedKernel> rendered;
-  for (const Region& region : base.partition.regions) rendered.push_back(reference_kernel(lab, region));
   Assembled out;
+  out.parts = baseline(g, buildable(lab, Purpose::incumbent));
+  std::vector<RenderedKernel> rendered;
+  for (const Region& region : out.parts.partition.regions) rendered.push_back(reference_kernel(lab, region));
   for (BuildOutcome& built : lab.build(rendered)) {
     if (!built.ok()) {
       const std::string why = built.fact.diagnostics.empty() ? std::string(name(built.fact.verdict))
@@ -103,8 +120,8 @@ Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
     }
     out.kernels.push_back({std::move(built.kernel), built.fact.object});
   }
-  const Lab::StoredGraph constants = lab.store_graph(base.graph);
-  out.plan = assemble(base.graph, base.partition, out.kernels, constants.constants, lab.threads());
+  out.plan = assemble(out.parts.graph, out.parts.partition, out.kernels, lab.store_constants(out.parts.graph),
+                      lab.threads());
   out.stored = lab.store_graph(g);
   return out;
 }

@@ -14,7 +14,8 @@ namespace kiln::agents {
 struct Assembled {
   Plan plan;
   Lab::StoredGraph stored;
-  std::vector<BuiltKernel> kernels;
+  Baseline parts;                    // its own graph, op by op
+  std::vector<BuiltKernel> kernels;  // parallel to parts.partition.regions
 };
 
 // Chooses, renders and builds the incumbent of `g`. Throws Error(unsupported) naming the region that no template
@@ -39,5 +40,7 @@ struct Candidates {
 // Whether some template of the job's corpus accepts a kernel.
 [[nodiscard]] Buildable buildable(const Lab& lab, Purpose purpose);
 [[nodiscard]] Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose);
+// The same with those templates first that won most; `wins`: by "matmul/packed".
+[[nodiscard]] Candidates likely_first(Candidates found, const std::map<std::string, std::int32_t>& wins);
 
 }  // namespace kiln::agents

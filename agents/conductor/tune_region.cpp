@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <set>
 
 #include "agents/conductor/alone.h"
 #include "agents/conductor/check_effort.h"
@@ -33,7 +31,7 @@ class RegionSearch {
   RegionSearch(Lab& lab, const RegionTask& task)
       : lab_(lab), task_(task), whole_(whole_region(task.standalone, *task.region)),
         kernel_(one_kernel(whole_.regions.front())),
-        candidates_(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate)),
+        candidates_(likely_first(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate), task.wins)),
         stored_(lab.store_graph(task.standalone)), priors_(lab.priors(task.region->key)),
         families_(check_families(task.profile->flops, task.profile->bytes)),
         at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
@@ -41,7 +39,7 @@ class RegionSearch {
     profile_ = profile_again();  // an earlier region may have raised the ceilings
     out_.region = task.region->key;
     out_.label = task.region->label;
-    out_.incumbent_label = std::to_string(task.incumbent.plan.run.size()) + " launches, op by op";
+    out_.incumbent_label = op_by_op_label(task.incumbent);
   }
 
   RegionOutcome run(const RegionProgress& progress) {
@@ -102,11 +100,12 @@ class RegionSearch {
     return proposals;
   }
 
-  // As many as keep the cores busy and there is time for, but one of every template.
+  // As many as keep the cores busy and there is time for, but at least one, or one of every template.
   [[nodiscard]] std::int32_t round_size() const {
     const std::int64_t most = std::max(4, 4 * lab_.node().cores);
     const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
-    const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, candidates_.specs.size()));
+    const std::size_t templates = task_.each_template ? candidates_.specs.size() : 1;
+    const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, templates));
     if (each_ns <= 0) return static_cast<std::int32_t>(most);
     return static_cast<std::int32_t>(std::clamp((proposing_end_ns_ - now_ns_) / each_ns, least, most));
   }
@@ -378,6 +377,12 @@ class RegionSearch {
 };
 
 }  // namespace
+
+std::string op_by_op_label(const Assembled& incumbent) {
+  return std::to_string(incumbent.plan.run.size()) + " launches, op by op";
+}
+
+std::string template_of(const Variant& variant) { return variant.family + "/" + variant.template_name; }
 
 RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress) {
   return RegionSearch(lab, task).run(progress);
