@@ -15,7 +15,7 @@ namespace {
 
 constexpr double kSearchShare = 0.85;      // of what is left after profiling; the rest decides
 constexpr double kLeastSearchShare = 0.5;  // of the budget, however long the building of what runs today took
-constexpr double kWorthLooking = 0.03;     // of the plan's head-room: a region of so much is looked at in any case
+constexpr double kWorthLooking = 0.05;     // of the plan's head-room: a region of so much is looked at in any case
 
 // Times phases on the recorded clock and tells the operator where the job is.
 class Phases {

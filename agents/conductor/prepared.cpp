@@ -6,6 +6,11 @@
 #include "runtime/base/json.h"
 
 namespace kiln::agents {
+namespace {
+
+constexpr std::int32_t kSamples = 5;  // of an incumbent, to share the budget out; each race has it again
+
+}  // namespace
 
 std::size_t Prepared::index(const std::string& region) const {
   const auto found = std::find_if(partition.regions.begin(), partition.regions.end(),
@@ -25,7 +30,7 @@ Prepared measure_incumbents(Lab& lab, Partition partition) {
     out.standalone.push_back(standalone(region, lab.input().seed));
     out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
     const SampleFact samples =
-        lab.measure({{region.key, out.incumbents.back().plan}}, Lab::Extent::region, 9, false, lab.input().seed);
+        lab.measure({{region.key, out.incumbents.back().plan}}, Lab::Extent::region, kSamples, false, lab.input().seed);
     const SampleFact::Subject& subject = samples.subjects.at(0);
     if (subject.verdict != Verdict::ok)
       throw Error(ErrorCode::unavailable,
