@@ -14,7 +14,7 @@ namespace kiln::agents {
 namespace {
 
 constexpr double kSearchShare = 0.85;      // of what is left after profiling; the rest decides
-constexpr double kLeastSearchShare = 0.5;  // of the budget, however long the building of what runs today took
+constexpr double kLeastSearchShare = 0.75;  // of the budget, however long the building of what runs today took
 constexpr double kWorthLooking = 0.05;     // of the plan's head-room: a region of so much is looked at in any case
 
 // Times phases on the recorded clock and tells the operator where the job is.
@@ -95,6 +95,21 @@ void decide_region(Lab& lab, RegionOutcome& outcome) {
                    {"choice", to_json(outcome.choice)}});
 }
 
+// Builds what the searches of the next regions begin with, together, so that every core has something to compile: alone
+// a region of little time has one kernel. Returns the region after them.
+std::size_t build_ahead(Lab& lab, const Prepared& prepared, const TuningPlan& plan, std::size_t from, double worth_ns,
+                        const std::map<std::string, std::int32_t>& wins) {
+  const std::size_t end = std::min(plan.regions.size(), from + 2 * static_cast<std::size_t>(lab.node().cores));
+  std::vector<RenderedKernel> first;
+  for (std::size_t i = from; i < end; ++i) {
+    const Region& region = prepared.partition.regions[prepared.index(plan.regions[i].region)];
+    const std::size_t most = plan.regions[i].head_room_ns >= worth_ns ? lab.input().corpus.size() : 1;
+    for (RenderedKernel& kernel : first_kernels(lab, region, wins, most)) first.push_back(std::move(kernel));
+  }
+  (void)lab.build(first);
+  return end;
+}
+
 // Most head-room first; what a region leaves of its share goes to those after it. When the time is over, those of
 // little head-room are not looked at: they run what the incumbent does.
 void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
@@ -106,13 +121,14 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
   const std::size_t count = trace.plan.regions.size();
   std::int64_t candidate_ns = 0;
   std::map<std::string, std::int32_t> wins;
+  std::size_t built = 0;
   for (std::size_t i = 0; i < count; ++i) {
     const RegionPlan& region_plan = trace.plan.regions[i];
     const std::size_t index = prepared.index(region_plan.region);
     const Region& region = prepared.partition.regions[index];
     const double fraction = 0.1 + 0.8 * static_cast<double>(i) / static_cast<double>(count);
     phases.begin("search/" + region.key, fraction, region.label);
-    const std::int64_t now = trace.timeline.back().begin_ns;
+    std::int64_t now = trace.timeline.back().begin_ns;
     const double share = shares_left > 0 ? region_plan.budget_share / shares_left : 1;
     shares_left -= region_plan.budget_share;
     const bool worth_looking = region_plan.head_room_ns >= kWorthLooking * head_room_ns;
@@ -120,6 +136,10 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
       trace.regions.push_back(unsearched(prepared, index));
       decide_region(lab, trace.regions.back());
       continue;
+    }
+    if (i >= built) {
+      built = build_ahead(lab, prepared, trace.plan, i, kWorthLooking * head_room_ns, wins);
+      now = lab.now("built ahead");
     }
 
     RegionTask task;

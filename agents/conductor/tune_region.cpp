@@ -18,7 +18,7 @@ namespace {
 constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
 constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
-constexpr std::int32_t kHurriedSamples = 9;  // of a race after the region's time: seven can show a difference
+constexpr std::int32_t kLateSamples = 9;     // of a race after the region's time: seven can show a difference
 constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
 
 std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
@@ -143,7 +143,6 @@ class RegionSearch {
                                      const std::vector<std::size_t>& records) {
     std::vector<Built> built = build(rendered, records);
     if (checks_are_dear()) order_by_speed(built);
-    else vendor_first(built);
     std::vector<Built> right;
     std::vector<std::size_t> untried;
     for (Built& candidate : built) {
@@ -192,13 +191,6 @@ class RegionSearch {
     return lab_.node().gpu && families_.size() < check_families(0, 0).size();
   }
 
-  // A vendor's kernel is what the incumbent runs: with it and one other, no region that has one falls behind for want
-  // of time.
-  void vendor_first(std::vector<Built>& built) const {
-    std::stable_partition(built.begin(), built.end(),
-                          [&](const Built& b) { return candidates_.spec_of(b.kernel.kernel.variant).vendor; });
-  }
-
   void order_by_speed(std::vector<Built>& built) {
     std::vector<Subject> subjects;
     for (const Built& b : built) subjects.push_back({digest_of(out_.candidates[b.record].variant), b.plan});
@@ -224,9 +216,12 @@ class RegionSearch {
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
       for (std::size_t i = begin; i < end; ++i)
         subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
+      // Where there is no time for a race, this is the race.
+      const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");
       const SampleFact samples =
-          lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
+          lab_.measure(subjects, Lab::Extent::region, only ? late_samples() : kRaceSamples, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
+      if (only) only_ = samples;
       const Costs incumbent = costs_of(samples.subjects.at(0));
       if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
       for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
@@ -329,6 +324,14 @@ class RegionSearch {
     diagnose_failures();
   }
 
+  [[nodiscard]] std::int32_t late_samples() const {
+    return std::min(kLateSamples, lab_.input().policy.confirm_samples);
+  }
+
+  static const SampleFact::Subject& named(const SampleFact& all, const std::string& name) {
+    return *std::find_if(all.subjects.begin(), all.subjects.end(), [&](const auto& s) { return s.name == name; });
+  }
+
   // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
   void race() {
     choose_finalists();
@@ -336,15 +339,15 @@ class RegionSearch {
     std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
     for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
     const policies::Policy& policy = lab_.input().policy;
-    const std::int32_t count =
-        out_of_time("race") ? std::min(kHurriedSamples, policy.confirm_samples) : policy.confirm_samples;
-    const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, count, false,
-                                            seed_for(lab_.input(), out_.region, "race"), proof());
+    const SampleFact samples = only_ ? *only_
+                                     : lab_.measure(subjects, Lab::Extent::region,
+                                                    out_of_time("race") ? late_samples() : policy.confirm_samples,
+                                                    false, seed_for(lab_.input(), out_.region, "race"), proof());
     const SampleFact::Subject& incumbent = samples.subjects.at(0);
     out_.incumbent = summary_of(incumbent, policy.confidence);
     double least_cost = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < good_.size(); ++i) {
-      const SampleFact::Subject& subject = samples.subjects.at(1 + i);
+      const SampleFact::Subject& subject = named(samples, subjects[1 + i].name);
       if (judge_timed(subject, policy).verdict != Verdict::ok) continue;
       const double cost = costs_of(subject).objective;
       if (cost >= least_cost) continue;
@@ -380,6 +383,7 @@ class RegionSearch {
   double best_ = 0;    // by the objective
   double joules_ = 0;  // of the job so far
   Costs first_incumbent_;
+  std::optional<SampleFact> only_;  // of the only round of a region whose time is over
   RegionOutcome out_;
 };
 

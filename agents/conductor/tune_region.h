@@ -55,7 +55,7 @@ struct RegionTask {
   // time for.
   std::int64_t candidate_ns = 0;
   bool each_template = true;  // a round has at least one of every template, whatever the time
-  // Of templates ("matmul/packed"), in the regions before: in this order their defaults are tried.
+  // Of templates ("matmul/packed"), in the regions before: those are tried first that won there (likely_first).
   std::map<std::string, std::int32_t> wins{};
 };
 [[nodiscard]] std::string op_by_op_label(const Assembled& incumbent);  // "3 launches, op by op"

@@ -94,6 +94,7 @@ TEST_CASE("a search ends when the node took the policy's joules, and every regio
   MemoryBlobs blobs;
   JobInput input = classifier_input(blobs);
   input.policy.max_candidates_per_region = 60;
+  input.policy.seconds = 120;  // so that time ends nothing
   FakeBench bench;
   bench.energy_counter = "a counter";
   bench.joules_each = 30;
