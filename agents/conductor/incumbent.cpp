@@ -112,15 +112,22 @@ double estimated_ns(const Candidates& found, std::size_t i) {
 
 Candidates likely_first(Candidates found, const std::map<std::string, std::int32_t>& wins) {
   struct Standing { double slow; std::int32_t won; };  // by how many factors of two behind the first
+  // A vendor's model is the work to be done, which says nothing of its code: it stands where the first of ours does.
   std::vector<double> ns;
-  for (std::size_t i = 0; i < found.specs.size(); ++i) ns.push_back(estimated_ns(found, i));
-  const double least = ns.empty() ? 0 : *std::min_element(ns.begin(), ns.end());
+  double least = 0;
+  for (std::size_t i = 0; i < found.specs.size(); ++i) {
+    ns.push_back(estimated_ns(found, i));
+    if (!found.specs[i]->vendor && (least == 0 || ns[i] < least)) least = ns[i];
+  }
+  for (std::size_t i = 0; i < found.specs.size(); ++i)
+    if (found.specs[i]->vendor) ns[i] = least;
   std::vector<Standing> standing;
   std::vector<std::size_t> order(found.specs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   for (const std::size_t i : order) {
     const auto at = wins.find(found.specs[i]->family + "/" + found.specs[i]->name);
-    standing.push_back({least > 0 ? std::floor(std::log2(ns[i] / least)) : 0, at == wins.end() ? 0 : at->second});
+    standing.push_back({least > 0 && ns[i] > 0 ? std::floor(std::log2(ns[i] / least)) : 0,
+                        at == wins.end() ? 0 : at->second});
   }
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
     if (standing[a].slow != standing[b].slow) return standing[a].slow < standing[b].slow;

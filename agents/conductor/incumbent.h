@@ -41,7 +41,7 @@ struct Candidates {
 [[nodiscard]] Buildable buildable(const Lab& lab, Purpose purpose);
 [[nodiscard]] Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose);
 // The same with those templates first that take least by their own cost models; of those within a factor of two, that
-// won most. `wins`: by "matmul/packed".
+// won most. A vendor's stand beside the first. `wins`: by "matmul/packed".
 [[nodiscard]] Candidates likely_first(Candidates found, const std::map<std::string, std::int32_t>& wins);
 // The defaults of the first `most` templates of a region, likely_first, as far as the policy lets them be built.
 [[nodiscard]] std::vector<RenderedKernel> first_kernels(const Lab& lab, const Region& region,
