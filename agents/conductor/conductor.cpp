@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kSearchShare = 0.85;      // of what is left after profiling; the rest decides
 constexpr double kLeastSearchShare = 0.75;  // of the budget, however long the building of what runs today took
+constexpr double kLooksShare = 0.5;        // of a search's time at most, kept for one look at each region to come
 constexpr double kWorthLooking = 0.05;     // of the plan's head-room: a region of so much is looked at in any case
 
 // Times phases on the recorded clock and tells the operator where the job is.
@@ -110,8 +111,8 @@ std::size_t build_ahead(Lab& lab, const Prepared& prepared, const TuningPlan& pl
   return end;
 }
 
-// Most head-room first; what a region leaves of its share goes to those after it. When the time is over, those of
-// little head-room are not looked at: they run what the incumbent does.
+// Most head-room first, of the time that a look at each of those after it leaves; what a region leaves of its share goes
+// to them. When the time is over, those of little head-room are not looked at: they run what the incumbent does.
 void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
   double shares_left = 0, head_room_ns = 0;
   for (const RegionPlan& region : trace.plan.regions) {
@@ -122,6 +123,7 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
   std::int64_t candidate_ns = 0;
   std::map<std::string, std::int32_t> wins;
   std::size_t built = 0;
+  std::int64_t least_look_ns = 0;  // that a region took
   for (std::size_t i = 0; i < count; ++i) {
     const RegionPlan& region_plan = trace.plan.regions[i];
     const std::size_t index = prepared.index(region_plan.region);
@@ -156,12 +158,15 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.candidate_ns = candidate_ns;
     task.each_template = worth_looking;
     task.wins = wins;
-    task.deadline_ns =
-        now + static_cast<std::int64_t>(share * static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now)));
+    const auto left_ns = static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now));
+    const double looks_ns = static_cast<double>(least_look_ns) * static_cast<double>(count - i - 1);
+    task.deadline_ns = now + static_cast<std::int64_t>(share * (left_ns - std::min(looks_ns, kLooksShare * left_ns)));
     RegionOutcome outcome = tune_region(lab, task, [&](const RegionOutcome& so_far) {
       lab.journal().progress({"search/" + region.key, fraction, region_progress(so_far, i, count)});
     });
     if (outcome.candidate_ns > 0) candidate_ns = outcome.candidate_ns;
+    const std::int64_t took_ns = lab.now("searched") - now;  // less than nothing after a restart of the node
+    if (took_ns > 0 && (least_look_ns == 0 || took_ns < least_look_ns)) least_look_ns = took_ns;
     decide_region(lab, outcome);
     if (outcome.winner && !outcome.choice.split) ++wins[template_of(outcome.winner->kernel.variant)];
     trace.regions.push_back(std::move(outcome));

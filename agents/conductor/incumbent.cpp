@@ -179,4 +179,10 @@ Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
   return out;
 }
 
+std::string op_by_op_label(const Assembled& incumbent) {
+  return std::to_string(incumbent.plan.run.size()) + " launches, op by op";
+}
+
+std::string template_of(const Variant& variant) { return variant.family + "/" + variant.template_name; }
+
 }  // namespace kiln::agents

@@ -17,6 +17,8 @@ struct Assembled {
   Baseline parts;                    // its own graph, op by op
   std::vector<BuiltKernel> kernels;  // parallel to parts.partition.regions
 };
+[[nodiscard]] std::string op_by_op_label(const Assembled& incumbent);  // "3 launches, op by op"
+[[nodiscard]] std::string template_of(const Variant& variant);         // "matmul/packed"
 
 // Chooses, renders and builds the incumbent of `g`. Throws Error(unsupported) naming the region that no template
 // computes.

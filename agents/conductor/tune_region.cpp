@@ -221,7 +221,7 @@ class RegionSearch {
       const SampleFact samples =
           lab_.measure(subjects, Lab::Extent::region, only ? late_samples() : kRaceSamples, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
-      if (only) only_ = samples;
+      only_ = only ? std::optional(samples) : std::nullopt;  // a node that restarted has more time again
       const Costs incumbent = costs_of(samples.subjects.at(0));
       if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
       for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
@@ -388,12 +388,6 @@ class RegionSearch {
 };
 
 }  // namespace
-
-std::string op_by_op_label(const Assembled& incumbent) {
-  return std::to_string(incumbent.plan.run.size()) + " launches, op by op";
-}
-
-std::string template_of(const Variant& variant) { return variant.family + "/" + variant.template_name; }
 
 RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress) {
   return RegionSearch(lab, task).run(progress);

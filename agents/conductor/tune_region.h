@@ -58,8 +58,6 @@ struct RegionTask {
   // Of templates ("matmul/packed"), in the regions before: those are tried first that won there (likely_first).
   std::map<std::string, std::int32_t> wins{};
 };
-[[nodiscard]] std::string op_by_op_label(const Assembled& incumbent);  // "3 launches, op by op"
-[[nodiscard]] std::string template_of(const Variant& variant);         // "matmul/packed"
 
 using RegionProgress = std::function<void(const RegionOutcome&)>;
 [[nodiscard]] RegionOutcome tune_region(Lab& lab, const RegionTask& task, const RegionProgress& progress);
