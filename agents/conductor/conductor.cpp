@@ -84,7 +84,8 @@ RegionOutcome unsearched(const Prepared& prepared, std::size_t index) {
 }
 
 void decide_region(Lab& lab, RegionOutcome& outcome) {
-  outcome.choice = choose(outcome.winner.has_value(), outcome.candidates.size(), outcome.speed_up, lab.input().policy);
+  outcome.choice =
+      choose(outcome.winner.has_value(), outcome.candidates.size(), outcome.speed_up, lab.input().policy);
   json::array tried;
   for (const CandidateRecord& record : outcome.candidates)
     tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
@@ -111,8 +112,8 @@ std::size_t build_ahead(Lab& lab, const Prepared& prepared, const TuningPlan& pl
   return end;
 }
 
-// Most head-room first, of the time that a look at each of those after it leaves; what a region leaves of its share goes
-// to them. When the time is over, those of little head-room are not looked at: they run what the incumbent does.
+// Most head-room first, of the time that a look at each of those after it leaves; what a region leaves of its share
+// goes to them. When the time is over, those of little head-room are not looked at: they run what the incumbent does.
 void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
   double shares_left = 0, head_room_ns = 0;
   for (const RegionPlan& region : trace.plan.regions) {

@@ -9,8 +9,8 @@ namespace kiln::agents {
 namespace {
 
 constexpr std::int32_t kSamples = 5;  // of an incumbent, to share the budget out; each race has it again
-// Incumbents of a CPU that one worker times: a process of its own for each took longer than its samples. On a GPU, whose
-// worker stays, memory is what is short.
+// Incumbents of a CPU that one worker times: a process of its own for each took longer than its samples. On a GPU,
+// whose worker stays, memory is what is short.
 constexpr std::size_t kAtOnce = 12;
 
 }  // namespace

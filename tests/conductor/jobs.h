@@ -73,7 +73,8 @@ inline JobInput layers_input(int count, MemoryBlobs& blobs) {
   for (int i = 0; i < count; ++i) {
     const graph::ValueId w =
         g.add_constant("w" + std::to_string(i), graph::test::random_floats({8 + i, 9 + i}, static_cast<unsigned>(i)));
-    x = graph::test::apply(g, graph::ExprOp::tanh, g.add_node(graph::MatMul{}, {x, w}, "layer " + std::to_string(i))[0]);
+    const graph::ValueId y = g.add_node(graph::MatMul{}, {x, w}, "layer " + std::to_string(i))[0];
+    x = graph::test::apply(g, graph::ExprOp::tanh, y);
   }
   g.outputs = {x};
   return job_on(std::move(g), "layers", blobs);

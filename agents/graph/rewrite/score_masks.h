@@ -22,8 +22,8 @@ struct MaskedScores {
   std::vector<MaskLevel> levels;  // from the softmax's shape to the product's
 };
 
-// Follows additions and reshapes back from `id`; `is_product` says where they end. nullopt when they end elsewhere, or a
-// reshape touches the last two dimensions.
+// Follows additions and reshapes back from `id`; `is_product` says where they end. nullopt when they end elsewhere, or
+// a reshape touches the last two dimensions.
 using IsProduct = std::function<bool(ValueId)>;
 [[nodiscard]] std::optional<MaskedScores> masked_scores(const Sweep& pass, ValueId id, const IsProduct& is_product);
 
