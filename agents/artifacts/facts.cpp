@@ -82,6 +82,8 @@ struct Members<BuildFact> {
     io("build_ns", f.build_ns, INT64_MAX);
     io("diagnostics", f.diagnostics);
     io.unless_empty("kernels", f.kernels);
+    io.unless_empty("recipe", f.recipe);
+    io.unless_empty("origin", f.origin);
   }
 };
 

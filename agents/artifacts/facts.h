@@ -71,6 +71,8 @@ struct BuildFact {
   std::int64_t build_ns = 0;
   std::vector<Diagnostic> diagnostics;
   std::vector<KernelResources> kernels{};  // of a GPU's code object
+  std::string recipe{};  // SHA-256 of all that decides what the compiler makes; empty where no cache was asked
+  std::string origin{};  // "cache": built before, for another job or on another machine; empty: built now
 };
 [[nodiscard]] json::object to_json(const BuildFact& f);
 [[nodiscard]] BuildFact build_fact_from_json(const json::value& v);

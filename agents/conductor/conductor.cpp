@@ -4,7 +4,7 @@
 
 #include "agents/conductor/check_effort.h"
 #include "agents/conductor/compose.h"
-#include "agents/graph/rewrite/rewrite.h"
+#include "agents/conductor/first_steps.h"
 #include "agents/graph/roundings.h"
 #include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
@@ -36,16 +36,6 @@ class Phases {
   Trace& trace_;
 };
 
-// What is partitioned and tuned: the workload, or what the policy's algebraic rewrites make of it. Either plan is
-// judged by the workload as it was written.
-graph::Graph rewritten(Lab& lab, AlgebraOutcome& algebra) {
-  graph::Graph out = lab.input().workload;
-  if (!lab.input().policy.algebraic) return out;
-  graph::rewrite::apply_algebra(out, algebra.rewrites);
-  if (uncomputed(out, buildable(lab, Purpose::incumbent)).empty()) return out;
-  algebra.rewrites.clear();  // what they need, the corpus lacks
-  return lab.input().workload;
-}
 
 // The gain of the rewrites apart from that of the kernels: the same kind of plan for both graphs, in turns.
 void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workload, AlgebraOutcome& algebra) {
@@ -99,8 +89,8 @@ void decide_region(Lab& lab, RegionOutcome& outcome) {
 
 // Builds what the searches of the next regions begin with, together, so that every core has something to compile: alone
 // a region of little time has one kernel. Returns the region after them.
-std::size_t build_ahead(Lab& lab, const Prepared& prepared, const TuningPlan& plan, std::size_t from, double worth_ns,
-                        const std::map<std::string, std::int32_t>& wins) {
+std::size_t build_together(Lab& lab, const Prepared& prepared, const TuningPlan& plan, std::size_t from,
+                           double worth_ns, const std::map<std::string, std::int32_t>& wins) {
   const std::size_t end = std::min(plan.regions.size(), from + 2 * static_cast<std::size_t>(lab.node().cores));
   std::vector<RenderedKernel> first;
   for (std::size_t i = from; i < end; ++i) {
@@ -141,7 +131,7 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
       continue;
     }
     if (i >= built) {
-      built = build_ahead(lab, prepared, trace.plan, i, kWorthLooking * head_room_ns, wins);
+      built = build_together(lab, prepared, trace.plan, i, kWorthLooking * head_room_ns, wins);
       now = lab.now("built ahead");
     }
 
@@ -257,19 +247,6 @@ json::array priors_of(const Trace& trace, const policies::Policy& policy) {
   return out;
 }
 
-constexpr std::size_t kNamed = 5;  // operators that an error names before it counts the rest
-
-// Before anything is measured: a job that could release nothing ends here.
-void require_computable(const Lab& lab) {
-  const std::vector<std::string> missing = uncomputed(lab.input().workload, buildable(lab, Purpose::incumbent));
-  if (missing.empty()) return;
-  std::string text = "cannot tune '" + lab.input().workload_name + "': no template of the corpus computes " +
-                     std::to_string(missing.size()) + " of its operators: ";
-  for (std::size_t i = 0; i < std::min(missing.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + missing[i];
-  if (missing.size() > kNamed) text += " and " + std::to_string(missing.size() - kNamed) + " more";
-  throw Error(ErrorCode::unsupported, text, "install a corpus that has templates for them");
-}
-
 }  // namespace
 
 JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Journal& journal,
@@ -316,6 +293,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   }
   journal.decision("decision", to_json(trace.whole.decision));
   phases.end();
+  trace.objects = lab.objects();
 
   out.promote = trace.whole.decision.promote && input.policy.automatic;
   out.decision = to_json(trace.whole.decision);
@@ -323,6 +301,7 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   out.speed_up = to_json(trace.whole.fresh_process);
   out.algebraic = to_json(trace.algebra);
   out.memory = memory_of_both(out, input.workload);
+  out.objects = to_json(trace.objects);
   out.trace = to_json(trace, input);
   out.artifacts = artifacts(trace);
   out.priors = priors_of(trace, input.policy);

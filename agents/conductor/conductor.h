@@ -53,6 +53,7 @@ struct JobOutcome {
   json::object speed_up;   // of the whole workload, in a fresh process
   json::object algebraic;  // the algebraic rewrites of the tuned plan and their own gain; empty where there were none
   json::object memory;     // bytes of both plans, and of a framework that runs op by op (agents/planner/memory.h)
+  json::object objects;    // {"built", "from_cache"}: kernels compiled for this job, and taken from earlier builds
   json::object trace;      // the reporter's input
   std::vector<std::pair<std::string, std::string>> artifacts;  // export name, text
   json::array priors;      // [{region, variant, verdict, median_ns}]

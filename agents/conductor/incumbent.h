@@ -20,6 +20,9 @@ struct Assembled {
 [[nodiscard]] std::string op_by_op_label(const Assembled& incumbent);  // "3 launches, op by op"
 [[nodiscard]] std::string template_of(const Variant& variant);         // "matmul/packed"
 
+// The kernels of the incumbent, parallel to the regions. Throws as incumbent_of() does.
+[[nodiscard]] std::vector<RenderedKernel> incumbent_kernels(const Lab& lab, const Baseline& base);
+
 // Chooses, renders and builds the incumbent of `g`. Throws Error(unsupported) naming the region that no template
 // computes.
 [[nodiscard]] Assembled incumbent_of(Lab& lab, const graph::Graph& g);

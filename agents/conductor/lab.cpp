@@ -51,6 +51,12 @@ void Lab::probe() {
   threads_ = policy.objective == "throughput" ? 1 : cores_;  // a core serves alone, and they all at once
 }
 
+// Not "node": that is a fact of this machine, which others read.
+void Lab::describe(const NodeFacts& node) {
+  const auto told = [&] { return json::value(to_json(node)); };
+  node_ = node_facts_from_json(journal_.fact("described_node", json::object{}, told));
+}
+
 double Lab::joules() {
   if (input_.policy.energy_joules <= 0) return 0;
   const json::value fact =
@@ -108,6 +114,12 @@ std::vector<BuildOutcome> Lab::build(const std::vector<RenderedKernel>& kernels)
   std::vector<BuildOutcome> outcomes;
   for (std::size_t i = 0; i < kernels.size(); ++i) outcomes.push_back({kernels[i], built_.at(digests[i])});
   return outcomes;
+}
+
+ObjectCounts Lab::objects() const {
+  ObjectCounts counts;
+  for (const auto& [digest, fact] : built_) ++(fact.origin.empty() ? counts.built : counts.from_cache);
+  return counts;
 }
 
 Lab::StoredGraph Lab::store_graph(const graph::Graph& g) {

@@ -15,6 +15,9 @@
 
 namespace kiln::agents {
 
+// Distinct kernels that a job asked for: compiled for it, failed builds among them, or built before it.
+struct ObjectCounts { std::int64_t built = 0, from_cache = 0; };
+
 // A kernel that was sent to the compiler.
 struct BuildOutcome {
   RenderedKernel kernel;
@@ -30,6 +33,8 @@ class Lab {
   // Takes the node's facts; everything below needs them. Throws Error(unsupported) when the policy counts energy and
   // the node has no counter of it.
   void probe();
+  // In place of probe(), where the device is elsewhere: its facts as they were told.
+  void describe(const NodeFacts& node);
   // Measures the node again and keeps the better of each ceiling: what was measured beside other load is too low. At
   // most kMostProbes times in a job; false when nothing rose.
   [[nodiscard]] bool raise_ceilings();
@@ -44,6 +49,8 @@ class Lab {
 
   // Parallel to `kernels`. Equal sources are compiled once per job.
   [[nodiscard]] std::vector<BuildOutcome> build(const std::vector<RenderedKernel>& kernels);
+  // Of all builds so far.
+  [[nodiscard]] ObjectCounts objects() const;
 
   // A graph and its constants, as the worker's oracle and libkiln read them.
   struct StoredGraph { std::string graph; std::string constants; };

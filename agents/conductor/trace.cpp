@@ -72,6 +72,10 @@ json::object to_json(const AlgebraOutcome& algebra) {
   return {{"rewrites", json::to_array(algebra.rewrites)}, {"speed_up", to_json(algebra.speed_up)}};
 }
 
+json::object to_json(const ObjectCounts& objects) {
+  return {{"built", objects.built}, {"from_cache", objects.from_cache}};
+}
+
 json::object to_json(const Trace& trace, const JobInput& input) {
   json::array regions;
   for (const RegionOutcome& region : trace.regions)
@@ -115,6 +119,7 @@ json::object to_json(const Trace& trace, const JobInput& input) {
           {"decision", to_json(whole.decision)},
           {"releases", json::array{}},
           {"timeline", timeline},
+          {"objects", to_json(trace.objects)},
           {"rewrites", json::to_array(input.rewrites)},
           {"algebraic", to_json(trace.algebra)},
           {"checkpoint", ""},

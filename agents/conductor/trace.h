@@ -35,7 +35,9 @@ struct Trace {
   std::vector<RegionOutcome> regions;  // in the order of the plan
   WholeOutcome whole;
   std::vector<PhaseSpan> timeline;
+  ObjectCounts objects;
 };
+[[nodiscard]] json::object to_json(const ObjectCounts& objects);
 
 [[nodiscard]] json::object to_json(const Trace& trace, const JobInput& input);
 

@@ -7,9 +7,9 @@
 #include "agents/conductor/check_effort.h"
 #include "agents/conductor/check_order.h"
 #include "agents/conductor/costs.h"
+#include "agents/conductor/first_steps.h"
 #include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
-#include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 
 namespace kiln::agents {
@@ -20,11 +20,6 @@ constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, 
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
 constexpr std::int32_t kLateSamples = 9;     // of a race after the region's time: seven can show a difference
 constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
-
-std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
-  const std::string digest = sha256_hex(std::to_string(input.seed) + "/" + region + "/" + std::string(purpose));
-  return std::stoull(digest.substr(0, 15), nullptr, 16);
-}
 
 // The state of one region's search. Its members are only ever appended to; the verdicts of a round are final.
 class RegionSearch {
@@ -103,7 +98,7 @@ class RegionSearch {
 
   // As many as keep the cores busy and there is time for, but at least one, or one of every template.
   [[nodiscard]] std::int32_t round_size() const {
-    const std::int64_t most = std::max(4, 4 * lab_.node().cores);
+    const std::int64_t most = first_round_size(lab_.node());
     const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
     const std::size_t templates = task_.each_template ? candidates_.specs.size() : 1;
     const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, templates));

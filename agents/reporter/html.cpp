@@ -307,6 +307,12 @@ std::string environment_section(const json::object& report) {
       add_row(t, "Template of the site " + escaped(json::get_string(one, "template", "site_templates")),
               mono(escaped(json::get_string(one, "digest", "site_templates"))));
     }
+  if (const json::value* counts = report.if_contains("objects")) {
+    const json::object& objects = json::as_object(*counts, "objects");
+    add_row(t, "Kernels", fmt::format("{} compiled for this job, {} built before by the same compiler",
+                                      json::get_int(objects, "built", "objects"),
+                                      json::get_int(objects, "from_cache", "objects")));
+  }
   for (const auto& member : object_at(report, "versions"))
     add_row(t, "Version of " + escaped(std::string(member.key())),
             escaped(member.value().is_string() ? std::string(member.value().as_string())

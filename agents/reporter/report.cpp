@@ -228,6 +228,8 @@ json::object report(const json::object& trace) {
     timeline.emplace_back(std::move(span));
   }
   out["timeline"] = std::move(timeline);
+  if (const json::value* objects = trace.if_contains("objects"))
+    out["objects"] = selected(*objects, "trace.objects", {{"built", 'n'}, {"from_cache", 'n'}});
   out["rewrites"] = json::to_array(json::get_strings(trace, "rewrites", "trace"));
   if (const json::value* rules = trace.if_contains("algebraic")) out["algebraic"] = algebraic(*rules);
   out["checkpoint"] = json::get_string(trace, "checkpoint", "trace");

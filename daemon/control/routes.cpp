@@ -64,6 +64,7 @@ constexpr Route kRoutes[] = {
     {"GET", "/v1/corpus/{family}/{name}", kView, false, 0, Kind::call, kIo, "", plain<get_template>},
     {"POST", "/v1/corpus/{family}/{name}/remove", kAdmin, true, kEmpty, Kind::call, kBack, "",
      plain<post_template_removal>},
+    {"POST", "/v1/objects", kAdmin, true, kJson, Kind::call, kBack, "", plain<post_objects>},
     {"POST", "/v1/golden/run", kOperate, false, kEmpty, Kind::call, kBack, "", plain<run_golden>},
     {"GET", "/v1/policies", kView, false, 0, Kind::call, kIo, "", plain<get_policies>},
     {"POST", "/v1/policies/check", kView, false, kJson, Kind::call, kBack, "", plain<post_policy_check>},

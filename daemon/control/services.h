@@ -7,12 +7,14 @@
 #include <exception>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "policies/policy.h"
-#include "runtime/base/json_fwd.h"
+#include "runtime/base/json.h"
 #include "store/node_corpus.h"
+#include "store/object_cache.h"
 #include "store/signing/signing.h"
 #include "store/store.h"
 
@@ -26,12 +28,20 @@ struct ImportRequest {
   std::map<std::string, std::int64_t> dimensions;  // symbolic dimension -> extent
 };
 
+// A job that builds for a GPU of another node and measures nothing.
+struct BuildOnly {
+  std::string architecture;     // "sm_90a"
+  std::int32_t candidates = 0;  // per region; 0: a first round
+  json::object node;            // NodeFacts; empty: the description that Kiln brings for the architecture
+};
+
 struct TuneRequest {
   std::string workload;     // id or name
   std::string policy_text;  // TOML; empty: the node's default policy
   std::int64_t budget_seconds = 0;  // 0: the policy's
   std::uint64_t seed = 1;
   std::string target{"cpu"};  // "cpu", "cuda"
+  std::optional<BuildOnly> build_only{};  // target is "cuda"
 };
 
 template <class T>
@@ -61,6 +71,9 @@ class JobControl {
   // conflict) for what is not worth proving.
   virtual json::object add_template(const std::string& name, const std::map<std::string, std::string>& files) = 0;
   virtual void remove_template(const std::string& family, const std::string& name) = 0;
+  // Takes the bundle of code objects `blob` into the cache; it is signed by this node or by one of `keys` (PEM):
+  // {"objects", "added", "bytes", "signer", "about", "same_compiler"}. Error(corrupt | invalid_input | conflict).
+  virtual json::object import_objects(const std::string& blob, const std::vector<std::string>& keys) = 0;
   // One human line: "tuning minilm: candidate 41 of 64, best 1.31x".
   [[nodiscard]] virtual std::string status_line() const = 0;
 };
@@ -70,6 +83,7 @@ struct Services {
   const store::NodeCorpus& corpus;
   const store::SigningKey& key;
   const policies::Policy& default_policy;
+  store::ObjectCache& objects;
   ModelImporter& importer;
   JobControl& jobs;
 };

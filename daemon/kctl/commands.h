@@ -29,6 +29,7 @@ Command corpus_add_command();
 Command corpus_remove_command();
 Command golden_list_command();
 Command golden_run_command();
+Command objects_import_command();
 Command policy_check_command();
 Command policy_diff_command();
 Command policy_show_command();

@@ -59,10 +59,16 @@ Exit run(Session& session, const Arguments& arguments) {
   }
   const std::string report = "/v1/reports/" + job;
   const std::string ssh = json::get_string(key, "ssh", "the key");
-  files["report.dsse.json"] = daemon.bytes(report);
-  files["report.statement.json"] = daemon.bytes(report + "/statement");
-  files["report.sshsig"] = daemon.bytes(report + "/sshsig");
-  files["report.html"] = daemon.bytes(report + "/html");
+  // A job that only builds decides nothing, and has no report.
+  const json::object row = daemon.get("/v1/jobs/" + job);
+  const bool reported =
+      files.empty() || json::as_object(json::at(row, "result", "the job"), "the result").contains("report");
+  if (reported) {
+    files["report.dsse.json"] = daemon.bytes(report);
+    files["report.statement.json"] = daemon.bytes(report + "/statement");
+    files["report.sshsig"] = daemon.bytes(report + "/sshsig");
+    files["report.html"] = daemon.bytes(report + "/html");
+  }
   files["node-key.pem"] = json::get_string(key, "pem", "the key");
   files["node-key.pub"] = ssh + "\n";
   files["allowed_signers"] = fmt::format("kiln namespaces=\"{}\" {}\n", store::kSshNamespace, ssh);
@@ -77,12 +83,14 @@ Exit run(Session& session, const Arguments& arguments) {
       replaced(replaced(replaced(std::string(kVerify), "{length}", fmt::format("{}", store::kPayloadType.size())),
                         "{type}", store::kPayloadType),
                "{namespace}", store::kSshNamespace);
-  write_file_atomic(directory / "verify.sh", script, 0755);
+  if (reported) write_file_atomic(directory / "verify.sh", script, 0755);
   if (session.json) {
     json::array names;
     for (const auto& [name, bytes] : files)
       names.emplace_back(json::object{{"name", name}, {"sha256", sha256_hex(bytes)}, {"bytes", bytes.size()}});
     print_json(json::object{{"directory", directory.native()}, {"files", names}});
+  } else if (!reported) {
+    print_line(fmt::format("{} files in {}", files.size(), directory.native()));
   } else {
     print_line(fmt::format("{} files in {}; {}/verify.sh verifies them with stock tools", files.size() + 1,
                            directory.native(), directory.native()));

@@ -73,6 +73,21 @@ std::string describe_memory(const json::value& v) {
                      bytes(tuned, "prepared"));
 }
 
+std::string describe_ahead(const json::value& v) {
+  const std::string what = "what was built";
+  const json::object& ahead = json::as_object(v, what);
+  const auto of = [&](std::string_view key) { return json::get_int(ahead, key, what); };
+  return fmt::format("{} kernels for {} regions: {} compiled, {} built before, {} do not compile, {} are not "
+                     "allowed or not possible",
+                     of("kernels"), of("regions"), of("built"), of("from_cache"), of("failed"), of("skipped"));
+}
+
+std::string describe_objects(const json::value& v) {
+  const json::object& objects = json::as_object(v, "the objects");
+  return fmt::format("kernels: {} compiled, {} built before", json::get_int(objects, "built", "the objects"),
+                     json::get_int(objects, "from_cache", "the objects"));
+}
+
 // What the policy's algebraic rewrites gained by themselves, and how often each rule was applied; nothing without them.
 std::string describe_algebra(const json::value& v) {
   const std::string what = "the algebra";
@@ -150,6 +165,7 @@ std::string PhaseTree::plain(const json::object& event) {
 void print_result(const Session& session, const json::object& job) {
   const std::string id = json::get_string(job, "id", "the job");
   const json::object& result = json::as_object(json::at(job, "result", "the job"), "the result");
+  if (const json::value* ahead = result.if_contains("ahead")) print_line(describe_ahead(*ahead));
   if (!result.contains("summary")) return;
   Table table({"REGION", "INCUMBENT", "WINNER", ">SPEED-UP", "INTERVAL", ">ERROR", "VERDICT", "VARIANT"});
   for (const json::value& v : json::as_array(result.at("summary"), "the summary")) {
@@ -177,6 +193,7 @@ void print_result(const Session& session, const json::object& job) {
   const json::object& releases = json::as_object(json::at(result, "releases", "the result"), "the releases");
   const json::value* memory = result.if_contains("memory");
   if (memory != nullptr && releases.contains("tuned")) print_line(describe_memory(*memory));
+  if (const json::value* objects = result.if_contains("objects")) print_line(describe_objects(*objects));
   say("\nnext:");
   const bool faster = json::find_string(decision, "comparison", "the decision") == "faster";
   const auto tuned = json::find_string(releases, "tuned", "the releases");

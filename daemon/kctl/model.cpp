@@ -12,9 +12,8 @@
 #include "runtime/base/json.h"
 
 namespace kiln::kctl {
-namespace {
 
-std::string upload(Session& session, int fd, const std::string& name) {
+std::string upload_file(Session& session, int fd, const std::string& name) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) throw system_error("cannot upload '" + name + "'", errno);
   if (!S_ISREG(info.st_mode))
@@ -31,8 +30,6 @@ std::string upload(Session& session, int fd, const std::string& name) {
   if (shown >= 0) fmt::print(stderr, "\r\x1b[K");
   return digest;
 }
-
-}  // namespace
 
 std::map<std::string, std::int64_t> parse_shapes(const std::vector<std::string>& texts) {
   std::map<std::string, std::int64_t> out;
@@ -106,7 +103,7 @@ json::object import_model(Session& session, const std::filesystem::path& file, c
   json::object request;
   request["name"] = name;
   request["file_name"] = file_name;
-  request["model"] = upload(session, fd.get(), file_name);
+  request["model"] = upload_file(session, fd.get(), file_name);
   if (!shapes.empty()) request["dimensions"] = boost::json::value_from(shapes);
   try {
     return session.daemon().post("/v1/workloads", request);
@@ -116,7 +113,7 @@ json::object import_model(Session& session, const std::filesystem::path& file, c
     json::object external;
     for (const std::string& location : locations) {
       const UniqueFd data = open_beneath(file.parent_path(), location);
-      external[location] = upload(session, data.get(), location);
+      external[location] = upload_file(session, data.get(), location);
     }
     request["external"] = external;
   }

@@ -1,4 +1,4 @@
-// A model file and its external data, uploaded by content; shared by import and tune.
+// A model file and its external data, and other files, uploaded by content; shared by import, tune and objects.
 #pragma once
 
 #include <map>
@@ -17,6 +17,8 @@ namespace kiln::kctl {
 [[nodiscard]] UniqueFd open_beneath(const std::filesystem::path& directory, const std::string& location);
 // The file names between quotes of a refusal: 'weights.bin', 'w/2.bin'.
 [[nodiscard]] std::vector<std::string> quoted_names(std::string_view text);
+// Uploads an open file that people call `name`; its blob.
+[[nodiscard]] std::string upload_file(Session& session, int fd, const std::string& name);
 // Uploads and imports; the workload as the daemon answers it.
 [[nodiscard]] json::object import_model(Session& session, const std::filesystem::path& file, const std::string& name,
                                         const std::map<std::string, std::int64_t>& shapes);

@@ -22,14 +22,15 @@ std::vector<Command> commands() {
           promote_command(),       rollback_command(),    export_command(),       report_show_command(),
           report_verify_command(), report_html_command(), corpus_list_command(),  corpus_show_command(),
           corpus_add_command(),    corpus_remove_command(), golden_list_command(), golden_run_command(),
-          policy_check_command(),  policy_diff_command(), policy_show_command(),  replay_command(),
-          ledger_show_command(),   ledger_verify_command()};
+          objects_import_command(), policy_check_command(), policy_diff_command(), policy_show_command(),
+          replay_command(),        ledger_show_command(), ledger_verify_command()};
 }
 
 std::string group_summary(std::string_view group) {
   if (group == "report") return "Signed reports: show, verify, HTML";
   if (group == "corpus") return "Kernel templates of the node";
   if (group == "golden") return "Golden sets that the corpus has";
+  if (group == "objects") return "Code objects that outlive their job";
   if (group == "policy") return "Policies: check, compare, show";
   return "The record of all facts";
 }

@@ -20,6 +20,10 @@ Exit run(Session& session, const Arguments&) {
   print_line(fmt::format("socket  {}\nstate   {}\nrole    {}\nup      {}", session.socket.native(),
                          json::get_string(status, "directory", what), json::get_string(status, "role", what),
                          format_seconds(json::get_double(status, "uptime_seconds", what))));
+  const json::object& objects = json::as_object(json::at(status, "objects", what), what);
+  print_line(fmt::format("objects {} built before, {} of at most {}", json::get_int(objects, "count", what),
+                         format_bytes(json::get_double(objects, "bytes", what)),
+                         format_bytes(json::get_double(objects, "limit_bytes", what))));
   return Exit::done;
 }
 

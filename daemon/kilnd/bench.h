@@ -14,6 +14,9 @@ namespace kiln::kilnd {
 [[nodiscard]] std::unique_ptr<agents::Workbench> make_bench(const JobEnvironment& env, const std::string& job,
                                                             const std::string& target, const policies::Policy& policy);
 
+// What this node's build workers say of the compiler for GPUs (worker/build_recipe.h). Throws Error(unavailable).
+[[nodiscard]] std::string gpu_toolchain(const JobEnvironment& env);
+
 // The cores of `usable` that a policy's device.share leaves its job's workers: at least one; 0 stands for all.
 [[nodiscard]] std::int32_t shared_cores(std::int32_t usable, double share);
 

@@ -139,6 +139,7 @@ Settings parse_config(std::string_view toml, std::string_view file_name, const S
   keys.integer("limits.clients", s.limits.clients, 1, 4096);
   keys.integer("limits.clients_per_uid", s.limits.clients_per_uid, 1, 4096);
   keys.integer("limits.blob_bytes", s.limits.blob_bytes, 1 << 20, std::int64_t{1} << 44);
+  keys.integer("limits.object_cache_bytes", s.object_cache_bytes, 0, std::int64_t{1} << 44);
   keys.duration("limits.request_seconds", s.limits.request, 1, 600);
   keys.duration("limits.idle_seconds", s.limits.idle, 1, 86400);
   std::string level(name(s.level));
@@ -203,6 +204,8 @@ std::vector<Change> changes(const Settings& from, const Settings& to) {
   compare("limits.clients_per_uid", std::to_string(from.limits.clients_per_uid),
           std::to_string(to.limits.clients_per_uid), false);
   compare("limits.blob_bytes", std::to_string(from.limits.blob_bytes), std::to_string(to.limits.blob_bytes), false);
+  compare("limits.object_cache_bytes", std::to_string(from.object_cache_bytes), std::to_string(to.object_cache_bytes),
+          true);
   compare("limits.request_seconds", shown(from.limits.request), shown(to.limits.request), false);
   compare("limits.idle_seconds", shown(from.limits.idle), shown(to.limits.idle), false);
   compare("log.level", std::string(name(from.level)), std::string(name(to.level)), false);

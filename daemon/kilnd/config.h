@@ -23,6 +23,7 @@ struct Settings {
   std::string socket_group;  // owns the socket's file; empty: the daemon's own
   // [limits]
   control::Limits limits;
+  std::int64_t object_cache_bytes = std::int64_t{4} << 30;  // 0: no object outlives its job
   // [log]
   Level level = Level::info;
 };

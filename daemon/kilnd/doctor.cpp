@@ -20,7 +20,9 @@ namespace {
 
 // The smallest kernel that is one: a compiler that builds it can build what the writer renders.
 Check toolchain(const JobEnvironment& env) {
-  const std::unique_ptr<agents::Workbench> bench = make_bench(env, "doctor", "cpu", env.default_policy);
+  JobEnvironment afresh = env;
+  afresh.objects = nullptr;  // that a kernel was built once does not show that one can be built today
+  const std::unique_ptr<agents::Workbench> bench = make_bench(afresh, "doctor", "cpu", env.default_policy);
   agents::BuildRequest request;
   request.kernel.file_name = "doctor.cpp";
   request.kernel.source =
@@ -112,6 +114,13 @@ Check golden(const JobEnvironment& env) {
                          : passed("golden", text);
 }
 
+Check objects(const JobEnvironment& env) {
+  if (env.objects == nullptr) return passed("objects", "no code object outlives its job");
+  const store::ObjectCache::Size size = env.objects->size();
+  return passed("objects", fmt::format("{} code objects for later jobs in {} of at most {} MiB", size.objects,
+                                       size.bytes >> 20, size.limit_bytes >> 20));
+}
+
 // What policies with objective energy or a budget of it need, and all others do not.
 Check energy() {
   const worker::RaplSource counters(worker::BenchOptions{}.powercap);
@@ -150,6 +159,7 @@ json::array examine(const JobEnvironment& env) {
   all.push_back(guarded("state", [&] { return check_state(state); }));
   all.push_back(guarded("key", [&] { return check_key(state / "keys"); }));
   all.push_back(guarded("disk", [&] { return check_disk(state); }));
+  all.push_back(guarded("objects", [&] { return objects(env); }));
   all.push_back(guarded("corpus", [&] { return corpus(env); }));
   all.push_back(guarded("golden", [&] { return golden(env); }));
   all.push_back(guarded("clock", [&] { return clock(); }));

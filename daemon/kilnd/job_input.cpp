@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "agents/graph/serialize.h"
+#include "daemon/kilnd/ahead.h"
 #include "runtime/base/digest.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
@@ -83,6 +84,7 @@ json::object job_spec(const JobEnvironment& env, const control::TuneRequest& req
                     {"site_templates", json::to_array(store::NodeCorpus::stored(*corpus))},
                     {"incumbent", ""},
                     {"target", request.target}};
+  if (request.build_only) spec["build_only"] = build_only_spec(env, *request.build_only);
   for (const store::ReleaseRow& release : env.store.releases(workload.id))
     if (release.current && target_of(release) == request.target) spec["incumbent"] = release.id;
   return spec;

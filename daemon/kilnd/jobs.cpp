@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "daemon/kilnd/ahead.h"
 #include "daemon/kilnd/bench.h"
 #include "daemon/kilnd/doctor.h"
 #include "daemon/kilnd/golden.h"
@@ -127,8 +128,10 @@ class JobRunner : public control::JobControl {
   [[nodiscard]] json::object node() const override {
     const std::lock_guard lock(mutex_);
     if (!node_.empty()) return node_;
-    for (const store::Job& job : env_.store.jobs())
-      for (const store::JobEntry& entry : env_.store.entries(job.id))
+    // What the newest job found: one before it may have been for another target.
+    const std::vector<store::Job> jobs = env_.store.jobs();
+    for (auto job = jobs.rbegin(); job != jobs.rend(); ++job)
+      for (const store::JobEntry& entry : env_.store.entries(job->id))
         if (!entry.decision && entry.kind == "node")
           return json::parse(env_.store.blob(entry.content), "node facts").get_object();
     return {{"state", "not probed yet"}};
@@ -143,6 +146,10 @@ class JobRunner : public control::JobControl {
   void remove_template(const std::string& family, const std::string& name) override {
     env_.corpus.remove(family, name);
     env_.store.add_event("corpus.removed", family + "/" + name, {});
+  }
+
+  json::object import_objects(const std::string& blob, const std::vector<std::string>& keys) override {
+    return kilnd::import_objects(env_, blob, keys);
   }
 
   [[nodiscard]] std::string status_line() const override {
@@ -198,9 +205,13 @@ class JobRunner : public control::JobControl {
       const std::unique_ptr<agents::Workbench> bench = make_bench(env_, id, job_target(job), input.policy);
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, id, JobJournal::Mode::live, stop_);
-      const agents::JobOutcome outcome = agents::run_job(
-          input, *bench, blobs, journal, [&](const std::string& region) { return priors_from(env_.store, region); },
-          monotonic_ns);
+      const auto priors = [&](const std::string& region) { return priors_from(env_.store, region); };
+      if (builds_only(job)) {
+        set_state(id, store::JobState::done, {},
+                  build_for_another(env_, job, {input, *bench, journal, priors, monotonic_ns}));
+        return;
+      }
+      const agents::JobOutcome outcome = agents::run_job(input, *bench, blobs, journal, priors, monotonic_ns);
       const json::object result = publish(env_, job, outcome);
       keep_priors(outcome);
       set_state(id, store::JobState::done, {}, result);
@@ -259,12 +270,15 @@ class JobRunner : public control::JobControl {
       NoBench bench;
       StoreBlobs blobs(env_.store);
       JobJournal journal(env_.store, job.id, JobJournal::Mode::replay, never_);
-      const agents::JobOutcome outcome =
-          agents::run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, monotonic_ns);
+      const auto priors = [](const std::string&) { return json::array{}; };
+      const json::object decision =
+          builds_only(job) ? replay_ahead(env_, job, {input, bench, journal, priors, monotonic_ns})
+                           : agents::run_job(input, bench, blobs, journal, priors, monotonic_ns).decision;
       journal.expect_end();
       // Written and read once, as the result was: the parser may round a number's last bit.
-      const json::value again = json::parse(json::canonical(outcome.decision), "the replayed decision");
-      const bool same = json::canonical(json::at(job.result, "decision", "job " + job.id)) == json::canonical(again);
+      const json::value again = json::parse(json::canonical(decision), "the replayed decision");
+      const bool same = json::canonical(json::at(job.result, builds_only(job) ? "ahead" : "decision",
+                                                 "job " + job.id)) == json::canonical(again);
       if (!same)
         throw Error(ErrorCode::diverged,
                     "cannot confirm job " + job.id + ": the replayed decision is another than the released one");

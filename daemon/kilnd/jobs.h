@@ -6,6 +6,7 @@
 
 #include "daemon/control/services.h"
 #include "store/node_corpus.h"
+#include "store/object_cache.h"
 
 namespace kiln::worker {
 class BenchMemory;
@@ -22,6 +23,8 @@ struct JobEnvironment {
   policies::Policy default_policy;
   std::string gpu_libraries{};        // folders with a GPU's driver or compiler that are not the system's own
   std::shared_ptr<worker::BenchMemory> bench_memory{};  // of all benches; null: each finds out by itself
+  std::filesystem::path nodes{};                        // descriptions of nodes, by architecture
+  store::ObjectCache* objects = nullptr;                // that benches take code objects from; null: they build all
 };
 
 // Starts the job thread and resumes what was running. The destructor pauses a running job at its next recorded step.

@@ -112,6 +112,7 @@ void Life::reload() {
                         &Settings::policy})
       running.*member = settings_.*member;
     running.socket_group = settings_.socket_group;
+    running.object_cache_bytes = settings_.object_cache_bytes;
     settings_ = std::move(running);
     parts_.store.add_event("daemon.reload", "kilnd", json::object{{"changes", to_json(list)}});
   } catch (const Error& error) {

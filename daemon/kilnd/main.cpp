@@ -68,8 +68,10 @@ int serve(const Options& options, const Settings& settings, Log& log) {
     log.warning("template " + unused.title + " of the site is not used: " + unused.cause);
   const policies::Policy policy = policies::load_policy(settings.policy);
 
+  store::ObjectCache objects(settings.state / "objects", settings.object_cache_bytes);
   const JobEnvironment environment{*store, corpus, *key, settings.worker, settings.include, policy,
-                                   settings.gpu_libraries, std::make_shared<worker::BenchMemory>()};
+                                   settings.gpu_libraries, std::make_shared<worker::BenchMemory>(),
+                                   settings.corpus.parent_path() / "nodes", &objects};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);
 
@@ -80,7 +82,7 @@ int serve(const Options& options, const Settings& settings, Log& log) {
       [&on_event](const store::Event& e) {
         if (on_event) on_event(e);
       }};
-  control::Server server(io, control::Services{*store, corpus, *key, policy, *importer, *jobs},
+  control::Server server(io, control::Services{*store, corpus, *key, policy, objects, *importer, *jobs},
                          std::move(server_options));
   Life life(io,
             {log, *store, server, *jobs, [&options] { return load_settings(options); }, [&socket] { socket.remove(); }},

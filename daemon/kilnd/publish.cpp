@@ -102,7 +102,8 @@ json::object publish(const JobEnvironment& env, const store::Job& job, const age
       {"summary", outcome.summary},
       {"speed_up", outcome.speed_up},
       {"algebraic", outcome.algebraic},
-      {"memory", outcome.memory}};
+      {"memory", outcome.memory},
+      {"objects", outcome.objects}};
 }
 
 }  // namespace kiln::kilnd

@@ -9,17 +9,6 @@ constexpr std::int64_t kProbeLastsNs = 600 * kSecond;
 
 }  // namespace
 
-std::optional<std::string> BenchMemory::object(const std::string& recipe) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = objects_.find(recipe);
-  return found == objects_.end() ? std::nullopt : std::optional(found->second);
-}
-
-void BenchMemory::keep_object(const std::string& recipe, const std::string& object) {
-  const std::lock_guard lock(mutex_);
-  objects_.insert_or_assign(recipe, object);
-}
-
 std::optional<agents::NodeFacts> BenchMemory::probe(const std::string& kind) const {
   const std::lock_guard lock(mutex_);
   const auto found = probes_.find(kind);

@@ -14,11 +14,6 @@ namespace kiln::worker {
 // Any thread.
 class BenchMemory {
  public:
-  // The code object of one of Kiln's own kernels, by the digest of what it is built from. Compiling them takes longer
-  // than a small job's checks.
-  [[nodiscard]] std::optional<std::string> object(const std::string& recipe) const;
-  void keep_object(const std::string& recipe, const std::string& object);
-
   // What a probe found for benches of one kind, no more than ten minutes ago: it takes seconds of a job. Ceilings that
   // were measured beside other load are too low, then as ever; a job that passes one measures them anew.
   [[nodiscard]] std::optional<agents::NodeFacts> probe(const std::string& kind) const;
@@ -30,7 +25,6 @@ class BenchMemory {
     std::int64_t at_ns = 0;
   };
   mutable std::mutex mutex_;
-  std::map<std::string, std::string> objects_;
   std::map<std::string, Probe> probes_;
 };
 

@@ -16,6 +16,7 @@ using agents::Verdict;
 namespace {
 
 constexpr std::int64_t kEnergyNs = 20 * kSecond;  // a driver may have to start
+constexpr std::int64_t kToolchainNs = 30 * kSecond;
 
 }  // namespace
 
@@ -57,6 +58,25 @@ WorkerProcess& BenchWorkers::run_worker() {
   if (!run_ || !run_->alive())
     run_ = std::make_unique<WorkerProcess>(launch_of("run", {staging_.root().string()}));
   return *run_;
+}
+
+const std::string& BenchWorkers::toolchain(bool for_gpu, const std::vector<std::string>& libraries) {
+  const std::string key = (for_gpu ? "gpu " : "cpu ") + json::canonical(json::to_array(libraries));
+  if (const auto found = toolchains_.find(key); found != toolchains_.end()) return found->second;
+  const std::string text = attempted(
+      [&] {
+        const std::filesystem::path scratch = staging_.fresh_folder("toolchain");
+        const std::vector<std::string> folders{options_.include_dir.string(), scratch.string()};
+        WorkerProcess worker(for_gpu ? launch_of("build", folders) : cpu_launch_of("build", folders));
+        Frame request;
+        request.body = {{"op", "toolchain"}, {"libraries", json::to_array(libraries)}};
+        const Frame reply = answered(worker.call(request, kToolchainNs), "name the compiler", "build");
+        return json::get_string(reply.body, "toolchain", "a build reply");
+      },
+      [](const Stopped& stopped) -> std::string {
+        throw unavailable("name the compiler", "build", stopped.evidence);
+      });
+  return toolchains_.emplace(key, text).first->second;
 }
 
 std::uint64_t BenchWorkers::microjoules() {

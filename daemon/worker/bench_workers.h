@@ -2,6 +2,7 @@
 // the next.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,10 @@ class BenchWorkers {
   [[nodiscard]] Launch cpu_launch_of(const std::string& role, std::vector<std::string> arguments) const;
   [[nodiscard]] Launch launch_of(const std::string& role, std::vector<std::string> arguments) const;
 
+  // What a build worker says it builds with: the compiler and its version, the libraries' versions, Kiln's own header.
+  // Asked for once. Throws Error(unavailable).
+  [[nodiscard]] const std::string& toolchain(bool for_gpu, const std::vector<std::string>& libraries);
+
   // The process that runs candidates; started when there is none.
   [[nodiscard]] WorkerProcess& run_worker();
   void end_run_worker() { run_.reset(); }
@@ -52,6 +57,7 @@ class BenchWorkers {
   OracleClient oracle_;
   RaplSource rapl_;
   std::unique_ptr<WorkerProcess> run_;
+  std::map<std::string, std::string> toolchains_;  // by what was asked for
 };
 
 // What speaks against a candidate after its run worker's answer to {check} or {measure}.

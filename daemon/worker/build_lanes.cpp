@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "daemon/worker/attempts.h"
+#include "daemon/worker/build_recipe.h"
 #include "daemon/worker/memory.h"
 #include "runtime/base/json.h"
 
@@ -50,11 +51,49 @@ agents::BuildFact fact_of(const json::object& reply) {
 
 std::vector<agents::BuildFact> BuildLanes::build(std::span<const agents::BuildRequest> requests) {
   std::vector<agents::BuildFact> facts(requests.size());
-  std::vector<Lane> lanes(
-      std::min<std::size_t>(static_cast<std::size_t>(workers_.cores()), requests.size()));
+  std::vector<std::size_t> unknown;
+  std::vector<std::string> recipes(requests.size());
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    if (workers_.objects().caches()) {
+      recipes[i] = recipe_of(requests[i], allow_spills_,
+                             workers_.toolchain(for_gpu(requests[i]), requests[i].kernel.libraries));
+      if (std::optional<agents::BuildFact> known = known_before(requests[i], recipes[i])) {
+        facts[i] = std::move(*known);
+        continue;
+      }
+    }
+    unknown.push_back(i);
+  }
+  compile(requests, unknown, facts);
+  for (const std::size_t i : unknown) facts[i].recipe = recipes[i];
+  for (const std::size_t i : unknown) keep(requests[i], facts[i]);
+  return facts;
+}
+
+std::optional<agents::BuildFact> BuildLanes::known_before(const agents::BuildRequest& request,
+                                                          const std::string& recipe) {
+  const std::optional<KnownObject> known = workers_.objects().find(recipe);
+  std::optional<agents::BuildFact> fact = known ? fact_of(request, *known) : std::nullopt;
+  if (!fact) return std::nullopt;
+  fact->object = workers_.objects().put(known->object);
+  fact->recipe = recipe;
+  return fact;
+}
+
+// Only what compiled: a build that failed may have failed for want of memory or time.
+void BuildLanes::keep(const agents::BuildRequest& request, const agents::BuildFact& fact) {
+  if (fact.verdict != Verdict::ok || fact.recipe.empty()) return;
+  const UniqueFd fd = open_object(workers_.objects(), fact.object);
+  const Mapped object(fd.get(), Mapped::Access::read);
+  workers_.objects().keep(fact.recipe, known_object(request.kernel.architecture, fact, object.text()));
+}
+
+void BuildLanes::compile(std::span<const agents::BuildRequest> requests, std::span<const std::size_t> which,
+                         std::vector<agents::BuildFact>& facts) {
+  std::vector<Lane> lanes(std::min<std::size_t>(static_cast<std::size_t>(workers_.cores()), which.size()));
   std::size_t next = 0, busy = 0;
   // The oldest lane is waited for, so that all cores stay busy.
-  for (std::size_t i = 0; next < requests.size() || busy > 0; i = (i + 1) % lanes.size()) {
+  for (std::size_t i = 0; next < which.size() || busy > 0; i = (i + 1) % lanes.size()) {
     Lane& lane = lanes[i];
     if (lane.busy) {
       const std::optional<agents::BuildFact> fact = finish(lane);
@@ -66,13 +105,12 @@ std::vector<agents::BuildFact> BuildLanes::build(std::span<const agents::BuildRe
       lane.attempts = 0;
       --busy;
     }
-    if (next < requests.size()) {
-      begin(lane, next, requests[next], i);
+    if (next < which.size()) {
+      begin(lane, which[next], requests[which[next]], i);
       ++next;
       ++busy;
     }
   }
-  return facts;
 }
 
 void BuildLanes::begin(Lane& lane, std::size_t index, const agents::BuildRequest& request,

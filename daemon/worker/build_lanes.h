@@ -1,5 +1,6 @@
 // Sources to code objects, in build workers on all cores. Each build has a worker and a scratch folder of its
-// own, since the folder is the worker's only writable place.
+// own, since the folder is the worker's only writable place. What the bench's object source has from an earlier build
+// of the same source by the same compiler is not built again.
 #pragma once
 
 #include <filesystem>
@@ -34,6 +35,12 @@ class BuildLanes {
     bool busy = false;
   };
 
+  [[nodiscard]] std::optional<agents::BuildFact> known_before(const agents::BuildRequest& request,
+                                                              const std::string& recipe);
+  void keep(const agents::BuildRequest& request, const agents::BuildFact& fact);
+  // Those of `requests` that `which` names, into the same places of `facts`.
+  void compile(std::span<const agents::BuildRequest> requests, std::span<const std::size_t> which,
+               std::vector<agents::BuildFact>& facts);
   void begin(Lane& lane, std::size_t index, const agents::BuildRequest& request, std::size_t number);
   // Nothing when the worker was stopped and the build is to be begun again.
   [[nodiscard]] std::optional<agents::BuildFact> finish(Lane& lane);

@@ -1,5 +1,4 @@
-// Kernels that are Kiln's own and no candidates: built by a build worker as those are, once for all benches of a
-// daemon.
+// Kernels that are Kiln's own and no candidates: built by a build worker as those are, and cached as those are.
 #pragma once
 
 #include <string>

@@ -8,13 +8,13 @@ _kctl() {
   done
   case $previous in
     --color) mapfile -t COMPREPLY < <(compgen -W 'auto always never' -- "$current"); return ;;
-    --socket|--policy|--key|--output) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
+    --socket|--policy|--key|--output|--node) mapfile -t COMPREPLY < <(compgen -f -- "$current"); return ;;
   esac
   local words=$everywhere
   case $command in
-    '') words="status node doctor import tune watch jobs show cancel resume releases diff promote rollback export report corpus golden policy replay ledger --version $everywhere" ;;
+    '') words="status node doctor import tune watch jobs show cancel resume releases diff promote rollback export report corpus golden objects policy replay ledger --version $everywhere" ;;
     import) words="--name --shape $everywhere" ;;
-    tune) words="--policy --budget --seed --target --name --shape --detach $everywhere" ;;
+    tune) words="--policy --budget --seed --target --build-only --node --candidates --output --name --shape --detach $everywhere" ;;
     promote) words="--force $everywhere" ;;
     report)
       words="show verify html"
@@ -24,13 +24,16 @@ _kctl() {
       words='list show add remove'
       [[ $nested == add ]] && words="--name $everywhere" ;;
     golden) words='list run' ;;
+    objects)
+      words='import'
+      [[ $nested == import ]] && words="--key $everywhere" ;;
     policy) words='check diff show' ;;
     ledger) words='show verify' ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   [[ $current == -* ]] && return
   case $command in
-    import|tune|export|report|policy|corpus) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
+    import|tune|export|report|policy|corpus|objects) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
   esac
 }
 complete -o filenames -F _kctl kctl

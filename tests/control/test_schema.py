@@ -67,6 +67,8 @@ class Schemas(unittest.TestCase):
         self.assertTrue(self.call("get", "/v1/health")["healthy"])
         self.call("get", "/v1/doctor")
         self.assertTrue(self.call("post", "/v1/golden/run")["passed"])
+        blob = self.call("post", "/v1/blobs", b"a bundle")["sha256"]
+        self.assertEqual(self.call("post", "/v1/objects", {"bundle": blob, "keys": ["a key"]})["added"], 1)
         self.assertEqual(self.call("get", "/v1/openapi.json"), OPENAPI)
         self.call("get", "/v1/key")
 

@@ -64,6 +64,12 @@ class FakeJobs : public JobControl {
   [[nodiscard]] json::array doctor() const override {
     return {json::object{{"check", "toolchain"}, {"result", "PASS"}, {"detail", "c++ 12"}, {"cure", ""}}};
   }
+  json::object import_objects(const std::string& blob, const std::vector<std::string>& keys) override {
+    (void)keys;
+    (void)store_.blob_path(blob);
+    return {{"objects", 2}, {"added", 1}, {"bytes", 300}, {"signer", "SHA256:abc"},
+            {"about", json::object{{"target", "sm_90a"}}}, {"same_compiler", true}};
+  }
   [[nodiscard]] json::object golden() const override {
     return {{"digest", std::string(64, 'c')}, {"passed", true}, {"seconds", 0.1}, {"cases", cases(true)}};
   }
@@ -132,6 +138,7 @@ struct World {
   std::unique_ptr<store::SigningKey> key;
   std::unique_ptr<store::NodeCorpus> corpus;
   policies::Policy policy;
+  std::unique_ptr<store::ObjectCache> objects;
   std::unique_ptr<FakeJobs> jobs;
   std::unique_ptr<FakeImporter> importer;
   std::string workload, job, baseline, tuned, slower;
@@ -143,12 +150,13 @@ struct World {
     key = store::SigningKey::load_or_create(state / "keys/node.pem");
     policy = policies::load_policy(std::filesystem::path(KILN_SOURCE_DIR) / "policies/default.toml");
     corpus = std::make_unique<store::NodeCorpus>(small_corpus(), *store);
+    objects = std::make_unique<store::ObjectCache>(state / "objects", 1 << 20);
     jobs = std::make_unique<FakeJobs>(*store, *corpus);
     importer = std::make_unique<FakeImporter>(*store);
     seed();
   }
 
-  Services services() { return {*store, *corpus, *key, policy, *importer, *jobs}; }
+  Services services() { return {*store, *corpus, *key, policy, *objects, *importer, *jobs}; }
 
  private:
   // `comparison`: what the job found; empty: nothing was compared.

@@ -10,6 +10,10 @@ the outputs are within the benchmark's tolerance of eager's, now 1e-4 and former
 milliseconds of interleaved trials, by the benchmark's method; "seconds" and "facts" say what each stage and each kind
 of fact took. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the folder that tests/cuda/bundle made.
 
+--jobs N builds for up to N problems ahead on the CPU, in a process of its own, while the present one is measured
+(ahead.py); "ahead" says what a problem found built. "gpu_idle_seconds", with or without --jobs, is how long the GPU had
+nothing to do for it.
+
 --batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
 
@@ -30,6 +34,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 for folder in (HERE, HERE.parent / "e2e", HERE.parent.parent / "runtime/python", HERE.parent / "python"):
     sys.path.insert(0, str(folder))
 
+import ahead  # noqa: E402
 import problems  # noqa: E402
 import summary  # noqa: E402
 
@@ -55,6 +60,7 @@ class Bench:
         import node
         os.environ.setdefault("KILN_LIBRARY", str(node.BINARY / "lib/libkiln.so"))
         self.options = options
+        self.ahead = None
         self.node = node.Node()
         config = self.node.folder / "kilnd.toml"
         if options.gpu_libraries:
@@ -62,7 +68,7 @@ class Bench:
             self.node.arguments = ["--config", config]
         self.node.start()
 
-    def tune(self, name, file, dimensions, record):
+    def tune(self, problem, file, dimensions, record):
         """(job row, the release that is to be judged); record["facts"]: what the job's time went to. `dimensions`:
         the extents of those that the file leaves open."""
         import export
@@ -71,9 +77,11 @@ class Bench:
         for location in export.external_data(file):
             external[location] = self.node.upload(file.parent / location)
             (file.parent / location).unlink()
-        model = {"name": name, "model": self.node.upload(file), "file_name": file.name,
+        model = {"name": file.stem, "model": self.node.upload(file), "file_name": file.name,
                  "external": external, "dimensions": dimensions}
         workload = self.node.post("/v1/workloads", model)
+        if self.ahead:
+            record["ahead"] = self.ahead.take(self.node, problem)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
         if self.options.policy:
             body["policy_text"] = pathlib.Path(self.options.policy).read_text()
@@ -84,6 +92,8 @@ class Bench:
             self.node.post(f"/v1/jobs/{job['id']}/cancel")  # or the next problem's would wait behind it
             raise
         record["facts"] = fact_times.totals(self.node.state, job["id"])
+        if self.ahead:
+            self.ahead.describe(self.node)
         if job["state"] == "done":
             tried = self.node.get(f"/v1/jobs/{job['id']}/candidates")
             record["candidates"] = len(tried)
@@ -121,7 +131,7 @@ def judged(bench, problem, options, record):
     if device == "cuda":
         torch.cuda.empty_cache()
     stages.begin("tune")
-    job, release = bench.tune(file.stem, file, dimensions, record)
+    job, release = bench.tune(problem, file, dimensions, record)
     file.unlink()
     stages.begin("load release")
     # A plan that the oracle does not find right is no release, and a wrong baseline ends its job.
@@ -181,6 +191,7 @@ def parse(arguments):
     parser.add_argument("--rounds", type=int, default=100, help="timed trials of each contender")
     parser.add_argument("--trials", type=int, default=5, help="fresh inputs for the benchmark's verdicts")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
+    parser.add_argument("--jobs", type=int, default=0, help="problems whose kernels are built ahead, for cuda")
     parser.add_argument("--batch-divisor", type=int, default=1)
     parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")
     parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
@@ -201,6 +212,8 @@ def main(arguments):
     begin = time.monotonic()
     bench = Bench(options)
     try:
+        if options.jobs > 0 and options.target == "cuda":
+            bench.ahead = ahead.Ahead(bench.node.folder / "ahead", options, chosen, options.jobs)
         for problem in chosen:
             if time.monotonic() - begin > options.seconds:
                 break
@@ -211,6 +224,7 @@ def main(arguments):
             except Exception as error:  # one problem's failure is a result; the next is tried
                 record["failed"] = f"{type(error).__name__}: {str(error).strip()[:500]}"
                 record["where"] = traceback.format_exc(limit=-1).splitlines()[1].strip()
+            record["gpu_idle_seconds"] = ahead.idle_seconds(record)
             with open(options.results, "a") as out:
                 out.write(json.dumps(record) + "\n")
             print(f"{problem.key} {problem.name}: {record.get('failed') or record.get('ms')}", flush=True)
@@ -218,6 +232,8 @@ def main(arguments):
                 import torch
                 torch.cuda.empty_cache()
     finally:
+        if bench.ahead:
+            bench.ahead.close()
         bench.node.close()
     print(summary.table(summary.load(options.results)))
 

@@ -26,8 +26,8 @@ const std::string kWhole =
     "[paths]\nstate = \"/s\"\nsocket = \"/r/c.sock\"\ncorpus = \"/c.db\"\nworker = \"/w\"\ninclude = \"/i\"\npolicy = "
     "\"/p.toml\"\n"
     "[access]\nviewer_groups = [\"a\", \"12\"]\noperator_groups = [\"b\"]\nadmin_groups = []\nsocket_group = \"g\"\n"
-    "[limits]\nclients = 10\nclients_per_uid = 5\nblob_bytes = 2097152\nrequest_seconds = 3\nidle_seconds = "
-    "60\n[log]\nlevel = \"debug\"\n";
+    "[limits]\nclients = 10\nclients_per_uid = 5\nblob_bytes = 2097152\nobject_cache_bytes = 7\n"
+    "request_seconds = 3\nidle_seconds = 60\n[log]\nlevel = \"debug\"\n";
 
 }  // namespace
 
@@ -46,6 +46,7 @@ TEST_CASE("every key is read") {
   CHECK(s.limits.clients == 10);
   CHECK(s.limits.clients_per_uid == 5);
   CHECK(s.limits.blob_bytes == 2097152);
+  CHECK(s.object_cache_bytes == 7);
   CHECK(s.limits.request == std::chrono::seconds(3));
   CHECK(s.limits.idle == std::chrono::seconds(60));
   CHECK(s.level == Level::debug);
@@ -126,7 +127,7 @@ TEST_CASE("the sample configuration holds every key, and what it comments out ar
   CHECK(changes(plain, parse_config(open, "kilnd.toml", defaults)).empty());
   for (const char* key :
        {"state", "socket", "policy", "viewer_groups", "operator_groups", "admin_groups", "socket_group", "clients",
-        "clients_per_uid", "blob_bytes", "request_seconds", "idle_seconds", "level"})
+        "clients_per_uid", "blob_bytes", "object_cache_bytes", "request_seconds", "idle_seconds", "level"})
     CHECK(open.find("\n" + std::string(key) + " = ") != std::string::npos);
 }
 

@@ -74,6 +74,14 @@ TEST_CASE("a report has every member of the format, and only those") {
   CHECK(r.size() == 18);
 }
 
+TEST_CASE("how many kernels were built before the job stands in the report, which old traces do not say") {
+  json::object trace = test::trace();
+  CHECK_FALSE(report(trace).contains("objects"));
+  trace["objects"] = json::object{{"built", 7}, {"from_cache", 35}};
+  CHECK(report(trace).at("objects") == trace.at("objects"));
+  CHECK(html(report(trace)).find("7 compiled for this job, 35 built before") != std::string::npos);
+}
+
 TEST_CASE("algebraic rewrites and their own gain stand apart, where there are any") {
   json::object trace = test::trace();
   CHECK_FALSE(report(trace).contains("algebraic"));

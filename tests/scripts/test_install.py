@@ -20,6 +20,7 @@ CMAKE = os.environ.get("KILN_CMAKE", "cmake")
 COMPONENTS = {
     "kiln": """bin/kctl sbin/kilnd libexec/kiln/kiln-worker share/kiln/corpus.db include/kiln/runtime/kernel_abi.h
         share/kiln/policies/default.toml share/kiln/policies/explore.toml share/kiln/policies/strict.toml
+        share/kiln/nodes/sm_90a.json
         share/bash-completion/completions/kctl share/man/man1/kctl.1 share/man/man5/kiln-policy.5
         share/man/man5/kilnd.toml.5 share/man/man8/kilnd.8 lib/systemd/system/kilnd.service
         lib/systemd/system/kilnd.socket lib/systemd/catalog/kiln.catalog lib/sysusers.d/kiln.conf

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
 
 #include "daemon/worker/workbench.h"
@@ -25,6 +27,15 @@ class ObjectFolder : public worker::ObjectSource {
   [[nodiscard]] std::filesystem::path path(const std::string& digest) const override {
     return root() / "blobs" / digest;
   }
+  [[nodiscard]] bool caches() const override { return remembers; }
+  [[nodiscard]] std::optional<worker::KnownObject> find(const std::string& recipe) override {
+    const auto found = known.find(recipe);
+    return found == known.end() ? std::nullopt : std::optional(found->second);
+  }
+  void keep(const std::string& recipe, const worker::KnownObject& built) override { known[recipe] = built; }
+
+  bool remembers = false;
+  std::map<std::string, worker::KnownObject> known;
 
  private:
   test::TemporaryFolder folder_;

@@ -12,11 +12,29 @@ Answer job_answer(Context& context, const std::string& id, unsigned status = 200
   return answer;
 }
 
+BuildOnly build_only(const json::value& given) {
+  constexpr std::string_view what = "member 'build_only' of the request's body";
+  const json::object& body = json::as_object(given, what);
+  for (const auto& member : body)
+    if (member.key() != "architecture" && member.key() != "candidates" && member.key() != "node")
+      throw Error(ErrorCode::invalid_input, "cannot read " + std::string(what) + ": unknown member '" +
+                                                std::string(member.key()).substr(0, 40) + "'");
+  BuildOnly out;
+  out.architecture = json::get_string(body, "architecture", what);
+  const std::int64_t candidates = json::find_int(body, "candidates", what).value_or(0);
+  if (body.contains("candidates") && (candidates < 1 || candidates > 4096))
+    throw Error(ErrorCode::invalid_input, "cannot read " + std::string(what) + ": candidates is not in 1 to 4096");
+  out.candidates = static_cast<std::int32_t>(candidates);
+  if (const json::value* node = body.if_contains("node")) out.node = json::as_object(*node, what);
+  return out;
+}
+
 }  // namespace
 
 Answer post_job(Context& context, const Request& request) {
   constexpr std::string_view what = "the request's body";
-  const json::object body = json_body(request, {"workload", "policy_text", "budget_seconds", "seed", "target"});
+  const json::object body =
+      json_body(request, {"workload", "policy_text", "budget_seconds", "seed", "target", "build_only"});
   TuneRequest tune;
   tune.workload = json::get_string(body, "workload", what);
   tune.policy_text = json::find_string(body, "policy_text", what).value_or("");
@@ -31,6 +49,13 @@ Answer post_job(Context& context, const Request& request) {
   if (tune.target != "cpu" && tune.target != "cuda")
     throw Error(ErrorCode::invalid_input, "cannot queue a job for '" + tune.workload + "': target '" +
                                               tune.target.substr(0, 40) + "' is not cpu or cuda");
+  if (const json::value* given = body.if_contains("build_only")) {
+    if (body.contains("target") && tune.target != "cuda")
+      throw Error(ErrorCode::invalid_input,
+                  "cannot queue a job for '" + tune.workload + "': build_only is for target cuda");
+    tune.target = "cuda";
+    tune.build_only = build_only(*given);
+  }
   const store::Job job = context.services.jobs.submit(tune);
   Answer answer = json_answer(to_json(job), 201);
   answer.object = job.id;

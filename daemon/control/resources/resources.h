@@ -57,6 +57,9 @@ Answer post_template_removal(Context& context, const Request& request);
 Answer get_policies(Context& context, const Request& request);
 Answer post_policy_check(Context& context, const Request& request);
 
+// objects.cpp
+Answer post_objects(Context& context, const Request& request);
+
 // ledger.cpp
 Answer get_audit(Context& context, const Request& request);
 Answer get_ledger(Context& context, const Request& request);

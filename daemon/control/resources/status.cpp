@@ -15,6 +15,7 @@ Answer get_status(Context& context, const Request& request) {
   for (const Route& route : routes())
     capabilities.emplace_back(std::string(route.method) + " " + std::string(route.pattern));
   const store::Store& store = context.services.store;
+  const store::ObjectCache::Size objects = context.services.objects.size();
   const std::string_view state = context.draining ? "draining" : store.read_only() ? "read_only" : "ready";
   return json_answer(json::object{
       {"name", "kilnd"},
@@ -28,6 +29,8 @@ Answer get_status(Context& context, const Request& request) {
       {"started_ns", context.started_ns},
       {"uptime_seconds", static_cast<double>(wall_clock_ns() - context.started_ns) * 1e-9},
       {"directory", store.directory().string()},
+      {"objects", json::object{{"count", objects.objects}, {"bytes", objects.bytes},
+                               {"limit_bytes", objects.limit_bytes}}},
       {"last_event", context.last_event.load()},
       {"clients", context.clients.load()},
       {"capabilities", std::move(capabilities)},

@@ -194,4 +194,15 @@ std::string compiler_version() {
   }
 }
 
+std::string library_version(const std::string& name) {
+  if (!is_plain_name(name))
+    throw Error(ErrorCode::invalid_input, "cannot look up library '" + name + "': its name is not plain");
+  const Finished f = execute({compiler, "-print-file-name=lib" + name + ".so"}, "/", 10'000'000'000);
+  std::error_code absent;  // a library that is not there is a version too: what needs it does not build
+  const std::filesystem::path file =
+      std::filesystem::canonical(f.output.substr(0, f.output.find('\n')), absent);
+  if (absent) return name + ": none";
+  return name + ": " + file.filename().string() + " " + std::to_string(std::filesystem::file_size(file, absent));
+}
+
 }  // namespace kiln::targets::cpu

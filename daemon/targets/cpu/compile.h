@@ -45,6 +45,10 @@ struct CompileResult {
 // First line of `c++ --version`, or "none" when there is no compiler.
 [[nodiscard]] std::string compiler_version();
 
+// The library that "-lNAME" links: its name, the name of its file, which holds its version, and its bytes. Throws
+// Error(invalid_input) for a name that is not plain.
+[[nodiscard]] std::string library_version(const std::string& name);
+
 // GCC's JSON diagnostics, and "file:line:column: severity: message" lines of Clang and the linker, at most 64.
 [[nodiscard]] std::vector<CompileDiagnostic> parse_diagnostics(std::string_view text);
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 
 #include "daemon/targets/cuda/nvrtc_api.h"
 #include "runtime/base/error.h"
@@ -143,6 +144,14 @@ std::string Compiler::version() const {
   int major = 0, minor = 0;
   if (api_->nvrtcVersion(&major, &minor) != kNvrtcSuccess) return "NVRTC";
   return "NVRTC " + std::to_string(major) + "." + std::to_string(minor);
+}
+
+std::string Compiler::library() const {
+  Dl_info where{};
+  if (::dladdr(reinterpret_cast<const void*>(api_->nvrtcVersion), &where) == 0 || !where.dli_fname) return {};
+  std::error_code unknown;  // ignoring: the version is there without it
+  const std::uintmax_t bytes = std::filesystem::file_size(where.dli_fname, unknown);
+  return unknown ? std::string() : std::to_string(bytes) + " bytes";
 }
 
 std::vector<int> Compiler::architectures() const {

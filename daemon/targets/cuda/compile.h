@@ -58,6 +58,9 @@ class Compiler {
   // one.
   [[nodiscard]] CompileResult compile(const CompileRequest& request) const;
   [[nodiscard]] std::string version() const;             // "NVRTC 13.0"
+  // The size of its file, which tells releases of one version apart: "91234567 bytes". Packages name the file
+  // differently. Empty when the loader does not say.
+  [[nodiscard]] std::string library() const;
   [[nodiscard]] std::vector<int> architectures() const;  // that it makes code for: 80, 86, 90, ...
 
  private:

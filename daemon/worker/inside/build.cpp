@@ -1,5 +1,6 @@
 // build: request {file_name, flags, libraries, timeout_ns} and the source as a file; reply {outcome, diagnostics,
-// build_ns} and the object as a sealed file.
+// build_ns} and the object as a sealed file. Request {op: "toolchain", libraries}; reply {toolchain}: all that decides
+// what equal requests give, as text.
 #include <unistd.h>
 
 #include <cerrno>
@@ -7,6 +8,8 @@
 #include "daemon/targets/cpu/compile.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
+#include "runtime/base/digest.h"
+#include "runtime/base/files.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -31,6 +34,18 @@ const char* outcome_of(const targets::cpu::CompileResult& result) {
   return result.timeout ? "build_timeout" : "build_failed";
 }
 
+// Beside the compiler: the flags of every build, the header that kernels include, and the libraries that they link.
+Frame toolchain(const json::object& request, const std::filesystem::path& include_dir) {
+  std::string text = targets::cpu::compiler_version() + "\nkernel_abi.h " +
+                     sha256_hex(read_file(include_dir / "runtime/kernel_abi.h"));
+  for (const std::string& flag : targets::cpu::base_flags()) text += "\n" + flag;
+  for (const std::string& library : json::get_strings(request, "libraries", "a build request"))
+    text += "\n" + targets::cpu::library_version(library);
+  Frame reply;
+  reply.body = {{"toolchain", text}};
+  return reply;
+}
+
 }  // namespace
 
 Role build_role(const std::vector<std::string>& arguments) {
@@ -42,6 +57,7 @@ Role build_role(const std::vector<std::string>& arguments) {
   role.rules.memory_bytes = std::int64_t{4} << 30;
   if (::chdir(scratch.c_str()) != 0) throw system_error("cannot enter '" + scratch.string() + "'", errno);
   role.handle = [include_dir, scratch](Frame request) {
+    if (request.body.contains("op")) return toolchain(request.body, include_dir);
     targets::cpu::CompileRequest compile;
     compile.source = Mapped(request.fds.at(0).get(), Mapped::Access::read, 16u << 20).text();
     compile.file_name =

@@ -1,5 +1,6 @@
 // build-cuda: request {file_name, flags, architecture, allow_spills} and the source as a file; reply {outcome,
-// diagnostics, kernels, build_ns} and the cubin as a sealed file. Touches no device.
+// diagnostics, kernels, build_ns} and the cubin as a sealed file. Request {op: "toolchain"}; reply {toolchain}, as
+// build's. Touches no device.
 #include "agents/artifacts/facts.h"
 #include "daemon/targets/cuda/compile.h"
 #include "daemon/worker/inside/gpu_role.h"
@@ -14,6 +15,7 @@
 namespace kiln::worker {
 namespace {
 
+using targets::cuda::Compiler;
 using targets::cuda::CompileRequest;
 using targets::cuda::CompileResult;
 
@@ -46,6 +48,14 @@ Frame reply_of(const CompileResult& result) {
   return reply;
 }
 
+Frame toolchain(const Compiler& compiler) {
+  std::string text = compiler.version() + "\n" + compiler.library();
+  for (const std::string& flag : targets::cuda::base_flags()) text += "\n" + flag;
+  Frame reply;
+  reply.body = {{"toolchain", text}};
+  return reply;
+}
+
 }  // namespace
 
 Role build_cuda_role(const std::vector<std::string>& arguments) {
@@ -58,6 +68,7 @@ Role build_cuda_role(const std::vector<std::string>& arguments) {
   role.rules.may_execute = true;
   if (::chdir(scratch.c_str()) != 0) throw system_error("cannot enter '" + scratch.string() + "'", errno);
   role.handle = [compiler](Frame request) {
+    if (request.body.contains("op")) return toolchain(*compiler);
     CompileRequest compile;
     compile.source = Mapped(request.fds.at(0).get(), Mapped::Access::read, 16u << 20).text();
     compile.file_name =

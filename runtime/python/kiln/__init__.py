@@ -5,7 +5,7 @@
     (hidden,) = model(input_ids, attention_mask)
     outputs = model.run(input_ids=ids, attention_mask=mask)   # {"name": array}
 
-A release for a GPU is called with PyTorch's tensors instead (kiln.pytorch). A loaded model runs one call at a time;
+A release for a GPU is called with PyTorch's tensors instead, as one for a CPU can be (kiln.pytorch.load). A loaded model runs one call at a time;
 load it again, or call session() on it, for another thread. Errors are KilnError, whose `status` is one of the names
 that kiln_status_name() gives: "argument", "io", "format", "digest", "target", "load", "memory", "device". "target"
 means: made for another CPU or GPU, use what you ran before.
@@ -225,6 +225,5 @@ def load(path, threads=0, verify=True):
     threads=0: as many as it was tuned for. verify: hash every file first."""
     if _target(path) == "cpu":
         return Model(_Release(path, threads, verify))
-    from . import pytorch  # PyTorch is needed for GPUs alone
-    pytorch.prepare_device()
-    return pytorch.Operator(_Release(path, threads, verify))
+    from . import pytorch  # here PyTorch is needed for GPUs alone
+    return pytorch.load(path, threads, verify)

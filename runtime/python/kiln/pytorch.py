@@ -1,23 +1,25 @@
-"""Releases for a GPU as PyTorch operators: tensors in, tensors out, no copies, on the caller's stream.
+"""Releases as PyTorch operators: tensors in, tensors out, no copies; on a GPU on the caller's stream.
 
-    import kiln
-    fast = kiln.load("/var/lib/kiln/releases/encoder/current")   # Operator, for a release whose target is cuda
-    y = fast(x)                                                   # tensors of the shapes it was tuned for
+    import kiln.pytorch
+    fast = kiln.pytorch.load("/var/lib/kiln/releases/encoder/current")   # an Operator, for a CPU or for a GPU
+    y = fast(x)                                                           # tensors of the shapes it was tuned for
 
-    model.encoder = kiln.pytorch.DropIn(model.encoder, fast)      # falls back for other shapes, once loudly
+    model.encoder = kiln.pytorch.DropIn(model.encoder, fast)              # falls back for other shapes, once loudly
 
-Each operator is registered with torch.library, so torch.compile keeps it as one node of its graph. A call puts the
-plan's launches on the current stream and returns; it allocates only its outputs, so a CUDA graph may record it.
+Each operator is registered with torch.library, with the shapes of its outputs, so torch.compile keeps it as one node of
+its graph and does not break the graph on it. On a GPU a call puts the plan's launches on the current stream and
+returns; it allocates only its outputs, so a CUDA graph may record it. On a CPU it returns when they are there.
 """
 
 import ctypes
 import itertools
 import threading
 import warnings
+import weakref
 
 import torch
 
-from . import KilnError, _check
+from . import KilnError, _check, _Release, _target
 
 # In the order of kiln_dtype.
 _DTYPES = [getattr(torch, name, None) for name in (
@@ -35,6 +37,14 @@ def prepare_device():
     torch.empty(1, device="cuda")
 
 
+def load(path, threads=0, verify=True):
+    """Opens the release directory `path` as an Operator. threads=0: of a CPU, as many as it was tuned for."""
+    if _target(path) == "cpu":
+        return Operator(_Release(path, threads, verify), torch.device("cpu"))
+    prepare_device()
+    return Operator(_Release(path, threads, verify), torch.device("cuda", torch.cuda.current_device()))
+
+
 def _described(value):
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
@@ -42,14 +52,14 @@ def _described(value):
 
 
 class Operator:
-    """A release that can be called with CUDA tensors. `inputs` and `outputs` describe its tensors."""
+    """A release that can be called with tensors of `device`. `inputs` and `outputs` describe its tensors."""
 
-    def __init__(self, release):
+    def __init__(self, release, device):
         self._release = release
         self._library = release.library
         self._session = ctypes.c_void_p()
         self._busy = threading.Lock()
-        self.device = torch.device("cuda", torch.cuda.current_device())
+        self.device = device
         self.inputs = release.tensors(self._library.kiln_input_count, self._library.kiln_input_info)
         self.outputs = release.tensors(self._library.kiln_output_count, self._library.kiln_output_info)
         for tensor in self.inputs + self.outputs:
@@ -81,8 +91,7 @@ class Operator:
             given = ", ".join(map(_described, tensors))
             raise KilnError("argument", f"cannot run ({given}): the release takes {self.inputs} on {self.device}")
         # The dispatcher costs some 20 us a call; what it is for is torch.compile.
-        run = self._operation if torch.compiler.is_compiling() else self._enqueue
-        results = run(list(tensors))
+        results = self._operation(list(tensors)) if torch.compiler.is_compiling() else self._run(tensors)
         return results[0] if len(results) == 1 else tuple(results)
 
     def _empty_outputs(self):
@@ -90,19 +99,30 @@ class Operator:
 
     def _register(self):
         """As torch.ops.kiln.release_<n>: `Tensor[] -> Tensor[]`, whose shapes torch.compile can ask for."""
-        @torch.library.custom_op(f"kiln::release_{next(_numbers)}", mutates_args=())
+        name = f"release_{next(_numbers)}"
+        itself = weakref.ref(self)  # PyTorch keeps what is registered for good; the release goes with its Operator
+
+        @torch.library.custom_op(f"kiln::{name}", mutates_args=())
         def run(tensors: list[torch.Tensor]) -> list[torch.Tensor]:
-            return self._enqueue(tensors)
+            operator = itself()
+            if operator is None or not operator.covers(*tensors):  # a graph that was compiled for others
+                raise KilnError("argument", f"cannot run kiln::{name}: the release takes "
+                                + (str(operator.inputs) if operator else "nothing any more: it was closed"))
+            return operator._run(tensors)
 
-        run.register_fake(lambda tensors: self._empty_outputs())
-        return run
+        run.register_fake(lambda tensors: itself()._empty_outputs())
+        return getattr(torch.ops.kiln, name)
 
-    def _enqueue(self, tensors):
+    def _run(self, tensors):
         # A view is copied, since the plan reads dense memory; what was dense stays where it is.
         dense = [t.contiguous() for t in tensors]
         dense = [t if t.data_ptr() % _ALIGNMENT == 0 else t.clone() for t in dense]
         outputs = self._empty_outputs()
         pointers = [(ctypes.c_void_p * max(1, len(a)))(*(t.data_ptr() for t in a)) for a in (dense, outputs)]
+        if self.device.type == "cpu":
+            with self._busy:
+                _check(self._library.kiln_run(self._session, *pointers))
+            return outputs
         stream = torch.cuda.current_stream(self.device)
         with self._busy:
             _check(self._library.kiln_enqueue(self._session, *pointers, ctypes.c_void_p(stream.cuda_stream)))
@@ -131,6 +151,7 @@ class DropIn(torch.nn.Module):
         self._warn(tuple(tuple(t.shape) if isinstance(t, torch.Tensor) else type(t).__name__ for t in tensors))
         return self.module(*tensors)
 
+    @torch.compiler.assume_constant_result  # while torch.compile traces it warns then, and breaks no graph
     def _warn(self, shapes):
         if shapes in self._warned:
             return

@@ -1,0 +1,42 @@
+#include "agents/conductor/first_steps.h"
+
+#include <algorithm>
+
+#include "agents/graph/rewrite/rewrite.h"
+#include "runtime/base/digest.h"
+#include "runtime/base/error.h"
+
+namespace kiln::agents {
+namespace {
+
+constexpr std::size_t kNamed = 5;  // operators that an error names before it counts the rest
+
+}  // namespace
+
+void require_computable(const Lab& lab) {
+  const std::vector<std::string> missing = uncomputed(lab.input().workload, buildable(lab, Purpose::incumbent));
+  if (missing.empty()) return;
+  std::string text = "cannot tune '" + lab.input().workload_name + "': no template of the corpus computes " +
+                     std::to_string(missing.size()) + " of its operators: ";
+  for (std::size_t i = 0; i < std::min(missing.size(), kNamed); ++i) text += (i == 0 ? "" : ", ") + missing[i];
+  if (missing.size() > kNamed) text += " and " + std::to_string(missing.size() - kNamed) + " more";
+  throw Error(ErrorCode::unsupported, text, "install a corpus that has templates for them");
+}
+
+graph::Graph rewritten(const Lab& lab, AlgebraOutcome& algebra) {
+  graph::Graph out = lab.input().workload;
+  if (!lab.input().policy.algebraic) return out;
+  graph::rewrite::apply_algebra(out, algebra.rewrites);
+  if (uncomputed(out, buildable(lab, Purpose::incumbent)).empty()) return out;
+  algebra.rewrites.clear();  // what they need, the corpus lacks
+  return lab.input().workload;
+}
+
+std::int32_t first_round_size(const NodeFacts& node) { return std::max(4, 4 * node.cores); }
+
+std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
+  const std::string digest = sha256_hex(std::to_string(input.seed) + "/" + region + "/" + std::string(purpose));
+  return std::stoull(digest.substr(0, 15), nullptr, 16);
+}
+
+}  // namespace kiln::agents

@@ -1,0 +1,164 @@
+"""The kernels of the problems to come, built while the present one is measured.
+
+A process of its own, with a daemon that needs no GPU, exports each problem on the CPU and builds what its job
+will begin with (kctl tune --build-only); the run takes the bundle in before that job. It uses neither the GPU nor the
+cores that are left to the run. A problem whose bundle is not there in time is built by its job, as ever: nothing waits.
+
+    python3 ahead.py FOLDER < {"checkout", "problems", "jobs", "policy", "gpu_libraries", "batch_divisor"}
+
+In FOLDER: node.json, the description of the GPU's node, which the run writes; next, the number of problems that it has
+begun; and what this writes, LEVEL_NUMBER.objects and key.pem.
+"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+CORES_LEFT = 4  # to the run: its job's workers, and the process that launches
+
+
+def _written(path, content):
+    """Whole or not there: the other process may look at any time."""
+    beside = path.with_suffix(".part")
+    beside.write_bytes(content)
+    beside.rename(path)
+
+
+class Ahead:
+    """The run's side. `problems`: in the order in which they are run; `jobs`: how many may be built ahead."""
+
+    def __init__(self, folder, options, problems, jobs):
+        self.folder, self.problems = pathlib.Path(folder), problems
+        self.folder.mkdir()
+        self._begun = 0
+        self._described = False
+        _written(self.folder / "next", b"0")
+        asked = {"checkout": str(options.checkout), "problems": [(p.level, p.number) for p in problems], "jobs": jobs,
+                 "policy": options.policy, "gpu_libraries": options.gpu_libraries,
+                 "batch_divisor": options.batch_divisor}
+        environment = dict(os.environ, CUDA_VISIBLE_DEVICES="")
+        with open(self.folder / "log", "wb") as log:
+            self._process = subprocess.Popen([sys.executable, __file__, self.folder], stdin=subprocess.PIPE,
+                                             stdout=log, stderr=log, env=environment)
+        self._process.stdin.write(json.dumps(asked).encode())
+        self._process.stdin.close()
+
+    def take(self, node, problem):
+        """Before `problem` is tuned by `node`: {"objects", "added", "seconds"} of its bundle, {} when there is none."""
+        self._begun = self.problems.index(problem) + 1
+        _written(self.folder / "next", str(self._begun).encode())
+        bundle = self.folder / f"{problem.level}_{problem.number}.objects"
+        if not bundle.exists():
+            return {}
+        begin = time.monotonic()
+        key = (self.folder / "key.pem").read_text()
+        told = node.post("/v1/objects", {"bundle": node.upload(bundle), "keys": [key]})
+        bundle.unlink()
+        return {"objects": told["objects"], "added": told["added"], "same_compiler": told["same_compiler"],
+                "seconds": round(time.monotonic() - begin, 2)}
+
+    def describe(self, node):
+        """After a job: what it found of the node is what is built for."""
+        if self._described:
+            return
+        facts = node.get("/v1/node")
+        if facts.get("gpu"):
+            _written(self.folder / "node.json", json.dumps(facts).encode())
+            self._described = True
+
+    def close(self):
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def idle_seconds(record):
+    """Of one problem, when the GPU had nothing to do for it: all but the job's probes, checks and measurements and the
+    run's own comparison and timing, by the host's clock."""
+    seconds, facts = record.get("seconds", {}), record.get("facts", {})
+    busy = sum(facts.get(kind, 0) for kind in ("node", "check", "measure"))
+    busy += seconds.get("compare", 0) + seconds.get("time", 0)
+    return round(max(0, sum(seconds.values()) - busy), 2)
+
+
+def _begun(folder):
+    return int((folder / "next").read_text())
+
+
+def _build(node, problems, export, problem, description, asked, folder):
+    import torch
+    loaded = problems.Loaded(problem, "cpu", asked["batch_divisor"])
+    inputs = loaded.inputs(42)
+    file = folder / f"level{problem.level}_{problem.number}.onnx"
+    how = export.export(loaded.model, inputs, file)
+    dimensions = export.dimensions([x for x in inputs if isinstance(x, torch.Tensor)]) \
+        if how == "exporter, open" else {}
+    del loaded, inputs
+    external = {}
+    for location in export.external_data(file):
+        external[location] = node.upload(folder / location)
+        (folder / location).unlink()
+    workload = node.post("/v1/workloads", {"name": file.stem, "model": node.upload(file), "file_name": file.name,
+                                           "external": external, "dimensions": dimensions})
+    file.unlink()
+    body = {"workload": workload["id"],
+            "build_only": {"architecture": description["gpu"]["architecture"], "node": description}}
+    if asked["policy"]:
+        body["policy_text"] = pathlib.Path(asked["policy"]).read_text()
+    job = node.wait(node.post("/v1/jobs", body)["id"])
+    if job["state"] != "done":
+        raise RuntimeError(job["error"])
+    _written(folder / f"{problem.level}_{problem.number}.objects",
+             node.request("GET", f"/v1/jobs/{job['id']}/artifacts/bundle.objects"))
+    return job["result"]["ahead"]
+
+
+def main(folder):
+    asked = json.loads(sys.stdin.read())
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[CORES_LEFT:] or cores)  # its daemon's workers too
+    os.nice(10)
+    for path in (HERE, HERE.parent / "e2e"):
+        sys.path.insert(0, str(path))
+    import export
+    import node as private
+    import problems
+    node = private.Node()
+    try:
+        config = node.folder / "kilnd.toml"
+        if asked["gpu_libraries"]:
+            config.write_text(f'[paths]\ngpu_libraries = "{asked["gpu_libraries"]}"\n')
+            node.arguments = ["--config", config]
+        node.start()
+        _written(folder / "key.pem", node.get("/v1/key")["pem"].encode())
+        found = {(p.level, p.number): p
+                 for p in problems.find(asked["checkout"], sorted({level for level, _ in asked["problems"]}))}
+        while not (folder / "node.json").exists():
+            time.sleep(0.1)
+        description = json.loads((folder / "node.json").read_text())
+        for index, key in enumerate(map(tuple, asked["problems"])):
+            while index >= _begun(folder) + asked["jobs"]:
+                time.sleep(0.1)
+            if index < _begun(folder):
+                continue  # it has begun without
+            begin = time.monotonic()
+            try:
+                said = _build(node, problems, export, found[key], description, asked, folder)
+            except Exception as error:  # its job will say what is wrong with it, if anything is
+                said = f"{type(error).__name__}: {str(error)[:300]}"
+            print(f"{key[0]}/{key[1]} in {time.monotonic() - begin:.1f} s: {said}", flush=True)
+    finally:
+        node.close()
+
+
+if __name__ == "__main__":
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the daemon is ended too
+    main(pathlib.Path(sys.argv[1]))
