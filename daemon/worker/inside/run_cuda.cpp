@@ -8,17 +8,15 @@
 #include <cstring>
 #include <memory>
 #include <optional>
-#include <thread>
 
 #include "daemon/targets/energy.h"
-#include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/candidate.h"
+#include "daemon/worker/inside/gpu_buffers.h"
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/inside/shared_arena.h"
 #include "runtime/base/json.h"
-#include "runtime/base/random.h"
 
 namespace kiln::worker {
 namespace {
@@ -26,9 +24,6 @@ namespace {
 using targets::cuda::DeviceMemory;
 using targets::cuda::Gpu;
 using targets::cuda::SharedMemory;
-
-// Values are made on the host up to this many bytes, and repeated on the device beyond.
-constexpr std::size_t kMadeBytes = std::size_t{32} << 20;
 
 double now_ns() {
   timespec t{};
@@ -57,122 +52,9 @@ void call_over(Gpu& gpu, Candidate& candidate, std::span<const std::byte> arena,
   gpu.copy_out(out, memory.address());
 }
 
-// Buffers of a measurement on the device, of all subjects: one is at work at a time, and what it left in an output is
-// overwritten before the next call. Each input is a window in a buffer that is a little longer, and stands in another
-// place of it, hence for other values, in every call: what a kernel remembers is of no use to it.
-class Buffers {
- public:
-  explicit Buffers(Gpu& gpu) : gpu_(gpu) {}
-
-  // The calls of the candidate use them. The first makes them; throws Refused for one of other sizes.
-  void lend(std::uint64_t seed, Candidate& candidate) {
-    const std::vector<kiln_tensor_info> inputs = candidate.inputs(), outputs = candidate.outputs();
-    if (input_bytes_.empty() && output_bytes_.empty()) make(seed, inputs, outputs);
-    const auto fits = [](const std::vector<kiln_tensor_info>& infos, const std::vector<std::size_t>& bytes) {
-      return std::equal(infos.begin(), infos.end(), bytes.begin(), bytes.end(),
-                        [](const kiln_tensor_info& info, std::size_t n) {
-                          return static_cast<std::size_t>(info.bytes) == n;
-                        });
-    };
-    if (!fits(inputs, input_bytes_) || !fits(outputs, output_bytes_))
-      throw Refused{"the plan has other inputs or outputs than those it is measured with"};
-    for (const DeviceMemory& input : inputs_) candidate.add_input(input.pointer());
-    for (const DeviceMemory& output : outputs_) candidate.add_output(output.pointer());
-  }
-
-  void renew(Candidate& candidate) {
-    ++turns_;
-    for (std::size_t i = 0; i < inputs_.size(); ++i)
-      candidate.move_input(i, inputs_[i].pointer(kStep * (splitmix64(turns_ + i * 0x9e3779b97f4a7c15ull) % kPlaces)));
-  }
-
-  void poison_outputs(std::byte poison) const {
-    for (const DeviceMemory& output : outputs_)
-      kiln::cuda::check(gpu_.api(),
-                        gpu_.api().cuMemsetD8Async(output.address(), static_cast<unsigned char>(poison), output.bytes(),
-                                                   gpu_.stream()),
-                        "poison an output");
-  }
-
-  // The next call has the arena's inputs.
-  void restore(Candidate& candidate, std::span<const std::byte> arena, const ArenaLayout& layout) const {
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      gpu_.copy_in(inputs_[i].address(), arena.subspan(layout.inputs.at(i).offset, layout.inputs[i].bytes));
-      candidate.move_input(i, inputs_[i].pointer());
-    }
-  }
-  void restore(Candidate& candidate, const SharedArena& arena) const {
-    const SharedMemory memory = arena.mapped(gpu_);
-    for (std::size_t i = 0; i < inputs_.size(); ++i) {
-      const ArenaLayout::Window& window = arena.layout().inputs.at(i);
-      copy(inputs_[i].address(), memory.address() + window.offset, window.bytes);
-      candidate.move_input(i, inputs_[i].pointer());
-    }
-    gpu_.synchronize();
-  }
-  // What that call left.
-  void read_back(std::span<std::byte> arena, const ArenaLayout& layout) const {
-    for (std::size_t i = 0; i < inputs_.size(); ++i)
-      gpu_.copy_out(arena.subspan(layout.inputs.at(i).offset, layout.inputs[i].bytes), inputs_[i].address());
-    for (std::size_t i = 0; i < outputs_.size(); ++i)
-      gpu_.copy_out(arena.subspan(layout.outputs.at(i).offset, layout.outputs[i].bytes), outputs_[i].address());
-  }
-  void read_back(const SharedArena& arena) const {
-    const SharedMemory memory = arena.mapped(gpu_);
-    const auto leave = [&](const ArenaLayout::Window& window, const DeviceMemory& from) {
-      copy(memory.address() + window.offset, from.address(), window.bytes);
-    };
-    for (std::size_t i = 0; i < inputs_.size(); ++i) leave(arena.layout().inputs.at(i), inputs_[i]);
-    for (std::size_t i = 0; i < outputs_.size(); ++i) leave(arena.layout().outputs.at(i), outputs_[i]);
-    gpu_.synchronize();
-  }
-
- private:
-  static constexpr std::size_t kStep = 256;   // bytes: the alignment of device memory
-  static constexpr std::size_t kPlaces = 32;  // few, so that a warm cache stays warm
-
-  void copy(kiln::cuda::DevicePointer to, kiln::cuda::DevicePointer from, std::size_t bytes) const {
-    kiln::cuda::check(gpu_.api(), gpu_.api().cuMemcpyDtoDAsync_v2(to, from, bytes, gpu_.stream()), "copy a tensor");
-  }
-
-  void make(std::uint64_t seed, const std::vector<kiln_tensor_info>& inputs,
-            const std::vector<kiln_tensor_info>& outputs) {
-    inputs_.clear();  // what an earlier attempt had memory for
-    outputs_.clear();
-    for (const kiln_tensor_info& info : inputs) fill(info, seed, inputs_.size());
-    for (const kiln_tensor_info& info : outputs)
-      outputs_.push_back(gpu_.allocate(static_cast<std::size_t>(info.bytes)));
-    for (const kiln_tensor_info& info : inputs) input_bytes_.push_back(static_cast<std::size_t>(info.bytes));
-    for (const kiln_tensor_info& info : outputs) output_bytes_.push_back(static_cast<std::size_t>(info.bytes));
-  }
-
-  void fill(const kiln_tensor_info& info, std::uint64_t seed, std::uint64_t stream) {
-    const std::size_t bytes = static_cast<std::size_t>(info.bytes) + kStep * kPlaces;
-    inputs_.push_back(gpu_.allocate(bytes));
-    const DeviceMemory& memory = inputs_.back();
-    const auto type = static_cast<graph::DType>(info.dtype);
-    const std::size_t made = std::min(bytes, kMadeBytes) / kStep * kStep;
-    const graph::Tensor values =
-        make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}}, std::nullopt, "normal", seed,
-                   stream, static_cast<int>(std::thread::hardware_concurrency()));
-    gpu_.copy_in(memory.address(), std::span(values.bytes).first(made));
-    for (std::size_t at = made; at < bytes;) {
-      const std::size_t part = std::min(at, bytes - at);
-      copy(memory.address() + at, memory.address(), part);
-      at += part;
-    }
-    gpu_.synchronize();
-  }
-
-  Gpu& gpu_;
-  std::vector<DeviceMemory> inputs_, outputs_;
-  std::vector<std::size_t> input_bytes_, output_bytes_;
-  std::uint64_t turns_ = 0;
-};
-
 class GpuSubject final : public Subject {
  public:
-  GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof, Buffers& buffers)
+  GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof, GpuBuffers& buffers)
       : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(buffers) {
     if (proof.shared) {
       shared_.emplace(proof.fd, *proof.layout, *proof.shared);
@@ -210,8 +92,8 @@ class GpuSubject final : public Subject {
   [[nodiscard]] double nj() const override { return nj_; }
 
  private:
-  static constexpr double kShortNs = 1e7;  // longer calls fill the cache in a thousandth of their time
-  static constexpr double kBatchNs = 2e6;  // of calls that follow each other
+  static constexpr double kShortNs = 1e7;          // longer calls fill the cache in a thousandth of their time
+  static constexpr double kBatchNs = 2e6;          // of calls that follow each other
   static constexpr std::int64_t kMostCalls = 256;  // of a batch: a stream takes some thousand launches at once
 
   // Calls that follow each other; the one that proves follows them, over outputs that nobody poisoned.
@@ -287,7 +169,7 @@ class GpuSubject final : public Subject {
   Gpu& gpu_;
   const Timing timing_;
   Candidate candidate_;
-  Buffers& buffers_;
+  GpuBuffers& buffers_;
   // What the oracle judges: its windows as the call that proves left them. In the GPU's memory, or a file.
   std::optional<SharedArena> shared_;
   std::optional<Mapped> arena_;
@@ -298,10 +180,10 @@ class GpuSubject final : public Subject {
 
 class GpuDevice final : public Device {
  public:
-  explicit GpuDevice(Gpu& gpu) : gpu_(gpu), buffers_(gpu) {}
+  GpuDevice(Gpu& gpu, GpuBuffers& buffers) : gpu_(gpu), buffers_(buffers) { buffers_.begin(); }
+  ~GpuDevice() override { buffers_.end(); }
 
-  std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing,
-                                const ProofArena& proof) override {
+  std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, const ProofArena& proof) override {
     std::unique_ptr<Subject> subject;
     refuse_for_want_of_memory(
         [&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_); });
@@ -316,7 +198,7 @@ class GpuDevice final : public Device {
 
  private:
   Gpu& gpu_;
-  Buffers buffers_;
+  GpuBuffers& buffers_;
 };
 
 class Runner {
@@ -331,7 +213,8 @@ class Runner {
       }
       if (op == "check") return request.body.contains("shared") ? check_shared(request) : check(request);
       if (op == "measure") {
-        GpuDevice device(gpu_.get());
+        if (!buffers_) buffers_.emplace(gpu_.get());
+        GpuDevice device(gpu_.get(), *buffers_);
         return measure(request, device);
       }
     } catch (const Unshared& unshared) {
@@ -384,6 +267,7 @@ class Runner {
   }
 
   LazyGpu gpu_;
+  std::optional<GpuBuffers> buffers_;
 };
 
 }  // namespace
