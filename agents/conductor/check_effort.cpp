@@ -4,8 +4,10 @@
 
 namespace kiln::agents {
 
+std::vector<std::string> fewest_families() { return {"normal", "integers"}; }
+
 std::vector<std::string> check_families(double flops, double bytes) {
-  if (flops > 2e10 || bytes > 1e9) return {"normal", "integers"};
+  if (flops > 2e10 || bytes > 1e9) return fewest_families();
   if (flops > 1e9 || bytes > 1e8) return {"normal", "shifted", "heavy_tail", "integers"};
   return {"normal", "uniform", "shifted", "heavy_tail", "integers", "zeros", "denormals", "amplified"};
 }

@@ -14,6 +14,9 @@ namespace kiln::agents {
 // tensors, never fewer than two.
 [[nodiscard]] std::vector<std::string> check_families(double flops, double bytes);
 
+// The least that is checked of anything.
+[[nodiscard]] std::vector<std::string> fewest_families();
+
 // A region's call as its incumbent makes it.
 struct UsualCall {
   double ns = 0;

@@ -3,10 +3,8 @@
 #include <algorithm>
 
 #include "agents/conductor/check_effort.h"
+#include "agents/conductor/compose.h"
 #include "agents/conductor/first_steps.h"
-#include "agents/conductor/incumbent.h"
-#include "agents/conductor/trace.h"
-#include "agents/conductor/tune_region.h"
 #include "agents/graph/roundings.h"
 #include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
@@ -15,7 +13,10 @@
 namespace kiln::agents {
 namespace {
 
-constexpr double kSearchShare = 0.85;  // of what is left after profiling; the rest decides
+constexpr double kSearchShare = 0.85;      // of what is left after profiling; the rest decides
+constexpr double kLeastSearchShare = 0.75;  // of the budget, however long the building of what runs today took
+constexpr double kLooksShare = 0.5;        // of a search's time at most, kept for one look at each region to come
+constexpr double kWorthLooking = 0.05;     // of the plan's head-room: a region of so much is looked at in any case
 
 // Times phases on the recorded clock and tells the operator where the job is.
 class Phases {
@@ -35,12 +36,6 @@ class Phases {
   Trace& trace_;
 };
 
-struct Prepared {
-  Partition partition;
-  std::vector<Assembled> incumbents;  // parallel to partition.regions
-  std::vector<graph::Graph> standalone;
-  std::map<std::string, double> incumbent_ns;
-};
 
 // The gain of the rewrites apart from that of the kernels: the same kind of plan for both graphs, in turns.
 void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workload, AlgebraOutcome& algebra) {
@@ -56,36 +51,6 @@ void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workloa
                              lab.input().policy.margin, lab.input().policy.confidence);
 }
 
-Prepared measure_incumbents(Lab& lab, Partition partition) {
-  Prepared out;
-  out.partition = std::move(partition);
-  const auto count = static_cast<double>(out.partition.regions.size());
-  for (const Region& region : out.partition.regions) {
-    const double done = static_cast<double>(out.standalone.size()) / count;
-    lab.journal().progress({"baseline", 0.04 + 0.05 * done, json::object{{"detail", region.label}}});
-    out.standalone.push_back(standalone(region, lab.input().seed));
-    out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
-    const SampleFact samples =
-        lab.measure({{region.key, out.incumbents.back().plan}}, Lab::Extent::region, 9, false, lab.input().seed);
-    const SampleFact::Subject& subject = samples.subjects.at(0);
-    if (subject.verdict != Verdict::ok)
-      throw Error(ErrorCode::unavailable,
-                  "cannot run the incumbent of '" + region.label + "': " + std::string(name(subject.verdict)) + ": " +
-                      subject.evidence,
-                  "kctl doctor");
-    out.incumbent_ns[region.key] = summarize(subject.ns, 0.95).median_ns;
-  }
-  return out;
-}
-
-std::size_t region_index(const Partition& partition, const std::string& key) {
-  const auto found =
-      std::find_if(partition.regions.begin(), partition.regions.end(), [&](const Region& r) { return r.key == key; });
-  if (found == partition.regions.end())
-    throw Error(ErrorCode::internal, "cannot find region " + key + " in its partition");
-  return static_cast<std::size_t>(found - partition.regions.begin());
-}
-
 json::object region_progress(const RegionOutcome& region, std::size_t index, std::size_t count) {
   std::size_t failed = 0;
   double best_ns = 0;
@@ -97,21 +62,78 @@ json::object region_progress(const RegionOutcome& region, std::size_t index, std
           {"failed", failed},       {"best_ns", best_ns}};
 }
 
-// Most head-room first; what a region leaves of its share goes to those after it.
+// A region that no time was left for, as what it runs on today.
+RegionOutcome unsearched(const Prepared& prepared, std::size_t index) {
+  RegionOutcome out;
+  out.region = prepared.partition.regions[index].key;
+  out.label = prepared.partition.regions[index].label;
+  out.incumbent_label = op_by_op_label(prepared.incumbents[index]);
+  out.incumbent = prepared.incumbent_time[index];
+  out.stopped_because = "no budget was left for it";
+  return out;
+}
+
+void decide_region(Lab& lab, RegionOutcome& outcome) {
+  outcome.choice =
+      choose(outcome.winner.has_value(), outcome.candidates.size(), outcome.speed_up, lab.input().policy);
+  json::array tried;
+  for (const CandidateRecord& record : outcome.candidates)
+    tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
+  lab.journal().decision(
+      "region/" + outcome.region,
+      json::object{{"candidates", tried},
+                   {"speed_up", to_json(outcome.speed_up)},
+                   {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"},
+                   {"choice", to_json(outcome.choice)}});
+}
+
+// Builds what the searches of the next regions begin with, together, so that every core has something to compile: alone
+// a region of little time has one kernel. Returns the region after them.
+std::size_t build_together(Lab& lab, const Prepared& prepared, const TuningPlan& plan, std::size_t from,
+                           double worth_ns, const std::map<std::string, std::int32_t>& wins) {
+  const std::size_t end = std::min(plan.regions.size(), from + 2 * static_cast<std::size_t>(lab.node().cores));
+  std::vector<RenderedKernel> first;
+  for (std::size_t i = from; i < end; ++i) {
+    const Region& region = prepared.partition.regions[prepared.index(plan.regions[i].region)];
+    const std::size_t most = plan.regions[i].head_room_ns >= worth_ns ? lab.input().corpus.size() : 1;
+    for (RenderedKernel& kernel : first_kernels(lab, region, wins, most)) first.push_back(std::move(kernel));
+  }
+  (void)lab.build(first);
+  return end;
+}
+
+// Most head-room first, of the time that a look at each of those after it leaves; what a region leaves of its share
+// goes to them. When the time is over, those of little head-room are not looked at: they run what the incumbent does.
 void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
-  double shares_left = 0;
-  for (const RegionPlan& region : trace.plan.regions) shares_left += region.budget_share;
+  double shares_left = 0, head_room_ns = 0;
+  for (const RegionPlan& region : trace.plan.regions) {
+    shares_left += region.budget_share;
+    head_room_ns += region.head_room_ns;
+  }
   const std::size_t count = trace.plan.regions.size();
   std::int64_t candidate_ns = 0;
+  std::map<std::string, std::int32_t> wins;
+  std::size_t built = 0;
+  std::int64_t least_look_ns = 0;  // that a region took
   for (std::size_t i = 0; i < count; ++i) {
     const RegionPlan& region_plan = trace.plan.regions[i];
-    const std::size_t index = region_index(prepared.partition, region_plan.region);
+    const std::size_t index = prepared.index(region_plan.region);
     const Region& region = prepared.partition.regions[index];
     const double fraction = 0.1 + 0.8 * static_cast<double>(i) / static_cast<double>(count);
     phases.begin("search/" + region.key, fraction, region.label);
-    const std::int64_t now = trace.timeline.back().begin_ns;
+    std::int64_t now = trace.timeline.back().begin_ns;
     const double share = shares_left > 0 ? region_plan.budget_share / shares_left : 1;
     shares_left -= region_plan.budget_share;
+    const bool worth_looking = region_plan.head_room_ns >= kWorthLooking * head_room_ns;
+    if (now >= search_end_ns && !worth_looking) {
+      trace.regions.push_back(unsearched(prepared, index));
+      decide_region(lab, trace.regions.back());
+      continue;
+    }
+    if (i >= built) {
+      built = build_together(lab, prepared, trace.plan, i, kWorthLooking * head_room_ns, wins);
+      now = lab.now("built ahead");
+    }
 
     RegionTask task;
     task.region = &region;
@@ -125,46 +147,29 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.incumbent_ns = prepared.incumbent_ns.at(region.key);
     task.begin_ns = now;
     task.candidate_ns = candidate_ns;
-    task.deadline_ns =
-        now + static_cast<std::int64_t>(share * static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now)));
+    task.each_template = worth_looking;
+    task.wins = wins;
+    const auto left_ns = static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now));
+    const double looks_ns = static_cast<double>(least_look_ns) * static_cast<double>(count - i - 1);
+    task.deadline_ns = now + static_cast<std::int64_t>(share * (left_ns - std::min(looks_ns, kLooksShare * left_ns)));
     RegionOutcome outcome = tune_region(lab, task, [&](const RegionOutcome& so_far) {
       lab.journal().progress({"search/" + region.key, fraction, region_progress(so_far, i, count)});
     });
     if (outcome.candidate_ns > 0) candidate_ns = outcome.candidate_ns;
-    json::array tried;
-    for (const CandidateRecord& record : outcome.candidates)
-      tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
-    lab.journal().decision(
-        "region/" + region.key,
-        json::object{{"candidates", tried},
-                     {"speed_up", to_json(outcome.speed_up)},
-                     {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"}});
+    const std::int64_t took_ns = lab.now("searched") - now;  // less than nothing after a restart of the node
+    if (took_ns > 0 && (least_look_ns == 0 || took_ns < least_look_ns)) least_look_ns = took_ns;
+    decide_region(lab, outcome);
+    if (outcome.winner && !outcome.choice.split) ++wins[template_of(outcome.winner->kernel.variant)];
     trace.regions.push_back(std::move(outcome));
   }
 }
 
-// Null when every region has a kernel to run.
-const RegionOutcome* without_winner(const Trace& trace) {
-  for (const RegionOutcome& region : trace.regions)
-    if (!region.winner) return &region;
-  return nullptr;
-}
-
-// A region without a right kernel leaves nothing to release; what was learned about the others is still reported.
-Decision keep_incumbent(const RegionOutcome& region) {
+// Nothing was found that the incumbent does not run already; what was learned is still reported.
+Decision keep_incumbent(std::size_t regions) {
   Decision d;
-  d.reason = "kept the incumbent: none of the " + std::to_string(region.candidates.size()) + " candidates of region '" +
-             region.label + "' was right";
+  d.reason = "kept the incumbent: its own kernels are the fastest right ones of all " + std::to_string(regions) +
+             " regions";
   return d;
-}
-
-Plan assemble_winners(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace) {
-  std::vector<BuiltKernel> winners(prepared.partition.regions.size());
-  for (const RegionOutcome& region : trace.regions)
-    winners[region_index(prepared.partition, region.region)] = *region.winner;
-  const std::string constants =
-      trace.algebra.rewrites.empty() ? lab.input().constants_blob : lab.store_graph(workload).constants;
-  return assemble(workload, prepared.partition, winners, constants, lab.threads());
 }
 
 // The last word: the whole workload against the oracle, then against what runs today, here and in a fresh process.
@@ -269,17 +274,20 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   journal.decision("tuning_plan", to_json(trace.plan));
 
   const std::int64_t now = trace.timeline.back().begin_ns;
-  const std::int64_t left_ns = std::max<std::int64_t>(0, begin_ns + input.policy.seconds * 1'000'000'000 - now);
+  const auto budget_ns = static_cast<double>(input.policy.seconds) * 1e9;
+  const double left_ns = budget_ns - static_cast<double>(now - begin_ns);
   search_regions(lab, phases, prepared, trace,
-                 now + static_cast<std::int64_t>(kSearchShare * static_cast<double>(left_ns)));
+                 now + static_cast<std::int64_t>(std::max(kSearchShare * left_ns, kLeastSearchShare * budget_ns)));
 
   phases.begin("decide", 0.9, "whole workload against the oracle and what runs today");
   JobOutcome out;
   out.baseline = base.plan;
-  if (const RegionOutcome* region = without_winner(trace)) {
-    trace.whole.decision = keep_incumbent(*region);
+  std::optional<Composed> composed = compose(lab, workload, prepared, trace);
+  if (!composed) {
+    trace.whole.decision = keep_incumbent(trace.regions.size());
   } else {
-    out.tuned = assemble_winners(lab, workload, prepared, trace);
+    out.tuned = std::move(composed->plan);
+    out.sources = std::move(composed->sources);
     trace.whole = judge_whole(lab, workload, input.incumbent.value_or(base.plan), out.tuned, trace.profile);
     out.right = trace.whole.judgement.verdict == Verdict::ok;
   }
@@ -287,9 +295,6 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   phases.end();
   trace.objects = lab.objects();
 
-  for (const RegionOutcome& region : trace.regions)
-    if (region.winner)
-      out.sources.emplace_back(region.region + "." + region.winner->kernel.file_name, region.winner->kernel.source);
   out.promote = trace.whole.decision.promote && input.policy.automatic;
   out.decision = to_json(trace.whole.decision);
   out.summary = summary_rows(trace);

@@ -45,7 +45,7 @@ class BlobStore {
 struct JobOutcome {
   Plan baseline;
   Plan tuned;
-  std::vector<std::pair<std::string, std::string>> sources;  // file name, text: the winners'
+  std::vector<std::pair<std::string, std::string>> sources;  // file name, text: of the tuned plan
   bool right = false;      // the tuned plan is as right as its model's own types allow; else it is not released at all
   bool promote = false;    // the policy promotes it without an operator
   json::object decision;

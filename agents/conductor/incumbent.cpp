@@ -1,7 +1,10 @@
 #include "agents/conductor/incumbent.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
+#include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/error.h"
 
@@ -89,6 +92,74 @@ Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& ke
   return out;
 }
 
+namespace {
+
+// What a template's cost model gives its default at the node's ceilings; 0 where there is none.
+double estimated_ns(const Candidates& found, std::size_t i) {
+  const Space& space = found.spaces[i];
+  if (space.default_row < 0) return 0;
+  const Variant variant = variant_of(space, static_cast<std::size_t>(space.default_row));
+  const auto part = [&](const char* cost, const std::map<std::string, double>& ceilings, const char* ceiling) {
+    const auto text = found.specs[i]->cost.find(cost);
+    const auto rate = ceilings.find(ceiling);
+    if (text == found.specs[i]->cost.end() || rate == ceilings.end() || rate->second <= 0) return 0.0;
+    return evaluate(text->second, found.figures, variant.tunables) / rate->second * 1e9;
+  };
+  return part("flops", found.node.flops, "f32") + part("bytes", found.node.bandwidth, "memory_copy");
+}
+
+}  // namespace
+
+Candidates likely_first(Candidates found, const std::map<std::string, std::int32_t>& wins) {
+  if (found.node.gpu) return found;  // it is timed before it is checked, and objects are built ahead in this order
+  struct Standing { double slow; std::int32_t won; };  // by how many factors of two behind the first
+  // A vendor's model is the work to be done, which says nothing of its code: it stands where the first of ours does.
+  std::vector<double> ns;
+  double least = 0;
+  for (std::size_t i = 0; i < found.specs.size(); ++i) {
+    ns.push_back(estimated_ns(found, i));
+    if (!found.specs[i]->vendor && (least == 0 || ns[i] < least)) least = ns[i];
+  }
+  for (std::size_t i = 0; i < found.specs.size(); ++i)
+    if (found.specs[i]->vendor) ns[i] = least;
+  std::vector<Standing> standing;
+  std::vector<std::size_t> order(found.specs.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (const std::size_t i : order) {
+    const auto at = wins.find(found.specs[i]->family + "/" + found.specs[i]->name);
+    standing.push_back({least > 0 && ns[i] > 0 ? std::floor(std::log2(ns[i] / least)) : 0,
+                        at == wins.end() ? 0 : at->second});
+  }
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    if (standing[a].slow != standing[b].slow) return standing[a].slow < standing[b].slow;
+    return standing[a].won > standing[b].won;
+  });
+  Candidates out{{}, {}, std::move(found.figures), std::move(found.node)};
+  for (const std::size_t i : order) {
+    out.specs.push_back(found.specs[i]);
+    out.spaces.push_back(std::move(found.spaces[i]));
+  }
+  return out;
+}
+
+std::vector<RenderedKernel> first_kernels(const Lab& lab, const Region& region,
+                                          const std::map<std::string, std::int32_t>& wins, std::size_t most) {
+  std::vector<RenderedKernel> out;
+  const std::optional<Kernel> kernel = lower(region);
+  if (!kernel) return out;
+  const Candidates found = likely_first(candidates_for(lab, region, *kernel, Purpose::candidate), wins);
+  for (std::size_t i = 0; i < std::min(most, found.specs.size()); ++i) {
+    if (found.spaces[i].default_row < 0) continue;
+    const Variant variant = variant_of(found.spaces[i], static_cast<std::size_t>(found.spaces[i].default_row));
+    try {
+      RenderedKernel one = render(*found.specs[i], region, *kernel, variant, found.figures, found.node);
+      if (!forbidden_construct(one, lab.input().policy.forbidden)) out.push_back(std::move(one));
+    } catch (const Error&) {  // the search says what is wrong with it
+    }
+  }
+  return out;
+}
+
 std::vector<RenderedKernel> incumbent_kernels(const Lab& lab, const Baseline& base) {
   std::vector<RenderedKernel> rendered;
   for (const Region& region : base.partition.regions) rendered.push_back(reference_kernel(lab, region));
@@ -96,9 +167,9 @@ std::vector<RenderedKernel> incumbent_kernels(const Lab& lab, const Baseline& ba
 }
 
 Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
-  const Baseline base = baseline(g, buildable(lab, Purpose::incumbent));
   Assembled out;
-  for (BuildOutcome& built : lab.build(incumbent_kernels(lab, base))) {
+  out.parts = baseline(g, buildable(lab, Purpose::incumbent));
+  for (BuildOutcome& built : lab.build(incumbent_kernels(lab, out.parts))) {
     if (!built.ok()) {
       const std::string why = built.fact.diagnostics.empty() ? std::string(name(built.fact.verdict))
                                                              : built.fact.diagnostics.front().message;
@@ -107,10 +178,16 @@ Assembled incumbent_of(Lab& lab, const graph::Graph& g) {
     }
     out.kernels.push_back({std::move(built.kernel), built.fact.object});
   }
-  const Lab::StoredGraph constants = lab.store_graph(base.graph);
-  out.plan = assemble(base.graph, base.partition, out.kernels, constants.constants, lab.threads());
+  out.plan = assemble(out.parts.graph, out.parts.partition, out.kernels, lab.store_constants(out.parts.graph),
+                      lab.threads());
   out.stored = lab.store_graph(g);
   return out;
 }
+
+std::string op_by_op_label(const Assembled& incumbent) {
+  return std::to_string(incumbent.plan.run.size()) + " launches, op by op";
+}
+
+std::string template_of(const Variant& variant) { return variant.family + "/" + variant.template_name; }
 
 }  // namespace kiln::agents

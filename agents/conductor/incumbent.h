@@ -14,8 +14,11 @@ namespace kiln::agents {
 struct Assembled {
   Plan plan;
   Lab::StoredGraph stored;
-  std::vector<BuiltKernel> kernels;
+  Baseline parts;                    // its own graph, op by op
+  std::vector<BuiltKernel> kernels;  // parallel to parts.partition.regions
 };
+[[nodiscard]] std::string op_by_op_label(const Assembled& incumbent);  // "3 launches, op by op"
+[[nodiscard]] std::string template_of(const Variant& variant);         // "matmul/packed"
 
 // The kernels of the incumbent, parallel to the regions. Throws as incumbent_of() does.
 [[nodiscard]] std::vector<RenderedKernel> incumbent_kernels(const Lab& lab, const Baseline& base);
@@ -42,5 +45,12 @@ struct Candidates {
 // Whether some template of the job's corpus accepts a kernel.
 [[nodiscard]] Buildable buildable(const Lab& lab, Purpose purpose);
 [[nodiscard]] Candidates candidates_for(const Lab& lab, const Region& region, const Kernel& kernel, Purpose purpose);
+// The same with those templates first that take least by their own cost models; of those within a factor of two, that
+// won most. A vendor's stand beside the first. `wins`: by "matmul/packed".
+[[nodiscard]] Candidates likely_first(Candidates found, const std::map<std::string, std::int32_t>& wins);
+// The defaults of the first `most` templates of a region, likely_first, as far as the policy lets them be built.
+[[nodiscard]] std::vector<RenderedKernel> first_kernels(const Lab& lab, const Region& region,
+                                                        const std::map<std::string, std::int32_t>& wins,
+                                                        std::size_t most);
 
 }  // namespace kiln::agents

@@ -125,9 +125,13 @@ ObjectCounts Lab::objects() const {
 Lab::StoredGraph Lab::store_graph(const graph::Graph& g) {
   StoredGraph stored;
   stored.graph = blobs_.put(json::canonical(graph::to_json(g)));
-  const graph::ConstantLayout layout = graph::layout_constants(g);
-  if (layout.total_bytes > 0) stored.constants = blobs_.put(graph::constant_blob(g, layout));
+  stored.constants = store_constants(g);
   return stored;
+}
+
+std::string Lab::store_constants(const graph::Graph& g) {
+  const graph::ConstantLayout layout = graph::layout_constants(g);
+  return layout.total_bytes > 0 ? blobs_.put(graph::constant_blob(g, layout)) : std::string();
 }
 
 CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const std::vector<std::string>& families,

@@ -55,6 +55,8 @@ class Lab {
   // A graph and its constants, as the worker's oracle and libkiln read them.
   struct StoredGraph { std::string graph; std::string constants; };
   [[nodiscard]] StoredGraph store_graph(const graph::Graph& g);
+  // Its constants alone: the digest of their blob, empty without any.
+  [[nodiscard]] std::string store_constants(const graph::Graph& g);
 
   // `usual`: what is known of such a call; the deadline is the policy's without it (check_effort.h).
   [[nodiscard]] CheckFact check(const StoredGraph& graph, const Subject& subject,

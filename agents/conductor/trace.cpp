@@ -13,6 +13,11 @@ const RegionProfile& profile_of(const Trace& trace, const std::string& region) {
   throw Error(ErrorCode::internal, "cannot report region " + region + ": it has no profile");
 }
 
+std::string variant_text(const RegionOutcome& region) {
+  if (region.choice.split) return "the incumbent's, op by op";
+  return region.winner ? to_string(region.winner->kernel.variant) : "none";
+}
+
 json::object candidate_json(const CandidateRecord& record, std::size_t order) {
   return {{"variant", to_json(record.variant)}, {"why", record.why},
           {"verdict", name(record.verdict)},    {"reason", record.reason},
@@ -46,6 +51,7 @@ json::object region_json(const RegionOutcome& region, const RegionProfile& profi
           {"incumbent", json::object{{"label", region.incumbent_label}, {"summary", to_json(region.incumbent)}}},
           {"candidates", candidates},
           {"winner", winner},
+          {"choice", to_json(region.choice)},
           {"diagnoses", diagnoses},
           {"stopped_because", region.stopped_because}};
 }
@@ -135,7 +141,7 @@ json::array summary_rows(const Trace& trace) {
                                    {"high", region.speed_up.high},
                                    {"error", region.judgement.normwise_error},
                                    {"verdict", name(region.speed_up.comparison)},
-                                   {"variant", region.winner ? to_string(region.winner->kernel.variant) : "none"},
+                                   {"variant", variant_text(region)},
                                    {"candidates", region.candidates.size()}});
   }
   return rows;

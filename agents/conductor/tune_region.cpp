@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <set>
 
 #include "agents/conductor/alone.h"
 #include "agents/conductor/check_effort.h"
@@ -20,6 +18,7 @@ namespace {
 constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
 constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
+constexpr std::int32_t kLateSamples = 9;     // of a race after the region's time: seven can show a difference
 constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
 
 // The state of one region's search. Its members are only ever appended to; the verdicts of a round are final.
@@ -28,7 +27,7 @@ class RegionSearch {
   RegionSearch(Lab& lab, const RegionTask& task)
       : lab_(lab), task_(task), whole_(whole_region(task.standalone, *task.region)),
         kernel_(one_kernel(whole_.regions.front())),
-        candidates_(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate)),
+        candidates_(likely_first(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate), task.wins)),
         stored_(lab.store_graph(task.standalone)), priors_(lab.priors(task.region->key)),
         families_(check_families(task.profile->flops, task.profile->bytes)),
         at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
@@ -36,7 +35,7 @@ class RegionSearch {
     profile_ = profile_again();  // an earlier region may have raised the ceilings
     out_.region = task.region->key;
     out_.label = task.region->label;
-    out_.incumbent_label = std::to_string(task.incumbent.plan.run.size()) + " launches, op by op";
+    out_.incumbent_label = op_by_op_label(task.incumbent);
   }
 
   RegionOutcome run(const RegionProgress& progress) {
@@ -97,11 +96,12 @@ class RegionSearch {
     return proposals;
   }
 
-  // As many as keep the cores busy and there is time for, but one of every template.
+  // As many as keep the cores busy and there is time for, but at least one, or one of every template.
   [[nodiscard]] std::int32_t round_size() const {
     const std::int64_t most = first_round_size(lab_.node());
     const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
-    const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, candidates_.specs.size()));
+    const std::size_t templates = task_.each_template ? candidates_.specs.size() : 1;
+    const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, templates));
     if (each_ns <= 0) return static_cast<std::int32_t>(most);
     return static_cast<std::int32_t>(std::clamp((proposing_end_ns_ - now_ns_) / each_ns, least, most));
   }
@@ -138,7 +138,6 @@ class RegionSearch {
                                      const std::vector<std::size_t>& records) {
     std::vector<Built> built = build(rendered, records);
     if (checks_are_dear()) order_by_speed(built);
-    else vendor_first(built);
     std::vector<Built> right;
     std::vector<std::size_t> untried;
     for (Built& candidate : built) {
@@ -187,13 +186,6 @@ class RegionSearch {
     return lab_.node().gpu && families_.size() < check_families(0, 0).size();
   }
 
-  // A vendor's kernel is what the incumbent runs: with it and one other, no region that has one falls behind for want
-  // of time.
-  void vendor_first(std::vector<Built>& built) const {
-    std::stable_partition(built.begin(), built.end(),
-                          [&](const Built& b) { return candidates_.spec_of(b.kernel.kernel.variant).vendor; });
-  }
-
   void order_by_speed(std::vector<Built>& built) {
     std::vector<Subject> subjects;
     for (const Built& b : built) subjects.push_back({digest_of(out_.candidates[b.record].variant), b.plan});
@@ -219,9 +211,12 @@ class RegionSearch {
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
       for (std::size_t i = begin; i < end; ++i)
         subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
+      // Where there is no time for a race, this is the race.
+      const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");
       const SampleFact samples =
-          lab_.measure(subjects, Lab::Extent::region, kRaceSamples, false,
+          lab_.measure(subjects, Lab::Extent::region, only ? late_samples() : kRaceSamples, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
+      only_ = only ? std::optional(samples) : std::nullopt;  // a node that restarted has more time again
       const Costs incumbent = costs_of(samples.subjects.at(0));
       if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
       for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
@@ -295,8 +290,12 @@ class RegionSearch {
   bool confirmed(const Built& built) {
     CandidateRecord& record = out_.candidates[built.record];
     const std::int32_t rounds = confirming_rounds(profile_.flops, profile_.bytes);
-    for (std::int32_t round = 0; round < rounds && (round == 0 || !out_of_time("confirm")); ++round) {
-      const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
+    for (std::int32_t round = 0; round < rounds; ++round) {
+      const bool late = out_of_time("confirm");
+      if (late && round > 0) break;
+      // The values of each family are new to the oracle, which is what costs; all of them were checked once.
+      const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan},
+                                         late ? fewest_families() : families_,
                                          seed_for(lab_.input(), out_.region, "confirm " + std::to_string(round)));
       const Judgement judgement = judge(check, lab_.input().policy);
       if (judgement.verdict == Verdict::ok) continue;
@@ -320,6 +319,14 @@ class RegionSearch {
     diagnose_failures();
   }
 
+  [[nodiscard]] std::int32_t late_samples() const {
+    return std::min(kLateSamples, lab_.input().policy.confirm_samples);
+  }
+
+  static const SampleFact::Subject& named(const SampleFact& all, const std::string& name) {
+    return *std::find_if(all.subjects.begin(), all.subjects.end(), [&](const auto& s) { return s.name == name; });
+  }
+
   // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
   void race() {
     choose_finalists();
@@ -327,13 +334,15 @@ class RegionSearch {
     std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
     for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
     const policies::Policy& policy = lab_.input().policy;
-    const SampleFact samples = lab_.measure(subjects, Lab::Extent::region, policy.confirm_samples, false,
-                                            seed_for(lab_.input(), out_.region, "race"), proof());
+    const SampleFact samples = only_ ? *only_
+                                     : lab_.measure(subjects, Lab::Extent::region,
+                                                    out_of_time("race") ? late_samples() : policy.confirm_samples,
+                                                    false, seed_for(lab_.input(), out_.region, "race"), proof());
     const SampleFact::Subject& incumbent = samples.subjects.at(0);
     out_.incumbent = summary_of(incumbent, policy.confidence);
     double least_cost = std::numeric_limits<double>::infinity();
     for (std::size_t i = 0; i < good_.size(); ++i) {
-      const SampleFact::Subject& subject = samples.subjects.at(1 + i);
+      const SampleFact::Subject& subject = named(samples, subjects[1 + i].name);
       if (judge_timed(subject, policy).verdict != Verdict::ok) continue;
       const double cost = costs_of(subject).objective;
       if (cost >= least_cost) continue;
@@ -369,6 +378,7 @@ class RegionSearch {
   double best_ = 0;    // by the objective
   double joules_ = 0;  // of the job so far
   Costs first_incumbent_;
+  std::optional<SampleFact> only_;  // of the only round of a region whose time is over
   RegionOutcome out_;
 };
 

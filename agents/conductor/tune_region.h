@@ -2,6 +2,7 @@
 // budget is spent, the floor is near, or the space is exhausted; then a race of the best.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -36,6 +37,7 @@ struct RegionOutcome {
   std::optional<BuiltKernel> winner;
   Summary winner_time;
   SpeedUp speed_up;  // in what the objective measures
+  RegionChoice choice;  // between the winner and the incumbent's kernels
   Judgement judgement;  // of the winner
   Bottleneck bottleneck;
   std::string stopped_because;
@@ -52,6 +54,9 @@ struct RegionTask {
   // What one candidate of the regions before took, build and check; 0: unknown. A round is no larger than there is
   // time for.
   std::int64_t candidate_ns = 0;
+  bool each_template = true;  // a round has at least one of every template, whatever the time
+  // Of templates ("matmul/packed"), in the regions before: those are tried first that won there (likely_first).
+  std::map<std::string, std::int32_t> wins{};
 };
 
 using RegionProgress = std::function<void(const RegionOutcome&)>;

@@ -16,6 +16,18 @@ std::string text(const SpeedUp& s, const policies::Policy& policy) {
 
 }  // namespace
 
+RegionChoice choose(bool any_right, std::size_t tried, const SpeedUp& winner, const policies::Policy& policy) {
+  if (tried == 0) return {true, "it was not searched: no budget was left"};
+  if (!any_right) return {true, fmt::format("none of its {} candidates was right", tried)};
+  const bool loses = winner.comparison == Comparison::slower ||
+                     (winner.comparison == Comparison::ambiguous && winner.ratio * (1 + policy.margin) < 1);
+  return {loses, fmt::format("its best candidate is {} of the incumbent's kernels", text(winner, policy))};
+}
+
+json::object to_json(const RegionChoice& c) {
+  return {{"kernels", c.split ? "incumbent" : "winner"}, {"reason", c.reason}};
+}
+
 Decision decide(const Judgement& check, const SpeedUp& search_process, const SpeedUp& fresh_process,
                 const policies::Policy& policy) {
   Decision d;

@@ -26,6 +26,17 @@ struct Judgement {
                                     double roundings = 0);
 [[nodiscard]] json::object to_json(const Judgement& j);
 
+// What a region's part of the tuned plan runs.
+struct RegionChoice {
+  bool split = false;  // the incumbent's kernels, op by op; else its winner
+  std::string reason;  // for a person, with the measurement that decided
+};
+// Measurement overrules the planner: a region is split where no candidate was right, or where the best of them is
+// slower than the incumbent by more than the policy's margin, in the median where its interval leaves it open.
+[[nodiscard]] RegionChoice choose(bool any_right, std::size_t tried, const SpeedUp& winner,
+                                  const policies::Policy& policy);
+[[nodiscard]] json::object to_json(const RegionChoice& c);
+
 struct Decision {
   Comparison comparison = Comparison::ambiguous;
   bool promote = false;  // faster, right, and the policy allows it

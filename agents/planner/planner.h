@@ -30,6 +30,7 @@ using Buildable = std::function<bool(const Kernel&)>;
 [[nodiscard]] std::vector<std::string> uncomputed(const graph::Graph& workload, const Buildable& buildable);
 
 // The workload with Attention as matmul, scale and mask, softmax, matmul: what a framework without a fused call runs.
+// What no node makes comes first among its values, in the workload's order.
 [[nodiscard]] graph::Graph expand_composites(const graph::Graph& workload);
 
 // The baseline's own graph (composites such as Attention expanded into what a framework would call) and its partition.
@@ -65,6 +66,18 @@ struct BuiltKernel {
   RenderedKernel kernel;
   std::string object;  // SHA-256
 };
+
+// Null for a region that runs as one kernel; the baseline of standalone() of one that runs op by op after all.
+using Splits = std::vector<const Baseline*>;
+
+// The partition with every instance of a split region (parallel to partition.regions) in the parts of its baseline:
+// the regions of each in place of the region. `values` is the workload with a value for each result that passes
+// between parts and for each constant that only a baseline has; its nodes are those of the workload.
+struct SplitPartition {
+  graph::Graph values;
+  Partition partition;
+};
+[[nodiscard]] SplitPartition split(const graph::Graph& workload, const Partition& partition, const Splits& splits);
 
 // The plan of `workload` with one kernel per region (parallel to partition.regions). Temporary buffers share memory by
 // lifetime. `constants` is the digest of the workload's constants blob, whose layout is graph::layout_constants.

@@ -168,6 +168,23 @@ std::string decision_section(const json::object& report) {
   return out + items(rewrites) + "</ul></details>\n";
 }
 
+// What the tuned plan runs for a region.
+std::string runs(const json::object& region) {
+  if (json::get_string(object_at(region, "choice"), "kernels", "choice") == "incumbent")
+    return "the incumbent's kernels, op by op";
+  return page::variant(object_at(region, "winner").at("variant"));
+}
+
+// What the plan of the fused regions was overruled in.
+std::string kept_paragraph(const json::object& totals) {
+  const std::int64_t split = json::get_int(totals, "regions_split", "totals");
+  const std::int64_t unsearched = json::get_int(totals, "regions_unsearched", "totals");
+  if (split == 0) return {};
+  return fmt::format("<p>{} of {} regions run the incumbent's kernels, op by op: {} since no right candidate of theirs "
+                     "is as fast, {} since no budget was left to search them.</p>\n",
+                     split, json::get_int(totals, "regions", "totals"), split - unsearched, unsearched);
+}
+
 std::string regions_section(const json::object& report) {
   page::Table t{"A region is what one kernel computes. The floor is what the measured ceilings allow at best.",
                 {"#", "Region", "Times", "Incumbent", "Winner", "Speed-up", "Of floor", "Error", "Verdict"}, {},
@@ -181,7 +198,7 @@ std::string regions_section(const json::object& report) {
     const std::string number = std::to_string(t.rows.size() + 1);
     t.rows.push_back(
         {number,
-         text_at(r, "label") + "<br><span class=\"muted\">" + escaped(page::variant(winner.at("variant"))) + "</span>",
+         text_at(r, "label") + "<br><span class=\"muted\">" + escaped(runs(r)) + "</span>",
          std::to_string(json::get_int(r, "occurrences", "region")),
          duration(figure_at(object_at(incumbent, "summary"), "median_ns")),
          duration(figure_at(object_at(winner, "summary"), "median_ns")), page::speed_up(speed),
@@ -190,12 +207,14 @@ std::string regions_section(const json::object& report) {
          page::badge(json::get_string(speed, "comparison", "speed-up"))});
     const auto source = json::find_string(winner, "source", "winner");
     const std::string stopped = json::get_string(r, "stopped_because", "region");
+    const json::object& choice = object_at(r, "choice");
     details += "<li>" + number + ". " + text_at(winner, "bottleneck") + "; was: " + text_at(incumbent, "label") +
+               "; runs " + escaped(runs(r)) + ": " + text_at(choice, "reason") +
                (source ? "; source " + mono(escaped(*source)) : "") +
                (stopped.empty() ? "" : "; the search ended because " + escaped(stopped)) + "; key " +
                mono(text_at(r, "key")) + "</li>";
   }
-  return "<h2 id=\"regions\">Regions</h2>\n" + page::table(t) +
+  return "<h2 id=\"regions\">Regions</h2>\n" + page::table(t) + kept_paragraph(object_at(report, "totals")) +
          "<details><summary>Bottleneck, source and key of each region</summary><ul>" + details + "</ul></details>\n";
 }
 

@@ -104,6 +104,7 @@ json::object region(const json::value& v, const std::string& what) {
     candidates.emplace_back(candidate(item, what + ".candidates[" + std::to_string(candidates.size()) + "]"));
   out["candidates"] = std::move(candidates);
   out["winner"] = winner(json::at(o, "winner", what), what + ".winner");
+  out["choice"] = selected(json::at(o, "choice", what), what + ".choice", {{"kernels", 's'}, {"reason", 's'}});
   json::array diagnoses;
   for (const json::value& item : json::as_array(json::at(o, "diagnoses", what), what + ".diagnoses")) {
     const std::string place = what + ".diagnoses[" + std::to_string(diagnoses.size()) + "]";
@@ -172,7 +173,7 @@ json::array releases(const json::value& v) {
 // What a reader asks first, counted once here so that nobody has to count differently.
 json::object totals(const json::array& regions) {
   std::map<std::string, std::int64_t> verdicts;
-  std::int64_t candidates = 0, diagnoses = 0, improved = 0;
+  std::int64_t candidates = 0, diagnoses = 0, improved = 0, split = 0, unsearched = 0;
   for (const json::value& item : regions) {
     const json::object& r = item.as_object();
     for (const json::value& c : r.at("candidates").as_array()) {
@@ -180,12 +181,15 @@ json::object totals(const json::array& regions) {
       ++verdicts[std::string(c.at("verdict").as_string())];
     }
     diagnoses += static_cast<std::int64_t>(r.at("diagnoses").as_array().size());
+    unsearched += r.at("candidates").as_array().empty() ? 1 : 0;
+    split += r.at("choice").at("kernels").as_string() == "incumbent" ? 1 : 0;
     improved += r.at("winner").at("speed_up").at("comparison").as_string() == "faster" ? 1 : 0;
   }
   json::object by_verdict;
   for (const auto& [verdict, count] : verdicts) by_verdict[verdict] = count;
-  return {{"regions", regions.size()}, {"regions_faster", improved}, {"candidates", candidates},
-          {"by_verdict", by_verdict}, {"diagnoses", diagnoses}};
+  return {{"regions", regions.size()}, {"regions_faster", improved}, {"regions_split", split},
+          {"regions_unsearched", unsearched}, {"candidates", candidates}, {"by_verdict", by_verdict},
+          {"diagnoses", diagnoses}};
 }
 
 }  // namespace

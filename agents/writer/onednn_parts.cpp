@@ -15,7 +15,10 @@ std::string tensor_text(const Access& access, const graph::Shape& space, int arg
   for (std::size_t d = 0; d < space.size(); ++d) {
     const bool one = access.strides[d] == 0 || space[d] == 1;
     dims += fmt::format("{}{}", d == 0 ? "" : ", ", access.strides[d] == 0 ? 1 : space[d]);
-    strides += fmt::format("{}{}", d == 0 ? "" : ", ", one ? dense : access.strides[d]);
+    // One element along the innermost dimension, more than one apart, would be another layout: reductions to a column
+    // would go to reference loops, a hundred times slower.
+    const std::int64_t apart = d + 1 == space.size() ? 1 : dense;
+    strides += fmt::format("{}{}", d == 0 ? "" : ", ", one ? apart : access.strides[d]);
   }
   if (space.empty()) dims = strides = "1";
   return fmt::format("{{{}, {}, {}, {{{}}}, {{{}}}}}", arg, access.offset, std::max<std::size_t>(1, space.size()), dims,

@@ -27,6 +27,18 @@ std::string decisions_of(const MemoryJournal& journal) {
   return out;
 }
 
+const json::object& region_of(const JobOutcome& outcome, const std::string& in_label) {
+  for (const json::value& item : outcome.trace.at("regions").as_array())
+    if (item.at("label").as_string().find(in_label) != std::string::npos) return item.as_object();
+  throw Error(ErrorCode::internal, "cannot find a region of this label: " + in_label);
+}
+
+std::size_t launches_of(const Plan& plan, const std::string& in_label) {
+  return static_cast<std::size_t>(std::count_if(plan.run.begin(), plan.run.end(), [&](const PlanLaunch& launch) {
+    return launch.label.find(in_label) != std::string::npos;
+  }));
+}
+
 }  // namespace
 
 TEST_CASE("a replay touches no bench and reaches the same decisions bit for bit") {
@@ -117,6 +129,71 @@ TEST_CASE("on a slow node a job ends within its budget, but for one candidate of
   const auto regions = static_cast<std::int64_t>(outcome.summary.size());
   const std::int64_t least = regions * (4 * bench.build_ns + 3 * bench.check_ns + 2 * bench.measure_ns);
   CHECK(bench.spent_ns < input.policy.seconds * 1'000'000'000 + least + 2 * (bench.check_ns + bench.measure_ns));
+}
+
+TEST_CASE("where there are more kinds of regions than time, those of least head-room run what the incumbent does") {
+  MemoryBlobs blobs;
+  JobInput input = layers_input(40, blobs);  // each has a fortieth of the head-room: less than what is always looked at
+  input.policy.seconds = 60;
+  FakeBench bench;
+  bench.build_ns = 1'000'000'000;
+  bench.check_ns = 500'000'000;
+  bench.measure_ns = 100'000'000;
+  std::int64_t built_ns = 0;  // when the search began
+  MemoryJournal journal;
+  const JobOutcome outcome = run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; },
+                                     [&] { return bench.spent_ns; });
+  for (const json::value& span : outcome.trace.at("timeline").as_array())
+    if (span.at("phase") == "plan") built_ns = span.at("end_ns").to_number<std::int64_t>();
+  CHECK(built_ns > 60'000'000'000);  // nothing of the budget was left but what is the search's in any case
+  const std::int64_t decide_ns = 2 * (bench.check_ns + bench.measure_ns);
+  const std::int64_t one_region_ns = 8 * bench.build_ns + 10 * bench.check_ns + 4 * bench.measure_ns;
+  CHECK(bench.spent_ns - built_ns <= 45'000'000'000 + one_region_ns + decide_ns);
+  CHECK(outcome.right);
+  bool over = false;
+  std::size_t searched = 0;
+  for (const json::value& region : outcome.trace.at("regions").as_array()) {
+    if (region.at("candidates").as_array().empty()) {
+      over = true;
+      CHECK(region.at("choice").at("kernels") == "incumbent");
+      CHECK(region.at("choice").at("reason") == "it was not searched: no budget was left");
+      CHECK(region.at("stopped_because") == "no budget was left for it");
+      CHECK(region.at("incumbent").at("summary").at("median_ns").to_number<double>() > 0);
+    } else {
+      CHECK_FALSE(over);  // they are in the order of their head-room
+      ++searched;
+    }
+  }
+  CHECK(over);
+  CHECK(searched > 4);
+  journal.rewind();
+  journal.replay = true;
+  CHECK(json::canonical(run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; },
+                                [&] { return bench.spent_ns; }).trace) == json::canonical(outcome.trace));
+}
+
+TEST_CASE("templates are tried in the order of their cost models: channels of a depthwise convolution fill no vector") {
+  const auto first = [](std::int64_t groups) {
+    MemoryBlobs blobs;
+    graph::Graph g;
+    const graph::ValueId x = g.add_input("x", {graph::DType::f32, {1, 64, 28, 28}});
+    const graph::ValueId w = g.add_constant("w", graph::test::random_floats({64, 64 / groups, 3, 3}, 1));
+    const graph::Convolution op{{{1, 1}, {1, 1}, {1, 1}, {1, 1}}, groups, false, {0, 0}};
+    g.outputs = {graph::test::apply(g, graph::ExprOp::sigmoid, g.add_node(op, {x, w}, "y")[0])};
+    const JobInput input = job_on(std::move(g), "convolution", blobs);
+    FakeBench bench;
+    MemoryJournal journal;
+    std::vector<std::string> out;
+    const JobOutcome outcome = run(input, bench, blobs, journal);
+    for (const json::value& c : region_of(outcome, "sigmoid").at("candidates").as_array())
+      out.emplace_back(c.at("variant").at("template").as_string());
+    return out;
+  };
+  const std::vector<std::string> dense = first(1), depthwise = first(64);
+  REQUIRE(dense.size() > 2);
+  REQUIRE(depthwise.size() > 2);
+  CHECK(dense.front() == "channels");  // as in the corpus
+  CHECK(depthwise.front() == "direct");
 }
 
 TEST_CASE("a job competes with the plan that runs today: the baseline at first, then the release that is current") {
@@ -235,6 +312,66 @@ TEST_CASE("a template that computes wrong values never wins, and its failures ar
     diagnosed |= !region.at("diagnoses").as_array().empty();
   }
   CHECK(diagnosed);
+}
+
+TEST_CASE("a region whose best kernel is slower than the incumbent's kernels runs those, on record and in the report") {
+  MemoryBlobs blobs;
+  const JobInput input = classifier_input(blobs);
+  const auto job = [&](const std::string& slow) {
+    FakeBench bench;
+    bench.slow_label = slow;
+    MemoryJournal journal;
+    JobOutcome live = run(input, bench, blobs, journal);
+    const std::string decisions = decisions_of(journal);
+    CHECK((decisions.find("\"kernels\":\"incumbent\"") != std::string::npos) == !slow.empty());
+    journal.rewind();
+    journal.replay = true;
+    CHECK(json::canonical(run(input, bench, blobs, journal).trace) == json::canonical(live.trace));
+    return live;
+  };
+  const JobOutcome fused = job("");
+  CHECK(region_of(fused, "tanh").at("choice").at("kernels") == "winner");
+  CHECK(launches_of(fused.tuned, "tanh") == 1);
+
+  const JobOutcome split = job("+ tanh");  // not "tanh", which the incumbent runs too
+  const json::object& region = region_of(split, "+ tanh");
+  CHECK(region.at("choice").at("kernels") == "incumbent");
+  CHECK(region.at("choice").at("reason").as_string().find("its best candidate is 0.") == 0);
+  CHECK(region.at("winner").at("speed_up").at("comparison") == "slower");
+  CHECK(split.right);
+  CHECK(launches_of(split.tuned, "+ tanh") == 0);
+  CHECK(launches_of(split.tuned, "") == launches_of(split.baseline, ""));  // the product, the activation, the softmax
+  // The other region keeps its winner, and every kernel of the plan has its source.
+  CHECK(region_of(split, "softmax").at("choice").at("kernels") == "winner");
+  CHECK(split.sources.size() == split.tuned.run.size());
+  bool told = false;
+  for (const json::value& row : split.summary)
+    told |= row.at("variant").as_string().find("op by op") != std::string::npos;
+  CHECK(told);
+}
+
+TEST_CASE("a region without a right kernel costs no other region its gain; where all are so, the incumbent stays") {
+  MemoryBlobs blobs;
+  JobInput input = classifier_input(blobs);
+  FakeBench bench;
+  bench.wrong_label = "+ tanh";
+  MemoryJournal journal, alone;
+  const JobOutcome outcome = run(input, bench, blobs, journal);
+  CHECK(outcome.right);
+  const json::object& choice = region_of(outcome, "+ tanh").at("choice").as_object();
+  CHECK(choice.at("kernels") == "incumbent");
+  CHECK(choice.at("reason").as_string().find(" candidates was right") != std::string::npos);
+  CHECK(region_of(outcome, "softmax").at("choice").at("kernels") == "winner");
+
+  input.workload.outputs = {input.workload.nodes.back().inputs[0]};  // without the softmax
+  input.workload.nodes.pop_back();
+  input.workload.values.pop_back();
+  input.workload.constants.pop_back();
+  input.graph_blob = blobs.put(json::canonical(graph::to_json(input.workload)));
+  const JobOutcome kept = run(input, bench, blobs, alone);
+  CHECK_FALSE(kept.right);
+  CHECK(kept.tuned.run.empty());
+  CHECK(json::get_string(kept.decision, "reason", "decision").find("kept the incumbent: ") == 0);
 }
 
 TEST_CASE("as many subjects are measured at once as half of a GPU's memory has arenas for") {

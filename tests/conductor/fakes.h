@@ -24,6 +24,8 @@ class FakeBench : public Workbench {
   int calls = 0;
   std::set<Objective> objectives;  // that were asked for
   std::string wrong_template;  // every variant of this template computes wrong values
+  std::string wrong_label;     // a launch of a region whose label holds this computes wrong values
+  std::string slow_label;      // a launch of a region whose label holds this takes ten times as long
   double error = 1;            // of every candidate, over that of the plain evaluation
   std::vector<double> load;    // of the first probes: what was measured is this part of the truth
   int probes = 0;
@@ -87,6 +89,8 @@ class FakeBench : public Workbench {
       of_family.max_scaled = of_family.max_scaled_plain = 1e-6;
       for (const std::string& object : request.subject.plan.objects)
         if (!wrong_template.empty() && template_of_[object] == wrong_template) of_family.normwise = 0.1;
+      for (const PlanLaunch& launch : request.subject.plan.run)
+        if (!wrong_label.empty() && launch.label.find(wrong_label) != std::string::npos) of_family.normwise = 0.1;
       fact.errors.push_back(of_family);
     }
     return fact;
@@ -99,8 +103,10 @@ class FakeBench : public Workbench {
     if (request.subjects.back().name == "tuned")
       opponents.insert(json::canonical(to_json(request.subjects.front().plan)));
     for (const Subject& subject : request.subjects) {
-      const double base =
-          2e6 * static_cast<double>(subject.plan.run.size()) + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
+      double launches = 0;
+      for (const PlanLaunch& launch : subject.plan.run)
+        launches += !slow_label.empty() && launch.label.find(slow_label) != std::string::npos ? 10 : 1;
+      const double base = 2e6 * launches + 1e6 * unit_from(json::canonical(to_json(subject.plan)));
       SampleFact::Subject out{subject.name, Verdict::ok, {}, {}, {}, {}, {}};
       // Joules are another function of the plan than times.
       const double nj = 1e6 * (1 + unit_from("energy" + json::canonical(to_json(subject.plan))));

@@ -66,6 +66,20 @@ inline JobInput mean_input(MemoryBlobs& blobs) {
   return job_on(std::move(g), "mean", blobs);
 }
 
+// `count` products, each with its activation and of a width of its own: as many kinds of regions.
+inline JobInput layers_input(int count, MemoryBlobs& blobs) {
+  graph::Graph g;
+  graph::ValueId x = g.add_input("x", {graph::DType::f32, {4, 8}});
+  for (int i = 0; i < count; ++i) {
+    const graph::ValueId w =
+        g.add_constant("w" + std::to_string(i), graph::test::random_floats({8 + i, 9 + i}, static_cast<unsigned>(i)));
+    const graph::ValueId y = g.add_node(graph::MatMul{}, {x, w}, "layer " + std::to_string(i))[0];
+    x = graph::test::apply(g, graph::ExprOp::tanh, y);
+  }
+  g.outputs = {x};
+  return job_on(std::move(g), "layers", blobs);
+}
+
 // A clock that runs one second per five readings, so that budgets end searches.
 struct Clock {
   std::int64_t ns = 0;

@@ -58,6 +58,7 @@ TEST_CASE("by objective energy the winner of each region takes the fewest joules
   MemoryBlobs blobs;
   JobInput input = classifier_input(blobs);
   input.policy.objective = "energy";
+  input.policy.seconds = 120;  // so that no race is late, and all take the policy's samples
   FakeBench bench;
   bench.energy_counter = "a counter";
   MemoryJournal journal;
@@ -93,6 +94,7 @@ TEST_CASE("a search ends when the node took the policy's joules, and every regio
   MemoryBlobs blobs;
   JobInput input = classifier_input(blobs);
   input.policy.max_candidates_per_region = 60;
+  input.policy.seconds = 120;  // so that time ends nothing
   FakeBench bench;
   bench.energy_counter = "a counter";
   bench.joules_each = 30;

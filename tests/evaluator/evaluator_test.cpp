@@ -166,3 +166,24 @@ TEST_CASE("artifacts have the members that the report names") {
   CHECK(json::get_string(d, "comparison", "d") == "same");
   CHECK_FALSE(json::get_bool(d, "promote", "d"));
 }
+
+TEST_CASE("a region takes the incumbent's kernels where its best candidate loses, or none is right") {
+  const auto splits = [](bool any_right, std::size_t tried, Comparison c, double ratio) {
+    const RegionChoice choice = choose(any_right, tried, speed_up(c, ratio), kPolicy);
+    CHECK_FALSE(choice.reason.empty());
+    return choice.split;
+  };
+  CHECK_FALSE(splits(true, 9, Comparison::faster, 1.3));
+  CHECK_FALSE(splits(true, 9, Comparison::same, 1.0));
+  CHECK(splits(true, 9, Comparison::slower, 0.78));
+  CHECK(splits(true, 9, Comparison::ambiguous, 0.7));  // nothing says that it is as fast
+  CHECK_FALSE(splits(true, 9, Comparison::ambiguous, 1.0));
+  CHECK_FALSE(splits(true, 9, Comparison::ambiguous, 1.2));
+  CHECK(splits(false, 9, Comparison::ambiguous, 1));
+  CHECK(splits(false, 0, Comparison::ambiguous, 1));
+  CHECK(choose(true, 9, speed_up(Comparison::slower, 0.78), kPolicy).reason.find("0.78") != std::string::npos);
+  CHECK(choose(false, 9, {}, kPolicy).reason.find("9 candidates") != std::string::npos);
+  const json::object artifact = to_json(choose(false, 0, {}, kPolicy));
+  CHECK(artifact.at("kernels") == "incumbent");
+  CHECK(json::get_string(artifact, "reason", "choice").find("not searched") != std::string::npos);
+}

@@ -110,6 +110,28 @@ TEST_CASE("totals count what is there") {
   CHECK(json::get_int(totals, "diagnoses", "t") == 6);
 }
 
+TEST_CASE("regions that run the incumbent's kernels are counted, and the page says which and why") {
+  json::object trace = test::trace();
+  CHECK(json::get_int(report(trace).at("totals").as_object(), "regions_split", "t") == 0);
+  CHECK(html(report(trace)).find("op by op: ") == std::string::npos);
+  json::object& slower = trace["regions"].as_array()[0].as_object();
+  slower["choice"] = to_json(RegionChoice{true, "its best candidate is <0.78x> of the incumbent's kernels"});
+  json::object& left = trace["regions"].as_array()[1].as_object();
+  left["choice"] = to_json(RegionChoice{true, "it was not searched: no budget was left"});
+  left["candidates"] = json::array{};
+  left["winner"].as_object()["variant"] = nullptr;
+  const json::object r = report(trace);
+  const json::object totals = r.at("totals").as_object();
+  CHECK(json::get_int(totals, "regions_split", "t") == 2);
+  CHECK(json::get_int(totals, "regions_unsearched", "t") == 1);
+  const std::string page = html(r);
+  CHECK(page.find("2 of 2 regions run the incumbent's kernels, op by op: 1 since") != std::string::npos);
+  CHECK(page.find("its best candidate is &lt;0.78x&gt; of") != std::string::npos);
+  CHECK(page.find("it was not searched: no budget was left") != std::string::npos);
+  trace["regions"].as_array()[0].as_object().erase("choice");
+  CHECK_THROWS_AS((void)report(trace), Error);
+}
+
 TEST_CASE("a trace without a member, or with one of another type, gives a report or an Error that names the place") {
   json::value trace = test::trace();
   int refused = 0;

@@ -61,6 +61,7 @@ inline json::object region_trace(const std::string& key, const std::string& labe
                                   {"floor_fraction", floor_ns / best_ns},
                                   {"bottleneck", "compute: 81 % of the measured FLOP/s"},
                                   {"source", key + ".kernel.cpp"}}},
+          {"choice", to_json(RegionChoice{false, "its best candidate is 1.300x of the incumbent's kernels"})},
           {"diagnoses", diagnoses},
           {"stopped_because", "its share of the budget was spent"}};
 }

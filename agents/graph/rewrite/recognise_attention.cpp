@@ -1,10 +1,12 @@
 // Attention: softmax(q k^T * scale + mask) v, written as MatMul, scale, Add, Softmax, MatMul. The scale may stand on
 // the scores, on q, on k, or in parts on both (PyTorch's scaled_dot_product_attention multiplies both by its root).
+// Masks that are constant may be several, under batch dimensions that split and merge between them: they are summed.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
 #include "agents/graph/rewrite/rules.h"
+#include "agents/graph/rewrite/score_masks.h"
 #include "agents/graph/rewrite/sweep.h"
 
 namespace kiln::graph::rewrite {
@@ -29,6 +31,7 @@ ValueId unscaled(const Sweep& pass, ValueId id, double& scale) {
 
 struct Scores {
   ValueId q = -1, k = -1, mask = -1;
+  Shape batch;                // that q, k and the mask broadcast to
   bool k_transposed = false;  // k is [..., D, T]
   double scale = 1;
 };
@@ -44,17 +47,39 @@ std::optional<Scores> product(const Sweep& pass, ValueId id) {
   return out;
 }
 
-std::optional<Scores> scores(const Sweep& pass, ValueId id) {
-  const auto sum = pass.operands(id, ExprOp::add);
-  if (sum.empty()) return product(pass, id);
-  for (std::size_t i = 0; i < 2; ++i) {
-    if (pass.graph.type(sum[i]) != pass.graph.type(id)) continue;
-    if (auto found = product(pass, sum[i])) {
-      found->mask = sum[1 - i];
-      return found;
-    }
+Shape batch_of(const Shape& shape) { return {shape.begin(), shape.end() - 2}; }
+
+// The scores under batch dimensions in which every mask can be written: those of the product, unless reshapes stand
+// between it, the masks and the softmax.
+std::optional<Scores> scores(Sweep& pass, ValueId id, const std::string& origin, Log& log) {
+  const auto is_product = [&](ValueId v) {
+    const std::optional<Scores> found = product(pass, v);
+    return found && std::isfinite(found->scale);
+  };
+  const auto masked = masked_scores(pass, id, is_product);
+  const std::optional<Shape> batch = masked ? common_batch(masked->levels) : std::nullopt;
+  if (!batch) return std::nullopt;
+  Scores out = *product(pass, masked->product);
+  std::vector<ValueId> masks;
+  for (const MaskLevel& level : masked->levels)
+    if (level.mask >= 0) masks.push_back(level.mask);
+  const auto is_constant = [&](ValueId v) { return pass.graph.is_constant(v); };
+  if (masks.size() > 1 && !std::all_of(masks.begin(), masks.end(), is_constant)) return std::nullopt;
+  masks.clear();
+  for (const MaskLevel& level : masked->levels)
+    if (level.mask >= 0) masks.push_back(in_batch(pass, level.mask, batch_of(level.shape), *batch, origin));
+  if (masks.size() > 1) {
+    const std::optional<ValueId> sum = sum_of_masks(pass, masks);
+    if (!sum) return std::nullopt;
+    log.push_back("sum_masks: " + origin);
+    masks = {*sum};
   }
-  return std::nullopt;
+  if (!masks.empty()) out.mask = masks.front();
+  const Shape own = batch_of(masked->levels.back().shape);
+  out.q = in_batch(pass, out.q, own, *batch, origin);
+  out.k = in_batch(pass, out.k, own, *batch, origin);
+  out.batch = *batch;
+  return out;
 }
 
 // Whether a constant mask is 0 where position j <= i + (T - S) and -infinity elsewhere, in every leading index.
@@ -79,32 +104,40 @@ ValueId swap_last(Sweep& pass, ValueId id, const std::string& origin) {
   return pass.add(Transpose{permutation}, {id}, origin);
 }
 
-std::optional<ValueId> match(Sweep& pass, const Node& node) {
+std::optional<ValueId> match(Sweep& pass, const Node& node, Log& log) {
   const auto* outer = std::get_if<MatMul>(&node.op);
   if (outer == nullptr || outer->transpose_a || outer->transpose_b) return std::nullopt;
-  const ValueId weights = node.inputs[0], v = node.inputs[1];
+  const ValueId weights = node.inputs[0];
+  ValueId v = node.inputs[1];
   const auto* softmax = pass.made_by<Softmax>(weights);
   const Shape shape = pass.graph.type(weights).shape;
   // Weights that something else reads (a model that returns them) must exist, and then nothing is won.
   if (softmax == nullptr || softmax->log || static_cast<std::size_t>(softmax->axis) + 1 != shape.size() ||
       pass.uses(weights) != 1)
     return std::nullopt;
-  auto found = scores(pass, pass.maker(weights)->inputs[0]);
-  if (!found || !std::isfinite(found->scale)) return std::nullopt;
-  // The mask must broadcast to the scores of one attention, not widen them.
-  if (found->mask >= 0 && pass.graph.type(found->mask).shape.size() > shape.size()) return std::nullopt;
+  Log sums;
+  auto found = scores(pass, pass.maker(weights)->inputs[0], node.origin, sums);
+  if (!found) return std::nullopt;
+  const TensorType result = pass.graph.type(node.outputs[0]);
+  const bool moved = found->batch != batch_of(shape);
+  if (moved) {
+    if (batch_of(result.shape) != batch_of(shape)) return std::nullopt;  // v has more of them
+    v = in_batch(pass, v, batch_of(shape), found->batch, node.origin);
+  }
   const bool causal = found->mask >= 0 && is_causal(pass.graph, found->mask, shape[shape.size() - 2], shape.back());
   if (found->k_transposed) found->k = swap_last(pass, found->k, node.origin);
   std::vector<ValueId> inputs = {found->q, found->k, v};
   if (found->mask >= 0 && !causal) inputs.push_back(found->mask);
-  return pass.add(Attention{found->scale, causal}, inputs, node.origin);
+  log.insert(log.end(), sums.begin(), sums.end());
+  const ValueId out = pass.add(Attention{found->scale, causal}, inputs, node.origin);
+  return moved ? pass.add(Reshape{result.shape}, {out}, node.origin) : out;
 }
 
 }  // namespace
 
 int recognise_attention(Graph& graph, Log& log) {
   return sweep(graph, [&](Sweep& pass, const Node& node) {
-    const auto out = match(pass, node);
+    const auto out = match(pass, node, log);
     if (out) log.push_back("attention: " + node.origin);
     return out;
   });

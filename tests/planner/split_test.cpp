@@ -1,0 +1,108 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <set>
+
+#include "agents/graph/interpreter.h"
+#include "runtime/base/error.h"
+#include "tests/planner/machine.h"
+#include "tests/planner/models.h"
+
+using namespace kiln;
+using namespace kiln::agents;
+using graph::ValueId;
+
+namespace {
+
+std::vector<graph::Tensor> inputs_for(const graph::Graph& g, std::uint64_t seed) {
+  bodies::Builder values(seed);
+  std::vector<graph::Tensor> out;
+  for (const ValueId v : g.inputs) {
+    graph::Tensor t = graph::Tensor::zeros(g.type(v));
+    for (std::int64_t i = 0; i < t.count(); ++i)
+      graph::store_double(t.type.dtype, t.bytes.data(), i,
+                          graph::is_float(t.type.dtype) ? static_cast<double>(values.below(2001) - 1000) / 1000 : 0);
+    out.push_back(std::move(t));
+  }
+  return out;
+}
+
+// The plan in which the regions named by the bits of `which` run op by op, in shared memory with the interpreter as its
+// kernels, against the workload itself. Returns the launches.
+std::size_t check_split(const graph::Graph& g, const Partition& partition, std::uint64_t which) {
+  std::vector<Baseline> baselines;
+  baselines.reserve(partition.regions.size());
+  Splits splits;
+  for (std::size_t r = 0; r < partition.regions.size(); ++r) {
+    const bool chosen = (which >> (r % 64) & 1) != 0;
+    if (chosen) baselines.push_back(baseline(standalone(partition.regions[r], 3)));
+    splits.push_back(chosen ? &baselines.back() : nullptr);
+  }
+  const SplitPartition whole = split(g, partition, splits);
+  const Plan plan = assemble(whole.values, whole.partition, machine::fake_kernels(whole.partition), "", 2);
+  machine::Machine m(whole.values, whole.partition, plan);
+  const std::vector<graph::Tensor> inputs = inputs_for(g, 5);
+  const std::vector<graph::Tensor> wanted = graph::evaluate(g, inputs, graph::Arithmetic::model);
+  for (int call = 0; call < 2; ++call) {
+    const std::vector<graph::Tensor> got = m.run(inputs);
+    REQUIRE(got.size() == wanted.size());
+    for (std::size_t o = 0; o < got.size(); ++o) {
+      for (std::int64_t i = 0; i < got[o].count(); ++i) {
+        const double a = graph::load_double(got[o].type.dtype, got[o].bytes.data(), i);
+        const double b = graph::load_double(wanted[o].type.dtype, wanted[o].bytes.data(), i);
+        REQUIRE((a == b || (std::isnan(a) && std::isnan(b)) || std::fabs(a - b) <= 1e-5 * (1 + std::fabs(b))));
+      }
+    }
+  }
+  return plan.run.size();
+}
+
+}  // namespace
+
+TEST_CASE("a plan computes the same whichever of its regions run op by op") {
+  const graph::Graph g = models::encoder(2, 1);
+  const Partition partition = partition_fused(g);
+  const std::size_t fused = check_split(g, partition, 0);
+  const std::size_t op_by_op = check_split(g, partition, ~std::uint64_t{0});
+  CHECK(fused < op_by_op);
+  for (std::size_t r = 0; r < partition.regions.size(); ++r) {
+    CAPTURE(partition.regions[r].label);
+    CHECK(check_split(g, partition, std::uint64_t{1} << r) >= fused);
+  }
+}
+
+TEST_CASE("random graphs: any choice of split regions computes what the workload does") {
+  for (std::uint64_t seed = 1; seed <= (KILN_SANITIZED ? 40 : 200); ++seed) {
+    CAPTURE(seed);
+    const graph::Graph g = models::random_graph(seed);
+    (void)check_split(g, partition_fused(g), seed * 0x9e3779b97f4a7c15u);
+  }
+}
+
+TEST_CASE("constants that only a baseline has are added once, behind those of the workload") {
+  // Two causal attentions of equal shape: one region twice, and one mask when it runs op by op.
+  bodies::Builder b(1);
+  ValueId x = b.input({1, 2, 6, 4});
+  for (int i = 0; i < 2; ++i) x = b.add(graph::Attention{0.5, true}, {x, x, x});
+  b.g.outputs = {x};
+  const Partition partition = partition_fused(b.g);
+  REQUIRE(partition.regions.size() == 1);
+  REQUIRE(partition.instances.size() == 2);
+  const Baseline parts = baseline(standalone(partition.regions[0], 1));
+  const SplitPartition whole = split(b.g, partition, {&parts});
+  CHECK(whole.partition.instances.size() == 2 * parts.partition.instances.size());
+  CHECK(whole.partition.regions.size() == parts.partition.regions.size());
+  std::size_t constants = 0;
+  for (std::size_t v = 0; v < whole.values.values.size(); ++v) {
+    if (!whole.values.constants[v]) continue;
+    ++constants;
+    CHECK(v >= b.g.values.size());
+  }
+  CHECK(constants == 1);
+  CHECK(check_split(b.g, partition, 1) == 2 * parts.partition.instances.size());
+}
+
+TEST_CASE("what is split is said for every region") {
+  const graph::Graph g = models::encoder(1, 1);
+  CHECK_THROWS_AS((void)split(g, partition_fused(g), {}), Error);
+}
