@@ -118,7 +118,9 @@ inline float unsplit(const Bytes* packed, std::int64_t block, std::int64_t p, st
 inline void put_weights(Bytes* step, std::int64_t d, std::int64_t v, __m512 weights) {
   Bytes* at = step + (d * kBlock + v * kSide) * static_cast<std::int64_t>(sizeof(ElementW));
   if constexpr (kXParts > 1) _mm512_storeu_ps(at, weights);
-  else _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), (__m256i)_mm512_cvtneps_pbh(weights));
+  else  // exact: the instruction that rounds to bfloat16 takes denormals for zero
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(weights), 16)));
 }
 
 // Channels 16 v .. of the result in row d of a step of a panel, which holds numbers themselves when it is not finite.
