@@ -71,6 +71,7 @@ Policy parse_policy(std::string_view toml, std::string_view file_name) {
   p.stop_at_floor_fraction = reader.number("search.stop_at_floor_fraction", p.stop_at_floor_fraction, 0.1, 1.0);
   p.cold_cache = reader.choice("measuring.cache", "warm", {"warm", "cold"}) == "cold";
   p.algebraic = reader.boolean("rewrites.algebraic", p.algebraic);
+  p.integers = reader.boolean("rewrites.integers", p.integers);
   p.seconds = reader.integer("budget.seconds", p.seconds, 1, 7 * 86'400);
   p.build_timeout_seconds = reader.integer("budget.build_timeout_seconds", p.build_timeout_seconds, 1, 3'600);
   p.run_timeout_seconds = reader.integer("budget.run_timeout_seconds", p.run_timeout_seconds, 1, 3'600);
@@ -108,7 +109,7 @@ json::object to_json(const Policy& p) {
                                   {"max_candidates_per_region", p.max_candidates_per_region},
                                   {"stop_at_floor_fraction", p.stop_at_floor_fraction}}},
           {"measuring", json::object{{"cache", p.cold_cache ? "cold" : "warm"}}},
-          {"rewrites", json::object{{"algebraic", p.algebraic}}},
+          {"rewrites", json::object{{"algebraic", p.algebraic}, {"integers", p.integers}}},
           {"budget", json::object{{"seconds", p.seconds}, {"build_timeout_seconds", p.build_timeout_seconds},
                                   {"run_timeout_seconds", p.run_timeout_seconds},
                                   {"energy_joules", p.energy_joules}}},

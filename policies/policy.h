@@ -51,6 +51,7 @@ struct Policy {
 
   // [rewrites]
   bool algebraic = false;  // rewrites that change cost, not only form
+  bool integers = true;    // rewrites that sum quantised products in integers where the model dequantises first
 
   // [budget]
   std::int64_t seconds = 600;

@@ -25,11 +25,18 @@ void require_computable(const Lab& lab) {
 
 graph::Graph rewritten(const Lab& lab, AlgebraOutcome& algebra) {
   graph::Graph out = lab.input().workload;
-  if (!lab.input().policy.algebraic) return out;
-  graph::rewrite::apply_algebra(out, algebra.rewrites);
-  if (uncomputed(out, buildable(lab, Purpose::incumbent)).empty()) return out;
-  algebra.rewrites.clear();  // what they need, the corpus lacks
-  return lab.input().workload;
+  const auto apply = [&](bool allowed, const auto& rewrite) {
+    if (!allowed) return;
+    graph::Graph changed = out;
+    std::vector<std::string> log;
+    rewrite(changed, log);
+    if (log.empty() || !uncomputed(changed, buildable(lab, Purpose::incumbent)).empty()) return;  // the corpus lacks it
+    out = std::move(changed);
+    algebra.rewrites.insert(algebra.rewrites.end(), log.begin(), log.end());
+  };
+  apply(lab.input().policy.integers, graph::rewrite::apply_integers);
+  apply(lab.input().policy.algebraic, graph::rewrite::apply_algebra);
+  return out;
 }
 
 std::int32_t first_round_size(const NodeFacts& node) { return std::max(4, 4 * node.cores); }

@@ -13,7 +13,7 @@ namespace kiln::agents {
 // A job that could release nothing ends here. Throws Error(unsupported) naming what no template computes.
 void require_computable(const Lab& lab);
 
-// What is partitioned and tuned: the workload, or what the policy's algebraic rewrites make of it. Either plan is
+// What is partitioned and tuned: the workload, or what the rewrites that the policy allows make of it. Either plan is
 // judged by the workload as it was written.
 [[nodiscard]] graph::Graph rewritten(const Lab& lab, AlgebraOutcome& algebra);
 

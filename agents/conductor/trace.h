@@ -20,8 +20,8 @@ struct WholeOutcome {
   Decision decision;
 };
 
-// What the policy's algebraic rewrites made of the workload before it was partitioned, and what they gained by
-// themselves: the baseline of the workload as it was written against that of the rewritten one.
+// What the rewrites that the policy allows (integers, algebraic) made of the workload before it was partitioned, and
+// what they gained by themselves: the baseline of the workload as it was written against that of the rewritten one.
 struct AlgebraOutcome {
   std::vector<std::string> rewrites;  // "RULE: node"; empty where there were none, and nothing was measured
   SpeedUp speed_up;

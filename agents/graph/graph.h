@@ -31,7 +31,7 @@ struct Softmax { std::int32_t axis; bool log; };
 // taken off.
 struct LayerNorm { std::int32_t axis; double epsilon; bool centred = true; };
 // NumPy matmul over the last two dimensions, leading dimensions broadcast. transpose_x swaps the last two of that
-// input.
+// input. Integers of 8 bits, of either sign on each side, are summed in i32, which wraps; other types in their own.
 struct MatMul { bool transpose_a; bool transpose_b; };
 // Inputs: q [..., S, D], k [..., T, D], v [..., T, E], optional mask broadcast to [..., S, T] and added to the scaled
 // scores. Output [..., S, E] = softmax(q k^T * scale + mask) v. causal: position j > i + (T - S) is excluded.
@@ -44,7 +44,7 @@ struct Steps { Shape strides; Shape dilations; Shape before; Shape after; };
 // Inputs: x [N, C, spatial...], w [M, C / groups, kernel...]; output [N, M, spatial...] = cross-correlation, zeros in
 // the padding. transposed: w [C, M / groups, kernel...] and each input element adds w, times itself, to the output;
 // padding is cut off the output, whose extents are stride (in - 1) + dilation (kernel - 1) + 1 + extra - before -
-// after.
+// after. Integers of 8 bits are summed in i32, as a MatMul's are.
 struct Convolution { Steps steps; std::int64_t groups; bool transposed; Shape extra; };
 // The monoid over windows of the last kernel.size() dimensions of x; `extents` are the output's there. Padding takes no
 // part, but for counts_padding in the divisor of a mean: it counts what of the window lies inside the padded input.

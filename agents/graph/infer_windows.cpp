@@ -27,8 +27,11 @@ std::int64_t span(std::int64_t kernel, std::int64_t dilation) { return (kernel -
 }  // namespace
 
 Types infer(const Convolution& op, const Types& inputs) {
-  need(inputs.size() == 2 && inputs[0].dtype == inputs[1].dtype && inputs[0].dtype != DType::boolean,
-       "a convolution takes x and w of one numeric type");
+  need(inputs.size() == 2, "a convolution takes x and w");
+  const auto is_byte = [](const TensorType& t) { return is_integer(t.dtype) && size_of(t.dtype) == 1; };
+  const bool bytes = is_byte(inputs[0]) && is_byte(inputs[1]);
+  need(bytes || (inputs[0].dtype == inputs[1].dtype && inputs[0].dtype != DType::boolean),
+       "a convolution takes x and w of one numeric type, or integers of 8 bits");
   const Shape& x = inputs[0].shape;
   const Shape& w = inputs[1].shape;
   need(x.size() >= 3 && w.size() == x.size(), "x and w of a convolution need one rank, of three or more");
@@ -53,7 +56,7 @@ Types infer(const Convolution& op, const Types& inputs) {
       out.push_back(room < 0 ? 0 : room / op.steps.strides[d] + 1);
     }
   }
-  return {{inputs[0].dtype, out}};
+  return {{bytes ? DType::i32 : inputs[0].dtype, out}};
 }
 
 Types infer(const Window& op, const Types& inputs) {

@@ -22,17 +22,28 @@ constexpr std::int64_t kPitch = kPitches[kRank - 1], kWidth = kOut[kRank - 1];
 constexpr int kJoined = static_cast<int>(kOutPhases[kRank - 1]);  // phases along the innermost dimension
 constexpr std::int64_t kAllPhases = sizeof kPhaseTaps / sizeof kPhaseTaps[0] - 1;
 
-// One line of the padded form: element q is position q * stride + phase of the padded input.
-inline void pad_line(const float* x, float* to, std::int64_t phase) {
+// Of one line of the padded form, whose element q is x[q * stride - shift], zero outside [first, end).
+struct Inside {
+  std::int64_t shift, first, end;
+};
+inline Inside inside_line(std::int64_t phase) {
   constexpr std::size_t last = kRank - 1;
-  const std::int64_t shift = kBefore[last] - phase;  // element q is x[q * stride - shift]
+  const std::int64_t shift = kBefore[last] - phase;
   std::int64_t first = shift > 0 ? (shift + kStrides[last] - 1) / kStrides[last] : 0;
   std::int64_t end = kIn[last] + shift > 0 ? (kIn[last] + shift - 1) / kStrides[last] + 1 : 0;
   if (end > kPitch) end = kPitch;
   if (first > end) first = end;
-  for (std::int64_t q = 0; q < first; ++q) to[q] = 0.0f;
-  for (std::int64_t q = first; q < end; ++q) to[q] = x[(q * kStrides[last] - shift) * kXStrides[last]];
-  for (std::int64_t q = end; q < kPitch; ++q) to[q] = 0.0f;
+  return {shift, first, end};
+}
+
+// Element q is what `element` makes of that offset in x.
+template <class Element>
+inline void pad_line(Sum* to, std::int64_t phase, Element element) {
+  const Inside at = inside_line(phase);
+  for (std::int64_t q = 0; q < at.first; ++q) to[q] = 0;
+  for (std::int64_t q = at.first; q < at.end; ++q)
+    to[q] = element((q * kStrides[kRank - 1] - at.shift) * kXStrides[kRank - 1]);
+  for (std::int64_t q = at.end; q < kPitch; ++q) to[q] = 0;
 }
 
 // Row `row` of a phase of the padded form: whether it holds elements of x, and where its line of x begins.
@@ -53,23 +64,29 @@ inline Line line_of(std::int64_t phase, std::int64_t row) {
   return line;
 }
 
-inline void pad_channel(const float* x, float* to) {
+// The padded form of what `element` makes of each offset in a channel of x.
+template <class Element>
+inline void pad_channel(Sum* to, Element element) {
   std::int64_t phases = 1;
   for (int d = 0; d < kRank; ++d) phases *= kPhases[d];
   for (std::int64_t phase = 0; phase < phases; ++phase)
     for (std::int64_t row = 0; row < kPlane / kPitch; ++row) {
       const Line of = line_of(phase, row);
-      float* line = to + phase * kPlane + row * kPitch;
-      if (of.inside) pad_line(x + of.offset, line, phase % kPhases[kRank - 1]);
+      Sum* line = to + phase * kPlane + row * kPitch;
+      if (of.inside)
+        pad_line(line, phase % kPhases[kRank - 1], [&](std::int64_t at) { return element(of.offset + at); });
       else
-        for (std::int64_t q = 0; q < kPitch; ++q) line[q] = 0.0f;
+        for (std::int64_t q = 0; q < kPitch; ++q) line[q] = 0;
     }
+}
+inline void pad_channel(const ElementX* x, Sum* to) {
+  pad_channel(to, [x](std::int64_t at) { return static_cast<Sum>(x[at]); });
 }
 )kiln";
 constexpr const char* kRest = R"kiln(
 // What is left of a row, in vectors of half the size each.
 template <int count>
-inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, const float* sums) {
+inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, const Sum* sums) {
   if constexpr (count > 0) {
     if (left >= count) {
       finish<count>(at, j, load<count>(sums));
@@ -82,7 +99,7 @@ inline void finish_rest(const Output& at, std::int64_t j, std::int64_t left, con
 
 // Results first .. first + count of a channel all of whose results lie in a row. The last vector reaches back to
 // results that are there already and come out the same.
-inline void finish_flat(const Output& at, std::int64_t first, std::int64_t count, const float* sums) {
+inline void finish_flat(const Output& at, std::int64_t first, std::int64_t count, const Sum* sums) {
   std::int64_t j = 0;
   for (; j + kLanes <= count; j += kLanes) finish<kLanes>(at, first + j, load<kLanes>(sums + j));
   if (j == count) return;
@@ -101,9 +118,9 @@ inline std::int64_t first_result(std::int64_t row) {
   return result;
 }
 
-// Sums of kJoined phases, `apart` floats apart, as neighbours.
-inline const float* joined(const float* sums, [[maybe_unused]] std::int64_t count, [[maybe_unused]] std::int64_t apart,
-                           [[maybe_unused]] float* to) {
+// Sums of kJoined phases, `apart` of them apart, as neighbours.
+inline const Sum* joined(const Sum* sums, [[maybe_unused]] std::int64_t count, [[maybe_unused]] std::int64_t apart,
+                           [[maybe_unused]] Sum* to) {
   if constexpr (kJoined == 1) return sums;
   for (std::int64_t q = 0; q < count; ++q)
     for (std::int64_t phase = 0; phase < kJoined; ++phase) to[q * kJoined + phase] = sums[phase * apart + q];
@@ -111,11 +128,11 @@ inline const float* joined(const float* sums, [[maybe_unused]] std::int64_t coun
 }
 
 // The results of one channel among the positions [first, first + count); `phase` is that of the outer dimensions. Sums
-// of the phases along a row are `apart` floats apart; up to kLanes floats behind them are read. `room` has
-// count * kJoined + kLanes floats.
+// of the phases along a row are `apart` of them apart; up to kLanes behind them are read. `room` is for
+// count * kJoined + kLanes of them.
 inline void finish_positions(void* const* args, std::int64_t image, std::int64_t group, std::int64_t m,
-                             std::int64_t first, std::int64_t count, std::int64_t phase, const float* sums,
-                             std::int64_t apart, float* room) {
+                             std::int64_t first, std::int64_t count, std::int64_t phase, const Sum* sums,
+                             std::int64_t apart, Sum* room) {
   const std::int64_t end = first + count < kPositions ? first + count : kPositions;
   if constexpr (kFlat && kPositions == kResults) {  // every position is a result
     finish_flat(output_at(args, image, group, m, 0, phase), first, end - first, sums);
@@ -126,7 +143,7 @@ inline void finish_positions(void* const* args, std::int64_t image, std::int64_t
   for (std::int64_t at = first; at < end;) {
     const std::int64_t row = at / kPitch, last = (row + 1) * kPitch < end ? (row + 1) * kPitch : end;
     const std::int64_t stop = (last - row * kPitch) * kJoined < kWidth ? (last - row * kPitch) * kJoined : kWidth;
-    const float* of_row = sums + (row * kPitch - first) * kJoined;  // of result 0 of the row
+    const Sum* of_row = sums + (row * kPitch - first) * kJoined;  // of result 0 of the row
     std::int64_t j = (at - row * kPitch) * kJoined;
     at = last;
     if (j >= stop || !is_row(row, phase)) continue;
@@ -146,7 +163,18 @@ inline void finish_positions(void* const* args, std::int64_t image, std::int64_t
 }
 )kiln";
 
-bool usable(const Access& a) { return a.type == DType::f32 || a.type == DType::boolean; }
+bool usable(const Access& a) { return is_lane_type(a.type) || is_lane_integer(a.type); }
+
+bool is_byte(DType type) { return type == DType::i8 || type == DType::u8; }
+
+// Sums of integers, of bytes or of i32, are exact in i32, which wraps.
+bool is_sum_of_integers(const ConvolutionKernel& k) {
+  return (is_byte(k.x.type) && is_byte(k.w.type)) || (k.x.type == DType::i32 && k.w.type == DType::i32);
+}
+bool is_sum_of_floats(const ConvolutionKernel& k) {
+  return k.x.type == k.w.type && is_lane_type(k.x.type) && k.x.type != DType::boolean;
+}
+DType sum_type(const ConvolutionKernel& k) { return is_sum_of_integers(k) ? DType::i32 : DType::f32; }
 
 std::string list(const graph::Shape& values) {
   std::string text;
@@ -243,11 +271,14 @@ std::string output_functions(const ConvolutionKernel& k, const PaddedLayout& lay
 
 bool accepts_convolution(const store::TemplateSpec& spec, const ConvolutionKernel& k) {
   if (packs_weights(spec) && !k.w_is_weight) return false;
-  return k.x.type == DType::f32 && k.w.type == DType::f32 && !k.out.empty() && k.m > 0 && k.c > 0 &&
-         std::all_of(k.reads.begin(), k.reads.end(), usable) && std::all_of(k.writes.begin(), k.writes.end(), usable) &&
-         vectorizable(k.epilogue) && std::none_of(k.epilogue.nodes.begin(), k.epilogue.nodes.end(), [](const auto& n) {
-           return graph::is_row_reduction(n.op);
-         });
+  if (k.out.empty() || k.m < 1 || k.c < 1 || !(is_sum_of_integers(k) || is_sum_of_floats(k))) return false;
+  if (!std::all_of(k.reads.begin(), k.reads.end(), usable) || !std::all_of(k.writes.begin(), k.writes.end(), usable) ||
+      !vectorizable_with_integers(k.epilogue))
+    return false;
+  if (spec.name == "amx") return k.x.type == DType::f32 || k.x.type == DType::bf16;
+  if (spec.name == "amx_int8") return is_byte(k.x.type);
+  if (spec.name == "avx512_vnni") return is_byte(k.x.type) && k.w.type == DType::i8;
+  return spec.name != "channels" || is_sum_of_floats(k);
 }
 
 Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel& k, const Tunables& tunables) {
@@ -255,6 +286,9 @@ Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel
   const auto fold = tunables.find("fold");
   const PaddedLayout layout(k, fold != tunables.end() && fold->second != 0);
   hooks.functions = operations(k.epilogue);
+  const bool integers = is_sum_of_integers(k);
+  hooks.integers = integers || !vectorizable(k.epilogue) || !are_lanes(k.reads) || !are_lanes(k.writes);
+  hooks.half = is_half(k.x.type) || any_half(k.reads) || any_half(k.writes);
   hooks.figures = constant("kImages", k.n) + constant("kGroups", k.groups) +
                   constant("kM", k.m, "results of a group, each a channel") +
                   constant("kC", k.c, "channels of x in a group") +
@@ -279,29 +313,33 @@ Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel
                   constant("kWindowWidth", k.window.back(), "elements of the window along it") +
                   constant("kTapStep", k.steps.dilations.back(), "between them in the padded input");
   hooks.code = fmt::format(
-      "inline const float* channel_of_x(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] "
+      "using ElementX = {};\nusing ElementW = {};\nusing Sum = {};   // of products\n"
+      "using Sums = {};  // a vector of them\n",
+      memory_type(k.x.type), memory_type(k.w.type), integers ? "std::uint32_t" : "float", integers ? "vs" : "vf");
+  hooks.code += fmt::format(
+      "inline const ElementX* channel_of_x(void* const* args, [[maybe_unused]] std::int64_t image, [[maybe_unused]] "
       "std::int64_t group,\n                                 [[maybe_unused]] std::int64_t c) {{\n  return {} + "
       "({});\n}}\n",
       hooks.prepare_arguments.read(k.x), offset_text(k.x, {"image", "group", "c"}));
   hooks.code += fmt::format(
-      "inline float* padded_to(void* const* args) {{ return static_cast<float*>(args[{}]); }}\n"
-      "inline const float* padded(void* const* args) {{ return static_cast<const float*>(args[{}]); }}\n",
+      "inline Sum* padded_to(void* const* args) {{ return static_cast<Sum*>(args[{}]); }}\n"
+      "inline const Sum* padded(void* const* args) {{ return static_cast<const Sum*>(args[{}]); }}\n",
       hooks.prepare_arguments.of(RenderedArg::Kind::temporary, 0), hooks.arguments.of(RenderedArg::Kind::temporary, 0));
   Arguments& reads_weights = packs_weights(spec) ? hooks.weight_arguments : hooks.arguments;
   hooks.code += fmt::format(
-      "inline const float* weights(void* const* args, [[maybe_unused]] std::int64_t group) {{\n  return {} + "
+      "inline const ElementW* weights(void* const* args, [[maybe_unused]] std::int64_t group) {{\n  return {} + "
       "({});\n}}\n",
       reads_weights.read(k.w), offset_text(k.w, {"group"}));
   if (packs_weights(spec))
     hooks.code += fmt::format(
-        "inline float* packed_weights_to(void* const* args) {{ return static_cast<float*>(args[{}]); }}\n"
-        "inline const float* packed_weights(void* const* args) {{ return static_cast<const float*>(args[{}]); }}\n",
+        "inline Sum* packed_weights_to(void* const* args) {{ return static_cast<Sum*>(args[{}]); }}\n"
+        "inline const Sum* packed_weights(void* const* args) {{ return static_cast<const Sum*>(args[{}]); }}\n",
         hooks.weight_arguments.of(RenderedArg::Kind::prepared, 0),
         hooks.arguments.of(RenderedArg::Kind::prepared, 0));
   hooks.code += kPadding;
   hooks.code += "\n";
   hooks.code += output_functions(k, layout, hooks);
-  std::vector<DType> types = {DType::f32};
+  std::vector<DType> types = {sum_type(k)};
   std::string declare, call = "x0";
   for (std::size_t i = 0; i < k.reads.size(); ++i) {
     types.push_back(k.reads[i].type);
@@ -315,8 +353,9 @@ Hooks convolution_hooks(const store::TemplateSpec& spec, const ConvolutionKernel
   hooks.code += expression_function(k.epilogue, Form::vector, types);
   hooks.code += fmt::format(
       "\n// The epilogue of results j .. j + count of a row, from their sums.\ntemplate <int count>\n"
-      "inline void finish(const Output& at, [[maybe_unused]] std::int64_t j, vf x0) {{\n{}{}  expression({});\n{}}}\n",
-      load_statements(k.reads, inner, Form::vector, 1, "  "), declare, call,
+      "inline void finish(const Output& at, [[maybe_unused]] std::int64_t j, Sums sums) {{\n"
+      "  const auto x0 = ({})sums;\n{}{}  expression({});\n{}}}\n",
+      value_type(sum_type(k), Form::vector), load_statements(k.reads, inner, Form::vector, 1, "  "), declare, call,
       store_statements(k.writes, inner, Form::vector, "  "));
   hooks.code += kRest;
   return hooks;

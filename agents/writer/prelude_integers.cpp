@@ -57,7 +57,10 @@ inline vs load(const std::uint32_t* p) {
   __builtin_memcpy(&x, p, count * 4);
   return x;
 }
-inline void store(std::uint32_t* p, vs x) { __builtin_memcpy(p, &x, sizeof x); }
+template <int count = kLanes>
+inline void store(std::uint32_t* p, vs x) {
+  __builtin_memcpy(p, &x, count * 4);
+}
 inline vs splat(std::uint32_t x) { return x - vs{}; }
 )kiln";
 

@@ -23,13 +23,14 @@ constexpr const char* kMonoids[] = {"sum", "mean", "max", "min", "prod"};
 }  // namespace
 
 bool accepts_window(const store::TemplateSpec&, const WindowKernel& k) {
-  return has_memory_type(k.x.type) && k.x.type != DType::boolean && !k.in.empty() &&
+  return !graph::is_float8(k.x.type) && k.x.type != DType::boolean && !k.in.empty() &&
          static_cast<std::size_t>(k.op.monoid) < std::size(kMonoids) && (k.values || k.positions);
 }
 
 Hooks window_hooks(const WindowKernel& k) {
   Hooks hooks;
   hooks.form = Form::scalar;
+  hooks.half = is_half(k.x.type);
   const graph::Steps& s = k.op.steps;
   hooks.figures = constant("kOuter", k.outer, "planes") +
                   constant("kRank", static_cast<std::int64_t>(k.in.size()), "dimensions of a plane") +
@@ -41,10 +42,11 @@ Hooks window_hooks(const WindowKernel& k) {
                   fmt::format("constexpr Monoid kMonoid = Monoid::{};\n",
                               kMonoids[static_cast<std::size_t>(k.op.monoid)]) +
                   fmt::format("constexpr bool kCountsPadding = {};\n", k.op.counts_padding) +
-                  fmt::format("using Value = {};\n", memory_type(k.x.type));
-  hooks.code = fmt::format(
-      "inline const Value* input(void* const* args) {{ return {} + {}; }}\n"
-      "inline Value* values(void* const* args) {{ return {}; }}\n"
+                  fmt::format("using Value = {};  // what is computed with\n", scalar_type(k.x.type));
+  hooks.code = fmt::format("using Element = {};  // in memory\n", memory_type(k.x.type));
+  hooks.code += fmt::format(
+      "inline const Element* input(void* const* args) {{ return {} + {}; }}\n"
+      "inline Element* values(void* const* args) {{ return {}; }}\n"
       "inline std::int64_t* positions(void* const* args) {{ return {}; }}\n"
       "constexpr bool kHasValues = {}, kHasPositions = {};\n",
       hooks.arguments.read(k.x), k.x.offset, k.values ? hooks.arguments.write(*k.values) : "args ? nullptr : nullptr",

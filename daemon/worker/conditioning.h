@@ -45,4 +45,16 @@ using Differences = std::function<std::vector<Conditioning>(const std::vector<st
                                                         const std::function<double(std::size_t output)>& effective,
                                                         const Differences& differences);
 
+// Where a graph rounds to integers, as a quantised model does between its layers, a right kernel may come out a step
+// away wherever a value lies next to a tie. So each output's figures are at least twice what plain evaluations of the
+// graph with such values moved up, and down, differ by (agents/graph/nudged.h): twice, since steps that few values take
+// are taken or not by luck. differences(): what a plain evaluation of that graph over the same inputs differs by from
+// the right outputs.
+using DifferencesOf = std::function<std::vector<Conditioning>(const graph::Graph& nudged)>;
+void allow_for_ties(const graph::Graph& graph, const DifferencesOf& differences, std::vector<Conditioning>& figures);
+// The same with the tensors at hand.
+using EvaluateGraph = std::function<std::vector<graph::Tensor>(const graph::Graph& nudged)>;
+void allow_for_ties(const graph::Graph& graph, const EvaluateGraph& plain, const std::vector<graph::Tensor>& expected,
+                    std::vector<Conditioning>& figures);
+
 }  // namespace kiln::worker

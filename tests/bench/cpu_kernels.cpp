@@ -34,7 +34,7 @@ constexpr std::pair<const char*, const char*> kTemplates[] = {
     {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
     {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
     {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "channels"},
-    {"convolution", "amx"},  {"convolution", "onednn"}};
+    {"convolution", "amx"},  {"convolution", "amx_int8"}, {"convolution", "avx512_vnni"}, {"convolution", "onednn"}};
 
 struct Options {
   std::int32_t threads = 1;

@@ -101,20 +101,24 @@ Workload pointwise_gelu(std::int64_t count) {
 }
 
 // x [N, C, H, W]; window: M x K x stride, then groups; padding of half a window. A transposed one doubles the extents
-// when its stride is 2 and its window 4.
-Workload convolution(const std::vector<std::int64_t>& x, const std::vector<std::int64_t>& window, bool transposed) {
+// when its stride is 2 and its window 4. `types`: "bf16", "int8" (u8 by i8), or of f32.
+Workload convolution(const std::vector<std::int64_t>& x, const std::vector<std::int64_t>& window, bool transposed,
+                     const std::string& types) {
+  const DType of_x = types == "bf16" ? DType::bf16 : types == "int8" ? DType::u8 : DType::f32;
+  const DType of_w = types == "int8" ? DType::i8 : of_x;
   const std::int64_t m = window.at(0), k = window.at(1), stride = window.at(2);
   const std::int64_t groups = window.size() > 3 ? window[3] : 1, before = transposed ? (k - stride) / 2 : k / 2;
   graph::Graph g;
-  const graph::ValueId in = g.add_input("x", {DType::f32, x});
+  const graph::ValueId in = g.add_input("x", {of_x, x});
   const graph::Shape of = transposed ? graph::Shape{x[1], m / groups, k, k} : graph::Shape{m, x[1] / groups, k, k};
-  const graph::ValueId w = g.add_constant("w", graph::Tensor::zeros({DType::f32, of}));
+  const graph::ValueId w = g.add_constant("w", graph::Tensor::zeros({of_w, of}));
   const graph::Steps steps{{stride, stride}, {1, 1}, {before, before}, {before, before}};
   g.outputs = g.add_node(graph::Convolution{steps, groups, transposed, {0, 0}}, {in, w}, "convolution");
   const agents::RegionCut cut = agents::cut_region(g, {0});
   return {*agents::lower(cut.region),
           {graph::element_count(x), graph::element_count(of)},
-          {graph::element_count(g.type(g.outputs[0]).shape)}};
+          {graph::element_count(g.type(g.outputs[0]).shape)},
+          {of_x, of_w}};
 }
 
 }  // namespace
@@ -129,8 +133,11 @@ Workload workload_of(const std::string& shape) {
   if ((kind == "softmax" || kind == "layernorm") && size.size() == 2) return rows(size, kind == "softmax");
   if (kind == "attention" && size.size() == 4) return attention(size);
   if (kind == "gelu" && size.size() == 1) return pointwise_gelu(size[0]);
-  if ((kind == "conv" || kind == "deconv") && size.size() == 4 && second != std::string::npos)
-    return convolution(size, numbers(shape.substr(second + 1)), kind == "deconv");
+  if ((kind == "conv" || kind == "deconv") && size.size() == 4 && second != std::string::npos) {
+    const std::size_t third = shape.find(':', second + 1);
+    return convolution(size, numbers(shape.substr(second + 1, third == std::string::npos ? third : third - second - 1)),
+                       kind == "deconv", third == std::string::npos ? "" : shape.substr(third + 1));
+  }
   std::fprintf(stderr, "cannot read shape '%s': see tests/bench/kernel_shapes.h\n", shape.c_str());
   std::exit(2);
 }

@@ -258,11 +258,13 @@ def flat(index, shape):
     return at
 
 
-def convolution(name, x_shape, w_shape, s, groups, out, is_transposed=False):
+def convolution(name, x_shape, w_shape, s, groups, out, is_transposed=False, types=("f32", "f32", "f32")):
     """Every product of an element of x with one of w, added where it falls; integers, so that sums are exact."""
     draw, g = Draw(name), Graph()
     x, w = draw.integers(x_shape), draw.integers(w_shape)
-    inputs = [g.input("x", x_shape), g.input("w", w_shape)]
+    if types[0] == "u8":
+        x = [abs(v) for v in x]
+    inputs = [g.input("x", x_shape, types[0]), g.input("w", w_shape, types[1])]
     y_shape = [x_shape[0], out[0], *out[1:]]
     y = [0.0] * product(y_shape)
     c, m = x_shape[1] // groups, out[0] // groups
@@ -278,7 +280,7 @@ def convolution(name, x_shape, w_shape, s, groups, out, is_transposed=False):
             weight = [group * c + i, o] if is_transposed else [group * m + o, i]
             y[flat([n, group * m + o, *of_y], y_shape)] += (x[flat([n, group * c + i, *of_x], x_shape)] *
                                                             w[flat([*weight, *tap], w_shape)])
-    node = g.node("convolution", inputs, "y", y_shape, steps=s, groups=groups, transposed=is_transposed,
+    node = g.node("convolution", inputs, "y", y_shape, types[2], steps=s, groups=groups, transposed=is_transposed,
                   extra=[0] * len(kernel))
     return Case(name, PYTHON, g, [node], {"x": (x_shape, x), "w": (w_shape, w), "y": (y_shape, y)})
 
@@ -436,6 +438,12 @@ def sets():
                         [5, 6, 17]).of_weights("w"),
             convolution("many_channels", [1, 9, 4, 5], [10, 9, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1,
                         [10, 4, 5]).of_weights("w"),
+            convolution("bf16_integers", [1, 9, 4, 5], [10, 9, 3, 3], steps([1, 1], [1, 1], [1, 1], [1, 1]), 1,
+                        [10, 4, 5], types=("bf16", "bf16", "bf16")).of_weights("w"),
+            convolution("bytes", [2, 11, 5, 18], [9, 11, 3, 3], steps([2, 1], [1, 1], [1, 1], [1, 1]), 1,
+                        [9, 3, 18], types=("u8", "i8", "i32")).of_weights("w"),
+            convolution("signed_bytes", [1, 10, 21], [10, 5, 4], steps([1], [2], [3], [2]), 2, [10, 20],
+                        types=("i8", "i8", "i32")).of_weights("w"),
             convolution("of_one_dimension", [1, 5, 40], [2, 5, 4], steps([1], [3], [4], [4]), 1, [2, 39]),
             convolution("transposed", [1, 4, 5, 6], [4, 3, 3, 3], steps([2, 2], [1, 1], [1, 1], [0, 1]), 1, [3, 10, 11],
                         True),

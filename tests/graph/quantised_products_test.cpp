@@ -136,3 +136,51 @@ TEST_CASE("QLinearMatMul scales the exact sums, rounds ties to even and saturate
     CHECK(load_double(DType::u8, y.bytes.data(), i) == want);
   }
 }
+
+TEST_CASE("ConvInteger convolves bytes, and its padding stands for the zero point") {
+  constexpr std::int64_t c = 2, side = 5, m = 3, kernel = 3;
+  const std::vector<int> x = numbers(c * side * side, 3, 67, 256, 0),
+                         w = numbers(m * c * kernel * kernel, 5, 91, 200, -100);
+  for (const int zero : {0, 131}) {
+    Model model_of = model();
+    add_input(model_of, "x", {"1", std::to_string(c), std::to_string(side), std::to_string(side)},
+              ::onnx::TensorProto::UINT8);
+    add_bytes(model_of, "w", {m, c, kernel, kernel}, ::onnx::TensorProto::INT8, w);
+    add_bytes(model_of, "x_zero", {}, ::onnx::TensorProto::UINT8, {zero});
+    add_bytes(model_of, "w_zero", {m}, ::onnx::TensorProto::INT8, {3, 0, -20});
+    auto& node = add_node(model_of, "ConvInteger", {"x", "w", "x_zero", "w_zero"}, "y");
+    auto* pads = node.add_attribute();
+    pads->set_name("pads");
+    pads->set_type(::onnx::AttributeProto::INTS);
+    for (int i = 0; i < 4; ++i) pads->add_ints(1);
+    const Graph g = import(model_of, "y").graph;
+    CHECK(std::any_of(g.nodes.begin(), g.nodes.end(), [&](const Node& n) {
+      return std::holds_alternative<Convolution>(n.op) && size_of(g.type(n.inputs[0]).dtype) == 1;
+    }));
+    CHECK(std::any_of(g.nodes.begin(), g.nodes.end(), [](const Node& n) {
+      return std::holds_alternative<Pad>(n.op);
+    }) == (zero != 0));
+    Tensor image = Tensor::zeros({DType::u8, {1, c, side, side}});
+    for (std::size_t i = 0; i < x.size(); ++i) image.as<std::uint8_t>()[i] = static_cast<std::uint8_t>(x[i]);
+    const Tensor y = evaluate(g, {image}, Arithmetic::fp64)[0];
+    REQUIRE(y.type == TensorType{DType::i32, {1, m, side, side}});
+    const int w_zero[] = {3, 0, -20};
+    int wrong = 0;
+    for (std::int64_t o = 0; o < m; ++o)
+      for (std::int64_t row = 0; row < side; ++row)
+        for (std::int64_t column = 0; column < side; ++column) {
+          int sum = 0;
+          for (std::int64_t i = 0; i < c; ++i)
+            for (std::int64_t p = 0; p < kernel; ++p)
+              for (std::int64_t q = 0; q < kernel; ++q) {
+                const std::int64_t r = row + p - 1, s = column + q - 1;
+                if (r < 0 || r >= side || s < 0 || s >= side) continue;
+                sum += (x[static_cast<std::size_t>((i * side + r) * side + s)] - zero) *
+                       (w[static_cast<std::size_t>(((o * c + i) * kernel + p) * kernel + q)] - w_zero[o]);
+              }
+          const double got = load_double(DType::i32, y.bytes.data(), (o * side + row) * side + column);
+          wrong += got != sum;
+        }
+    CHECK(wrong == 0);
+  }
+}

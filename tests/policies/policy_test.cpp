@@ -98,6 +98,11 @@ TEST_CASE("forbidden constructs are of the list, each once") {
             .find("allows nothing else") != std::string::npos);
 }
 
+TEST_CASE("quantised products are integers unless a policy forbids it") {
+  CHECK(parse_policy("", "p").integers);
+  CHECK_FALSE(parse_policy("[rewrites]\nintegers = false\n", "p").integers);
+}
+
 TEST_CASE("algebraic rewrites are off unless a policy allows them") {
   CHECK_FALSE(parse_policy("", "p").algebraic);
   for (const char* name : {"default.toml", "strict.toml", "explore.toml"})

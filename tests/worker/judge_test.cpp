@@ -281,6 +281,64 @@ TEST_CASE("amplified inputs: what saturates is as uncertain as its scores, what 
   CHECK(conditioned(false, true).normwise == 0);  // many elements, each with a rounding of its own
 }
 
+TEST_CASE("what is rounded to integers may take a step next to a tie, and stays on one") {
+  using namespace graph;
+  constexpr std::int64_t rows = 256, columns = 192, depth = 128;
+  // round(x w / step) as i32, the products summed at once or in two halves: both are right.
+  const auto quantised = [&](bool halves, double step) {
+    Graph g;
+    const ValueId x = g.add_input("x", {DType::f32, {rows, depth}});
+    const ValueId w = g.add_input("w", {DType::f32, {depth, columns}});
+    const auto part = [&](std::int64_t begin, std::int64_t extent) {
+      const ValueId a = g.add_node(Slice{{0, begin}, {rows, extent}, {1, 1}}, {x}, "left")[0];
+      const ValueId b = g.add_node(Slice{{begin, 0}, {extent, columns}, {1, 1}}, {w}, "right")[0];
+      return g.add_node(MatMul{false, false}, {a, b}, "product")[0];
+    };
+    const ValueId first = part(0, halves ? depth / 2 : depth), second = halves ? part(depth / 2, depth / 2) : first;
+    Expr e;
+    auto sum = e.operand(0, DType::f32);
+    if (halves) sum = e.apply(ExprOp::add, sum, e.operand(1, DType::f32));
+    const auto quotient = e.apply(ExprOp::div, sum, e.constant(step, DType::f32));
+    const auto moved = e.apply(ExprOp::add, e.apply(ExprOp::round, quotient), e.constant(128, DType::f32));
+    e.results = {e.cast(moved, DType::i32)};
+    g.outputs = g.add_node(Pointwise{e}, halves ? std::vector{first, second} : std::vector{first}, "quantise");
+    return g;
+  };
+  const auto allowed = [&](const Graph& g, const std::vector<Tensor>& inputs, const std::vector<Tensor>& expected) {
+    std::vector<Conditioning> figures(1);
+    allow_for_ties(
+        g, [&](const Graph& nudged) { return evaluate(nudged, inputs, Arithmetic::model); }, expected, figures);
+    return figures[0].normwise;
+  };
+  const auto error = [](const Tensor& got, const Tensor& want) {
+    double squares = 0, norm = 0;
+    for (std::int64_t i = 0; i < want.count(); ++i) {
+      const double right = load_double(want.type.dtype, want.bytes.data(), i);
+      const double difference = load_double(got.type.dtype, got.bytes.data(), i) - right;
+      squares += difference * difference;
+      norm += right * right;
+    }
+    return std::sqrt(squares / norm);
+  };
+  const Graph g = quantised(false, 0.01), other = quantised(true, 0.01);
+  int steps = 0;
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    const std::vector<Tensor> inputs = {make_input({DType::f32, {rows, depth}}, std::nullopt, "normal", seed, 0),
+                                        make_input({DType::f32, {depth, columns}}, std::nullopt, "normal", seed, 1)};
+    const std::vector<Tensor> expected = evaluate(g, inputs, Arithmetic::fp64);
+    const double of_other = error(evaluate(other, inputs, Arithmetic::model)[0], expected[0]);
+    steps += of_other > 0;
+    CHECK(of_other <= allowed(g, inputs, expected));
+    CHECK(allowed(g, inputs, expected) < 2e-4);  // rounding down errs by 6e-4
+  }
+  CHECK(steps > 0);
+  // Small integers and a step of a power of two: half of all values lie on ties, and all are exact.
+  const Graph exact = quantised(false, 2);
+  const std::vector<Tensor> inputs = {make_input({DType::f32, {rows, depth}}, std::nullopt, "integers", 3, 0),
+                                      make_input({DType::f32, {depth, columns}}, std::nullopt, "integers", 3, 1)};
+  CHECK(allowed(exact, inputs, evaluate(exact, inputs, Arithmetic::fp64)) == 0);
+}
+
 TEST_CASE("elements that still are poison") {
   const ArenaLayout layout = layout_arena({}, {{DType::f32, {4}}, {DType::f32, {4}}}, Edge::end);
   std::vector<std::byte> arena(layout.total_bytes);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <random>
 
 #include "agents/graph/interpreter.h"
 #include "agents/search/search.h"
@@ -22,6 +23,20 @@ Tensor small_integers(const graph::TensorType& type, unsigned seed) {
     const int value = static_cast<int>(state >> 28) - 8;
     const bool is_unsigned = graph::name(type.dtype)[0] == 'u' || type.dtype == graph::DType::boolean;
     graph::store_double(type.dtype, out.bytes.data(), i, is_unsigned ? std::abs(value) : value);
+  }
+  return out;
+}
+
+Tensor any_integers(const graph::TensorType& type, unsigned seed) {
+  Tensor out = Tensor::zeros(type);
+  std::mt19937 random(seed);
+  const int bits = static_cast<int>(8 * graph::size_of(type.dtype));
+  const bool is_signed = graph::name(type.dtype)[0] == 'i';
+  const std::int64_t least = is_signed ? -(std::int64_t{1} << (bits - 1)) : 0;
+  std::uniform_int_distribution<std::int64_t> any(least, least + (std::int64_t{1} << bits) - 1);
+  for (std::int64_t i = 0; i < out.count(); ++i) {
+    const std::int64_t end = random() % 2 == 0 ? any.min() : any.max(), value = random() % 4 == 0 ? end : any(random);
+    graph::store_double(type.dtype, out.bytes.data(), i, static_cast<double>(value));
   }
   return out;
 }

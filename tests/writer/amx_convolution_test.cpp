@@ -2,7 +2,6 @@
 // belong. Their geometry is tested with the other templates' (windows_test.cpp).
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -30,11 +29,6 @@ agents::ConvolutionKernel kernel() {
   k.epilogue.results = {k.epilogue.operand(0, DType::f32)};
   k.writes = {{0, DType::f32, 0, {kM * kPlane, kM * kPlane, kPlane, kWidth, 1}}};
   return k;
-}
-
-bool has_tiles() {
-  const auto features = testing::this_node().features;
-  return std::find(features.begin(), features.end(), "amx_bf16") != features.end();
 }
 
 using Values = std::vector<float>;
@@ -100,7 +94,7 @@ Values values(std::int64_t count, unsigned seed, float shift = 0) {
 }  // namespace
 
 TEST_CASE("convolutions on the tile unit err no more than those in float32") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   for (const float shift : {0.0f, 1.0f}) {  // sums that cancel, and sums that grow
     const Values x = values(kC * kPlane, 1, shift), w = values(kM * kC * kWindow, 2, shift);
     const double tiles = error_of(x, w, by_tiles(x, w)), plain = error_of(x, w, in_float32(x, w));
@@ -111,7 +105,7 @@ TEST_CASE("convolutions on the tile unit err no more than those in float32") {
 }
 
 TEST_CASE("convolutions on the tile unit keep the precision of every magnitude") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   for (const float scale : {1e-41f, 1e-30f, 1e14f, 1e30f}) {  // denormals; the largest goes through plain arithmetic
     Values x = values(kC * kPlane, 3), w = values(kM * kC * kWindow, 4);
     for (float& v : x) v *= scale;
@@ -128,7 +122,7 @@ TEST_CASE("convolutions on the tile unit keep the precision of every magnitude")
 }
 
 TEST_CASE("infinities and NaN reach exactly the results of a convolution that they reach in float32") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   const Values x = values(kC * kPlane, 5), w = values(kM * kC * kWindow, 6);
   Values bad_x = x, bad_w = w;

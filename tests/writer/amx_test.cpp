@@ -2,7 +2,6 @@
 // edges.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -30,11 +29,6 @@ agents::MatmulKernel kernel_of(const Product& c) {
   k.epilogue.results = {k.epilogue.operand(0, DType::f32)};
   k.writes = {{0, DType::f32, 0, {c.n, 1}}};
   return k;
-}
-
-bool has_tiles() {
-  const auto features = testing::this_node().features;
-  return std::find(features.begin(), features.end(), "amx_bf16") != features.end();
 }
 
 std::vector<float> product(const std::string& name, const Product& c, const testing::Setting& setting,
@@ -84,7 +78,7 @@ const testing::Setting kSmallBlocks{2, {{"kc", 256}, {"mc", 32}, {"nc", 192}}};
 }  // namespace
 
 TEST_CASE("tile products of integers are exact: tails in every dimension, k in several blocks, either order of B") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   for (const Product& c : {Product{45, 67, 515}, Product{1, 1, 1}, Product{33, 40, 31, true}, Product{64, 32, 64},
                            Product{7, 230, 600, true}}) {
     std::vector<float> a = values(c.m * c.k, 1, 100), b = values(c.k * c.n, 2, 100);
@@ -101,7 +95,7 @@ TEST_CASE("tile products of integers are exact: tails in every dimension, k in s
 }
 
 TEST_CASE("tile products err no more than products in float32") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   const Product c{64, 96, 1024};
   for (const float shift : {0.0f, 1.0f}) {  // sums that cancel, and sums that grow
     const std::vector<float> a = values(c.m * c.k, 3, 1, shift), b = values(c.k * c.n, 4, 1, shift);
@@ -114,7 +108,7 @@ TEST_CASE("tile products err no more than products in float32") {
 }
 
 TEST_CASE("rows and columns of any magnitude keep their precision") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   const Product c{40, 40, 70};
   std::vector<float> a = values(c.m * c.k, 5), b = values(c.k * c.n, 6);
   for (std::int64_t p = 0; p < c.k; ++p) {
@@ -137,7 +131,7 @@ TEST_CASE("rows and columns of any magnitude keep their precision") {
 }
 
 TEST_CASE("infinities and NaN reach exactly the results that they reach in float32") {
-  if (!has_tiles()) return;
+  if (!testing::has_feature("amx_bf16")) return;
   const Product c{40, 70, 50};
   std::vector<float> a = values(c.m * c.k, 7), b = values(c.k * c.n, 8);
   a[static_cast<std::size_t>(2 * c.k + 3)] = std::numeric_limits<float>::infinity();

@@ -49,6 +49,18 @@ agents::NodeFacts this_node() {
   return node;
 }
 
+bool has_feature(const std::string& name) {
+  const std::vector<std::string> features = this_node().features;
+  return std::find(features.begin(), features.end(), name) != features.end();
+}
+
+std::vector<std::int64_t> vector_widths() {
+  std::vector<std::int64_t> out = {128};
+  if (has_feature("avx2")) out.push_back(256);
+  if (has_feature("avx512f")) out.push_back(512);
+  return out;
+}
+
 agents::RenderedKernel rendered(const store::TemplateSpec& spec, const agents::Kernel& kernel, const Setting& setting) {
   agents::Region region;
   region.key = "0123456789abcdef";

@@ -17,6 +17,9 @@ namespace kiln::testing {
 // This machine's vector features, as NodeFacts has them.
 [[nodiscard]] agents::NodeFacts this_node();
 
+[[nodiscard]] bool has_feature(const std::string& name);  // of this machine: "amx_bf16"
+[[nodiscard]] std::vector<std::int64_t> vector_widths();  // that it has, in bits: 128, 256, 512
+
 struct Setting {
   std::int32_t threads = 1;
   std::map<std::string, std::int64_t> tunables;  // the others are the template's defaults, as far as this CPU has them

@@ -2,7 +2,6 @@
 // oracle, on all widths of vectors that this machine has.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <cmath>
 #include <optional>
 
@@ -15,14 +14,6 @@ using graph::ExprOp;
 using graph::ValueId;
 
 namespace {
-
-std::vector<std::int64_t> widths() {
-  std::vector<std::int64_t> out = {128};
-  const auto features = testing::this_node().features;
-  for (const auto& [feature, bits] : {std::pair{"avx2", 256}, std::pair{"avx512f", 512}})
-    if (std::find(features.begin(), features.end(), feature) != features.end()) out.push_back(bits);
-  return out;
-}
 
 // A number of bits, and the float32 values that decide how it is rounded to: itself, the middle between it and the
 // next one, and what lies beside the middle.
@@ -72,11 +63,6 @@ testing::Setting with(std::map<std::string, std::int64_t> tunables, std::int32_t
   return {threads, std::move(tunables)};
 }
 
-bool has(const char* feature) {
-  const auto features = testing::this_node().features;
-  return std::find(features.begin(), features.end(), feature) != features.end();
-}
-
 constexpr double kOneRounding = 0x1.02p-8;  // of bf16, and a little of float32
 
 }  // namespace
@@ -89,7 +75,7 @@ TEST_CASE("every 16-bit float is read exactly and every float32 near a tie is ro
     for (std::int64_t i = 0; i < count; ++i)
       graph::store_double(type, reinterpret_cast<std::byte*>(want.data()), i,
                           static_cast<double>(values[static_cast<std::size_t>(i)]));
-    for (const std::int64_t isa : widths()) {
+    for (const std::int64_t isa : testing::vector_widths()) {
       std::vector<std::uint16_t> got(values.size());
       std::vector<float> wide(values.size());
       testing::BuiltKernel built(
@@ -111,7 +97,7 @@ TEST_CASE("every 16-bit float is read exactly and every float32 near a tie is ro
 }
 
 TEST_CASE("pointwise and rows of 16-bit floats on every width of vectors, and a gather") {
-  for (const std::int64_t isa : widths()) {
+  for (const std::int64_t isa : testing::vector_widths()) {
     INFO("vectors of " << isa << " bits");
     graph::Graph pointwise;
     const ValueId x = pointwise.add_input("x", {DType::f16, {7, 37}}), y = pointwise.add_input("y", {DType::f16, {37}});
@@ -146,7 +132,7 @@ TEST_CASE("a 16-bit float among integers is computed one by one") {
 }
 
 TEST_CASE("products of 16-bit floats are exact on integers with every vector, tails in every dimension") {
-  for (const std::int64_t isa : widths()) {
+  for (const std::int64_t isa : testing::vector_widths()) {
     INFO("vectors of " << isa << " bits");
     const auto small = with({{"isa", isa}, {"kc", 256}, {"mc", 32}, {"nc", 192}});
     CHECK(testing::differences(matmul_graph({45, 515}, {515, 67}, DType::bf16, true, false), "matmul", "packed",
@@ -167,7 +153,7 @@ TEST_CASE("attention over bf16") {
 }
 
 TEST_CASE("tile products of bf16 are exact on integers: weights or not, tails, k in blocks, either order of B") {
-  if (!has("amx_bf16")) return;
+  if (!testing::has_feature("amx_bf16")) return;
   const auto small = with({{"kc", 256}, {"mc", 32}, {"nc", 192}});
   for (const bool weight : {true, false}) {
     CHECK(testing::differences(matmul_graph({45, 515}, {515, 67}, DType::bf16, weight, false), "matmul", "amx_bf16",
@@ -181,7 +167,7 @@ TEST_CASE("tile products of bf16 are exact on integers: weights or not, tails, k
 }
 
 TEST_CASE("tile products of bf16 keep rows and columns of any magnitude, denormals too") {
-  if (!has("amx_bf16")) return;
+  if (!testing::has_feature("amx_bf16")) return;
   constexpr std::int64_t m = 40, n = 40, k = 70;
   graph::Graph g;
   const ValueId x = g.add_input("x", {DType::bf16, {m, k}}), w = g.add_input("w", {DType::bf16, {k, n}});

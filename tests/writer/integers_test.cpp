@@ -15,21 +15,6 @@ using graph::ValueId;
 
 namespace {
 
-// Any value of the type, and every fourth one of its ends.
-Tensor any_integers(const graph::TensorType& type, unsigned seed) {
-  Tensor out = Tensor::zeros(type);
-  std::mt19937 random(seed);
-  const int bits = static_cast<int>(8 * graph::size_of(type.dtype));
-  const bool is_signed = graph::name(type.dtype)[0] == 'i';
-  const std::int64_t least = is_signed ? -(std::int64_t{1} << (bits - 1)) : 0;
-  std::uniform_int_distribution<std::int64_t> any(least, least + (std::int64_t{1} << bits) - 1);
-  for (std::int64_t i = 0; i < out.count(); ++i) {
-    const std::int64_t end = random() % 2 == 0 ? any.min() : any.max(), value = random() % 4 == 0 ? end : any(random);
-    graph::store_double(type.dtype, out.bytes.data(), i, static_cast<double>(value));
-  }
-  return out;
-}
-
 struct Product {
   graph::Shape a, b;
   DType type_a, type_b;
@@ -39,8 +24,8 @@ struct Product {
 int differences(const Product& c, const std::string& name, const testing::Setting& setting) {
   graph::Graph g;
   const ValueId a = g.add_input("a", {c.type_a, c.a});
-  std::vector<Tensor> inputs = {any_integers(g.type(a), 1)};
-  Tensor right = any_integers({c.type_b, c.b}, 2);
+  std::vector<Tensor> inputs = {testing::any_integers(g.type(a), 1)};
+  Tensor right = testing::any_integers({c.type_b, c.b}, 2);
   ValueId b = -1;
   if (c.weight) {
     b = g.add_constant("b", std::move(right));
@@ -57,7 +42,7 @@ int requantised_differences(const std::string& name, const testing::Setting& set
   graph::Graph g;
   constexpr std::int64_t m = 37, n = 45, k = 130;
   const ValueId a = g.add_input("a", {DType::u8, {m, k}}), shift = g.add_input("shift", {DType::i32, {n}});
-  const ValueId b = g.add_constant("b", any_integers({DType::i8, {k, n}}, 4));
+  const ValueId b = g.add_constant("b", testing::any_integers({DType::i8, {k, n}}, 4));
   const ValueId sum = g.add_node(graph::MatMul{false, false}, {a, b}, "matmul")[0];
   graph::Expr e;
   const auto centred = e.apply(ExprOp::sub, e.operand(0, DType::i32), e.operand(1, DType::i32));
@@ -69,15 +54,7 @@ int requantised_differences(const std::string& name, const testing::Setting& set
   Tensor shifts = Tensor::zeros(g.type(shift));
   std::mt19937 random(9);
   for (std::int32_t& s : shifts.as<std::int32_t>()) s = static_cast<std::int32_t>(random() % 1000000) - 500000;
-  return testing::differences(g, {any_integers(g.type(a), 3), shifts}, "matmul", name, setting);
-}
-
-std::vector<std::int64_t> widths() {
-  std::vector<std::int64_t> out = {128};
-  const auto features = testing::this_node().features;
-  for (const auto& [feature, bits] : {std::pair{"avx2", 256}, std::pair{"avx512f", 512}})
-    if (std::find(features.begin(), features.end(), feature) != features.end()) out.push_back(bits);
-  return out;
+  return testing::differences(g, {testing::any_integers(g.type(a), 3), shifts}, "matmul", name, setting);
 }
 
 const std::map<std::string, std::int64_t> kSmallBlocks = {{"kc", 256}, {"mc", 32}, {"nc", 192}};
@@ -85,7 +62,7 @@ const std::map<std::string, std::int64_t> kSmallBlocks = {{"kc", 256}, {"mc", 32
 }  // namespace
 
 TEST_CASE("products of integers are exact on every width of vectors") {
-  for (const std::int64_t isa : widths()) {
+  for (const std::int64_t isa : testing::vector_widths()) {
     INFO("vectors of " << isa << " bits");
     std::map<std::string, std::int64_t> tunables = kSmallBlocks;
     tunables["isa"] = isa;
@@ -97,8 +74,7 @@ TEST_CASE("products of integers are exact on every width of vectors") {
 }
 
 TEST_CASE("products of bytes on the tile unit are exact: all signs, tails, k in blocks, either order of B") {
-  const auto features = testing::this_node().features;
-  if (std::find(features.begin(), features.end(), "amx_int8") == features.end()) return;
+  if (!testing::has_feature("amx_int8")) return;
   const testing::Setting setting{2, kSmallBlocks};
   CHECK(differences({{45, 515}, {515, 67}, DType::u8, DType::i8}, "amx_int8", setting) == 0);
   CHECK(differences({{7, 600}, {230, 600}, DType::i8, DType::i8, true, true}, "amx_int8", setting) == 0);
@@ -108,8 +84,7 @@ TEST_CASE("products of bytes on the tile unit are exact: all signs, tails, k in 
 }
 
 TEST_CASE("products of bytes by VNNI are exact: either sign of A, tails, either order of B") {
-  const auto features = testing::this_node().features;
-  if (std::find(features.begin(), features.end(), "avx512_vnni") == features.end()) return;
+  if (!testing::has_feature("avx512_vnni")) return;
   const testing::Setting setting{2, {{"mc", 32}, {"nc", 192}}};
   CHECK(differences({{45, 515}, {515, 67}, DType::u8, DType::i8}, "avx512_vnni", setting) == 0);
   CHECK(differences({{3, 13, 70}, {3, 230, 70}, DType::i8, DType::i8, false, true}, "avx512_vnni", setting) == 0);
@@ -118,7 +93,7 @@ TEST_CASE("products of bytes by VNNI are exact: either sign of A, tails, either 
 }
 
 TEST_CASE("quantised numbers in lanes: saturation, ties, NaN, wrapping, and integers that choose") {
-  for (const std::int64_t isa : widths()) {
+  for (const std::int64_t isa : testing::vector_widths()) {
     INFO("vectors of " << isa << " bits");
     graph::Graph g;
     const ValueId x = g.add_input("x", {DType::f32, {5, 53}}), n = g.add_input("n", {DType::i32, {5, 53}}),
@@ -138,7 +113,8 @@ TEST_CASE("quantised numbers in lanes: saturation, ties, NaN, wrapping, and inte
                  e.apply(ExprOp::select, e.apply(ExprOp::less, whole, wide), wide, whole),
                  e.apply(ExprOp::mul, e.cast(wide, DType::f32), real)};
     g.outputs = g.add_node(graph::Pointwise{e}, {x, n, u}, "quantise");
-    std::vector<Tensor> inputs = {Tensor::zeros(g.type(x)), any_integers(g.type(n), 5), any_integers(g.type(u), 6)};
+    std::vector<Tensor> inputs = {Tensor::zeros(g.type(x)), testing::any_integers(g.type(n), 5),
+                                  testing::any_integers(g.type(u), 6)};
     std::mt19937 random(7);
     for (float& value : inputs[0].as<float>()) value = static_cast<float>(static_cast<int>(random() % 1024) - 512) / 8;
     const float ends[] = {std::numeric_limits<float>::quiet_NaN(),

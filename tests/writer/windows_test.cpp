@@ -1,7 +1,6 @@
 // Convolutions, pooling and padding against the oracle; small integers, so that sums are exact in every order.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 
 #include "tests/graph/build.h"
 #include "tests/writer/against_oracle.h"
@@ -82,8 +81,7 @@ TEST_CASE("convolution with channels in vectors: more channels than a block, of 
 }
 
 TEST_CASE("convolution on the tile unit: ranks, strides, dilations, groups, taps as channels, transposed") {
-  const auto features = testing::this_node().features;
-  if (std::find(features.begin(), features.end(), "amx_bf16") == features.end()) {
+  if (!testing::has_feature("amx_bf16")) {
     MESSAGE("this machine has no tile unit");
     return;
   }

@@ -1,6 +1,8 @@
 // Convolutions, and the attributes that they share with pooling.
 #include <algorithm>
+#include <optional>
 
+#include "agents/graph/byte_sums.h"
 #include "agents/graph/onnx/lowering.h"
 
 namespace kiln::graph::onnx {
@@ -73,6 +75,20 @@ Outputs conv_transpose(const Call& call) {
   return {with_bias(call, call.add(std::move(op), {x, w}), 2)};
 }
 
+// What the call's attributes say of x convolved with w.
+Convolution convolution_of(const Call& call, ValueId x, ValueId w) {
+  const Shape in = spatial(call.type(x).shape), kernel = kernel_of(call, w);
+  if (kernel.size() != in.size()) malformed("x and w differ in rank");
+  return {window_steps(call, in, kernel), call.get_int("group", 1), false, Shape(in.size(), 0)};
+}
+
+std::optional<double> scalar_of(const Call& call, ValueId id) {
+  const auto& constant = call.state.graph.constants[static_cast<std::size_t>(id)];
+  const TensorType type = call.type(id);
+  if (!constant || element_count(type.shape) != 1) return std::nullopt;
+  return load_double(type.dtype, constant->bytes.data(), 0);
+}
+
 // x minus its zero point, as i32. A zero point of w may be one per output channel.
 ValueId centred(const Call& call, std::size_t input, std::size_t zero, bool per_output) {
   const ValueId x = call.cast(call.in(input), DType::i32);
@@ -92,13 +108,52 @@ ValueId centred(const Call& call, std::size_t input, std::size_t zero, bool per_
   return call.apply(ExprOp::sub, x, point);
 }
 
-Outputs conv_integer(const Call& call) {
-  return {convolve(call, centred(call, 0, 2, false), centred(call, 1, 3, true))};
+// Constant weights less their zero points, one or one per output channel, when all of them fit i8.
+std::optional<Tensor> centred_weights(const Call& call, std::size_t w, std::size_t zero) {
+  const bool zeros = call.has(zero);
+  if (!call.state.graph.is_constant(call.in(w)) || (zeros && !call.state.graph.is_constant(call.in(zero))))
+    return std::nullopt;
+  const std::vector<double> values = call.constant_doubles(w),
+                            points = zeros ? call.constant_doubles(zero) : std::vector<double>{0};
+  const Shape shape = call.type(call.in(w)).shape;
+  if (points.size() != 1 && static_cast<std::int64_t>(points.size()) != shape[0]) return std::nullopt;
+  const std::size_t each = values.size() / std::max<std::size_t>(1, static_cast<std::size_t>(shape[0]));
+  Tensor out = Tensor::zeros({DType::i8, shape});
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const double value = values[i] - points[points.size() == 1 ? 0 : i / each];
+    if (value < -128 || value > 127) return std::nullopt;
+    out.as<std::int8_t>()[i] = static_cast<std::int8_t>(value);
+  }
+  return out;
 }
+
+// The tensors of a quantised convolution and their zero points, by their inputs.
+struct Quantised {
+  std::size_t x, x_zero, w, w_zero;
+};
+
+// (x - its zero) convolved with (w - its zero), in i32: of bytes as they are where the weights are constant.
+ValueId quantised_sum(const Call& call, const Quantised& of) {
+  const TensorType x = call.type(call.in(of.x));
+  const bool one_zero = !call.has(of.x_zero) || element_count(call.type(call.in(of.x_zero)).shape) == 1;
+  std::optional<Tensor> weights;
+  if (is_integer(x.dtype) && size_of(x.dtype) == 1 && one_zero) weights = centred_weights(call, of.w, of.w_zero);
+  if (!weights)
+    return convolve(call, centred(call, of.x, of.x_zero, false), centred(call, of.w, of.w_zero, true));
+  const Maker make{[&](Op op, std::vector<ValueId> inputs) { return call.add(std::move(op), std::move(inputs)); },
+                   [&](Tensor tensor) { return call.constant(std::move(tensor)); },
+                   [&](ValueId id) { return call.type(id); },
+                   [&](ValueId id) { return scalar_of(call, id); }};
+  const Convolution op = convolution_of(call, call.in(of.x), call.in(of.w));
+  const ValueId zero = call.has(of.x_zero) ? call.reshape(call.in(of.x_zero), {}) : -1;
+  return convolved_bytes(make, op, call.in(of.x), zero, std::move(*weights));
+}
+
+Outputs conv_integer(const Call& call) { return {quantised_sum(call, {0, 2, 1, 3})}; }
 
 // The integers are summed exactly, then scaled to y's scale, rounded to even and moved to y's zero point.
 Outputs qlinear_conv(const Call& call) {
-  ValueId sum = convolve(call, centred(call, 0, 2, false), centred(call, 3, 5, true));
+  ValueId sum = quantised_sum(call, {0, 2, 3, 5});
   const std::size_t rank = call.type(sum).shape.size();
   if (call.has(8)) sum = call.apply(ExprOp::add, sum, call.per_channel(call.in(8), rank));
   const auto scale = [&](std::size_t i) {
@@ -143,12 +198,7 @@ Steps window_steps(const Call& call, const Shape& in, const Shape& kernel) {
   return steps;
 }
 
-ValueId convolve(const Call& call, ValueId x, ValueId w) {
-  const Shape in = spatial(call.type(x).shape), kernel = kernel_of(call, w);
-  if (kernel.size() != in.size()) malformed("x and w differ in rank");
-  return call.add(Convolution{window_steps(call, in, kernel), call.get_int("group", 1), false, Shape(in.size(), 0)},
-                  {x, w});
-}
+ValueId convolve(const Call& call, ValueId x, ValueId w) { return call.add(convolution_of(call, x, w), {x, w}); }
 
 std::vector<OperatorRow> convolution_operators() {
   return {

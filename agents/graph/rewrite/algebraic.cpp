@@ -19,4 +19,11 @@ void apply_algebra(Graph& graph, std::vector<std::string>& log) {
   }
 }
 
+void apply_integers(Graph& graph, std::vector<std::string>& log) {
+  if (integer_products(graph, log) == 0) return;
+  (void)fold_views(graph);
+  (void)merge_equal(graph);
+  (void)remove_dead(graph);
+}
+
 }  // namespace kiln::graph::rewrite

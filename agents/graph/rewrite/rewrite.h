@@ -21,6 +21,11 @@ void separate(Graph& graph, std::vector<std::string>& log);
 // unless a policy allows it (rewrites.algebraic). After separate(); appends one line for each place, "RULE: node".
 void apply_algebra(Graph& graph, std::vector<std::string>& log);
 
+// Computes in integers what a quantised model says in floats (QDQ). Equal in real numbers, but not where the float sums
+// round: who takes the result for a plan judges it by the graph as it was written. After separate(); appends one line
+// for each place, "integer_product: node".
+void apply_integers(Graph& graph, std::vector<std::string>& log);
+
 // Names the outputs, which become values of their own where they are an input, a constant, or one value twice.
 void name_outputs(Graph& graph, const std::vector<std::string>& names);
 

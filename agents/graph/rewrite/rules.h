@@ -37,4 +37,7 @@ int pool_before(Graph& graph, Log& log);       // monotone_pool: a monotone func
 int sum_products(Graph& graph, Log& log);      // mean_of_product: sums and means of a product's rows or columns
 int sum_convolutions(Graph& graph, Log& log);  // mean_of_convolution: of a channel's results, or of windows of them
 
+// What apply_integers() runs.
+int integer_products(Graph& graph, Log& log);  // QDQ: products of dequantised bytes are exact sums of bytes, scaled
+
 }  // namespace kiln::graph::rewrite

@@ -125,6 +125,16 @@ DeviceJudge::Evaluation& DeviceJudge::evaluation_of(const Question& question) {
   };
   made->conditioning =
       conditioning_of(g, is_large(question.drawn_family()), question.seed, effective, differences);
+  allow_for_ties(
+      g,
+      DifferencesOf([&](const graph::Graph& nudged) {
+        const device::Arrays got = device::evaluate(nudged, drawn(question, plain, {}), plain);
+        std::vector<Conditioning> out;
+        for (std::size_t o = 0; o < got.size(); ++o)
+          out.push_back(device::difference(plain, got[o], made->expected[o]));
+        return out;
+      }),
+      made->conditioning);
   return *kept_.emplace(key, std::move(made)).first->second;
 }
 

@@ -84,6 +84,12 @@ const HostJudge::Evaluation& HostJudge::evaluation_of(const Question& question, 
   made.plain = plain(made.inputs);
   made.conditioning =
       conditioning_of(g, plain, made.inputs, made.expected, is_large(family), question.seed, threads_);
+  allow_for_ties(
+      g,
+      [&](const graph::Graph& nudged) {
+        return evaluator_.evaluate(nudged, made.inputs, graph::Arithmetic::model);
+      },
+      made.expected, made.conditioning);
   made.evaluator = evaluator_.told();
   made.expected_digest = digest_of(made.expected, made.plain);
   return kept_.emplace(key, std::move(made)).first->second;

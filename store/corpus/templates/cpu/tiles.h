@@ -59,9 +59,10 @@ inline __mmask16 first_lanes(std::int64_t count) {
   return static_cast<__mmask16>(count >= kSide ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }
 
-// Rows p and p + 1 of 16 columns, as pairs: a line of the tile of each part.
+// Rows p and p + 1 of 16 columns, as pairs: a line of the tile of each part. A bfloat16 is its one part.
+template <int parts = kParts>
 inline void split_columns(__m512 even, __m512 odd, Bytes* to) {
-  for (int s = 0; s < kParts; ++s) {
+  for (int s = 0; s < parts; ++s) {
     const __m512i low = _mm512_cvtepu16_epi32(next_part(even)),
                   high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(next_part(odd)), 16);
     _mm512_storeu_si512(to + s * kTileBytes, _mm512_or_si512(low, high));
@@ -69,9 +70,10 @@ inline void split_columns(__m512 even, __m512 odd, Bytes* to) {
 }
 
 // Row p of 16 columns, put together again from the tiles of their parts; p is less than kDeep.
+template <int parts = kParts>
 inline __m512 joined_columns(const Bytes* tile, std::int64_t p) {
   __m512 sum = _mm512_setzero_ps();
-  for (int s = kParts - 1; s >= 0; --s) {
+  for (int s = parts - 1; s >= 0; --s) {
     const __m512i both = _mm512_loadu_si512(tile + s * kTileBytes + p / 2 * 64);
     sum = _mm512_add_ps(
         sum, _mm512_castsi512_ps(p % 2 == 0 ? _mm512_slli_epi32(both, 16)
@@ -112,9 +114,10 @@ inline void add_products() {
   _tile_dpbf16ps(3, 5, 7);
 }
 
-// One step: part s of the upper rows lies at a + s * part, of the lower ones `lower` bytes behind it; b is kStepBytes.
-// Small products come first, in an order in which each of them loads one side only.
-template <std::int64_t part, std::int64_t lower>
+// One step: part s of the upper rows lies at a + s * part, of the lower ones `lower` bytes behind it; b is `parts`
+// tiles of 16 columns, then those of the others. Small products come first, in an order in which each of them loads one
+// side only.
+template <std::int64_t part, std::int64_t lower, int parts = kParts>
 inline void add_step(const Bytes* a, const Bytes* b) {
   const auto rows = [a](int s) {
     _tile_loadd(4, a + s * part, 64);
@@ -122,9 +125,14 @@ inline void add_step(const Bytes* a, const Bytes* b) {
   };
   const auto columns = [b](int s) {
     _tile_loadd(6, b + s * kTileBytes, 64);
-    _tile_loadd(7, b + (kParts + s) * kTileBytes, 64);
+    _tile_loadd(7, b + (parts + s) * kTileBytes, 64);
   };
   rows(0);
+  if constexpr (parts == 1) {
+    columns(0);
+    add_products();
+    return;
+  }
   columns(2);
   add_products();
   columns(1);

@@ -7,23 +7,11 @@
 // fetched into the second level. The floor is six times 2 m c taps results / the tile unit's bfloat16 peak; positions
 // between rows of results are computed and thrown away, and splitting x costs as much as 16 channels of the result.
 //
-// How a float32 product is made of bfloat16 parts: cpu/tiles.h. x is scaled by 2^60, so that no part of a float below
+// How a float32 product is made of bfloat16 parts: cpu/tiles.h. Of bfloat16 tensors each element is one part, with a
+// third of the bytes and a sixth of the products. x is scaled by 2^60, so that no part of a float below
 // 2^50 is denormal; strips of x with a larger one, an infinity or a NaN are kept as they are, and then images and
 // panels go through plain float32 arithmetic, as panels do whose weights are not finite.
 
-constexpr std::int64_t kTapWidth = kFold ? kWindowWidth : 1;  // taps that count as channels
-constexpr std::int64_t kDepth = kC * kTapWidth;
-constexpr std::int64_t kDepths = (kDepth + kDeep - 1) / kDeep;
-constexpr std::int64_t kAllTaps = sizeof kTapInput / sizeof kTapInput[0];
-constexpr std::int64_t kOuterPhases = kAllPhases / kJoined;
-constexpr std::int64_t kPanels = (kM + kBlock - 1) / kBlock;
-constexpr std::int64_t kPanelBlocks = (kPanels + kPanelsPerTask - 1) / kPanelsPerTask;
-constexpr std::int64_t kPanelBytes = kDepths * kAllTaps * kStepBytes + kBlock * 4;
-constexpr std::int64_t kPairs = (kPositions + kBlock - 1) / kBlock;  // of tiles of positions
-constexpr std::int64_t kPairBlocks = (kPairs + kPairsPerTask - 1) / kPairsPerTask;
-constexpr std::int64_t kSpan = kPairsPerTask * kBlock;  // most positions of a task
-constexpr std::int64_t kPosition = kDeep * 2;           // bytes of a part
-constexpr std::int64_t kPartBytes = kChannel * kPosition;
 constexpr std::int64_t kStrip = 256;  // positions of a packing task
 constexpr std::int64_t kStrips = (kChannel + kStrip - 1) / kStrip;
 constexpr float kScale = 60;
@@ -31,42 +19,30 @@ constexpr std::uint32_t kLarge = (127 + 50) << 23;  // the bits of 2^50
 
 // ---- x in parts
 
-// Of one block of channels of one image and group: where its parts begin, [part][position][32]; and where it says for
-// each strip whether it is raw: not split, but the upper halves of floats as part 0 and the lower ones as part 1.
-inline std::int64_t parts_at(std::int64_t block) { return block * kParts * kPartBytes; }
+// Where a block of channels of one image and group says for each strip whether it is raw: not split, but the upper
+// halves of floats as part 0 and the lower ones, if any, as part 1.
 inline std::int64_t raw_at(std::int64_t block) {
   return parts_at(kImages * kGroups * kDepths) + 2 * kTileBytes + block * kStrips;
 }
 
 // Elements q .. q + 16 of a line of the padded form, of which `shift` is the place of element 0.
-inline __m512 load_line(const float* x, std::int64_t q, std::int64_t shift) {
+inline __m512 load_line(const ElementX* x, std::int64_t q, std::int64_t shift) {
   constexpr std::int64_t step = kStrides[kRank - 1], extent = kIn[kRank - 1], apart = step * kXStrides[kRank - 1];
   const std::int64_t first = q * step + shift;
   const __mmask16 before = first_lanes(first < 0 ? (-first + step - 1) / step : 0);
   const __mmask16 inside = first_lanes(first < extent ? (extent - first + step - 1) / step : 0) & ~before;
-  const float* from = x + first * kXStrides[kRank - 1];
+  const ElementX* from = x + first * kXStrides[kRank - 1];
+  if constexpr (kXParts == 1) {
+    if constexpr (apart == 1) return widened(_mm256_maskz_loadu_epi16(inside, from));
+    std::uint16_t halves[kSide] = {};
+    for (int i = 0; i < kSide; ++i)
+      if (inside >> i & 1) __builtin_memcpy(&halves[i], from + i * apart, sizeof(ElementX));
+    return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
+  }
   if constexpr (apart == 1) return _mm512_maskz_loadu_ps(inside, from);
   const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), inside,
                                   _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(apart))), from, 4);
-}
-
-// Where the lines of a block's channels begin in x, and the place of their element 0.
-struct Channels {
-  const float* x[kDeep];
-  std::int64_t shift[kDeep];
-  std::int64_t count;
-};
-
-inline Channels channels_of(void* const* args, std::int64_t image, std::int64_t group, std::int64_t block) {
-  Channels out;
-  out.count = kDepth - block * kDeep < kDeep ? kDepth - block * kDeep : kDeep;
-  for (std::int64_t i = 0; i < out.count; ++i) {
-    const std::int64_t d = block * kDeep + i;
-    out.x[i] = channel_of_x(args, image, group, d / kTapWidth);
-    out.shift[i] = d % kTapWidth * kTapStep - kBefore[kRank - 1];
-  }
-  return out;
 }
 
 // `count` positions from p, all of one line, of 16 channels; the largest magnitude among them.
@@ -95,10 +71,10 @@ inline __m512i split_positions(const Channels& channels, std::int64_t half, std:
     if constexpr (raw) {
       const __m512i whole = _mm512_castps_si512(rest);
       _mm256_storeu_si256(at(0), _mm512_cvtepi32_epi16(_mm512_srli_epi32(whole, 16)));
-      _mm256_storeu_si256(at(1), _mm512_cvtepi32_epi16(whole));
+      if constexpr (kXParts > 1) _mm256_storeu_si256(at(1), _mm512_cvtepi32_epi16(whole));
     } else {
       rest = _mm512_scalef_ps(rest, _mm512_set1_ps(kScale));
-      for (int s = 0; s < kParts; ++s) _mm256_storeu_si256(at(s), next_part(rest));
+      for (int s = 0; s < kXParts; ++s) _mm256_storeu_si256(at(s), next_part(rest));
     }
   }
   return most;
@@ -118,50 +94,49 @@ inline bool split_strip(const Channels& channels, std::int64_t first, std::int64
   return _mm512_reduce_max_epu32(most) < kLarge;
 }
 
-// ---- products
-
-// A block of sums: all channels and the taps of a phase. `ahead`: where this call's share of the next panel begins,
-// `lines` of it per step.
-__attribute__((noinline)) void multiply(const Bytes* x, const Bytes* w, std::int64_t phase, const Bytes* ahead,
-                                        std::int64_t lines, float* sums) {
-  zero_sums();
-  for (std::int64_t block = 0; block < kDepths; ++block, x += kParts * kPartBytes)
-    for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap, w += kStepBytes) {
-      for (std::int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-      add_step<kPartBytes, kSide * kPosition>(x + kTapInput[tap] * kPosition, w);
-    }
-  store_sums(sums);
-}
-
 // ---- what is not finite
 
 inline const float* exponents_of(const Bytes* panel) {
-  return reinterpret_cast<const float*>(panel + kDepths * kAllTaps * kStepBytes);
+  return reinterpret_cast<const float*>(panel + kDepths * kAllTaps * kTapBytes);
 }
 
 // Element d of a block of channels at a position.
 inline float unsplit(const Bytes* packed, std::int64_t block, std::int64_t p, std::int64_t d) {
-  std::uint32_t halves[kParts];
-  for (int s = 0; s < kParts; ++s) {
-    std::uint16_t half;
-    __builtin_memcpy(&half, packed + parts_at(block) + s * kPartBytes + p * kPosition + d * 2, sizeof half);
-    halves[s] = half;
-  }
+  const auto half = [&](int s) {
+    std::uint16_t bits;
+    __builtin_memcpy(&bits, packed + parts_at(block) + s * kPartBytes + p * kPosition + d * 2, sizeof bits);
+    return std::uint32_t{bits};
+  };
   const auto number = [](std::uint32_t of) { return __builtin_bit_cast(float, of); };
-  if (packed[raw_at(block) + p / kStrip] != 0) return number(halves[0] << 16 | halves[1]);
-  return (number(halves[2] << 16) + number(halves[1] << 16) + number(halves[0] << 16)) * 0x1p-60f;
+  if (packed[raw_at(block) + p / kStrip] != 0) return number(half(0) << 16 | (kXParts > 1 ? half(1) : 0));
+  float sum = 0;
+  for (int s = kXParts - 1; s >= 0; --s) sum += number(half(s) << 16);
+  return sum * 0x1p-60f;
+}
+
+// The weights themselves, in place of the parts of a panel that is not finite.
+inline void put_weights(Bytes* step, std::int64_t d, std::int64_t v, __m512 weights) {
+  Bytes* at = step + (d * kBlock + v * kSide) * static_cast<std::int64_t>(sizeof(ElementW));
+  if constexpr (kXParts > 1) _mm512_storeu_ps(at, weights);
+  else  // exact: the instruction that rounds to bfloat16 takes denormals for zero
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(at),
+                        _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_castps_si512(weights), 16)));
 }
 
 // Channels 16 v .. of the result in row d of a step of a panel, which holds numbers themselves when it is not finite.
 inline __m512 weights_of(const Bytes* panel, std::int64_t step, std::int64_t d, std::int64_t v) {
   const float* exponents = exponents_of(panel);
-  const Bytes* at = panel + step * kStepBytes;
-  if (exponents[0] == kNotFinite) return _mm512_loadu_ps(at + (d * kBlock + v * kSide) * 4);
-  return _mm512_scalef_ps(joined_columns(at + v * kParts * kTileBytes, d), _mm512_loadu_ps(exponents + v * kSide));
+  const Bytes* at = panel + step * kTapBytes;
+  const std::int64_t place = (d * kBlock + v * kSide) * static_cast<std::int64_t>(sizeof(ElementW));
+  if (exponents[0] == kNotFinite)
+    return kXParts > 1 ? _mm512_loadu_ps(at + place)
+                       : widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(at + place)));
+  return _mm512_scalef_ps(joined_columns<kXParts>(at + v * kXParts * kTileBytes, d),
+                          _mm512_loadu_ps(exponents + v * kSide));
 }
 
-__attribute__((noinline)) void plain(const Bytes* packed, std::int64_t part, const Bytes* panel,
-                                     std::int64_t phase, std::int64_t first, float* sums) {
+__attribute__((noinline)) void add_plainly(const Bytes* packed, std::int64_t part, const Bytes* panel,
+                                           std::int64_t phase, std::int64_t first, float* sums) {
   for (std::int64_t i = 0; i < kBlock && first + i < kPositions; ++i) {
     __m512 sum[2] = {};
     std::int64_t step = kPhaseTaps[phase] * kDepths;
@@ -175,7 +150,7 @@ __attribute__((noinline)) void plain(const Bytes* packed, std::int64_t part, con
   }
 }
 
-// ---- a task
+// ---- results
 
 // sums [position][channel], scaled, to rows[channel][kSpan] of positions.
 inline void place_rows(const float* sums, const float* exponents, float less, float* rows) {
@@ -193,38 +168,24 @@ inline void place_rows(const float* sums, const float* exponents, float less, fl
   }
 }
 
-struct Block {
-  std::int64_t image, group, first, end;  // pairs of tiles of positions
-};
-
-// The results of one panel, 32 channels, in a task's positions. `sums` is a block, `rows` [kJoined][32][kSpan], and
-// behind them is room for the results of one channel.
-inline void add_up(void* const* args, const Block& at, std::int64_t panel, bool finite, float* sums, float* rows) {
-  const Bytes* packed = reinterpret_cast<const Bytes*>(padded(args));
-  const std::int64_t part = at.image * kGroups + at.group, count = at.end - at.first;
-  const Bytes* w = reinterpret_cast<const Bytes*>(packed_weights(args)) + (at.group * kPanels + panel) * kPanelBytes;
-  const float* exponents = exponents_of(w);
-  const std::int64_t lines = (kStepBytes / 64 + count - 1) / count;  // of the next panel, per step of each pair
-  const bool tiles = finite && exponents[0] != kNotFinite;
-  constexpr float none[kBlock] = {};
-  for (std::int64_t outer = 0; outer < kOuterPhases; ++outer) {
-    for (std::int64_t phase = outer * kJoined; phase < (outer + 1) * kJoined; ++phase) {
-      const std::int64_t steps = (kPhaseTaps[phase + 1] - kPhaseTaps[phase]) * kDepths;
-      const Bytes* of_phase = w + kPhaseTaps[phase] * kDepths * kStepBytes;
-      for (std::int64_t pair = at.first; pair < at.end; ++pair) {
-        const Bytes* x = packed + parts_at(part * kDepths) + pair * kBlock * kPosition;
-        const Bytes* ahead = of_phase + kPanelBytes + (pair - at.first) * steps * lines * 64;
-        if (tiles) multiply(x, of_phase, phase, ahead, lines, sums);
-        else plain(packed, part, w, phase, pair * kBlock, sums);
-        place_rows(sums, tiles ? exponents : none, tiles ? kScale : 0,
-                   rows + (phase - outer * kJoined) * kBlock * kSpan + (pair - at.first) * kBlock);
-      }
-    }
-    for (std::int64_t i = 0; i < kBlock && panel * kBlock + i < kM; ++i)
-      finish_positions(args, at.image, at.group, panel * kBlock + i, at.first * kBlock, count * kBlock, outer,
-                       rows + i * kSpan, kBlock * kSpan, rows + kJoined * kBlock * kSpan);
+struct Floats {
+  static void add(const Bytes* x, const Bytes* w) { add_step<kPartBytes, kSide * kPosition, kXParts>(x, w); }
+  static bool plain_part(void* const* args, std::int64_t part) {
+    const Bytes* raw = reinterpret_cast<const Bytes*>(padded(args)) + raw_at(part * kDepths);
+    bool any = false;
+    for (std::int64_t i = 0; i < kDepths * kStrips; ++i) any = any || raw[i] != 0;
+    return any;
   }
-}
+  static bool plain_panel(const Bytes* w) { return exponents_of(w)[0] == kNotFinite; }
+  static void plain(const Bytes* packed, std::int64_t part, const Bytes* panel, std::int64_t phase, std::int64_t first,
+                    float* sums) {
+    add_plainly(packed, part, panel, phase, first, sums);
+  }
+  static void place(const float* sums, const Bytes* w, bool plain, float* rows) {
+    constexpr float none[kBlock] = {};
+    place_rows(sums, plain ? none : exponents_of(w), plain ? 0 : kScale, rows);
+  }
+};
 
 }  // namespace
 
@@ -241,14 +202,14 @@ extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
 // One panel: [phase][block of channels][tap] of steps, and the exponents of its channels.
 extern "C" void KILN_PACK_WEIGHTS(void* const* args, const kiln_task* task) {
   const std::int64_t panel = task->index % kPanels;
-  const float* w = weights(args, task->index / kPanels) + panel * kBlock * kWM;
+  const ElementW* w = weights(args, task->index / kPanels) + panel * kBlock * kWM;
   Bytes* to = reinterpret_cast<Bytes*>(packed_weights_to(args)) + task->index * kPanelBytes;
-  auto* exponents = reinterpret_cast<float*>(to + kDepths * kAllTaps * kStepBytes);
+  auto* exponents = reinterpret_cast<float*>(to + kDepths * kAllTaps * kTapBytes);
   const auto row = [&](std::int64_t d, std::int64_t tap, std::int64_t v) {
     float x[kSide] = {};
     for (std::int64_t i = 0; i < kSide && d < kDepth; ++i)
       if (const std::int64_t m = v * kSide + i; panel * kBlock + m < kM)
-        x[i] = w[m * kWM + d / kTapWidth * kWC + d % kTapWidth * kWTap + kTapWeight[tap]];
+        x[i] = static_cast<float>(w[m * kWM + d / kTapWidth * kWC + d % kTapWidth * kWTap + kTapWeight[tap]]);
     return _mm512_loadu_ps(x);
   };
   bool finite = true;
@@ -261,33 +222,20 @@ extern "C" void KILN_PACK_WEIGHTS(void* const* args, const kiln_task* task) {
   if (!finite) exponents[0] = kNotFinite;
   for (std::int64_t phase = 0; phase < kAllPhases; ++phase)
     for (std::int64_t block = 0; block < kDepths; ++block)
-      for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap, to += kStepBytes)
+      for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap, to += kTapBytes)
         for (std::int64_t v = 0; v < 2; ++v) {
           const __m512 scale = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_loadu_ps(exponents + v * kSide));
           for (std::int64_t d = 0; d < kDeep; d += 2) {
             const __m512 even = row(block * kDeep + d, tap, v), odd = row(block * kDeep + d + 1, tap, v);
             if (finite) {
-              split_columns(_mm512_scalef_ps(even, scale), _mm512_scalef_ps(odd, scale),
-                            to + v * kParts * kTileBytes + d / 2 * 64);
+              split_columns<kXParts>(_mm512_scalef_ps(even, scale), _mm512_scalef_ps(odd, scale),
+                                     to + v * kXParts * kTileBytes + d / 2 * 64);
             } else {
-              _mm512_storeu_ps(to + (d * kBlock + v * kSide) * 4, even);
-              _mm512_storeu_ps(to + ((d + 1) * kBlock + v * kSide) * 4, odd);
+              put_weights(to, d, v, even);
+              put_weights(to, d + 1, v, odd);
             }
           }
         }
 }
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  const std::int64_t panels = task->index % kPanelBlocks, pairs = task->index / kPanelBlocks % kPairBlocks;
-  const std::int64_t part = task->index / (kPanelBlocks * kPairBlocks);
-  const Block at = {part / kGroups, part % kGroups, kPairs * pairs / kPairBlocks, kPairs * (pairs + 1) / kPairBlocks};
-  const Bytes* raw = reinterpret_cast<const Bytes*>(padded(args)) + raw_at(part * kDepths);
-  bool finite = true;
-  for (std::int64_t i = 0; i < kDepths * kStrips; ++i) finite = finite && raw[i] == 0;
-  auto* sums = static_cast<float*>(task->scratch);
-  const TileShapes shapes;
-  _tile_loadconfig(&shapes);
-  for (std::int64_t panel = kPanels * panels / kPanelBlocks; panel < kPanels * (panels + 1) / kPanelBlocks; ++panel)
-    add_up(args, at, panel, finite, sums, sums + kBlock * kBlock);
-  _tile_release();
-}
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { convolve<Floats>(args, task); }

@@ -113,7 +113,7 @@ extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
 
 extern "C" void KILN_PACK_WEIGHTS(void* const* args, const kiln_task* task) {
   const std::int64_t panel = task->index % kPanels;
-  const float* w = weights(args, task->index / kPanels);
+  const ElementW* w = weights(args, task->index / kPanels);
   float* to = packed_weights_to(args) + task->index * kC * kAllTaps * kMb;
   for (std::int64_t block = 0; block < kC; block += kKc)
     for (std::int64_t phase = 0; phase < kAllPhases; ++phase)
@@ -121,7 +121,7 @@ extern "C" void KILN_PACK_WEIGHTS(void* const* args, const kiln_task* task) {
         for (std::int64_t tap = kPhaseTaps[phase]; tap < kPhaseTaps[phase + 1]; ++tap)
           for (std::int64_t i = 0; i < kMb; ++i) {
             const std::int64_t m = panel * kMb + i;
-            *to++ = m < kM ? w[m * kWM + c * kWC + kTapWeight[tap]] : 0.0f;
+            *to++ = m < kM ? static_cast<float>(w[m * kWM + c * kWC + kTapWeight[tap]]) : 0.0f;
           }
 }
 

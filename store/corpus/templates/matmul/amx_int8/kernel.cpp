@@ -5,8 +5,8 @@
 // in the first level, so results are written once. The floor is 2 m n k over the tile unit's peak for bytes, twice that
 // for bfloat16; the tiles' way from the second level of cache and, at small n, the copy of A limit it.
 //
-// Bytes of either sign on each side are multiplied as they are and summed in i32, which wraps (Intel SDM, TDPBUSD and
-// its kin): the result is exact. The unit's wrappers: cpu/tiles.h.
+// Bytes of either sign on each side are multiplied as they are and summed in i32: the result is exact. The unit's
+// wrappers: cpu/tiles.h, cpu/byte_tiles.h.
 
 constexpr std::int64_t kBytesDeep = 64;            // products in a tile of rows or columns
 constexpr std::int64_t kTwoTiles = 2 * kTileBytes;  // 32 rows or columns, 64 deep
@@ -46,55 +46,13 @@ inline void pack_panel(const ElementB* from, std::int64_t width, Bytes* to) {
                     : _mm_setzero_si128();
     };
     for (std::int64_t p = 0; p < kDepthTiles * kBytesDeep; p += 4) {
-      const __m128i a = row(p), b = row(p + 1), c = row(p + 2), d = row(p + 3);
-      const __m128i ab[2] = {_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)},
-                    cd[2] = {_mm_unpacklo_epi8(c, d), _mm_unpackhi_epi8(c, d)};
-      auto* line = reinterpret_cast<__m128i*>(to + p / kBytesDeep * kTwoTiles + v * kTileBytes +
-                                              p % kBytesDeep / 4 * 64);
-      for (int half = 0; half < 2; ++half) {
-        _mm_storeu_si128(line + 2 * half, _mm_unpacklo_epi16(ab[half], cd[half]));
-        _mm_storeu_si128(line + 2 * half + 1, _mm_unpackhi_epi16(ab[half], cd[half]));
-      }
+      store_fours(row(p), row(p + 1), row(p + 2), row(p + 3),
+                  to + p / kBytesDeep * kTwoTiles + v * kTileBytes + p % kBytesDeep / 4 * 64);
     }
   }
 }
 
 // ---- products
-
-// Products of the upper rows, by the signs of both sides: the numbers of tiles must be written out.
-template <bool signed_a = std::is_signed_v<ElementA>, bool signed_b = std::is_signed_v<ElementB>>
-inline void add_upper() {
-  if constexpr (signed_a && signed_b) {
-    _tile_dpbssd(0, 4, 6);
-    _tile_dpbssd(1, 4, 7);
-  } else if constexpr (signed_a) {
-    _tile_dpbsud(0, 4, 6);
-    _tile_dpbsud(1, 4, 7);
-  } else if constexpr (signed_b) {
-    _tile_dpbusd(0, 4, 6);
-    _tile_dpbusd(1, 4, 7);
-  } else {
-    _tile_dpbuud(0, 4, 6);
-    _tile_dpbuud(1, 4, 7);
-  }
-}
-// Of the lower rows.
-template <bool signed_a = std::is_signed_v<ElementA>, bool signed_b = std::is_signed_v<ElementB>>
-inline void add_lower() {
-  if constexpr (signed_a && signed_b) {
-    _tile_dpbssd(2, 5, 6);
-    _tile_dpbssd(3, 5, 7);
-  } else if constexpr (signed_a) {
-    _tile_dpbsud(2, 5, 6);
-    _tile_dpbsud(3, 5, 7);
-  } else if constexpr (signed_b) {
-    _tile_dpbusd(2, 5, 6);
-    _tile_dpbusd(3, 5, 7);
-  } else {
-    _tile_dpbuud(2, 5, 6);
-    _tile_dpbuud(3, 5, 7);
-  }
-}
 
 // sums (+)= `depth` tiles of products of 32 rows and 32 columns. `ahead`: where this call's share of the next panel
 // begins, `lines` of it per tile; past the end of B nothing is fetched. Sums are i32, moved as any four bytes.
@@ -107,10 +65,10 @@ __attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int
     _tile_loadd(6, b, 64);
     _tile_loadd(4, a, 64);
     _tile_loadd(7, b + kTileBytes, 64);
-    add_upper();
+    add_upper<ElementA, ElementB>();
     if constexpr (kLower) {
       _tile_loadd(5, a + kTileBytes, 64);
-      add_lower();
+      add_lower<ElementA, ElementB>();
     }
   }
   store_sums(sums);

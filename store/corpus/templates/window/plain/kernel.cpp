@@ -1,6 +1,7 @@
 // Data movement: for each row of results and each tap of the window, the part of a row of x that falls on results is
 // combined with the row's running values, which stay in the first level of cache. Each element of x is read once per
-// tap that covers it, from cache but for the first time; the floor is x and the results once.
+// tap that covers it, from cache but for the first time; the floor is x and the results once. 16-bit floats are
+// combined in float32 and rounded once.
 
 template <class T>
 inline T combined(T a, T b) {
@@ -38,7 +39,7 @@ constexpr std::size_t kLast = kRank - 1;
 constexpr std::int64_t kWidth = kOut[kLast];
 
 struct Row {
-  const Value* plane;
+  const Element* plane;
   std::int64_t plane_position;  // of its first element among all
   std::int64_t outer[kRank];    // results' indices along all dimensions but the last
   Value* values;
@@ -60,9 +61,9 @@ inline void add_tap(const Row& row, std::int64_t tap) {
   const std::int64_t begin = first < 0 ? (-first + stride - 1) / stride : 0;
   const std::int64_t last = kIn[kLast] - 1 - first;  // o * stride <= last
   const std::int64_t end = last < 0 ? 0 : last / stride + 1 < kWidth ? last / stride + 1 : kWidth;
-  const Value* x = row.plane + offset + first * kXStrides[kLast];
+  const Element* x = row.plane + offset + first * kXStrides[kLast];
   for (std::int64_t o = begin; o < end; ++o) {
-    const Value next = x[o * stride * kXStrides[kLast]];
+    const auto next = static_cast<Value>(x[o * stride * kXStrides[kLast]]);
     if constexpr (kHasPositions) {
       const Value best = row.values[o];
       if (row.positions[o] < 0 || next > best || (is_nan(next) && !is_nan(best)))
@@ -84,7 +85,7 @@ inline void finish(void* const* args, const Row& row, std::int64_t first) {
         const auto count = static_cast<Value>(divisor * counted(kLast, o));
         value = std::is_floating_point_v<Value> ? value / count : divide(value, count);  // of no elements: NaN, or 0
       }
-      values(args)[first + o] = value;
+      values(args)[first + o] = static_cast<Element>(value);
     }
   }
 }
