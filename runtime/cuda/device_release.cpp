@@ -169,9 +169,28 @@ std::vector<Function> DeviceRelease::resolve(const std::vector<Launch>& launches
     if (l.grid.cluster > kPortableCluster)
       require(api_, api_.cuFuncSetAttribute(function, FunctionAttribute::non_portable_cluster, 1),
               "give '" + l.symbol + "' clusters of " + std::to_string(l.grid.cluster));
+    if (l.grid.cooperative) require_side_by_side(function, l);
     out.push_back(function);
   }
   return out;
+}
+
+// A launch whose blocks wait for each other needs all of them at once.
+void DeviceRelease::require_side_by_side(Function function, const Launch& l) const {
+  kiln::cuda::Device device = 0;
+  int multiprocessors = 0, blocks = 0;
+  require(api_, api_.cuCtxGetDevice(&device), "ask for the context's device");
+  require(api_, api_.cuDeviceGetAttribute(&multiprocessors, DeviceAttribute::multiprocessors, device),
+          "ask for the multiprocessors");
+  require(api_,
+          api_.cuOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, function, l.grid.block_threads,
+                                                           static_cast<std::size_t>(l.grid.shared_bytes)),
+          "ask how many blocks of '" + l.symbol + "' a multiprocessor holds");
+  if (l.tasks > std::int64_t{multiprocessors} * blocks)
+    throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan_.name + "': '" + l.symbol + "' needs " +
+                                     std::to_string(l.tasks) + " blocks at the same time, this GPU holds " +
+                                     std::to_string(std::int64_t{multiprocessors} * blocks) +
+                                     "; tune for it, or run the baseline");
 }
 
 void DeviceRelease::prepare() {

@@ -74,6 +74,7 @@ class DeviceRelease {
   void check_device() const;
   void load_modules(const Folder& folder);
   [[nodiscard]] std::vector<kiln::cuda::Function> resolve(const std::vector<Launch>& launches) const;
+  void require_side_by_side(kiln::cuda::Function function, const Launch& launch) const;
   void prepare();
   void release_all() noexcept;
 

@@ -173,6 +173,8 @@ inline constexpr int kCaptureThreadLocal = 1;      // CU_STREAM_CAPTURE_MODE_THR
   X(cuModuleGetFunction, (Function*, Module, const char* name))                                             \
   X(cuFuncGetAttribute, (int* value, FunctionAttribute, Function))                                          \
   X(cuFuncSetAttribute, (Function, FunctionAttribute, int value))                                           \
+  X(cuOccupancyMaxActiveBlocksPerMultiprocessor,                                                            \
+    (int* blocks, Function, int block_threads, std::size_t shared_bytes))                                   \
   X(cuLaunchKernelEx, (const LaunchConfig*, Function, void** parameters, void** extra))                     \
   X(cuStreamCreate, (Stream*, unsigned flags))                                                              \
   X(cuStreamDestroy_v2, (Stream))                                                                           \

@@ -143,7 +143,7 @@ TEST_CASE("rows of many elements keep the digits of their sums") {
 TEST_CASE("a row is divided as single numbers are, by whatever divides it") {
   constexpr float inf = std::numeric_limits<float>::infinity();
   std::vector<float> values = {0.0f, 0x1p-149f, 0x1.8p-140f, 0x1p-126f, 0x1.fp-100f, 0x1.3p-3f, 1.0f,
-                               3.0f, 0x1.7p20f, 0x1.9p100f, 0x1p126f,   0x1.8p127f,  inf};
+                               3.0f, 0x1.7p20f, 0x1.9p100f,  0x1p126f,  0x1.8p127f,  inf};
   for (std::size_t i = values.size(); i-- > 0;) values.push_back(-values[i]);
   const auto n = static_cast<std::int64_t>(values.size());
   const testing::NamedGraph named = testing::rows_by_their_largest(n);
@@ -161,7 +161,8 @@ TEST_CASE("a row is divided as single numbers are, by whatever divides it") {
   int kernels = 0;
   for (const store::TemplateSpec& spec : testing::device_templates())
     for (const agents::RenderedKernel& kernel : rendered(spec, named.graph, "sm_90a", 0, kEmulated)) {
-      const auto got = testing::EmulatedKernel(kernel).run(c.inputs, {body.type(body.outputs[0])}, simt::Order::forward);
+      const auto got =
+          testing::EmulatedKernel(kernel).run(c.inputs, {body.type(body.outputs[0])}, simt::Order::forward);
       for (std::int64_t i = 0; i < n * n; ++i) {
         const float x = values[static_cast<std::size_t>(i % n)], y = values[static_cast<std::size_t>(i / n)];
         float quotient = 0;

@@ -80,7 +80,9 @@ std::string compiled_kernels() {
   return read_file(folder + "/k.so");
 }
 
-void make_release(test::ReleaseFolder& folder, const std::string& architecture) {
+// `changes`: in the plan's text, what stands there for what is to.
+using Changes = std::vector<std::pair<std::string, std::string>>;
+void make_release(test::ReleaseFolder& folder, const std::string& architecture, const Changes& changes = {}) {
   static const std::string object = compiled_kernels();
   const std::string digest = sha256_hex(object);
   (void)folder.put("objects/" + digest + ".cubin", object);
@@ -88,7 +90,9 @@ void make_release(test::ReleaseFolder& folder, const std::string& architecture) 
   for (int i = 0; i < kCount; ++i) c[static_cast<std::size_t>(i)] = static_cast<float>(-i);
   const std::string constants =
       folder.put("constants.bin", {reinterpret_cast<const char*>(c.data()), sizeof(float) * c.size()});
-  folder.finish(plan(digest, constants, architecture));
+  std::string text = plan(digest, constants, architecture);
+  for (const auto& [from, to] : changes) text.replace(text.find(from), from.size(), to);
+  folder.finish(text);
 }
 
 // Memory of the "device".
@@ -203,6 +207,35 @@ TEST_CASE("a release for another GPU is refused so that the caller falls back") 
     CHECK(release == nullptr);
     CHECK(std::string(kiln_last_error()).find("this GPU has 9.0") != std::string::npos);
   }
+}
+
+TEST_CASE("a launch whose blocks are to run at the same time is refused where the GPU does not hold them") {
+  World world;
+  const std::pair<std::string, std::string> cooperative = {R"("shared_bytes":128,"cluster":1)",
+                                                           R"("shared_bytes":128,"cluster":1,"cooperative":true)"};
+  test::ReleaseFolder fits, exceeds, clusters;
+  make_release(fits, "sm_90", {cooperative});
+  kiln_release* release = nullptr;
+  REQUIRE_MESSAGE(kiln_open(fits.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
+  kiln_session* session = nullptr;
+  REQUIRE(kiln_session_create(release, &session) == KILN_OK);
+  const Buffer x(world.api), y(world.api);
+  x.fill(2);
+  const void* inputs[] = {x.pointer()};
+  void* outputs[] = {y.pointer()};
+  REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+  check_answer(y, 2);
+  kiln_session_destroy(session);
+  kiln_close(release);
+
+  // The fake GPU has 4 multiprocessors of 2048 threads: 256 blocks of 32.
+  make_release(exceeds, "sm_90", {cooperative, {R"("args":[4,1],"tasks":3)", R"("args":[4,1],"tasks":257)"}});
+  CHECK(kiln_open(exceeds.path().c_str(), nullptr, &release) == KILN_E_TARGET);
+  CHECK(std::string(kiln_last_error()).find("needs 257 blocks at the same time, this GPU holds 256") !=
+        std::string::npos);
+  make_release(clusters, "sm_90", {{R"("shared_bytes":128,"cluster":1)",
+                                    R"("shared_bytes":128,"cluster":3,"cooperative":true)"}});
+  CHECK(kiln_open(clusters.path().c_str(), nullptr, &release) == KILN_E_FORMAT);
 }
 
 TEST_CASE("a code object that is no cubin is refused, and one without the plan's symbol") {

@@ -270,6 +270,9 @@ Result cuModuleGetFunction(Function* function, Module module, const char* name) 
 }
 Result cuFuncGetAttribute(int* value, FunctionAttribute, Function) { return *value = 0, 0; }
 Result cuFuncSetAttribute(Function, FunctionAttribute, int) { return 0; }
+Result cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Function, int threads, std::size_t) {
+  return *blocks = 2048 / threads, 0;
+}
 unsigned cluster_of(const LaunchConfig& config) {
   for (unsigned a = 0; a < config.attribute_count; ++a)
     if (config.attributes[a].id == LaunchAttributeId::cluster_dimension) return config.attributes[a].value.cluster.x;

@@ -32,10 +32,14 @@ class ObjectFolder : public worker::ObjectSource {
     const auto found = known.find(recipe);
     return found == known.end() ? std::nullopt : std::optional(found->second);
   }
-  void keep(const std::string& recipe, const worker::KnownObject& built) override { known[recipe] = built; }
+  void keep(const std::string& recipe, const worker::KnownObject& built) override {
+    known[recipe] = built;
+    ++kept;
+  }
 
   bool remembers = false;
   std::map<std::string, worker::KnownObject> known;
+  int kept = 0;  // builds that were
 
  private:
   test::TemporaryFolder folder_;

@@ -1,4 +1,4 @@
-// Hooks of the row family on a GPU. Per-row values live in Scalars as s<i>; within a pass the value of node i at
+// The code of a row's passes on a GPU. Per-row values live in Scalars as s<i>; within a pass the value of node i at
 // element e of a vector is t<i>; the partial result of reduction i is r<i>. In Scalars, what sums that are joint are
 // taken about is c<i>, i the squares' node, and d<i> is value i of the row as what divides values along it.
 #include <fmt/format.h>
@@ -7,6 +7,7 @@
 
 #include "agents/writer/device/device.h"
 #include "agents/writer/device/reduction.h"
+#include "agents/writer/device/row_code.h"
 #include "agents/writer/passes.h"
 
 namespace kiln::agents::writer::device {
@@ -17,17 +18,9 @@ using graph::ExprOp;
 
 namespace {
 
-// What the templates of the family differ in.
-struct Form {
-  bool joint = false;        // a mean and the squares about it come out of one pass
-  bool staged = false;       // what stays on chip is each row's own, in shared memory
-  bool compensated = false;  // float32 sums
-  bool keeps = false;        // registers hold a row from pass to pass, and what is dear to compute of it
-};
-
 class Writer {
  public:
-  Writer(const RowKernel& kernel, const Form& form, Arguments& arguments)
+  Writer(const RowKernel& kernel, const RowForm& form, Arguments& arguments)
       : k_(kernel),
         form_(form),
         p_(kernel, form.keeps, form.joint),
@@ -292,7 +285,7 @@ class Writer {
   }
 
   const RowKernel& k_;
-  const Form form_;
+  const RowForm form_;
   const Passes p_;
   Arguments& arguments_;
   const Accesses accesses_;
@@ -300,44 +293,13 @@ class Writer {
 
 }  // namespace
 
-bool accepts_row(const RowKernel& k) {
-  if (k.length < 1) return false;
-  const auto shaped = [&](const Access& a) { return a.strides.size() == k.outer.size() + 1; };
-  if (!std::all_of(k.reads.begin(), k.reads.end(), shaped) || !std::all_of(k.writes.begin(), k.writes.end(), shaped))
-    return false;
-  const Passes passes(k, false);
-  for (std::size_t r = 0; r < k.writes.size(); ++r)
-    if (k.write_per_row[r] && passes.varies[index(k.expr.results[r])]) return false;
-  return std::none_of(k.expr.nodes.begin(), k.expr.nodes.end(),
-                      [](const ExprNode& n) { return graph::is_row_reduction(n.op) && n.type == DType::boolean; });
-}
-
-namespace {
-
-// Elements that a thread adds up by itself. More than these lose digits in a plain sum; fewer do not pay for a
-// compensated one, whose registers cost up to 5 % of the bandwidth where a row stays in them.
-constexpr std::int64_t kPlainSum = 64;
-
-std::int64_t threads_of_row(const Tunables& tunables) {
-  const auto value = [&](const char* name) { return tunables.contains(name) ? tunables.at(name) : 1; };
-  if (tunables.contains("row_threads")) return value("row_threads");
-  return value("block_threads") * value("splits") * value("row_blocks") / value("columns");
-}
-
-Form form_of(const RowKernel& k, const Tunables& tunables) {
-  const bool joint = tunables.at("resident") == 0;  // a pass costs what the row does
-  return {joint, false, joint || k.length > kPlainSum * threads_of_row(tunables), !joint};
-}
-
-// The most partial results of one pass.
 std::int64_t most_reductions(const Passes& passes) {
   std::size_t most = 1;
   for (int p = 0; p < passes.count; ++p) most = std::max(most, passes.reductions(p).size());
   return static_cast<std::int64_t>(most);
 }
 
-// `hooks` may name arguments of its own before.
-Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
+Hooks row_code(const RowKernel& k, const RowForm& form, Hooks hooks) {
   Writer writer(k, form, hooks.arguments);
   graph::Shape space = k.outer;
   space.push_back(k.length);
@@ -357,44 +319,6 @@ Hooks written(const RowKernel& k, const Form& form, Hooks hooks) {
   // The code names the launch's arguments as it is written, so their struct is known last.
   hooks.code = arguments_struct(hooks.arguments) + code +
                fmt::format("\ntemplate <class... P>\nstruct PassList {{}};\nusing Passes = PassList<{}>;\n", list);
-  return hooks;
-}
-
-}  // namespace
-
-Hooks row_hooks(const RowKernel& k, const Tunables& tunables) { return written(k, form_of(k, tunables), {}); }
-
-Hooks staged_row_hooks(const RowKernel& k, const Tunables& tunables) {
-  Form form = form_of(k, tunables);
-  form.staged = true;
-  form.keeps = false;
-  return written(k, form, {});
-}
-
-Hooks persistent_row_hooks(const RowKernel& k, const Tunables& tunables, std::int64_t blocks) {
-  const std::int64_t row_blocks = tunables.at("row_blocks"), groups = blocks / row_blocks;
-  Hooks hooks;
-  hooks.launches = 2;  // the first clears what the second's blocks meet by: RowMessages of grid.cuh
-  hooks.temporary_bytes = {groups * 2 * row_blocks * most_reductions(Passes(k, false, true)) * 16};
-  hooks.figures = fmt::format(
-      "constexpr int kGroups = {};  // rows that the GPU holds side by side\n"
-      "constexpr int kMessages = {};  // of the arguments: what the blocks of a row tell each other\n",
-      groups, hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  return written(k, {.joint = true, .staged = true, .compensated = true}, std::move(hooks));
-}
-
-Hooks split_row_hooks(const RowKernel& k, const Tunables& tunables) {
-  const Passes passes(k, false, true);
-  Hooks hooks;
-  // What the last pass reduces is known after one launch more.
-  hooks.launches = passes.count + (passes.reductions(passes.count - 1).empty() ? 0 : 1);
-  hooks.temporary_bytes = {8 * passes.count * product(k.outer) * tunables.at("splits") * most_reductions(passes)};
-  hooks.figures = fmt::format("constexpr int kPartials = {};  // of the arguments: what the segments leave\n",
-                              hooks.arguments.of(RenderedArg::Kind::temporary, 0));
-  hooks = written(k, form_of(k, tunables), std::move(hooks));
-  hooks.code += "\n#define KILN_LAUNCHES";
-  for (int launch = 0; launch < hooks.launches; ++launch) hooks.code += fmt::format(" KILN_LAUNCH({})", launch);
-  hooks.code += "\n";
   return hooks;
 }
 

@@ -1,6 +1,6 @@
-// Blocks that all run at the same time (a cooperative launch) and meet through device memory, by messages that are whole
-// or not there: no fence orders them behind the results that a block is still writing, which would take as long as
-// those do (PTX ISA, "Memory Consistency Model": an access of 8 bytes is not torn, nor is one element of a vector).
+// Blocks that all run at the same time (a cooperative launch) and meet through device memory, by messages that are
+// whole or not there: no fence orders them behind the results that a block is still writing, which would take as long
+// as those do (PTX ISA, "Memory Consistency Model": an access of 8 bytes is not torn, nor is one element of a vector).
 
 // Two words of 8 bytes, side by side.
 struct alignas(16) Message {

@@ -1,11 +1,11 @@
 // Data movement: as many blocks as run at the same time, in groups that share a row and take one row after another.
 // Each thread copies its part of a row into shared memory once, and its part of the next rows is under way into other
 // stages while it works: memory is never idle while a row's blocks combine what they found. With kInRegisters the part
-// at hand leaves its stage for registers at once; without, every pass reads it in shared memory. Every
-// operand is read once, every result written once, and the floor is bytes / bandwidth. A row may be as long as the
-// shared memory of the whole GPU. What the rows have in common (scale and bias of a norm) is read where it is used, from
-// the second-level cache. The blocks of a row meet in device memory (grid.cuh), in one or two microseconds, which
-// the copies hide if a stage takes longer to arrive; mean and variance come out of one pass, so that they meet once.
+// at hand leaves its stage for registers at once; without, every pass reads it in shared memory. Every operand is read
+// once, every result written once, and the floor is bytes / bandwidth. A row may be as long as the shared memory of the
+// whole GPU. What the rows have in common (scale and bias of a norm) is read where it is used, from the second-level
+// cache. The blocks of a row meet in device memory (grid.cuh), in one or two microseconds, which the copies hide if a
+// stage takes longer to arrive; mean and variance come out of one pass, so that they meet once.
 
 constexpr int kWarps = kBlockThreads / 32;
 constexpr index_t kRowVectors = kLength / kVector;
@@ -94,7 +94,8 @@ KILN_ENTRY_SIDE_BY_SIDE(KILN_LAUNCH_OF(KILN_KERNEL, 1), kPerMultiprocessor) {
   const int block = static_cast<int>(block_index()) % kRowBlocks;
   const index_t group = static_cast<index_t>(block_index()) / kRowBlocks;
   Messages& messages = static_cast<Messages*>(arguments.at[kMessages])[group];
-  Segment segment = {block * kSegmentVectors, (block + 1) * kSegmentVectors, block, static_cast<int>(thread_index()), 1};
+  const int thread = static_cast<int>(thread_index());
+  Segment segment = {block * kSegmentVectors, (block + 1) * kSegmentVectors, block, thread, 1};
   if (segment.end > kRowVectors) segment.end = kRowVectors;
   for (int ahead = 0; ahead < kAhead; ++ahead)
     stage_row(arguments, group + ahead * kGroups, segment, shared.of_rows[ahead]);
