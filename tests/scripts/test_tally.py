@@ -17,6 +17,9 @@ CRASHED = ('<testcase name="c_test" status="fail"><failure message="SEGV"/>'
 SCRIPT = '<testcase name="rooms" status="run"><system-out>ok</system-out></testcase>'
 NOT_RUN = '<testcase name="d_test" status="notrun"><skipped message="Required file missing"/></testcase>'
 
+SKIPPED = ('<testcase name="e_test" status="notrun"><skipped message="SKIP_RETURN_CODE=77"/>'
+           '<system-out>no torch: skipped</system-out></testcase>')
+
 
 class TallyTest(unittest.TestCase):
     def tally(self, *bodies):
@@ -43,6 +46,10 @@ class TallyTest(unittest.TestCase):
 
     def test_what_did_not_run_is_a_failure(self):
         self.assertEqual(self.tally(f"<testsuite>{SCRIPT}{NOT_RUN}</testsuite>"), (1, "1 passed, 1 failed"))
+
+    def test_what_says_that_it_cannot_run_here_is_neither(self):
+        self.assertEqual(self.tally(f"<testsuite>{SCRIPT}{SKIPPED}</testsuite>"), (0, "1 passed, 0 failed"))
+        self.assertEqual(self.tally(f"<testsuite>{SKIPPED}</testsuite>"), (1, "0 passed, 0 failed"))
 
     def test_nothing_ran_is_not_success(self):
         self.assertEqual(self.tally("<testsuite/>"), (1, "0 passed, 0 failed"))
