@@ -114,10 +114,17 @@ function(kiln_program name)
   kiln_precompile(${name} kiln_precompiled)
 endfunction()
 
-# kiln_test(NAME [DEPENDS targets...]): one doctest program of every *_test.cpp below the current folder.
+# kiln_test(NAME [DEPENDS targets...] [ONLY regex] [EXCLUDE regex] [TIMEOUT seconds]): one doctest program of every
+# *_test.cpp below the current folder, or of those that match one expression and not the other.
 function(kiln_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "DEPENDS" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT;ONLY;EXCLUDE" "DEPENDS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS *_test.cpp)
+  if(arg_ONLY)
+    list(FILTER sources INCLUDE REGEX ${arg_ONLY})
+  endif()
+  if(arg_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX ${arg_EXCLUDE})
+  endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE kiln_options kiln_test_main ${arg_DEPENDS})
   target_compile_definitions(${name} PRIVATE KILN_SOURCE_DIR="${PROJECT_SOURCE_DIR}" KILN_BINARY_DIR="${PROJECT_BINARY_DIR}"
