@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <span>
 
 #include "agents/benchmark/benchmark.h"
@@ -15,33 +14,50 @@ constexpr std::int32_t kMoreSamples = 5;
 
 }  // namespace
 
-std::vector<std::size_t> fastest_first(Lab& lab, const std::vector<Subject>& subjects, const OrderLimits& limits) {
-  std::vector<double> ns(subjects.size(), std::numeric_limits<double>::infinity());
-  const auto look_at = [&](std::span<const std::size_t> some, std::int32_t samples) {
-    std::vector<Subject> asked;
-    for (const std::size_t i : some) asked.push_back(subjects[i]);
+std::vector<Look> without_looks(std::size_t count) {
+  std::vector<Look> looks;
+  for (std::size_t i = 0; i < count; ++i) looks.push_back({i, Verdict::ok, {}, 0});
+  return looks;
+}
+
+std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, const Subject& incumbent,
+                                const OrderLimits& limits) {
+  std::vector<Look> looks;
+  for (std::size_t i = 0; i < subjects.size(); ++i)
+    looks.push_back({i, Verdict::ok, {}, std::numeric_limits<double>::infinity()});
+  const std::size_t at_once = std::max<std::size_t>(2, limits.at_once) - 1;
+  const auto look_at = [&](std::span<Look> some, std::int32_t samples) {
+    std::vector<Subject> asked = {incumbent};
+    for (const Look& look : some) asked.push_back(subjects[look.subject]);
     const SampleFact fact = lab.measure(asked, Lab::Extent::region, samples, false, limits.seed);
+    const SampleFact::Subject& usual = fact.subjects.at(0);
+    const double usual_ns = usual.ns.empty() ? 0 : summarize(usual.ns, 0.95).median_ns;
     for (std::size_t i = 0; i < some.size(); ++i) {
-      const SampleFact::Subject& subject = fact.subjects.at(i);
-      if (subject.verdict == Verdict::ok && !subject.ns.empty()) ns[some[i]] = summarize(subject.ns, 0.95).median_ns;
+      const SampleFact::Subject& subject = fact.subjects.at(1 + i);
+      some[i].verdict = subject.verdict;
+      some[i].evidence = subject.evidence;
+      some[i].relative = std::numeric_limits<double>::infinity();
+      if (subject.verdict == Verdict::ok && !subject.ns.empty() && usual_ns > 0)
+        some[i].relative = summarize(subject.ns, 0.95).median_ns / usual_ns;
     }
   };
-  std::vector<std::size_t> order(subjects.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto sort = [&](std::span<std::size_t> some) {
-    std::stable_sort(some.begin(), some.end(), [&](std::size_t a, std::size_t b) { return ns[a] < ns[b]; });
+  const auto sort = [](std::span<Look> some) {
+    std::stable_sort(some.begin(), some.end(), [](const Look& a, const Look& b) {
+      const bool fails_a = a.verdict != Verdict::ok, fails_b = b.verdict != Verdict::ok;
+      return fails_a != fails_b ? fails_b : a.relative < b.relative;
+    });
   };
-  const std::span<std::size_t> all(order);
-  for (std::size_t begin = 0; begin < all.size(); begin += limits.at_once) {
+  const std::span<Look> all(looks);
+  for (std::size_t begin = 0; begin < all.size(); begin += at_once) {
     if (begin > 0 && lab.now("order") >= limits.deadline_ns) break;
-    look_at(all.subspan(begin, std::min(limits.at_once, all.size() - begin)), kFirstSamples);
+    look_at(all.subspan(begin, std::min(at_once, all.size() - begin)), kFirstSamples);
   }
   sort(all);
-  const std::span<std::size_t> fastest = all.first(std::min(limits.at_once, all.size()));
-  if (fastest.size() < 2) return order;
+  const std::span<Look> fastest = all.first(std::min(at_once, all.size()));
+  if (fastest.size() < 2) return looks;
   look_at(fastest, kMoreSamples);
   sort(fastest);
-  return order;
+  return looks;
 }
 
 }  // namespace kiln::agents

@@ -1,7 +1,8 @@
-// Which candidates to check first, where a check takes far longer than a call.
+// Which candidates to check first, where a check takes far longer than a call, and which are not worth one.
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "agents/conductor/lab.h"
@@ -9,14 +10,24 @@
 namespace kiln::agents {
 
 struct OrderLimits {
-  std::size_t at_once = 2;       // subjects of one measurement
+  std::size_t at_once = 2;       // subjects of one measurement, the incumbent among them
   std::int64_t deadline_ns = 0;  // on the job's clock: who was not looked at then comes last
   std::uint64_t seed = 0;
 };
 
-// The indices of `subjects`, fastest first, by samples that nobody judges and that decide nothing else: one of everyone
-// while there is time, then a few of the fastest. What failed comes last too.
-[[nodiscard]] std::vector<std::size_t> fastest_first(Lab& lab, const std::vector<Subject>& subjects,
-                                                     const OrderLimits& limits);
+struct Look {
+  std::size_t subject = 0;        // index
+  Verdict verdict = Verdict::ok;  // of running it at all
+  std::string evidence;
+  double relative = 0;  // its time over the incumbent's in the same measurement; infinite when it has none
+};
+
+// Looks at `subjects`, fastest first, by samples that nobody judges: one of everyone while there is time, then a few of
+// the fastest. What was not looked at comes behind those that were, and what failed last.
+[[nodiscard]] std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, const Subject& incumbent,
+                                              const OrderLimits& limits);
+
+// For a CPU, where nothing that was not checked runs in a process with others: in order, each worth a check.
+[[nodiscard]] std::vector<Look> without_looks(std::size_t count);
 
 }  // namespace kiln::agents

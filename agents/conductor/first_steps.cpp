@@ -41,6 +41,12 @@ graph::Graph rewritten(const Lab& lab, AlgebraOutcome& algebra) {
 
 std::int32_t first_round_size(const NodeFacts& node) { return std::max(4, 4 * node.cores); }
 
+std::int32_t round_size(const NodeFacts& node, std::size_t templates, std::int64_t each_ns, std::int64_t left_ns) {
+  const std::int64_t most = first_round_size(node);
+  const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, templates));
+  return static_cast<std::int32_t>(each_ns <= 0 ? most : std::clamp(left_ns / each_ns, least, most));
+}
+
 std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose) {
   const std::string digest = sha256_hex(std::to_string(input.seed) + "/" + region + "/" + std::string(purpose));
   return std::stoull(digest.substr(0, 15), nullptr, 16);

@@ -19,6 +19,10 @@ void require_computable(const Lab& lab);
 
 // Candidates of a region's first round, of which nothing is known yet: as many as keep the node's cores busy.
 [[nodiscard]] std::int32_t first_round_size(const NodeFacts& node);
+// Of a later round, where a candidate takes `each_ns` (0: unknown): as many as there is time for, but no more than in
+// the first, and at least one of each of so many templates.
+[[nodiscard]] std::int32_t round_size(const NodeFacts& node, std::size_t templates, std::int64_t each_ns,
+                                      std::int64_t left_ns);
 
 // Of everything that a region's search draws by chance: another one for each purpose, the same in every job.
 [[nodiscard]] std::uint64_t seed_for(const JobInput& input, const std::string& region, std::string_view purpose);

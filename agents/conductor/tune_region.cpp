@@ -1,6 +1,9 @@
 #include "agents/conductor/tune_region.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "agents/conductor/alone.h"
@@ -8,6 +11,7 @@
 #include "agents/conductor/check_order.h"
 #include "agents/conductor/costs.h"
 #include "agents/conductor/first_steps.h"
+#include "agents/conductor/race.h"
 #include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/error.h"
@@ -15,20 +19,24 @@
 namespace kiln::agents {
 namespace {
 
-constexpr std::int32_t kRaceSamples = 5;     // of everyone, docs/measuring.md
-constexpr std::size_t kLeastRight = 2;       // that are looked for in a round, whatever the time
-constexpr std::size_t kFinalists = 6;        // that get the policy's confirm_samples
-constexpr std::int32_t kLateSamples = 9;     // of a race after the region's time: seven can show a difference
-constexpr double kProposingShare = 0.6;      // of a region's time; the rest confirms and races what was found
+constexpr std::int32_t kRaceSamples = 5;  // of everyone, docs/measuring.md
+constexpr std::size_t kLeastRight = 2;    // that are looked for in a round, whatever the time
+constexpr std::size_t kFinalists = 6;     // that get the policy's confirm_samples
+constexpr std::int32_t kLateSamples = 9;  // of a race after the region's time: seven can show a difference
+constexpr double kWorthChecking = 1.3;    // of the best look's time; some looks are one sample
+constexpr double kProposingShare = 0.6;   // of a region's time; the rest confirms and races what was found
 
 // The state of one region's search. Its members are only ever appended to; the verdicts of a round are final.
 class RegionSearch {
  public:
   RegionSearch(Lab& lab, const RegionTask& task)
-      : lab_(lab), task_(task), whole_(whole_region(task.standalone, *task.region)),
+      : lab_(lab),
+        task_(task),
+        whole_(whole_region(task.standalone, *task.region)),
         kernel_(one_kernel(whole_.regions.front())),
         candidates_(likely_first(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate), task.wins)),
-        stored_(lab.store_graph(task.standalone)), priors_(lab.priors(task.region->key)),
+        stored_(lab.store_graph(task.standalone)),
+        priors_(lab.priors(task.region->key)),
         families_(check_families(task.profile->flops, task.profile->bytes)),
         at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
         profile_(*task.profile) {
@@ -68,6 +76,10 @@ class RegionSearch {
     Judgement judgement;
   };
 
+  [[nodiscard]] Subject subject_of(const Built& built) const {
+    return {digest_of(out_.candidates[built.record].variant), built.plan};
+  }
+
   // Empty while the search should go on.
   const std::string& stop_reason() {
     if (static_cast<std::int32_t>(out_.candidates.size()) >= lab_.input().policy.max_candidates_per_region)
@@ -86,7 +98,10 @@ class RegionSearch {
   std::vector<Proposal> next(std::int32_t round) {
     std::vector<Proposal> proposals = std::move(repaired_);
     repaired_.clear();
-    const std::int32_t batch = round_size() - static_cast<std::int32_t>(proposals.size());
+    const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
+    const std::int32_t batch = round_size(lab_.node(), task_.each_template ? candidates_.specs.size() : 1, each_ns,
+                                          proposing_end_ns_ - now_ns_) -
+                               static_cast<std::int32_t>(proposals.size());
     const std::uint64_t seed = seed_for(lab_.input(), out_.region, "round " + std::to_string(round));
     for (Proposal& p : propose(candidates_.spaces, trials_, priors_, out_.learned, seed, std::max(1, batch))) {
       const bool waiting =
@@ -94,16 +109,6 @@ class RegionSearch {
       if (!waiting) proposals.push_back(std::move(p));
     }
     return proposals;
-  }
-
-  // As many as keep the cores busy and there is time for, but at least one, or one of every template.
-  [[nodiscard]] std::int32_t round_size() const {
-    const std::int64_t most = first_round_size(lab_.node());
-    const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
-    const std::size_t templates = task_.each_template ? candidates_.specs.size() : 1;
-    const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, templates));
-    if (each_ns <= 0) return static_cast<std::int32_t>(most);
-    return static_cast<std::int32_t>(std::clamp((proposing_end_ns_ - now_ns_) / each_ns, least, most));
   }
 
   void try_all(const std::vector<Proposal>& proposals, std::int32_t round) {
@@ -137,14 +142,22 @@ class RegionSearch {
   std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered,
                                      const std::vector<std::size_t>& records) {
     std::vector<Built> built = build(rendered, records);
-    if (checks_are_dear()) order_by_speed(built);
     std::vector<Built> right;
     std::vector<std::size_t> untried;
-    for (Built& candidate : built) {
-      if (right.size() >= (checks_are_dear() ? 1 : kLeastRight) && (!untried.empty() || out_of_time("check")))
+    for (const Look& look : looks_at(built)) {
+      Built& candidate = built[look.subject];
+      const bool enough = right.size() >= (checks_are_dear_ ? 1 : kLeastRight);
+      if (look.verdict != Verdict::ok) {
+        fail(out_.candidates[candidate.record],
+             failure(candidate.kernel.kernel, look.verdict, look.evidence, candidate.fact, std::nullopt));
+      } else if (enough && std::isfinite(look.relative) && look.relative > kWorthChecking * least_look_) {
+        pass_over(candidate.record, look.relative);
+      } else if (enough && (!untried.empty() || std::isinf(look.relative) || out_of_time("check"))) {
         untried.push_back(candidate.record);
-      else if (is_right(candidate))
+      } else if (is_right(candidate)) {
+        least_look_ = std::min(least_look_, look.relative);
         right.push_back(std::move(candidate));
+      }
     }
     forget(std::move(untried), right);
     return right;
@@ -171,29 +184,40 @@ class RegionSearch {
 
   bool is_right(Built& built) {
     CandidateRecord& record = out_.candidates[built.record];
-    const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan}, families_,
-                                       seed_for(lab_.input(), out_.region, "check"),
-                                       UsualCall{task_.incumbent_ns, profile_.bytes});
+    const CheckFact check =
+        lab_.check(stored_, subject_of(built), families_, seed_for(lab_.input(), out_.region, "check"),
+                   UsualCall{task_.incumbent_ns, profile_.bytes});
     built.judgement = judge(check, lab_.input().policy);
     if (built.judgement.verdict != Verdict::ok)
       fail(record, failure(built.kernel.kernel, built.judgement.verdict, built.judgement.reason, built.fact, check));
     return built.judgement.verdict == Verdict::ok;
   }
 
-  // On a GPU the oracle of a large region takes seconds, and a sample of it milliseconds. (On a CPU nothing that was
-  // not checked runs in a process with others.)
-  [[nodiscard]] bool checks_are_dear() const {
-    return lab_.node().gpu && families_.size() < check_families(0, 0).size();
+  std::vector<Look> looks_at(const std::vector<Built>& built) {
+    if (!lab_.node().gpu) return without_looks(built.size());
+    std::vector<Subject> subjects;
+    for (const Built& b : built) subjects.push_back(subject_of(b));
+    if (lab_.input().policy.objective == name(Objective::energy))  // a slower one may take less of it
+      least_look_ = std::numeric_limits<double>::infinity();
+    return fastest_first(lab_, subjects, {"incumbent", task_.incumbent.plan},
+                         {at_once_, proposing_end_ns_, seed_for(lab_.input(), out_.region, "order")});
   }
 
-  void order_by_speed(std::vector<Built>& built) {
-    std::vector<Subject> subjects;
-    for (const Built& b : built) subjects.push_back({digest_of(out_.candidates[b.record].variant), b.plan});
-    std::vector<Built> ordered;
-    for (const std::size_t i : fastest_first(lab_, subjects, {at_once_, proposing_end_ns_,
-                                                              seed_for(lab_.input(), out_.region, "order")}))
-      ordered.push_back(std::move(built[i]));
-    built = std::move(ordered);
+  void pass_over(std::size_t record, double relative) {
+    out_.candidates[record].verdict = Verdict::slower;
+    out_.candidates[record].reason =
+        fmt::format("not checked: a look at it took {:.1f} times as long as at the best", relative / least_look_);
+    passed_.push_back({record, relative});
+  }
+
+  // The search learns from the times of those that were not worth a check; nothing else does.
+  void settle_passed() {
+    for (const auto& [record, relative] : passed_) {
+      CandidateRecord& passed = out_.candidates[record];
+      passed.median_ns = passed.cost = relative * first_incumbent_.ns;
+      trials_.push_back({passed.variant, passed.verdict, passed.cost});
+    }
+    passed_.clear();
   }
 
   // Candidates that there was no time to check were not tried: nothing is known of them.
@@ -202,6 +226,7 @@ class RegionSearch {
     for (const std::size_t record : untried) {
       out_.candidates.erase(out_.candidates.begin() + static_cast<std::ptrdiff_t>(record));
       for (Built& built : kept) built.record -= built.record > record ? 1 : 0;
+      for (auto& [passed, relative] : passed_) passed -= passed > record ? 1 : 0;
     }
   }
 
@@ -209,18 +234,18 @@ class RegionSearch {
     for (std::size_t begin = 0; begin < right.size(); begin += at_once_ - 1) {
       const std::size_t end = std::min(right.size(), begin + at_once_ - 1);
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
-      for (std::size_t i = begin; i < end; ++i)
-        subjects.push_back({digest_of(out_.candidates[right[i].record].variant), right[i].plan});
+      for (std::size_t i = begin; i < end; ++i) subjects.push_back(subject_of(right[i]));
       // Where there is no time for a race, this is the race.
       const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");
       const SampleFact samples =
-          lab_.measure(subjects, Lab::Extent::region, only ? late_samples() : kRaceSamples, false,
+          lab_.measure(subjects, Lab::Extent::region, only ? late_samples_ : kRaceSamples, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
       only_ = only ? std::optional(samples) : std::nullopt;  // a node that restarted has more time again
       const Costs incumbent = costs_of(samples.subjects.at(0));
       if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
       for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
     }
+    settle_passed();
     for (Built& built : right) {
       const Verdict verdict = out_.candidates[built.record].verdict;
       if (verdict == Verdict::ok || verdict == Verdict::slower) good_.push_back(std::move(built));
@@ -253,7 +278,6 @@ class RegionSearch {
   }
 
   [[nodiscard]] double least_ns() const { return floor_ns(profile_, lab_.input().policy, lab_.node()); }
-
   // Over the ceilings as they are known now.
   [[nodiscard]] RegionProfile profile_again() const {
     RegionProfile again = profile(lab_.node(), {{*task_.region}, {}}).regions.front();
@@ -294,8 +318,7 @@ class RegionSearch {
       const bool late = out_of_time("confirm");
       if (late && round > 0) break;
       // The values of each family are new to the oracle, which is what costs; all of them were checked once.
-      const CheckFact check = lab_.check(stored_, {digest_of(record.variant), built.plan},
-                                         late ? fewest_families() : families_,
+      const CheckFact check = lab_.check(stored_, subject_of(built), late ? fewest_families() : families_,
                                          seed_for(lab_.input(), out_.region, "confirm " + std::to_string(round)));
       const Judgement judgement = judge(check, lab_.input().policy);
       if (judgement.verdict == Verdict::ok) continue;
@@ -319,41 +342,21 @@ class RegionSearch {
     diagnose_failures();
   }
 
-  [[nodiscard]] std::int32_t late_samples() const {
-    return std::min(kLateSamples, lab_.input().policy.confirm_samples);
-  }
-
-  static const SampleFact::Subject& named(const SampleFact& all, const std::string& name) {
-    return *std::find_if(all.subjects.begin(), all.subjects.end(), [&](const auto& s) { return s.name == name; });
-  }
-
-  // The best by their few samples, measured again with many, interleaved with the incumbent: a win by luck ends here.
   void race() {
     choose_finalists();
     if (good_.empty()) return;
     std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
-    for (const Built& built : good_) subjects.push_back({digest_of(out_.candidates[built.record].variant), built.plan});
+    std::vector<Finalist> finalists;
+    for (const Built& built : good_) {
+      subjects.push_back(subject_of(built));
+      finalists.push_back({subjects.back().name, built.kernel, built.judgement});
+    }
     const policies::Policy& policy = lab_.input().policy;
     const SampleFact samples = only_ ? *only_
                                      : lab_.measure(subjects, Lab::Extent::region,
-                                                    out_of_time("race") ? late_samples() : policy.confirm_samples,
-                                                    false, seed_for(lab_.input(), out_.region, "race"), proof());
-    const SampleFact::Subject& incumbent = samples.subjects.at(0);
-    out_.incumbent = summary_of(incumbent, policy.confidence);
-    double least_cost = std::numeric_limits<double>::infinity();
-    for (std::size_t i = 0; i < good_.size(); ++i) {
-      const SampleFact::Subject& subject = named(samples, subjects[1 + i].name);
-      if (judge_timed(subject, policy).verdict != Verdict::ok) continue;
-      const double cost = costs_of(subject).objective;
-      if (cost >= least_cost) continue;
-      least_cost = cost;
-      out_.winner = good_[i].kernel;
-      out_.winner_time = summary_of(subject, policy.confidence);
-      out_.judgement = good_[i].judgement;
-      out_.speed_up =
-          compare(incumbent.cost(), subject.cost(), samples.cycles_per_ns, policy.margin, policy.confidence);
-      out_.bottleneck = bottleneck(profile_, out_.winner_time.median_ns);
-    }
+                                                    out_of_time("race") ? late_samples_ : policy.confirm_samples, false,
+                                                    seed_for(lab_.input(), out_.region, "race"), proof());
+    settle_race(finalists, samples, policy, profile_, out_);
   }
 
   Lab& lab_;
@@ -364,10 +367,14 @@ class RegionSearch {
   const Lab::StoredGraph stored_;
   const std::vector<Trial> priors_;
   const std::vector<std::string> families_;
+  // On a GPU the oracle of a large region takes seconds.
+  const bool checks_are_dear_ = lab_.node().gpu && families_.size() < check_families(0, 0).size();
+  const std::int32_t late_samples_ = std::min(kLateSamples, lab_.input().policy.confirm_samples);
   const std::size_t at_once_;  // subjects of one interleaved measurement, the incumbent among them
 
-  const std::int64_t proposing_end_ns_ = task_.begin_ns + static_cast<std::int64_t>(
-      kProposingShare * static_cast<double>(task_.deadline_ns - task_.begin_ns));
+  const std::int64_t proposing_end_ns_ =
+      task_.begin_ns +
+      static_cast<std::int64_t>(kProposingShare * static_cast<double>(task_.deadline_ns - task_.begin_ns));
   std::int64_t now_ns_ = task_.begin_ns;  // at the beginning of the round at work
 
   RegionProfile profile_;
@@ -375,8 +382,10 @@ class RegionSearch {
   std::vector<Failure> failures_;  // of the round at work
   std::vector<Proposal> repaired_;
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
-  double best_ = 0;    // by the objective
-  double joules_ = 0;  // of the job so far
+  double best_ = 0;          // by the objective
+  double joules_ = 0;        // of the job so far
+  double least_look_ = std::numeric_limits<double>::infinity();  // of those that are right
+  std::vector<std::pair<std::size_t, double>> passed_;  // of the round at work: record, and its look's relative time
   Costs first_incumbent_;
   std::optional<SampleFact> only_;  // of the only round of a region whose time is over
   RegionOutcome out_;

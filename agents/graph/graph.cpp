@@ -1,8 +1,10 @@
 #include "agents/graph/graph.h"
 
 #include <array>
+#include <mutex>
 #include <unordered_set>
 
+#include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 
 namespace kiln::graph {
@@ -82,6 +84,19 @@ ValueId Graph::add_value(std::string value_name, TensorType type) {
   values.push_back({std::move(value_name), std::move(type)});
   constants.emplace_back();
   return static_cast<ValueId>(values.size() - 1);
+}
+
+struct Constant::Digest {
+  std::once_flag once;
+  std::string hex;
+};
+
+Constant::Constant(std::shared_ptr<const void> from, std::span<const std::byte> window)
+    : owner(std::move(from)), bytes(window), digest_(std::make_shared<Digest>()) {}
+
+const std::string& Constant::digest() const {
+  std::call_once(digest_->once, [&] { digest_->hex = sha256_hex(bytes); });
+  return digest_->hex;
 }
 
 ValueId Graph::add_input(std::string value_name, TensorType type) {

@@ -105,9 +105,20 @@ struct Value {
 };
 
 // Immutable bytes with shared ownership: a folded constant, or a window of the imported file.
-struct Constant {
+class Constant {
+ public:
+  Constant() : Constant(nullptr, {}) {}
+  Constant(std::shared_ptr<const void> owner, std::span<const std::byte> bytes);
+
+  // SHA-256 in hex. Computed once for all copies, since weights are gigabytes; any thread may ask.
+  [[nodiscard]] const std::string& digest() const;
+
   std::shared_ptr<const void> owner;
   std::span<const std::byte> bytes;
+
+ private:
+  struct Digest;
+  std::shared_ptr<Digest> digest_;
 };
 
 // A range that generated test inputs must keep to, inclusive; set for integer and boolean inputs.

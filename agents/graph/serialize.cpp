@@ -4,7 +4,6 @@
 #include <map>
 
 #include "agents/graph/serialize_parts.h"
-#include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 
 namespace kiln::graph {
@@ -63,7 +62,7 @@ ConstantLayout layout_constants(const Graph& graph) {
   for (std::size_t i = 0; i < graph.constants.size(); ++i) {
     if (!graph.constants[i]) continue;
     const auto bytes = graph.constants[i]->bytes;
-    const auto [entry, fresh] = placed.try_emplace(sha256_hex(bytes), aligned(layout.total_bytes));
+    const auto [entry, fresh] = placed.try_emplace(graph.constants[i]->digest(), aligned(layout.total_bytes));
     layout.offsets[i] = entry->second;
     if (fresh) layout.total_bytes = entry->second + static_cast<std::int64_t>(bytes.size());
   }

@@ -1,7 +1,10 @@
 #include <cmath>
+#include <thread>
 
 #include "agents/planner/planner.h"
 #include "agents/search/random.h"
+#include "runtime/base/parallel.h"
+#include "runtime/base/random.h"
 
 namespace kiln::agents {
 namespace {
@@ -23,21 +26,24 @@ double weight_scale(const graph::Shape& shape) {
   return 1 / std::sqrt(static_cast<double>(shape[shape.size() - 2]));
 }
 
-graph::Tensor generated(const graph::TensorType& type, const std::optional<graph::Domain>& domain, Random& random) {
+// The same whatever the number of threads.
+graph::Tensor generated(const graph::TensorType& type, const std::optional<graph::Domain>& domain, std::uint64_t seed) {
+  constexpr std::int64_t kStretch = 1 << 16;
   graph::Tensor tensor = graph::Tensor::zeros(type);
-  const std::int64_t count = tensor.count();
   const double scale = weight_scale(type.shape);
-  for (std::int64_t i = 0; i < count; ++i) {
-    double value = 0;
-    if (graph::is_float(type.dtype)) {
-      value = normal(random) * scale;
-    } else {
-      const graph::Domain range = domain.value_or(graph::Domain{0, 1});
-      value = static_cast<double>(range.low) +
-              static_cast<double>(random.below(static_cast<std::uint64_t>(range.high - range.low) + 1));
+  const graph::Domain range = domain.value_or(graph::Domain{0, 1});
+  const auto cores = static_cast<int>(std::thread::hardware_concurrency());
+  parallel(cores, tensor.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
+    Random random(splitmix64(seed + static_cast<std::uint64_t>(begin)));
+    for (std::int64_t i = begin; i < end; ++i) {
+      const double value =
+          graph::is_float(type.dtype)
+              ? normal(random) * scale
+              : static_cast<double>(range.low) +
+                    static_cast<double>(random.below(static_cast<std::uint64_t>(range.high - range.low) + 1));
+      graph::store_double(type.dtype, tensor.bytes.data(), i, value);
     }
-    graph::store_double(type.dtype, tensor.bytes.data(), i, value);
-  }
+  });
   return tensor;
 }
 
@@ -46,7 +52,6 @@ graph::Tensor generated(const graph::TensorType& type, const std::optional<graph
 graph::Graph standalone(const Region& region, std::uint64_t seed) {
   graph::Graph out = region.body;
   const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(region.body);
-  Random random(seed);
   std::vector<ValueId> inputs;
   for (std::size_t i = 0; i < region.body.inputs.size(); ++i) {
     const ValueId v = region.body.inputs[i];
@@ -54,7 +59,7 @@ graph::Graph standalone(const Region& region, std::uint64_t seed) {
       inputs.push_back(v);
       continue;
     }
-    const auto tensor = std::make_shared<const graph::Tensor>(generated(out.type(v), domains[i], random));
+    const auto tensor = std::make_shared<const graph::Tensor>(generated(out.type(v), domains[i], splitmix64(seed + i)));
     out.constants[static_cast<std::size_t>(v)] = graph::Constant{tensor, tensor->bytes};
   }
   out.inputs = std::move(inputs);

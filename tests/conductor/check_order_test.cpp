@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "tests/conductor/jobs.h"
 
 using namespace kiln;
@@ -28,12 +30,24 @@ TEST_CASE("candidates are checked fastest first, and last those that there was n
   MemoryBlobs blobs;
   MemoryJournal journal;
   const JobInput input = classifier_input(blobs);
-  Lab lab(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, Clock{});
+  Lab lab(
+      input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, Clock{});
   lab.probe();
   const std::vector<Subject> subjects = with_launches({5, 1, 3, 2, 4});
+  const Subject incumbent = with_launches({2}).front();
   constexpr std::int64_t never = std::int64_t{1} << 60;
-  CHECK(fastest_first(lab, subjects, {2, never, 1}) == std::vector<std::size_t>{1, 3, 2, 4, 0});
-  CHECK(fastest_first(lab, subjects, {2, 0, 1}) == std::vector<std::size_t>{1, 0, 2, 3, 4});
-  CHECK(fastest_first(lab, with_launches({3}), {2, never, 1}) == std::vector<std::size_t>{0});
-  CHECK(fastest_first(lab, {}, {2, never, 1}).empty());
+  const auto order = [&](const std::vector<Subject>& asked, const OrderLimits& limits) {
+    std::vector<std::size_t> out;
+    for (const Look& look : fastest_first(lab, asked, incumbent, limits)) out.push_back(look.subject);
+    return out;
+  };
+  CHECK(order(subjects, {3, never, 1}) == std::vector<std::size_t>{1, 3, 2, 4, 0});
+  CHECK(order(subjects, {3, 0, 1}) == std::vector<std::size_t>{1, 0, 2, 3, 4});
+  CHECK(order(with_launches({3}), {3, never, 1}) == std::vector<std::size_t>{0});
+  CHECK(order({}, {3, never, 1}).empty());
+
+  const std::vector<Look> looks = fastest_first(lab, subjects, incumbent, {3, 0, 1});
+  CHECK(looks[0].relative == doctest::Approx(0.5).epsilon(0.3));
+  CHECK(looks[1].relative == doctest::Approx(2.5).epsilon(0.3));
+  CHECK(std::isinf(looks[2].relative));  // there was no time for it
 }

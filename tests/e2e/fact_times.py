@@ -37,6 +37,12 @@ def totals(state, job):
     return {kind: round(seconds, 2) for kind, seconds in out.items() if seconds >= 0.1}
 
 
+def slowest(state, job, count=8):
+    """The facts of a job that took longest: ["seconds kind what it says", ...]."""
+    facts = sorted(entries(state, job), key=lambda fact: -fact[0])[:count]
+    return [f"{seconds:.2f} {kind} {said[:160]}" for seconds, kind, said in facts]
+
+
 if __name__ == "__main__":
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)

@@ -92,6 +92,7 @@ class Bench:
             self.node.post(f"/v1/jobs/{job['id']}/cancel")  # or the next problem's would wait behind it
             raise
         record["facts"] = fact_times.totals(self.node.state, job["id"])
+        record["slowest"] = fact_times.slowest(self.node.state, job["id"])
         if self.ahead:
             self.ahead.describe(self.node)
         if job["state"] == "done":

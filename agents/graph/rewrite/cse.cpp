@@ -3,7 +3,6 @@
 #include "agents/graph/rewrite/rules.h"
 #include "agents/graph/rewrite/sweep.h"
 #include "agents/graph/serialize.h"
-#include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 
 namespace kiln::graph::rewrite {
@@ -20,7 +19,7 @@ void merge_constants(Graph& graph) {
     const auto& constant = graph.constants[i];
     if (!constant || constant->bytes.size() > kConstantBytes) continue;
     const TensorType& type = graph.values[i].type;
-    const std::string key = std::string(name(type.dtype)) + to_string(type.shape) + sha256_hex(constant->bytes);
+    const std::string key = std::string(name(type.dtype)) + to_string(type.shape) + constant->digest();
     place[i] = first.try_emplace(key, static_cast<ValueId>(i)).first->second;
   }
   for (Node& node : graph.nodes)

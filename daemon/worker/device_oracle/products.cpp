@@ -121,7 +121,8 @@ Arrays run(const graph::Convolution& op, const Inputs& in, const Types& out, con
   given.space = space_of(behind(x, 2), behind(out[0].shape, 2), behind(in[1].type.shape, 2), op.steps);
   given.transposed = op.transposed;
   given.type = static_cast<Int>(out[0].dtype);
-  launcher.launch("convolution", y.carrier, given, y.count());
+  const Int stacks = (given.out_channels + kernels::kChannelsOfThread - 1) / kernels::kChannelsOfThread;
+  launcher.launch("convolution", y.carrier, given, y.count() / given.out_channels * stacks);
   return {y};
 }
 

@@ -100,6 +100,7 @@ constexpr int kSpace = 3;
 struct Space {
   Int in[kSpace], out[kSpace], kernel[kSpace], stride[kSpace], dilation[kSpace], before[kSpace], after[kSpace];
 };
+constexpr int kChannelsOfThread = 4;  // that a thread makes the elements of
 struct ConvolutionArguments {
   const void *x, *w;
   void* y;

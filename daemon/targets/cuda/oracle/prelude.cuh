@@ -1,5 +1,5 @@
-// The oracle's kernels for a GPU: one thread makes one element, plainly and in order. They share no text with any
-// template and are held to agents/graph/interpreter, whose definitions they repeat (tests/cuda/device_oracle.cpp).
+// The oracle's kernels for a GPU: one thread makes one element, or a few of a product, each plainly and in order. They
+// share no text with any template and are held to agents/graph/interpreter, whose definitions they repeat (tests/cuda/device_oracle.cpp).
 
 using u16 = unsigned short;
 using u32 = unsigned int;
@@ -82,6 +82,8 @@ KILN_DEVICE f32 multiply_add(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
 KILN_DEVICE i64 multiply_add(i64 a, i64 b, i64 c) {
   return static_cast<i64>(static_cast<u64>(a) * static_cast<u64>(b) + static_cast<u64>(c));
 }
+
+KILN_DEVICE i64 lesser(i64 a, i64 b) { return a < b ? a : b; }
 
 // The nearest number, ties to even, of a binary format with so many bits of exponent and fraction (IEEE 754-2008, 4.3).
 KILN_DEVICE f64 nearest(f64 x, int exponent_bits, int fraction_bits) {

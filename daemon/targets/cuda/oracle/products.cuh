@@ -1,22 +1,38 @@
 // Matrix products, the scores of attention, convolutions, windows.
 
-// A block makes 16 x 16 elements, each thread one, in order of k.
+// A block makes tiles of 64 x 64 elements; each thread those of every sixteenth row and column, each in order of k.
 template <class T>
 KILN_DEVICE void matmul(const ProductArguments& given) {
-  constexpr i64 kTile = 16;
+  constexpr i64 kApart = 16, kTile = 64;
+  constexpr int kEach = 4;
   const i64 down = (given.m + kTile - 1) / kTile, across = (given.n + kTile - 1) / kTile;
   for (i64 tile = block_index(); tile < given.batches * down * across; tile += block_count()) {
     const i64 batch = tile / (down * across);
-    const i64 row = tile / across % down * kTile + thread_index() / kTile;
-    const i64 column = tile % across * kTile + thread_index() % kTile;
+    const i64 row = tile / across % down * kTile + thread_index() / kApart;
+    const i64 column = tile % across * kTile + thread_index() % kApart;
     if (row >= given.m || column >= given.n) continue;
-    const T* a = static_cast<const T*>(given.a) + offset_of(batch, given.rank, given.extent, given.a_stride) +
-                 row * given.a_row;
-    const T* b = static_cast<const T*>(given.b) + offset_of(batch, given.rank, given.extent, given.b_stride) +
-                 column * given.b_column;
-    T value = 0;
-    for (i64 k = 0; k < given.k; ++k) value = multiply_add(a[k * given.a_column], b[k * given.b_row], value);
-    static_cast<T*>(given.c)[(batch * given.m + row) * given.n + column] = rounded(value, given.type);
+    const T* a = static_cast<const T*>(given.a) + offset_of(batch, given.rank, given.extent, given.a_stride);
+    const T* b = static_cast<const T*>(given.b) + offset_of(batch, given.rank, given.extent, given.b_stride);
+    i64 of_a[kEach], of_b[kEach];  // beside the matrix: its last row or column, whose result is not stored
+    for (int i = 0; i < kEach; ++i) {
+      of_a[i] = lesser(row + i * kApart, given.m - 1) * given.a_row;
+      of_b[i] = lesser(column + i * kApart, given.n - 1) * given.b_column;
+    }
+    T value[kEach][kEach] = {};
+    for (i64 k = 0; k < given.k; ++k, a += given.a_column, b += given.b_row) {
+      T left[kEach], right[kEach];
+      for (int i = 0; i < kEach; ++i) {
+        left[i] = a[of_a[i]];
+        right[i] = b[of_b[i]];
+      }
+      for (int i = 0; i < kEach; ++i)
+        for (int j = 0; j < kEach; ++j) value[i][j] = multiply_add(left[i], right[j], value[i][j]);
+    }
+    T* c = static_cast<T*>(given.c) + (batch * given.m + row) * given.n + column;
+    for (int i = 0; i < kEach; ++i)
+      for (int j = 0; j < kEach; ++j)
+        if (row + i * kApart < given.m && column + j * kApart < given.n)
+          c[i * kApart * given.n + j * kApart] = rounded(value[i][j], given.type);
   }
 }
 KILN_KERNELS(matmul, ProductArguments)
@@ -74,28 +90,38 @@ KILN_DEVICE i64 source_of(const Space& space, const Place& out, const Place& tap
   return offset;
 }
 
+// A thread makes elements of up to four neighbouring channels at one place, each in order of tap and input channel:
+// they share what is read of x, and where it is.
 template <class T>
 KILN_DEVICE void convolution(const ConvolutionArguments& given) {
+  constexpr int kEach = kChannelsOfThread;
   const i64 inside = count_of(given.space.in), outside = count_of(given.space.out), taps = count_of(given.space.kernel);
-  const i64 channels = given.groups * given.out_channels;
-  for (i64 i = first_index(); i < given.images * channels * outside; i += index_step()) {
+  const i64 stacks = (given.out_channels + kEach - 1) / kEach;
+  // Of w between channels of the output and of the input.
+  const i64 across = given.transposed ? taps : given.in_channels * taps;
+  const i64 deep = given.transposed ? given.out_channels * taps : taps;
+  for (i64 i = first_index(); i < given.images * given.groups * stacks * outside; i += index_step()) {
     const Place out = place_of(i % outside, given.space.out);
-    const i64 channel = i / outside % channels, image = i / outside / channels;
-    const i64 group = channel / given.out_channels, of_group = channel % given.out_channels;
-    const T* x = static_cast<const T*>(given.x) + (image * given.groups + group) * given.in_channels * inside;
-    T value = 0;
-    for (i64 c = 0; c < given.in_channels; ++c) {
-      const i64 filter = given.transposed
-                             ? ((group * given.in_channels + c) * given.out_channels + of_group) * taps
-                             : (channel * given.in_channels + c) * taps;
-      for (i64 t = 0; t < taps; ++t) {
-        const Place tap = place_of(t, given.space.kernel);
-        const i64 at = given.transposed ? source_of(given.space, out, tap) : tap_of(given.space, out, tap);
-        if (at < 0) continue;
-        value = multiply_add(x[c * inside + at], static_cast<const T*>(given.w)[filter + t], value);
+    const i64 first = i / outside % stacks * kEach, plane = i / outside / stacks, group = plane % given.groups;
+    const T* const x = static_cast<const T*>(given.x) + plane * given.in_channels * inside;
+    const T* const w =
+        static_cast<const T*>(given.w) + group * given.in_channels * given.out_channels * taps + first * across;
+    i64 of_w[kEach];  // behind the last channel: that one, whose result is not stored again
+    for (int o = 0; o < kEach; ++o) of_w[o] = lesser(i64(o), given.out_channels - 1 - first) * across;
+    T value[kEach] = {};
+    for (i64 t = 0; t < taps; ++t) {
+      const Place tap = place_of(t, given.space.kernel);
+      const i64 at = given.transposed ? source_of(given.space, out, tap) : tap_of(given.space, out, tap);
+      if (at < 0) continue;
+      const T *from = x + at, *weight = w + t;
+      for (i64 c = 0; c < given.in_channels; ++c, from += inside, weight += deep) {
+        const T read = *from;
+        for (int o = 0; o < kEach; ++o) value[o] = multiply_add(read, weight[of_w[o]], value[o]);
       }
     }
-    static_cast<T*>(given.y)[i] = rounded(value, given.type);
+    T* y = static_cast<T*>(given.y) + (plane * given.out_channels + first) * outside + i % outside;
+    for (int o = 0; o < kEach; ++o)
+      if (first + o < given.out_channels) y[o * outside] = rounded(value[o], given.type);
   }
 }
 KILN_KERNELS(convolution, ConvolutionArguments)
