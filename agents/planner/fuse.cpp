@@ -1,6 +1,6 @@
 // Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then what a scan
 // reads; then what follows the last pass of a norm, before a reduction that cannot take that pass in takes it away;
-// then chains of row reductions; then what is left of pointwise.
+// then chains of row reductions; then what is left of pointwise; then what Concat joins, written where it belongs.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"
@@ -11,7 +11,7 @@ namespace {
 
 using graph::ValueId;
 
-struct Kinds { bool heavy = false, rows = false, scan = false; };
+struct Kinds { bool heavy = false, rows = false, scan = false, concat = false; };
 
 Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
   Kinds kinds;
@@ -21,6 +21,7 @@ Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
                       std::holds_alternative<graph::LayerNorm>(op);
     kinds.rows = kinds.rows || rows;
     kinds.scan = kinds.scan || std::holds_alternative<graph::Scan>(op);
+    kinds.concat = kinds.concat || std::holds_alternative<graph::Concat>(op);
     kinds.heavy = kinds.heavy || (!rows && !std::holds_alternative<graph::Pointwise>(op));
   }
   return kinds;
@@ -121,6 +122,10 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return !a.heavy && !b.heavy && !a.rows && !b.rows && !recomputes(workload, from, to);
+  });
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return !a.heavy && !a.rows && b.concat;
   });
   return groups.partition();
 }

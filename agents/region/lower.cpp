@@ -1,11 +1,18 @@
 // From a region's body to the kernel that computes it: the family of its anchor, over an iteration space that is split
 // until every reshape folds.
+#include <algorithm>
+
 #include "agents/region/families.h"
 
 namespace kiln::agents {
 namespace {
 
 constexpr int kMaxSplits = 32;  // far more than any chain of reshapes needs; a bound, so that lowering always ends
+
+bool computes(const graph::Graph& body) {
+  return std::any_of(body.nodes.begin(), body.nodes.end(),
+                     [](const graph::Node& n) { return std::holds_alternative<graph::Pointwise>(n.op); });
+}
 
 // nullopt: more than one anchor, or one beside row reductions.
 std::optional<Family> family_of(const Region& region) {
@@ -27,7 +34,8 @@ std::optional<Family> family_of(const Region& region) {
   if (std::holds_alternative<graph::MatMul>(anchor->op)) return matmul_family(region, *anchor);
   if (std::holds_alternative<graph::Attention>(anchor->op)) return attention_family(region, *anchor);
   if (std::holds_alternative<graph::Gather>(anchor->op)) return gather_family(region, *anchor);
-  if (std::holds_alternative<graph::Concat>(anchor->op)) return concat_family(region, *anchor);
+  if (std::holds_alternative<graph::Concat>(anchor->op))
+    return computes(region.body) ? pointwise_family(region) : concat_family(region, *anchor);
   if (std::holds_alternative<graph::Convolution>(anchor->op)) return convolution_family(region, *anchor);
   if (std::holds_alternative<graph::Window>(anchor->op)) return window_family(region, *anchor);
   if (std::holds_alternative<graph::Pad>(anchor->op)) return pad_family(region, *anchor);

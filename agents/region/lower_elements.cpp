@@ -20,10 +20,12 @@ graph::ValueId dense_root(const graph::Graph& body, graph::ValueId value) {
 
 }  // namespace
 
-// Every output over the shape of the first.
+// Every output over the shape of the first. One that Concat joins of equal parts is as many results, side by side in its
+// memory: all of them over the shape of a part.
 Family pointwise_family(const Region& region) {
   const graph::ValueId root = dense_root(region.body, region.body.outputs[0]);
-  const graph::Shape& shape = region.body.type(root).shape;
+  const graph::ValueId first = Walk(region, IterationSpace(), -1).parts_of(root)[0].value;
+  const graph::Shape& shape = region.body.type(first).shape;
   return {[&shape](IterationSpace& space) {
             for (const std::int64_t extent : shape) space.add(extent, kBatch);
           },
@@ -31,11 +33,12 @@ Family pointwise_family(const Region& region) {
             Walk walk(region, space, -1);
             const IndexMap identity = walk.identity(0, shape.size());
             for (const graph::ValueId output : region.body.outputs) {
-              const graph::ValueId dense = dense_root(region.body, output);
-              const graph::Shape& own = region.body.type(dense).shape;
-              if (graph::element_count(own) != graph::element_count(shape)) throw Unfoldable{};
-              walk.place(dense, own == shape ? identity : delinearize(space, linear(space, identity, shape), own),
-                         false);
+              for (const Walk::Part& part : walk.parts_of(dense_root(region.body, output))) {
+                const graph::Shape& own = region.body.type(part.value).shape;
+                if (graph::element_count(own) != graph::element_count(shape)) throw Unfoldable{};
+                walk.place(part.value,
+                           own == shape ? identity : delinearize(space, linear(space, identity, shape), own), false);
+              }
             }
             walk.write_outputs();
             const Picker picked = pick(space, pointers(walk));

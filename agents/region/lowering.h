@@ -30,8 +30,16 @@ class Walk {
   void place(graph::ValueId value, IndexMap map, bool computed);
   // Appends the scalar expression of `value`, whose elements are at `map`, for a kernel with a prologue.
   void compute(graph::ValueId value, const IndexMap& map) { expr.results.push_back(element(value, map)); }
-  // Appends the scalar expression of each body output, where it is written, and whether that is once per row.
+  // Appends the scalar expression of each body output, where it is written, and whether that is once per row. An output
+  // that Concat joins is one such for each of its sources.
   void write_outputs();
+  // The values that are written side by side into `value`: what Concat joins there, else itself.
+  struct Part {
+    graph::ValueId value;
+    std::size_t axis;    // of `value`
+    std::int64_t begin;  // along it
+  };
+  [[nodiscard]] std::vector<Part> parts_of(graph::ValueId value) const;
   // The strided read behind `value`, when only views lie between it and a body input.
   [[nodiscard]] RawAccess read(graph::ValueId value, const IndexMap& map) const;
   [[nodiscard]] IndexMap identity(std::size_t first_dimension, std::size_t count) const;

@@ -119,6 +119,21 @@ std::optional<IndexMap> Walk::placed(ValueId value) const {
   return std::nullopt;
 }
 
+// Where the parts of a value begin along the dimension that Concat joins them along; any other value is one part.
+std::vector<Walk::Part> Walk::parts_of(ValueId value) const {
+  const graph::Node* node = producer(value);
+  const auto* joined = node && value != computed_ ? std::get_if<graph::Concat>(&node->op) : nullptr;
+  if (!joined) return {{value, 0, 0}};
+  const std::size_t axis = normalized_axes({joined->axis}, shape(value).size())[0];
+  std::vector<Part> parts;
+  std::int64_t begin = 0;
+  for (const ValueId source : node->inputs) {
+    parts.push_back({source, axis, begin});
+    begin += shape(source)[axis];
+  }
+  return parts;
+}
+
 void Walk::write_outputs() {
   const std::int64_t rows = row_group_ < 0 ? 1 : row_length();
   std::int64_t elements = 1;
@@ -126,19 +141,23 @@ void Walk::write_outputs() {
   for (std::size_t r = 0; r < body_.outputs.size(); ++r) {
     const ValueId output = body_.outputs[r];
     const ValueId dense = behind_reshapes(output);
-    const std::optional<IndexMap> map = placed(dense);
-    if (!map) throw Unfoldable{};
-    const Affine address = linear(space_, *map, shape(dense));
-    const bool per_row = row_group_ >= 0 && !varies_along_row(address) && rows > 1;
-    // Every element is written exactly once: the strides are those of distinct digits, so that counting is enough.
-    std::int64_t written = 1;
-    for (std::size_t axis = 0; axis < address.strides.size(); ++axis)
-      if (address.strides[axis] != 0) written *= space_.extents()[axis];
-    if (written != graph::element_count(shape(dense))) throw Unfoldable{};
-    if (row_group_ >= 0 && written * (per_row ? rows : 1) != elements) throw Unfoldable{};
-    expr.results.push_back(element(dense, *map));
-    writes.push_back({static_cast<std::int32_t>(r), body_.type(output).dtype, address});
-    write_per_row.push_back(per_row);
+    for (const Part& part : parts_of(dense)) {
+      const std::optional<IndexMap> map = placed(part.value);
+      if (!map) throw Unfoldable{};
+      IndexMap place = *map;
+      if (!place.empty()) place[part.axis].offset += part.begin;
+      const Affine address = linear(space_, place, shape(dense));
+      const bool per_row = row_group_ >= 0 && !varies_along_row(address) && rows > 1;
+      // Every element is written exactly once: the strides are those of distinct digits, so that counting is enough.
+      std::int64_t written = 1;
+      for (std::size_t axis = 0; axis < address.strides.size(); ++axis)
+        if (address.strides[axis] != 0) written *= space_.extents()[axis];
+      if (written != graph::element_count(shape(part.value))) throw Unfoldable{};
+      if (row_group_ >= 0 && written * (per_row ? rows : 1) != elements) throw Unfoldable{};
+      expr.results.push_back(element(part.value, *map));
+      writes.push_back({static_cast<std::int32_t>(r), body_.type(output).dtype, address});
+      write_per_row.push_back(per_row);
+    }
   }
 }
 

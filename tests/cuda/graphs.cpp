@@ -161,6 +161,26 @@ void add_moves(Collection& c) {
   c.add("concat in the middle", [](Graph& g) {
     return add_node(g, graph::Concat{1}, {input(g, {4, 3, 7}), input(g, {4, 5, 7}), input(g, {4, 1, 7})});
   });
+  c.add("rotary embedding in bf16", [](Graph& g) {  // concat(x1 cos1 - x2 sin1, x2 cos2 + x1 sin2)
+    const ValueId x = input(g, {5, 3, 16}, DType::bf16);
+    const ValueId cosine = input(g, {5, 1, 16}, DType::bf16), sine = input(g, {5, 1, 16}, DType::bf16);
+    const auto half = [&](ValueId of, std::int64_t which) {
+      Shape extents = g.type(of).shape;
+      extents[2] /= 2;
+      return add_node(g, graph::Slice{{0, 0, which * extents[2]}, extents, {1, 1, 1}}, {of});
+    };
+    const auto turned = [&](std::int64_t which, ExprOp sign) {
+      return pointwise(g, {half(x, which), half(cosine, which), half(x, 1 - which), half(sine, which)},
+                       [&](Expr& e, const auto& in) {
+                         return e.apply(sign, e.apply(ExprOp::mul, in[0], in[1]), e.apply(ExprOp::mul, in[2], in[3]));
+                       });
+    };
+    return add_node(g, graph::Concat{2}, {turned(0, ExprOp::sub), turned(1, ExprOp::add)});
+  });
+  c.add("computed parts side by side, with a tail", [](Graph& g) {
+    const ValueId x = input(g, {3, 5});
+    return add_node(g, graph::Concat{1}, {unary(g, x, ExprOp::tanh), x, unary(g, input(g, {3, 5}), ExprOp::neg)});
+  });
 }
 
 }  // namespace

@@ -4,12 +4,17 @@ A process of its own, with a daemon that needs no GPU, exports each problem on t
 will begin with (kctl tune --build-only); the run takes the bundle in before that job. It uses neither the GPU nor the
 cores that are left to the run. A problem whose bundle is not there in time is built by its job, as ever: nothing waits.
 
-    python3 ahead.py FOLDER < {"checkout", "problems", "jobs", "policy", "gpu_libraries", "batch_divisor"}
+    python3 ahead.py FOLDER < {"problems", "jobs", "policy", "gpu_libraries", "exports"}
+
+"problems" are keys, "exports" is a module of Python, the folder that it stands in, and the arguments of its
+exports(**arguments): {key: write}, where write(folder) gives the ONNX file that it wrote there, and the extents of the
+dimensions that the file leaves open.
 
 In FOLDER: node.json, the description of the GPU's node, which the run writes; next, the number of problems that it has
-begun; and what this writes, LEVEL_NUMBER.objects and key.pem.
+begun; and what this writes, a problem's bundle (1_23.objects for 1/23) and key.pem.
 """
 
+import importlib
 import json
 import os
 import pathlib
@@ -28,18 +33,23 @@ def _written(path, content):
     beside.rename(path)
 
 
-class Ahead:
-    """The run's side. `problems`: in the order in which they are run; `jobs`: how many may be built ahead."""
+def _bundle(folder, key):
+    return folder / f"{key.replace('/', '_')}.objects"
 
-    def __init__(self, folder, options, problems, jobs):
+
+class Ahead:
+    """The run's side. `problems`: in the order in which they are run, each with its `key`; `jobs`: how many may be built
+    ahead; `exports`: (module, folder, arguments) of who writes their files."""
+
+    def __init__(self, folder, options, problems, jobs, exports):
         self.folder, self.problems = pathlib.Path(folder), problems
         self.folder.mkdir()
         self._begun = 0
         self._described = False
         _written(self.folder / "next", b"0")
-        asked = {"checkout": str(options.checkout), "problems": [(p.level, p.number) for p in problems], "jobs": jobs,
-                 "policy": options.policy, "gpu_libraries": options.gpu_libraries,
-                 "batch_divisor": options.batch_divisor}
+        module, where, arguments = exports
+        asked = {"problems": [p.key for p in problems], "jobs": jobs, "policy": options.policy,
+                 "gpu_libraries": options.gpu_libraries, "exports": [module, str(where), arguments]}
         environment = dict(os.environ, CUDA_VISIBLE_DEVICES="")
         with open(self.folder / "log", "wb") as log:
             self._process = subprocess.Popen([sys.executable, __file__, self.folder], stdin=subprocess.PIPE,
@@ -51,7 +61,7 @@ class Ahead:
         """Before `problem` is tuned by `node`: {"objects", "added", "seconds"} of its bundle, {} when there is none."""
         self._begun = self.problems.index(problem) + 1
         _written(self.folder / "next", str(self._begun).encode())
-        bundle = self.folder / f"{problem.level}_{problem.number}.objects"
+        bundle = _bundle(self.folder, problem.key)
         if not bundle.exists():
             return {}
         begin = time.monotonic()
@@ -92,17 +102,11 @@ def _begun(folder):
     return int((folder / "next").read_text())
 
 
-def _build(node, problems, export, problem, description, asked, folder):
-    import torch
-    loaded = problems.Loaded(problem, "cpu", asked["batch_divisor"])
-    inputs = loaded.inputs(42)
-    file = folder / f"level{problem.level}_{problem.number}.onnx"
-    how = export.export(loaded.model, inputs, file)
-    dimensions = export.dimensions([x for x in inputs if isinstance(x, torch.Tensor)]) \
-        if how == "exporter, open" else {}
-    del loaded, inputs
+def _build(node, key, write, description, asked, folder):
+    from export import external_data
+    file, dimensions = write(folder)
     external = {}
-    for location in export.external_data(file):
+    for location in external_data(file):
         external[location] = node.upload(folder / location)
         (folder / location).unlink()
     workload = node.post("/v1/workloads", {"name": file.stem, "model": node.upload(file), "file_name": file.name,
@@ -115,7 +119,7 @@ def _build(node, problems, export, problem, description, asked, folder):
     job = node.wait(node.post("/v1/jobs", body)["id"])
     if job["state"] != "done":
         raise RuntimeError(job["error"])
-    _written(folder / f"{problem.level}_{problem.number}.objects",
+    _written(_bundle(folder, key),
              node.request("GET", f"/v1/jobs/{job['id']}/artifacts/bundle.objects"))
     return job["result"]["ahead"]
 
@@ -125,11 +129,11 @@ def main(folder):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, cores[CORES_LEFT:] or cores)  # its daemon's workers too
     os.nice(10)
-    for path in (HERE, HERE.parent / "e2e"):
+    module, where, arguments = asked["exports"]
+    for path in (where, HERE, HERE.parent / "e2e"):
         sys.path.insert(0, str(path))
-    import export
     import node as private
-    import problems
+    exports = importlib.import_module(module).exports(**arguments)
     node = private.Node()
     try:
         config = node.folder / "kilnd.toml"
@@ -138,22 +142,20 @@ def main(folder):
             node.arguments = ["--config", config]
         node.start()
         _written(folder / "key.pem", node.get("/v1/key")["pem"].encode())
-        found = {(p.level, p.number): p
-                 for p in problems.find(asked["checkout"], sorted({level for level, _ in asked["problems"]}))}
         while not (folder / "node.json").exists():
             time.sleep(0.1)
         description = json.loads((folder / "node.json").read_text())
-        for index, key in enumerate(map(tuple, asked["problems"])):
+        for index, key in enumerate(asked["problems"]):
             while index >= _begun(folder) + asked["jobs"]:
                 time.sleep(0.1)
             if index < _begun(folder):
                 continue  # it has begun without
             begin = time.monotonic()
             try:
-                said = _build(node, problems, export, found[key], description, asked, folder)
+                said = _build(node, key, exports[key], description, asked, folder)
             except Exception as error:  # its job will say what is wrong with it, if anything is
                 said = f"{type(error).__name__}: {str(error)[:300]}"
-            print(f"{key[0]}/{key[1]} in {time.monotonic() - begin:.1f} s: {said}", flush=True)
+            print(f"{key} in {time.monotonic() - begin:.1f} s: {said}", flush=True)
     finally:
         node.close()
 

@@ -1,7 +1,7 @@
 """A problem's model as an ONNX file, with the arithmetic that the benchmark runs: in train mode, nothing folded."""
 
 import torch
-from torch.onnx import symbolic_helper
+from torch.onnx import JitScalarType, symbolic_helper
 
 
 class _TensorsOnly(torch.nn.Module):
@@ -62,9 +62,21 @@ def _triplet_margin_loss(g, anchor, positive, negative, margin, p, eps, swap, re
     return _mean(g, g.op("Relu", g.op("Add", gap, _scalar(g, margin))), reduction)
 
 
+@symbolic_helper.parse_args("v", "is", "v", "f")
+def _rms_norm(g, x, shape, weight, eps):
+    """As the exporter of torch.export's programs writes it: x / sqrt(mean of x^2 + eps) * weight, in float32."""
+    wide = [g.op("Cast", t, to_i=int(JitScalarType.FLOAT.onnx_type())) for t in (x, weight)]
+    axes = g.op("Constant", value_t=torch.arange(-len(shape), 0))
+    square = g.op("Pow", wide[0], _scalar(g, 2.0))
+    mean = g.op("Add", g.op("ReduceMean", square, axes, keepdims_i=1), _scalar(g, eps))
+    normed = g.op("Mul", wide[0], g.op("Reciprocal", g.op("Sqrt", mean)))
+    return g.op("Cast", g.op("Mul", normed, wide[1]), to_i=int(JitScalarType.from_value(x).onnx_type()))
+
+
 OPSET = 18
 # Operators that the exporter has no words for, in those of ONNX.
-for name, symbolic in {"smooth_l1_loss": _smooth_l1_loss, "triplet_margin_loss": _triplet_margin_loss}.items():
+for name, symbolic in {"smooth_l1_loss": _smooth_l1_loss, "triplet_margin_loss": _triplet_margin_loss,
+                       "rms_norm": _rms_norm}.items():
     torch.onnx.register_custom_op_symbolic(f"aten::{name}", symbolic, OPSET)
 
 # By a word of what the exporter says that it cannot do: a few lines that build the graph by hand.
@@ -78,14 +90,31 @@ def external_data(path):
     return sorted({pair.value for t in tensors for pair in t.external_data if pair.key == "location"})
 
 
+def exports(checkout, levels, batch_divisor):
+    """{key: write} of each problem of `levels`, for ahead.py."""
+    import problems
+
+    def writer(problem):
+        def write(folder):
+            loaded = problems.Loaded(problem, "cpu", batch_divisor)
+            inputs = loaded.inputs(42)
+            file = folder / f"level{problem.level}_{problem.number}.onnx"
+            how = export(loaded.model, inputs, file)
+            tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
+            return file, dimensions(tensors) if how == "exporter, open" else {}
+        return write
+
+    return {problem.key: writer(problem) for problem in problems.find(checkout, levels)}
+
+
 def dimensions(tensors):
     """{name: extent} of the first dimension of each, as an export that leaves them open names them."""
     return {f"n{i}": x.shape[0] for i, x in enumerate(tensors) if x.dim() > 0}
 
 
-def export(model, inputs, path):
-    """Writes `path`; returns how: "exporter", "exporter, open" when dimensions() are left to the import, or the name
-    of a builder. RuntimeError when none can."""
+def export(model, inputs, path, leave_open=False):
+    """Writes `path`; returns how: "exporter", "exporter, open" when dimensions() are left to the import, as asked for
+    by `leave_open`, or the name of a builder. RuntimeError when none can."""
     tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
     names = [f"x{i}" for i in range(len(tensors))]
 
@@ -95,15 +124,16 @@ def export(model, inputs, path):
                               dynamo=False, input_names=names, training=torch.onnx.TrainingMode.PRESERVE,
                               do_constant_folding=False, opset_version=OPSET, dynamic_axes=axes)
     try:
-        try:
-            exported({})
-            return "exporter"
-        except RuntimeError as error:
-            if "2GiB" not in str(error):
-                raise
-            # Its shape inference makes constants of known shapes, and cannot hold those of more than 2 GiB.
-            exported({f"x{i}": {0: f"n{i}"} for i, x in enumerate(tensors) if x.dim() > 0})
-            return "exporter, open"
+        if not leave_open:
+            try:
+                exported({})
+                return "exporter"
+            except RuntimeError as error:
+                if "2GiB" not in str(error):
+                    raise
+                # Its shape inference makes constants of known shapes, and cannot hold those of more than 2 GiB.
+        exported({f"x{i}": {0: f"n{i}"} for i, x in enumerate(tensors) if x.dim() > 0})
+        return "exporter, open"
     except Exception as error:  # the exporter has many kinds
         for word, build in _BUILDERS.items():
             if word in str(error):

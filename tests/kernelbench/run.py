@@ -214,7 +214,10 @@ def main(arguments):
     bench = Bench(options)
     try:
         if options.jobs > 0 and options.target == "cuda":
-            bench.ahead = ahead.Ahead(bench.node.folder / "ahead", options, chosen, options.jobs)
+            arguments = {"checkout": str(options.checkout), "levels": sorted({p.level for p in chosen}),
+                         "batch_divisor": options.batch_divisor}
+            bench.ahead = ahead.Ahead(bench.node.folder / "ahead", options, chosen, options.jobs,
+                                      ("export", HERE, arguments))
         for problem in chosen:
             if time.monotonic() - begin > options.seconds:
                 break

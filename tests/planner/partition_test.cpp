@@ -292,6 +292,19 @@ TEST_CASE("a masked scan is one kernel, unless the product that it reads is read
   CHECK(instances(graph::Arg{true, 1, true, false}, false) == 2);
 }
 
+TEST_CASE("equal parts that are computed to be joined are one kernel, which writes them where they belong") {
+  const auto instances = [](const graph::Shape& first, const graph::Shape& second) {
+    bodies::Builder b(1);
+    b.g.outputs = {b.add(graph::Concat{1}, {b.pointwise(b.input(first)), b.pointwise(b.input(second))})};
+    const Partition p = partition_fused(b.g);
+    CHECK(partition_op_by_op(b.g).instances.size() == 3);
+    (void)check_plan(b.g, p, 1);
+    return p.instances.size();
+  };
+  CHECK(instances({4, 6, 2}, {4, 6, 2}) == 1);
+  CHECK(instances({4, 6, 2}, {4, 5, 2}) == 3);
+}
+
 TEST_CASE("the exported transformer block partitions as planned") {
   const auto bytes =
       std::make_shared<const std::string>(read_file(std::string(KILN_SOURCE_DIR) + "/tests/models/block.onnx"));

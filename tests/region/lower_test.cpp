@@ -113,6 +113,27 @@ TEST_CASE("two results of one pointwise body are both written") {
   CHECK(lowered >= 80);
 }
 
+TEST_CASE("what Concat joins of computed parts is written side by side") {
+  const int lowered = check_many(300, 9, "pointwise", [](Builder& b) {
+    const Shape shape = b.random_shape(static_cast<std::size_t>(1 + b.below(4)));
+    const auto axis = static_cast<std::int32_t>(b.below(static_cast<std::int64_t>(shape.size())));
+    // Parts that share what they are computed from, as the halves of a rotary embedding do, and parts that are read.
+    std::vector<ValueId> read = {b.input(shape), b.operand(shape)}, parts;
+    for (std::int64_t i = 1 + b.below(3); i >= 0; --i) {
+      const ValueId from = read[static_cast<std::size_t>(b.below(2))];
+      parts.push_back(i == 0 || b.chance(75) ? b.chain(b.pointwise(from), 2) : from);
+    }
+    std::vector<ValueId> outputs;
+    if (b.chance(20)) outputs.push_back(parts.back());  // which is read by others too
+    outputs.push_back(b.views(b.add(graph::Concat{axis}, parts), b.chance(30) ? 1 : 0, true));
+    return b.region(outputs);
+  });
+  CHECK(lowered >= 200);
+  Builder b(1);
+  const ValueId x = b.input({4, 6}), y = b.input({4, 3});
+  CHECK_FALSE(lower(b.region({b.add(graph::Concat{1}, {b.pointwise(x), y})})));  // parts of different extents
+}
+
 TEST_CASE("row reductions with pointwise before, between and after compute what the oracle computes") {
   const int lowered = check_many(400, 3, "row", [](Builder& b) {
     ValueId v = b.chain(b.operand(b.random_shape(static_cast<std::size_t>(1 + b.below(3)))), 2);
