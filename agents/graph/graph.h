@@ -35,7 +35,8 @@ struct LayerNorm { std::int32_t axis; double epsilon; bool centred = true; };
 struct MatMul { bool transpose_a; bool transpose_b; };
 // Inputs: q [..., S, D], k [..., T, D], v [..., T, E], optional mask broadcast to [..., S, T] and added to the scaled
 // scores. Output [..., S, E] = softmax(q k^T * scale + mask) v. causal: position j > i + (T - S) is excluded.
-struct Attention { double scale; bool causal; };
+// guarded: a row whose softmax is not a number, as where every key is excluded, weighs nothing: 0 v instead of NaN.
+struct Attention { double scale; bool causal; bool guarded = false; };
 // Inputs: data, indices (integer; negative counts from the end). ONNX Gather.
 struct Gather { std::int32_t axis; };
 // How a kernel moves over the last dimensions of a tensor: one entry per such dimension. `before` and `after` are the

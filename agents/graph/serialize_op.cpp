@@ -88,7 +88,11 @@ json::object members(const LayerNorm& op) {
   return {{"axis", op.axis}, {"epsilon", bits_text(op.epsilon)}, {"centred", op.centred}};
 }
 json::object members(const MatMul& op) { return {{"transpose_a", op.transpose_a}, {"transpose_b", op.transpose_b}}; }
-json::object members(const Attention& op) { return {{"scale", bits_text(op.scale)}, {"causal", op.causal}}; }
+json::object members(const Attention& op) {
+  json::object out = {{"scale", bits_text(op.scale)}, {"causal", op.causal}};
+  if (op.guarded) out["guarded"] = true;
+  return out;
+}
 json::object members(const Gather& op) { return {{"axis", op.axis}}; }
 json::object members(const Reshape& op) { return {{"shape", json::to_array(op.shape)}}; }
 json::object members(const Transpose& op) { return {{"permutation", json::to_array(op.permutation)}}; }
@@ -151,7 +155,8 @@ Op op_from_json(const json::object& o) {
   if (kind == "layer_norm")
     return LayerNorm{get_index(o, "axis"), get_float(o, "epsilon"), !o.contains("centred") || get_flag(o, "centred")};
   if (kind == "matmul") return MatMul{get_flag(o, "transpose_a"), get_flag(o, "transpose_b")};
-  if (kind == "attention") return Attention{get_float(o, "scale"), get_flag(o, "causal")};
+  if (kind == "attention")
+    return Attention{get_float(o, "scale"), get_flag(o, "causal"), o.contains("guarded") && get_flag(o, "guarded")};
   if (kind == "gather") return Gather{get_index(o, "axis")};
   if (kind == "reshape") return Reshape{ints("shape")};
   if (kind == "transpose") return Transpose{get_indices(o, "permutation")};

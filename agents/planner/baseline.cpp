@@ -37,7 +37,14 @@ ValueId attention(graph::Graph& g, const graph::Attention& op, const std::vector
   e.results = {sum};
   const ValueId masked = g.add_node(std::move(scaled), operands, origin + " scale and mask")[0];
   const auto last = static_cast<std::int32_t>(type.shape.size()) - 1;
-  const ValueId weights = g.add_node(graph::Softmax{last, false}, {masked}, origin + " softmax")[0];
+  ValueId weights = g.add_node(graph::Softmax{last, false}, {masked}, origin + " softmax")[0];
+  if (op.guarded) {
+    graph::Pointwise guard;
+    const std::int32_t weight = guard.expr.operand(0, type.dtype);
+    guard.expr.results = {guard.expr.apply(ExprOp::select, guard.expr.apply(ExprOp::equal, weight, weight), weight,
+                                           guard.expr.constant(0, type.dtype))};
+    weights = g.add_node(std::move(guard), {weights}, origin + " guard")[0];
+  }
   return g.add_node(graph::MatMul{false, false}, {weights, inputs[2]}, origin + " weights v")[0];
 }
 

@@ -64,7 +64,7 @@ struct Describe {
   }
   std::string operator()(const AttentionKernel& k) const {
     return "attention " + batches(k.batch) + sizes({k.s, k.t, k.d}) + (k.e == k.d ? "" : "x" + std::to_string(k.e)) +
-           (k.causal ? " causal" : "") + (k.mask ? " masked" : "");
+           (k.causal ? " causal" : "") + (k.mask ? " masked" : "") + (k.guarded ? " guarded" : "");
   }
   std::string operator()(const GatherKernel& k) const {
     return "gather " + std::to_string(k.index_count) + " of " + std::to_string(k.axis) + ", " +

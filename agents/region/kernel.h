@@ -65,7 +65,7 @@ struct AttentionKernel {
   graph::Shape batch;
   std::int64_t s = 1, t = 1, d = 1, e = 1;
   double scale = 1;
-  bool causal = false;
+  bool causal = false, guarded = false;
   Access q, k, v;
   std::optional<Access> mask;
   Access out;

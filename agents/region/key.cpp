@@ -30,7 +30,9 @@ struct Attributes {
   std::string operator()(const graph::MatMul& op) const {
     return std::string(op.transpose_a ? "t" : "n") + (op.transpose_b ? "t" : "n");
   }
-  std::string operator()(const graph::Attention& op) const { return exact(op.scale) + (op.causal ? "causal" : ""); }
+  std::string operator()(const graph::Attention& op) const {
+    return exact(op.scale) + (op.causal ? "causal" : "") + (op.guarded ? "guarded" : "");
+  }
   std::string operator()(const graph::Gather& op) const { return std::to_string(op.axis); }
   std::string operator()(const graph::Reshape& op) const { return list(op.shape); }
   std::string operator()(const graph::Transpose& op) const { return list(op.permutation); }

@@ -130,6 +130,7 @@ Family attention_family(const Region& region, const graph::Node& anchor) {
             out.e = picked.extent(de);
             out.scale = op.scale;
             out.causal = op.causal;
+            out.guarded = op.guarded;
             out.q = picked.access(q, joined(batch, {ds, dd}));
             out.k = picked.access(k, joined(batch, {dt, dd}));
             out.v = picked.access(v, joined(batch, {dt, de}));

@@ -30,6 +30,7 @@ Hooks attention_hooks(const AttentionKernel& k) {
       constant("kVColumn", column(k.v)) + constant("kOutRow", row(k.out)) + constant("kOutColumn", column(k.out)) +
       fmt::format("constexpr float kScale = {};\n", float_literal(k.scale, DType::f32)) +
       fmt::format("constexpr bool kCausal = {};  // key j is seen by query i when j <= i + kT - kS\n", k.causal) +
+      fmt::format("constexpr bool kGuarded = {};  // a row whose softmax is not a number gives 0\n", k.guarded) +
       fmt::format("constexpr bool kMasked = {};\n", k.mask.has_value());
 
   const Decomposed at = decompose("head", k.batch, "i", "  ");

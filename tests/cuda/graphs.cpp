@@ -141,6 +141,10 @@ void add_products(Collection& c) {
     return add_node(g, graph::Attention{0.25, true},
                     {input(g, {2, 3, 9, 16}), input(g, {2, 3, 13, 16}), input(g, {2, 3, 13, 8})});
   });
+  c.add("attention whose first queries see no key, guarded", [](Graph& g) {
+    return add_node(g, graph::Attention{0.25, true, true},
+                    {input(g, {2, 9, 16}), input(g, {2, 5, 16}), input(g, {2, 5, 8})});
+  });
   c.add("attention with a mask in f16", [](Graph& g) {
     return add_node(g, graph::Attention{0.2, false},
                     {input(g, {2, 7, 24}, DType::f16), input(g, {2, 70, 24}, DType::f16),

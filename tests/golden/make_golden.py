@@ -164,7 +164,7 @@ def rows(values, length):
 
 
 def softmax_of(row):
-    top = max(row)
+    top = max(row, default=0)
     weights = [math.exp(v - top) for v in row]
     total = math.fsum(weights)
     return [w / total for w in weights]
@@ -200,12 +200,12 @@ def layer_norm(name, shape, centred, shift):
     return Case(name, PYTHON, g, [out], {"x": (shape, x), "scale": ([shape[1]], scale), "y": (shape, y)}, 1e-11)
 
 
-def attention(name, heads, s, t, d, causal):
+def attention(name, heads, s, t, d, causal, **guarded):
     draw, g, scale = Draw(name), Graph(), 1 / math.sqrt(d)
     shapes = {"q": [heads, s, d], "k": [heads, t, d], "v": [heads, t, d]}
     x = {n: draw.normal(shape) for n, shape in shapes.items()}
     out = g.node("attention", [g.input(n, shape) for n, shape in shapes.items()], "y", [heads, s, d],
-                 scale=bits(scale), causal=causal)
+                 scale=bits(scale), causal=causal, **guarded)
     y = []
     for h, i in itertools.product(range(heads), range(s)):
         q = x["q"][(h * s + i) * d:][:d]
@@ -427,6 +427,7 @@ def sets():
             attention("scores", 2, 5, 9, 8, False),
             attention("causal", 1, 7, 7, 8, True),
             attention("causal_with_past", 1, 3, 19, 16, True),
+            attention("guarded", 2, 6, 4, 16, True, guarded=True),  # the first two queries see no key: zeros
         ],
         "gather": [gather("rows", 7, 11, [6, 0, 3, 3, -1, -7])],
         "concat": [concat("two_parts", [3, 4], 9)],

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "agents/graph/rewrite/sweep.h"
 #include "tests/graph/proof.h"
 
 using namespace kiln;
@@ -50,7 +51,7 @@ Graph gelu(int spelling) {
 
 enum class Mask { none, given, causal };
 
-Graph attention(Mask mask, bool scale_on_both, bool scale_before) {
+Graph attention(Mask mask, bool scale_on_both, bool scale_before, bool guarded = false, float otherwise = 0) {
   Graph g;
   const ValueId q = g.add_input("q", {DType::f32, {2, 6, 8}}), k = g.add_input("k", {DType::f32, {2, 6, 8}}),
                 v = g.add_input("v", {DType::f32, {2, 6, 4}});
@@ -68,7 +69,14 @@ Graph attention(Mask mask, bool scale_on_both, bool scale_before) {
     for (std::size_t i = 0; i < 6; ++i) for (std::size_t j = 0; j < 6; ++j) values[i * 6 + j] = j > i ? -INFINITY : 0;
     scores = apply(g, ExprOp::add, scores, g.add_constant("causal", floats({6, 6}, values)));
   }
-  const ValueId weights = g.add_node(Softmax{2, false}, {scores}, "weights")[0];
+  ValueId weights = g.add_node(Softmax{2, false}, {scores}, "weights")[0];
+  if (guarded) {
+    const ValueId is_nan = apply(g, ExprOp::logical_not, apply(g, ExprOp::equal, weights, weights));
+    Expr e;
+    const auto condition = e.operand(0, DType::boolean), yes = e.operand(1, DType::f32), no = e.operand(2, DType::f32);
+    e.results = {e.apply(ExprOp::select, condition, yes, no)};
+    weights = g.add_node(Pointwise{e}, {is_nan, scalar(g, otherwise), weights}, "guard")[0];
+  }
   g.outputs = g.add_node(MatMul{false, false}, {weights, v}, "out");
   return g;
 }
@@ -131,13 +139,15 @@ TEST_CASE("decomposed softmax is one node") {
   }
 }
 
-TEST_CASE("attention is one node, however its scale and mask are written") {
-  for (const Mask mask : {Mask::none, Mask::given, Mask::causal}) for (const int form : {0, 1, 2}) {
-    const Proof p = simplified(attention(mask, form == 1, form == 2));
+TEST_CASE("attention is one node, however its scale and mask are written, its weights guarded or not") {
+  for (const Mask mask : {Mask::none, Mask::given, Mask::causal}) for (const int form : {0, 1, 2, 3, 4}) {
+    const bool guarded = form > 2;
+    const Proof p = simplified(attention(mask, form % 3 == 1, form % 3 == 2, guarded));
     REQUIRE(count<Attention>(p.after) == 1);
     CHECK(p.after.nodes.size() == 1);  // the transposition of k is gone with its inverse
     const auto& op = std::get<Attention>(p.after.nodes[0].op);
     CHECK(op.causal == (mask == Mask::causal));
+    CHECK(op.guarded == guarded);
     CHECK(op.scale == doctest::Approx(0.125).epsilon(1e-6));
     for (const double scale : {1.0, 100.0}) {
       std::vector<Tensor> inputs = {random_floats({2, 6, 8}, 1, scale), random_floats({2, 6, 8}, 2),
@@ -147,6 +157,7 @@ TEST_CASE("attention is one node, however its scale and mask are written") {
         for (std::size_t i = 0; i < 6; ++i) inputs.back().as<float>()[i] = i < 5 ? -INFINITY : 0;
         for (std::size_t i = 6; i < 12; ++i) inputs.back().as<float>()[i] = -INFINITY;  // a row of nothing: NaN in both
       }
+      if (guarded) inputs[0].as<float>()[1] = NAN, inputs[1].as<float>()[50] = INFINITY;
       CHECK(difference(run64(p.before, inputs), run64(p.after, inputs)) < 1e-4 * scale * 1e-3 + 1e-6);
     }
   }
@@ -155,6 +166,20 @@ TEST_CASE("attention is one node, however its scale and mask are written") {
 TEST_CASE("attention whose weights are read elsewhere stays in parts") {
   Graph g = attention(Mask::none, false, false);
   g.outputs.push_back(g.nodes[g.nodes.size() - 2].outputs[0]);
+  CHECK(count<Attention>(simplified(g).after) == 0);
+  for (const ExprOp read : {ExprOp::select, ExprOp::logical_not, ExprOp::equal}) {
+    Graph guarded = attention(Mask::none, false, false, true);
+    for (const Node& node : guarded.nodes) {
+      const auto* pointwise = std::get_if<Pointwise>(&node.op);
+      if (pointwise != nullptr && rewrite::single_of(*pointwise) == read) guarded.outputs.push_back(node.outputs[0]);
+    }
+    REQUIRE(guarded.outputs.size() == 2);
+    CHECK(count<Attention>(simplified(guarded).after) == 0);
+  }
+}
+
+TEST_CASE("weights guarded by another value than 0 stay in parts") {
+  const Graph g = attention(Mask::none, false, false, true, 1);
   CHECK(count<Attention>(simplified(g).after) == 0);
 }
 

@@ -83,6 +83,22 @@ def bert():
     return Hidden()
 
 
+class NextToken(nn.Module):
+    """GPT-2 small with the head that shares the embedding's weights: logits of every position, 124 million weights.
+    A traced model is given its causal mask: tracing cannot follow how transformers makes one."""
+
+    def __init__(self):
+        super().__init__()
+        from transformers import GPT2Config, GPT2LMHeadModel
+        self.model = GPT2LMHeadModel(GPT2Config(use_cache=False))
+
+    def forward(self, ids):
+        length, mask = ids.shape[1], None
+        if torch.jit.is_tracing():
+            mask = torch.full((length, length), torch.finfo(torch.float32).min).triu(1)[None, None]
+        return self.model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+
+
 def vision(name):
     import torchvision
     return getattr(torchvision.models, name)(weights=None)
@@ -107,6 +123,7 @@ NETWORKS = {
     "swin_tiny": (lambda: vision("swin_t"), images(224)),
     "unet": (Unet, images(64)),
     "bert_mini": (bert, lambda batch: torch.randint(0, 1000, (batch, 64))),
+    "gpt2_small": (NextToken, lambda batch: torch.randint(0, 50257, (batch, 32))),
     "lstm": (lambda: Recurrent(nn.LSTM(64, 96, num_layers=2, batch_first=True)),
              lambda batch: torch.randn(batch, 20, 64)),
     "gru": (lambda: Recurrent(nn.GRU(64, 96, bidirectional=False, batch_first=True)),

@@ -106,15 +106,17 @@ TEST_CASE("the baseline runs op by op: bias in the product's call, nothing else 
   CHECK(labels(b.partition) == wanted);
 }
 
-TEST_CASE("composites expand to what they mean, causal or not") {
-  for (const bool causal : {false, true}) {
+TEST_CASE("composites expand to what they mean, causal or not, guarded or not") {
+  for (const bool causal : {false, true}) for (const bool guarded : {false, true}) {
     bodies::Builder b(3);
     const ValueId q = b.input({2, 3, 4}), k = b.input({2, 5, 4}), v = b.input({2, 5, 6}), mask = b.input({5});
-    b.g.outputs = {b.add(graph::Attention{0.25, causal}, {q, k, v, mask})};
+    b.g.outputs = {b.add(graph::Attention{0.25, causal, guarded}, {q, k, v, mask})};
     const graph::Graph expanded = expand_composites(b.g);
     graph::validate(expanded);
-    CHECK(expanded.nodes.size() == 4);
-    const auto inputs = inputs_for(b.g, 1);
+    CHECK(expanded.nodes.size() == (guarded ? 5 : 4));
+    auto inputs = inputs_for(b.g, 1);
+    if (guarded)  // no key counts
+      for (float& value : inputs[3].as<float>()) value = -INFINITY;
     const auto want = graph::evaluate(b.g, inputs, graph::Arithmetic::fp64),
                got = graph::evaluate(expanded, inputs, graph::Arithmetic::fp64);
     for (std::size_t i = 0; i < want[0].as<double>().size(); ++i)

@@ -183,8 +183,10 @@ struct Run {
         for (double& s : scores) total += s = std::exp(s - most);
         for (std::int64_t c = 0; c < k.e; ++c) {
           double out = 0;
-          for (std::int64_t j = 0; j < k.t; ++j)
-            out += scores[static_cast<std::size_t>(j)] / total * load(m, k.v, with(b, {j, c}));
+          for (std::int64_t j = 0; j < k.t; ++j) {
+            const double weight = scores[static_cast<std::size_t>(j)] / total;
+            out += (k.guarded && std::isnan(weight) ? 0 : weight) * load(m, k.v, with(b, {j, c}));
+          }
           store(m, k.out, with(b, {i, c}), out);
         }
       }

@@ -60,7 +60,8 @@ void attend_row(const Attention& op, const Heads<T>& h, std::size_t head, std::i
   for (T& score : scores) sum += score = std::exp(score - top);
   std::fill_n(out, h.e, T(0));
   for (std::int64_t j = 0; j < h.t; ++j) {
-    const T weight = scores[static_cast<std::size_t>(j)] / sum;
+    T weight = scores[static_cast<std::size_t>(j)] / sum;
+    if (op.guarded && weight != weight) weight = 0;
     for (std::int64_t c = 0; c < h.e; ++c) out[c] += weight * h.v[static_cast<std::size_t>(h.v_at[head] + j * h.e + c)];
   }
 }

@@ -1,6 +1,7 @@
 // Attention: softmax(q k^T * scale + mask) v, written as MatMul, scale, Add, Softmax, MatMul. The scale may stand on
 // the scores, on q, on k, or in parts on both (PyTorch's scaled_dot_product_attention multiplies both by its root).
 // Masks that are constant may be several, under batch dimensions that split and merge between them: they are summed.
+// PyTorch's newer exporter turns weights that are not numbers, those of a row in which every key is excluded, into 0.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -104,19 +105,38 @@ ValueId swap_last(Sweep& pass, ValueId id, const std::string& origin) {
   return pass.add(Transpose{permutation}, {id}, origin);
 }
 
+// The softmax, when `id` is it, or where(isnan(softmax), 0, softmax); nothing when something else reads it, as where a
+// model returns the weights: then they must exist, and nothing is won.
+struct Weights {
+  ValueId softmax = -1;
+  bool guarded = false;
+};
+
+std::optional<Weights> weights_of(const Sweep& pass, ValueId id) {
+  const std::vector<ValueId> guard = pass.operands(id, ExprOp::select);
+  if (pass.uses(id) != 1) return std::nullopt;
+  if (guard.size() != 3) return Weights{id, false};
+  const std::vector<ValueId> is_nan = pass.operands(guard[0], ExprOp::logical_not);
+  if (is_nan.size() != 1 || pass.scalar(guard[1]) != 0.0) return std::nullopt;
+  const bool read_elsewhere =
+      pass.uses(guard[2]) != 3 || pass.uses(guard[0]) != 1 || pass.uses(is_nan[0]) != 1;
+  if (read_elsewhere || pass.operands(is_nan[0], ExprOp::equal) != std::vector<ValueId>{guard[2], guard[2]})
+    return std::nullopt;
+  return Weights{guard[2], true};
+}
+
 std::optional<ValueId> match(Sweep& pass, const Node& node, Log& log) {
   const auto* outer = std::get_if<MatMul>(&node.op);
   if (outer == nullptr || outer->transpose_a || outer->transpose_b) return std::nullopt;
-  const ValueId weights = node.inputs[0];
+  const std::optional<Weights> weights = weights_of(pass, node.inputs[0]);
+  if (!weights) return std::nullopt;
   ValueId v = node.inputs[1];
-  const auto* softmax = pass.made_by<Softmax>(weights);
-  const Shape shape = pass.graph.type(weights).shape;
-  // Weights that something else reads (a model that returns them) must exist, and then nothing is won.
-  if (softmax == nullptr || softmax->log || static_cast<std::size_t>(softmax->axis) + 1 != shape.size() ||
-      pass.uses(weights) != 1)
+  const auto* softmax = pass.made_by<Softmax>(weights->softmax);
+  const Shape shape = pass.graph.type(weights->softmax).shape;
+  if (softmax == nullptr || softmax->log || static_cast<std::size_t>(softmax->axis) + 1 != shape.size())
     return std::nullopt;
   Log sums;
-  auto found = scores(pass, pass.maker(weights)->inputs[0], node.origin, sums);
+  auto found = scores(pass, pass.maker(weights->softmax)->inputs[0], node.origin, sums);
   if (!found) return std::nullopt;
   const TensorType result = pass.graph.type(node.outputs[0]);
   const bool moved = found->batch != batch_of(shape);
@@ -129,7 +149,7 @@ std::optional<ValueId> match(Sweep& pass, const Node& node, Log& log) {
   std::vector<ValueId> inputs = {found->q, found->k, v};
   if (found->mask >= 0 && !causal) inputs.push_back(found->mask);
   log.insert(log.end(), sums.begin(), sums.end());
-  const ValueId out = pass.add(Attention{found->scale, causal}, inputs, node.origin);
+  const ValueId out = pass.add(Attention{found->scale, causal, weights->guarded}, inputs, node.origin);
   return moved ? pass.add(Reshape{result.shape}, {out}, node.origin) : out;
 }
 

@@ -110,8 +110,9 @@ Hooks attention_hooks(const AttentionKernel& k) {
       fmt::format(
           "constexpr index_t kS = {};  // queries\nconstexpr index_t kT = {};  // keys\nconstexpr index_t kD = {};\n"
           "constexpr index_t kE = {};\nconstexpr f32 kScale = {};\n"
-          "constexpr bool kCausal = {};  // key j is seen by query i when j <= i + kT - kS\n",
-          k.s, k.t, k.d, k.e, float_literal(k.scale, DType::f32), k.causal);
+          "constexpr bool kCausal = {};  // key j is seen by query i when j <= i + kT - kS\n"
+          "constexpr bool kGuarded = {};  // a row whose softmax is not a number gives 0\n",
+          k.s, k.t, k.d, k.e, float_literal(k.scale, DType::f32), k.causal, k.guarded);
   std::string code = place_functions({reads, writes, -1}, k.batch);
   const char* names[] = {"load_q", "load_k", "load_v"};
   for (std::size_t n = 0; n < 3; ++n)

@@ -102,6 +102,10 @@ Arrays run(const graph::Attention& op, const Inputs& in, const Types& out, const
   launcher.launch("scores", scores.carrier, given, given.count);
 
   const Array weights = softmax(launcher, scores, shape.size() - 1, false, kernels::type_exact);
+  if (op.guarded) {
+    given.x = weights.base();
+    launcher.launch("guard", weights.carrier, given, given.count);
+  }
   Array y = launcher.make(out[0]);
   multiply(launcher, weights, in[2], y, {false, false, static_cast<Int>(out[0].dtype)});
   return {y};

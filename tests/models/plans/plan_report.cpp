@@ -1,9 +1,10 @@
 // Whether a model can be tuned on this CPU, and what its plan would hold: imports each model, holds the oracle to the
 // output that networks.py stored beside it, partitions it op by op and fused, and renders a kernel for every region.
 //
-//   plan_report MODEL.onnx... [--build | --templates | --plan]
+//   plan_report MODEL.onnx... [--build | --templates | --plan | --regions]
 //
-// --plan prints launches and bytes moved of both partitions, for models without stored outputs.
+// --plan prints launches and bytes moved of both partitions, for models without stored outputs; --regions also what each
+// distinct region of the fused one computes, and how often.
 // --templates only says which operators have no template on this CPU, for models without stored outputs.
 // --build also compiles every kernel of the fused plan, runs the whole plan region by region and compares each region's
 // outputs with the oracle's of the same inputs. Exit status 1 when any model misses anything.
@@ -140,7 +141,7 @@ bool report_templates(const std::string& file, const Corpus& corpus) {
   return missing.empty();
 }
 
-bool report_plan(const std::string& file, const Corpus& corpus) {
+bool report_plan(const std::string& file, const Corpus& corpus, bool regions) {
   const graph::Graph g = testing::imported(file);
   const auto print = [](const char* name, const agents::Partition& partition) {
     const testing::PlanFigures figures = testing::plan_figures(partition);
@@ -148,8 +149,15 @@ bool report_plan(const std::string& file, const Corpus& corpus) {
   };
   std::printf("%-40s", std::filesystem::path(file).stem().c_str());
   print("op by op", agents::baseline(g, corpus.buildable()).partition);
-  print("fused", agents::partition_fused(g, corpus.buildable()));
+  const agents::Partition fused = agents::partition_fused(g, corpus.buildable());
+  print("fused", fused);
   std::printf("\n");
+  std::vector<int> occurrences(fused.regions.size());
+  for (const agents::RegionInstance& instance : fused.instances)
+    ++occurrences[static_cast<std::size_t>(instance.region)];
+  for (std::size_t r = 0; regions && r < occurrences.size(); ++r)
+    std::printf("    x%-3d %10.3f MB  %s\n", occurrences[r], agents::cost_of(fused.regions[r]).bytes / 1e6,
+                fused.regions[r].label.c_str());
   return agents::uncomputed(g, corpus.buildable()).empty();
 }
 
@@ -208,22 +216,23 @@ bool report(const std::string& file, const Corpus& corpus, bool build) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool build = false, templates = false, plan = false;
+  bool build = false, templates = false, plan = false, regions = false;
   std::vector<std::string> files;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--build") == 0) build = true;
     else if (std::strcmp(argv[i], "--templates") == 0) templates = true;
     else if (std::strcmp(argv[i], "--plan") == 0) plan = true;
+    else if (std::strcmp(argv[i], "--regions") == 0) plan = regions = true;
     else files.emplace_back(argv[i]);
   }
   if (files.empty())
-    return std::fprintf(stderr, "usage: plan_report MODEL.onnx... [--build | --templates | --plan]\n"), 2;
+    return std::fprintf(stderr, "usage: plan_report MODEL.onnx... [--build | --templates | --plan | --regions]\n"), 2;
   const Corpus corpus;
   int failed = 0;
   for (const std::string& file : files) {
     try {
       const bool good = templates ? report_templates(file, corpus)
-                        : plan    ? report_plan(file, corpus)
+                        : plan    ? report_plan(file, corpus, regions)
                                   : report(file, corpus, build);
       failed += good ? 0 : 1;
     } catch (const Error& error) {

@@ -48,10 +48,20 @@ KILN_DEVICE void scores(const ScoreArguments& given) {
     if (given.causal && column > row + (given.t - given.s)) score = static_cast<T>(-given.infinity);
   }
 }
+// In place: what is not a number is 0.
+template <class T>
+KILN_DEVICE void guard(const ScoreArguments& given) {
+  for (i64 i = first_index(); i < given.count; i += index_step()) {
+    T& weight = static_cast<T*>(given.x)[i];
+    if (!(weight == weight)) weight = 0;
+  }
+}
 namespace scores_kernels {
 using Arguments = ScoreArguments;
 KILN_ENTRY(scores_f64) { scores<f64>(arguments); }
 KILN_ENTRY(scores_f32) { scores<f32>(arguments); }
+KILN_ENTRY(guard_f64) { guard<f64>(arguments); }
+KILN_ENTRY(guard_f32) { guard<f32>(arguments); }
 }  // namespace scores_kernels
 
 // A place of a space, by its row-major number.

@@ -46,6 +46,7 @@ KILN_ENTRY(KILN_KERNEL) {
     f32 sum = 0;
     for (index_t j = 0; j < kT; ++j)
       if (scores[j] != 0.0f) sum += scores[j] * load_v(arguments, at, j, e);
-    store_out(arguments, at, i, e, sum / total);
+    // Weights are at most 1 and one of them is 1, unless no key counts or a score is not a number.
+    store_out(arguments, at, i, e, kGuarded && !(total > 0.0f) ? 0.0f : sum / total);
   }
 }

@@ -4,7 +4,8 @@
 // arithmetic of the two products plus one exponential per score; packing limits it when a task has few queries.
 //
 // The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's
-// maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0.
+// maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0, or 0
+// where the graph guards it.
 
 constexpr std::int64_t kNr = kNv * kLanes;
 constexpr std::int64_t kQueryBlocks = (kS + kQBlock - 1) / kQBlock;
@@ -223,6 +224,11 @@ inline void write_results(const Head& at, std::int64_t query, std::int64_t queri
     const float total = across(load(s.total + i * kLanes), [](vf a, vf b) { return a + b; });
     auto* out = at.out + (query + i) * kOutRow;
     std::int64_t j = 0;
+    // Weights are at most 1 and one of them is 1, unless no key counts or a score is not a number.
+    if (kGuarded && !(total > 0.0f)) {
+      for (; j < kE; ++j) out[j * kOutColumn] = 0.0f;
+      continue;
+    }
     if constexpr (kOutColumn == 1) {
       for (; j + kLanes <= kE; j += kLanes) store(out + j, divide_by(load(sums + j), total));
     }
