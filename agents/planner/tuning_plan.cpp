@@ -13,13 +13,14 @@ namespace {
 constexpr double kLeastShare = 0.02;
 constexpr double kMostForLeast = 0.25;  // of the budget, for all of those shares together
 
-std::vector<std::string> families_for(const Region& region, const std::vector<store::TemplateSpec>& corpus,
-                                      const policies::Policy& policy) {
+// The templates of the node's target: a job for a GPU has one in its profile.
+std::vector<std::string> families_for(const Region& region, const NodeFacts& node,
+                                      const std::vector<store::TemplateSpec>& corpus, const policies::Policy& policy) {
   std::vector<std::string> out;
   const std::optional<Kernel> kernel = lower(region);
   if (!kernel) return out;
   for (const store::TemplateSpec& spec : corpus) {
-    if (spec.target != "cpu" || spec.anchor != anchor(*kernel)) continue;
+    if (spec.target != (node.gpu ? "cuda" : "cpu") || spec.anchor != anchor(*kernel)) continue;
     if (!policies::allows(policy, spec.family, spec.name, spec.vendor)) continue;
     out.push_back(spec.family + "/" + spec.name);
   }
@@ -61,7 +62,7 @@ TuningPlan plan(const Partition& partition, const ProfileReport& profile,
     const double incumbent = measured == incumbent_ns.end() ? 0 : measured->second;
     RegionPlan r;
     r.region = region.key;
-    r.families = families_for(region, corpus, policy);
+    r.families = families_for(region, profile.node, corpus, policy);
     r.head_room_ns = std::max(0.0, incumbent - figures->floor_ns) * figures->occurrences;
     r.hypotheses = hypotheses_for(region, *figures, incumbent);
     total += r.head_room_ns;

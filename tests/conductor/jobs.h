@@ -1,4 +1,4 @@
-// Jobs over the fake bench: their inputs, and how they run.
+// Jobs over the fake bench: their inputs, how they run, and what to look for in what comes of it.
 #pragma once
 
 #include <filesystem>
@@ -90,6 +90,21 @@ inline JobOutcome run(const JobInput& input, FakeBench& bench, MemoryBlobs& blob
                       std::int64_t start_ns = 0) {
   Clock clock{start_ns};
   return run_job(input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, std::ref(clock));
+}
+
+// All decisions on record, one a line.
+inline std::string decisions_of(const MemoryJournal& journal) {
+  std::string out;
+  for (const Entry& entry : journal.entries)
+    if (entry.decision) out += entry.kind + "=" + entry.content + "\n";
+  return out;
+}
+
+// The first region in whose label this stands, as the trace has it.
+inline const json::object& region_of(const JobOutcome& outcome, const std::string& in_label) {
+  for (const json::value& item : outcome.trace.at("regions").as_array())
+    if (item.at("label").as_string().find(in_label) != std::string::npos) return item.as_object();
+  throw Error(ErrorCode::internal, "cannot find a region of this label: " + in_label);
 }
 
 }  // namespace kiln::agents

@@ -142,6 +142,21 @@ TEST_CASE("the budget goes where the head-room is, nobody goes without, and fami
   CHECK(plan_of(plan(partition, report, incumbent, corpus, own), slow).families.empty());
 }
 
+TEST_CASE("the families of a GPU's plan are the GPU's") {
+  const graph::Graph g = models::encoder(1, 1);
+  const Partition partition = partition_fused(g);
+  std::vector<store::TemplateSpec> corpus = {template_for("matmul", "packed", "matmul", false),
+                                             template_for("matmul", "device", "matmul", false)};
+  corpus[1].target = "cuda";
+  ProfileReport report = profile(machine_facts(), partition);
+  const auto families = [&] {
+    return plan_of(plan(partition, report, {}, corpus, {}), partition.regions[0].key).families;
+  };
+  CHECK(families() == std::vector<std::string>{"matmul/packed"});
+  report.node.gpu.emplace();
+  CHECK(families() == std::vector<std::string>{"matmul/device"});
+}
+
 TEST_CASE("a region faster than its floor has no head-room, and without any the budget is shared evenly") {
   const graph::Graph g = models::encoder(1, 1);
   const Partition partition = partition_fused(g);

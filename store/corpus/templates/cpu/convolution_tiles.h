@@ -43,6 +43,36 @@ inline Channels channels_of(void* const* args, std::int64_t image, std::int64_t 
   return out;
 }
 
+// 16 neighbours of a line of the padded form: those inside x are kApart elements apart.
+constexpr std::int64_t kApart = kStrides[kRank - 1] * kXStrides[kRank - 1];
+struct Neighbours {
+  const ElementX* from;
+  __mmask16 inside;
+};
+
+// Places q .. q + 16 of a line, of which `shift` is the place of element 0.
+inline Neighbours neighbours_of(const ElementX* x, std::int64_t q, std::int64_t shift) {
+  constexpr std::int64_t step = kStrides[kRank - 1], extent = kIn[kRank - 1];
+  const std::int64_t first = q * step + shift;
+  const __mmask16 before = first_lanes(first < 0 ? (-first + step - 1) / step : 0);
+  const __mmask16 inside = first_lanes(first < extent ? (extent - first + step - 1) / step : 0) & ~before;
+  return {x + first * kXStrides[kRank - 1], inside};
+}
+
+constexpr std::int64_t kStrip = 256;  // places of a packing task
+constexpr std::int64_t kStrips = (kChannel + kStrip - 1) / kStrip;
+
+// Calls piece(p, count) for all places first .. end, at most 16 at once, all of one line.
+template <class Piece>
+inline void along_lines(std::int64_t first, std::int64_t end, const Piece& piece) {
+  for (std::int64_t p = first; p < end;) {
+    std::int64_t count = kPitch - p % kPitch < end - p ? kPitch - p % kPitch : end - p;
+    if (count > kSide) count = kSide;
+    piece(p, count);
+    p += count;
+  }
+}
+
 // A block of sums: all channels and the taps of a phase. `ahead`: where this call's share of the next panel begins,
 // `lines` of it per step.
 template <class Products>

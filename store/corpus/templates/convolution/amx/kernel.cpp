@@ -12,8 +12,6 @@
 // 2^50 is denormal; strips of x with a larger one, an infinity or a NaN are kept as they are, and then images and
 // panels go through plain float32 arithmetic, as panels do whose weights are not finite.
 
-constexpr std::int64_t kStrip = 256;  // positions of a packing task
-constexpr std::int64_t kStrips = (kChannel + kStrip - 1) / kStrip;
 constexpr float kScale = 60;
 constexpr std::uint32_t kLarge = (127 + 50) << 23;  // the bits of 2^50
 
@@ -25,24 +23,20 @@ inline std::int64_t raw_at(std::int64_t block) {
   return parts_at(kImages * kGroups * kDepths) + 2 * kTileBytes + block * kStrips;
 }
 
-// Elements q .. q + 16 of a line of the padded form, of which `shift` is the place of element 0.
+// Places q .. q + 16 of a line of the padded form, of which `shift` is the place of element 0.
 inline __m512 load_line(const ElementX* x, std::int64_t q, std::int64_t shift) {
-  constexpr std::int64_t step = kStrides[kRank - 1], extent = kIn[kRank - 1], apart = step * kXStrides[kRank - 1];
-  const std::int64_t first = q * step + shift;
-  const __mmask16 before = first_lanes(first < 0 ? (-first + step - 1) / step : 0);
-  const __mmask16 inside = first_lanes(first < extent ? (extent - first + step - 1) / step : 0) & ~before;
-  const ElementX* from = x + first * kXStrides[kRank - 1];
+  const auto [from, inside] = neighbours_of(x, q, shift);
   if constexpr (kXParts == 1) {
-    if constexpr (apart == 1) return widened(_mm256_maskz_loadu_epi16(inside, from));
+    if constexpr (kApart == 1) return widened(_mm256_maskz_loadu_epi16(inside, from));
     std::uint16_t halves[kSide] = {};
     for (int i = 0; i < kSide; ++i)
-      if (inside >> i & 1) __builtin_memcpy(&halves[i], from + i * apart, sizeof(ElementX));
+      if (inside >> i & 1) __builtin_memcpy(&halves[i], from + i * kApart, sizeof(ElementX));
     return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(halves)));
   }
-  if constexpr (apart == 1) return _mm512_maskz_loadu_ps(inside, from);
+  if constexpr (kApart == 1) return _mm512_maskz_loadu_ps(inside, from);
   const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
   return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), inside,
-                                  _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(apart))), from, 4);
+                                  _mm512_mullo_epi32(lanes, _mm512_set1_epi32(static_cast<int>(kApart))), from, 4);
 }
 
 // `count` positions from p, all of one line, of 16 channels; the largest magnitude among them.
@@ -84,13 +78,10 @@ inline __m512i split_positions(const Channels& channels, std::int64_t half, std:
 template <bool raw>
 inline bool split_strip(const Channels& channels, std::int64_t first, std::int64_t end, Bytes* parts) {
   __m512i most = _mm512_setzero_si512();
-  for (std::int64_t p = first; p < end;) {
-    std::int64_t count = kPitch - p % kPitch < end - p ? kPitch - p % kPitch : end - p;
-    if (count > kSide) count = kSide;
+  along_lines(first, end, [&](std::int64_t p, std::int64_t count) {
     for (std::int64_t half = 0; half < 2; ++half)
       most = _mm512_max_epu32(most, split_positions<raw>(channels, half, p, count, parts));
-    p += count;
-  }
+  });
   return _mm512_reduce_max_epu32(most) < kLarge;
 }
 

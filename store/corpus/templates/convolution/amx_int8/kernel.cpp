@@ -10,17 +10,13 @@
 // Bytes of either sign on each side are multiplied as they are and summed in i32: the result is exact, and zero in the
 // padding is zero.
 
-// 16 bytes q .. q + 16 of a line of the padded form, of which `shift` is the place of element 0.
+// Places q .. q + 16 of a line of the padded form, of which `shift` is the place of element 0.
 inline __m128i load_line(const ElementX* x, std::int64_t q, std::int64_t shift) {
-  constexpr std::int64_t step = kStrides[kRank - 1], extent = kIn[kRank - 1], apart = step * kXStrides[kRank - 1];
-  const std::int64_t first = q * step + shift;
-  const __mmask16 before = first_lanes(first < 0 ? (-first + step - 1) / step : 0);
-  const __mmask16 inside = first_lanes(first < extent ? (extent - first + step - 1) / step : 0) & ~before;
-  const ElementX* from = x + first * kXStrides[kRank - 1];
-  if constexpr (apart == 1) return _mm_maskz_loadu_epi8(inside, from);
+  const auto [from, inside] = neighbours_of(x, q, shift);
+  if constexpr (kApart == 1) return _mm_maskz_loadu_epi8(inside, from);
   ElementX bytes[kSide] = {};
   for (int i = 0; i < kSide; ++i)
-    if (inside >> i & 1) bytes[i] = from[i * apart];
+    if (inside >> i & 1) bytes[i] = from[i * kApart];
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes));
 }
 
@@ -83,9 +79,6 @@ struct ByteProducts {
   }
 };
 
-constexpr std::int64_t kStrip = 256;  // places of a packing task
-constexpr std::int64_t kStrips = (kChannel + kStrip - 1) / kStrip;
-
 }  // namespace
 
 extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
@@ -93,12 +86,7 @@ extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
   const Channels channels = channels_of(args, part / kGroups, part % kGroups, index % kDepths);
   Bytes* to = reinterpret_cast<Bytes*>(padded_to(args)) + parts_at(index);
   const std::int64_t first = strip * kStrip, end = first + kStrip < kChannel ? first + kStrip : kChannel;
-  for (std::int64_t p = first; p < end;) {
-    std::int64_t count = kPitch - p % kPitch < end - p ? kPitch - p % kPitch : end - p;
-    if (count > kSide) count = kSide;
-    pack_places(channels, p, count, to);
-    p += count;
-  }
+  along_lines(first, end, [&](std::int64_t p, std::int64_t count) { pack_places(channels, p, count, to); });
 }
 
 // One panel: [phase][block of channels][tap] of two tiles.

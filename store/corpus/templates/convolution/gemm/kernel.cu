@@ -5,8 +5,6 @@
 // goes phase by phase of its stride, so that nothing is multiplied by the zeros between elements. The floor is the
 // FLOPs of plain multiply-adds: this is the template that is right everywhere, not the one that uses tensor cores.
 
-constexpr int kThreadsM = kTileM / kThreadRows, kThreadsN = kTileN / kThreadColumns;
-constexpr int kBlockThreads = kThreadsM * kThreadsN;
 constexpr int kAStride = kTileM + 1;
 constexpr int kTileRows = kBlockThreads / kTileN;  // rows of x's tile that the block loads at once
 static_assert(kBlockThreads % kTileN == 0, "a thread loads one column");
@@ -59,18 +57,7 @@ KILN_ENTRY(KILN_KERNEL) {
                       ? load_x(arguments, own.image, group, channel + k + loaded_row, i0, i1, i2)
                       : Value(0);
           block_barrier();
-#pragma unroll
-          for (int k = 0; k < kTileK; ++k) {
-            Value a[kThreadRows], b[kThreadColumns];
-#pragma unroll
-            for (int r = 0; r < kThreadRows; ++r) a[r] = a_tile[k * kAStride + tm + r * kThreadsM];
-#pragma unroll
-            for (int c = 0; c < kThreadColumns; ++c) b[c] = b_tile[k * kTileN + tn + c * kThreadsN];
-#pragma unroll
-            for (int r = 0; r < kThreadRows; ++r)
-#pragma unroll
-              for (int c = 0; c < kThreadColumns; ++c) sums[r][c] += a[r] * b[c];
-          }
+          add_products<kAStride, kTileN>(a_tile, b_tile, tm, tn, sums);
           block_barrier();
         }
       }

@@ -10,11 +10,6 @@
 // their largest element is near 1, and so are those rows of A whose largest is far from it. The unit's wrappers:
 // cpu/tiles.h.
 
-constexpr std::int64_t kTwoTiles = 2 * kTileBytes;  // 32 rows or columns, 32 deep
-constexpr std::int64_t kDepthTiles = (kK + kDeep - 1) / kDeep;
-constexpr std::int64_t kPanelBytes = kPackedStride / kPanels * 4;
-constexpr bool kLower = kM > kSide;  // whether any pair has a second tile of rows
-
 // ---- elements and their exponents
 
 inline __m256i scaled(__m256i x, __m512 exponent) {
@@ -61,16 +56,16 @@ inline std::uint32_t largest(const ElementA* row) {
 }
 
 // Copies one row of A into its lines of the tiles [depth][half][row]; its exponent.
-inline float pack_row(const ElementA* row, Bytes* to) {
+inline float copy_row(const ElementA* row, Bytes* to) {
   const std::uint32_t most = largest(row);
   if (most == 0 || most >= kInfinity || (most >= kLeastPlain && most < kMostPlain)) {
-    for (std::int64_t p = 0; p < kK; p += kDeep, to += kTwoTiles)
+    for (std::int64_t p = 0; p < kK; p += kDeep, to += kStep)
       _mm512_storeu_si512(to, load_32<kAColumn>(row + p * kAColumn, kK - p));
     return 0.0f;
   }
   const float exponent = scale_of(most);
   const __m512 scale = _mm512_set1_ps(-exponent);
-  for (std::int64_t p = 0; p < kK; p += kDeep, to += kTwoTiles)
+  for (std::int64_t p = 0; p < kK; p += kDeep, to += kStep)
     for (std::int64_t half = 0; half < 2; ++half) {
       const std::int64_t q = p + half * kSide;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + half * 32),
@@ -79,94 +74,11 @@ inline float pack_row(const ElementA* row, Bytes* to) {
   return exponent;
 }
 
-// ---- products
-
-// sums (+)= `depth` tiles of products of 32 rows and 32 columns. `ahead`: where this call's share of the next panel
-// begins, `lines` of it per tile; past the end of B nothing is fetched.
-__attribute__((noinline)) void multiply(const Bytes* a, const Bytes* b, std::int64_t depth, bool first, float* sums,
-                                        const Bytes* ahead, std::int64_t lines) {
-  if (first) zero_sums();
-  else load_sums(sums);
-  for (std::int64_t t = 0; t < depth; ++t, a += kTwoTiles, b += kTwoTiles) {
-    for (std::int64_t i = 0; i < lines; ++i, ahead += 64) __builtin_prefetch(ahead, 0, 2);
-    _tile_loadd(6, b, 64);
-    _tile_loadd(4, a, 64);
-    _tile_loadd(7, b + kTileBytes, 64);
-    _tile_dpbf16ps(0, 4, 6);
-    _tile_dpbf16ps(1, 4, 7);
-    if constexpr (kLower) {
-      _tile_loadd(5, a + kTileBytes, 64);
-      _tile_dpbf16ps(2, 5, 6);
-      _tile_dpbf16ps(3, 5, 7);
-    }
-  }
-  store_sums(sums);
-}
-
-// ---- a task
-
-// The epilogue of one row of a block of sums; `exponents` are those of the panel's columns.
-template <int columns>
-inline void finish_row(const Matrices& at, std::int64_t row, std::int64_t column, float exponent,
-                       const float* exponents, const float* sums) {
-  const auto value = [&](std::int64_t v) {
-    const __m512 scale = _mm512_add_ps(_mm512_set1_ps(exponent), _mm512_loadu_ps(exponents + v * kLanes));
-    return (vf)_mm512_scalef_ps(_mm512_loadu_ps(sums + v * kLanes), scale);
-  };
-  if constexpr (columns >= kLanes) finish<kLanes>(at, row, column, value(0));
-  if constexpr (columns < kLanes) finish<columns>(at, row, column, value(0));
-  if constexpr (columns == kNr) finish<kLanes>(at, row, column + kLanes, value(1));
-  if constexpr (columns > kLanes && columns < kNr) finish<columns - kLanes>(at, row, column + kLanes, value(1));
-}
-
-inline void finish_block(const Matrices& at, std::int64_t row, std::int64_t panel, const float* row_exponents,
-                         const float* exponents, const float* sums) {
-  const std::int64_t rows = kM - row < 2 * kSide ? kM - row : 2 * kSide;
-  for (std::int64_t i = 0; i < rows; ++i, sums += kNr) {
-    const float own = row_exponents[i];
-    if (kTailColumns == kNr || panel + 1 < kPanels) finish_row<kNr>(at, row + i, panel * kNr, own, exponents, sums);
-    else finish_row<kTailColumns>(at, row + i, panel * kNr, own, exponents, sums);
-  }
-}
-
-struct Scratch {
-  Bytes* a;          // [kMostPairs] of kDepthTiles * kTwoTiles
-  float* exponents;  // [kMostPairs][32]
-  float* sums;       // one block, or all when k is cut
-};
-
-// Products p0 .. p1, in tiles, of all the task's blocks.
-inline void depth_block(const Matrices& at, const Block& block, std::int64_t p0, std::int64_t p1, const Scratch& s) {
-  const std::int64_t pairs = block.pair_end - block.pair_begin;
-  const std::int64_t lines = (kTwoTiles / 64 + pairs - 1) / pairs;  // of the next panel, per tile of each pair
-  for (std::int64_t panel = block.panel_begin; panel < block.panel_end; ++panel) {
-    const Bytes* b = reinterpret_cast<const Bytes*>(at.b) + panel * kPanelBytes;
-    const auto* exponents = reinterpret_cast<const float*>(b + kDepthTiles * kTwoTiles);
-    for (std::int64_t i = 0; i < pairs; ++i) {
-      float* sums = kDepthBlocks > 1 ? s.sums + ((panel - block.panel_begin) * pairs + i) * 2 * kSide * kNr : s.sums;
-      const Bytes* ahead = b + kPanelBytes + p0 * kTwoTiles + i * (p1 - p0) * lines * 64;
-      multiply(s.a + (i * kDepthTiles + p0) * kTwoTiles, b + p0 * kTwoTiles, p1 - p0, p0 == 0, sums, ahead, lines);
-      if (p1 == kDepthTiles)
-        finish_block(at, (block.pair_begin + i) * 2 * kSide, panel, s.exponents + i * 2 * kSide, exponents, sums);
-    }
-  }
-}
-
-inline void pack_rows(const Matrices& at, const Block& block, const Scratch& s) {
-  const std::int64_t begin = block.pair_begin * 2 * kSide,
-                     end = block.pair_end * 2 * kSide < kM ? block.pair_end * 2 * kSide : kM;
-  for (std::int64_t row = begin; row < end; ++row) {
-    const std::int64_t i = row - begin;
-    Bytes* line = s.a + i / (2 * kSide) * kDepthTiles * kTwoTiles + i / kSide % 2 * kTileBytes + i % kSide * 64;
-    s.exponents[i] = pack_row(at.a + row * kARow, line);
-  }
-}
-
 // ---- packing
 
 // Columns as pairs of rows p and p + 1, scaled, in tiles [depth][half][pair][column]; then the columns' exponents.
-inline void pack_panel(const ElementB* from, std::int64_t width, Bytes* to) {
-  auto* exponents = reinterpret_cast<float*>(to + kDepthTiles * kTwoTiles);
+inline void pack_columns(const ElementB* from, std::int64_t width, Bytes* to) {
+  auto* exponents = reinterpret_cast<float*>(to + kSteps * kStep);
   for (std::int64_t v = 0; v < 2; ++v) {
     const auto row = [&](std::int64_t p) {
       return p < kK ? load_16<kBColumn>(from + p * kBRow + v * kLanes * kBColumn, width - v * kLanes)
@@ -179,37 +91,39 @@ inline void pack_panel(const ElementB* from, std::int64_t width, Bytes* to) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits), most);
     for (int i = 0; i < kLanes; ++i) exponents[v * kLanes + i] = scale_of(bits[i]);
     const __m512 scale = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_loadu_ps(exponents + v * kLanes));
-    for (std::int64_t p = 0; p < kDepthTiles * kDeep; p += 2) {
+    for (std::int64_t p = 0; p < kSteps * kDeep; p += 2) {
       const __m512i low = _mm512_cvtepu16_epi32(scaled(row(p), scale)),
                     high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(scaled(row(p + 1), scale)), 16);
-      _mm512_storeu_si512(to + p / kDeep * kTwoTiles + v * kTileBytes + p % kDeep / 2 * 64,
+      _mm512_storeu_si512(to + p / kDeep * kStep + v * kTileBytes + p % kDeep / 2 * 64,
                           _mm512_or_si512(low, high));
     }
   }
 }
 
+struct Halves {
+  static float pack_row(const ElementA* row, Bytes* to) { return copy_row(row, to); }
+  static void pack_panel(const ElementB* from, std::int64_t width, Bytes* to) { pack_columns(from, width, to); }
+  static void add(const Bytes* a, const Bytes* b) {
+    _tile_loadd(6, b, 64);
+    _tile_loadd(4, a, 64);
+    _tile_loadd(7, b + kTileBytes, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    if constexpr (kM > kSide) {  // else no pair has a second tile of rows
+      _tile_loadd(5, a + kLower, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  static vf value(const Matrices&, std::int64_t, float exponent, const Bytes* panel, std::int64_t v,
+                  const float* sums) {
+    const __m512 scale = _mm512_add_ps(_mm512_set1_ps(exponent), _mm512_loadu_ps(exponents_of(panel) + v * kLanes));
+    return (vf)_mm512_scalef_ps(_mm512_loadu_ps(sums), scale);
+  }
+};
+
 }  // namespace
 
-extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  const Matrices at = matrices_at(args, task->index / (kRowBlocks * kColumnBlocks));
-  const Block block = block_of(task->index);
-  Scratch s;
-  s.a = static_cast<Bytes*>(task->scratch);
-  s.exponents = reinterpret_cast<float*>(s.a + kMostPairs * kDepthTiles * kTwoTiles);
-  s.sums = s.exponents + kMostPairs * 2 * kSide;
-  pack_rows(at, block, s);
-  const TileShapes shapes;
-  _tile_loadconfig(&shapes);
-  constexpr std::int64_t kDepthStep = (kDepthTiles + kDepthBlocks - 1) / kDepthBlocks;
-  for (std::int64_t p = 0; p < kDepthTiles; p += kDepthStep)
-    depth_block(at, block, p, p + kDepthStep < kDepthTiles ? p + kDepthStep : kDepthTiles, s);
-  _tile_release();
-}
+extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) { multiply_blocks<Halves>(args, task); }
 
-// One panel of every distinct B.
-extern "C" void KILN_PACK(void* const* args, const kiln_task* task) {
-  const std::int64_t column = task->index * kNr, width = kN - column < kNr ? kN - column : kNr;
-  for (std::int64_t matrix = 0; matrix < kPackedMatrices; ++matrix)
-    pack_panel(unpacked_b(args, matrix) + column * kBColumn, width,
-               reinterpret_cast<Bytes*>(packed_b(args, matrix)) + task->index * kPanelBytes);
-}
+extern "C" void KILN_PACK(void* const* args, const kiln_task* task) { pack_panels<Halves>(args, task); }

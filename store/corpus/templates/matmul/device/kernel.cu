@@ -4,8 +4,6 @@
 // the FLOP/s of plain multiply-adds: this is the template that is right everywhere, not the one that uses tensor
 // cores.
 
-constexpr int kThreadsM = kTileM / kThreadRows, kThreadsN = kTileN / kThreadColumns;
-constexpr int kBlockThreads = kThreadsM * kThreadsN;
 constexpr int kAStride = kTileM + 1, kBStride = kTileN + 1;  // no two rows of a tile begin in the same bank
 constexpr index_t kTilesM = (kM + kTileM - 1) / kTileM, kTilesN = (kN + kTileN - 1) / kTileN;
 
@@ -35,18 +33,7 @@ KILN_ENTRY(KILN_KERNEL) {
   for (index_t p = 0; p < kK; p += kTileK) {
     load_tiles(arguments, at, row, column, p, a_tile, b_tile);
     block_barrier();
-#pragma unroll
-    for (int k = 0; k < kTileK; ++k) {
-      Value a[kThreadRows], b[kThreadColumns];
-#pragma unroll
-      for (int r = 0; r < kThreadRows; ++r) a[r] = a_tile[k * kAStride + tm + r * kThreadsM];
-#pragma unroll
-      for (int c = 0; c < kThreadColumns; ++c) b[c] = b_tile[k * kBStride + tn + c * kThreadsN];
-#pragma unroll
-      for (int r = 0; r < kThreadRows; ++r)
-#pragma unroll
-        for (int c = 0; c < kThreadColumns; ++c) sums[r][c] += a[r] * b[c];
-    }
+    add_products<kAStride, kBStride>(a_tile, b_tile, tm, tn, sums);
     block_barrier();
   }
 #pragma unroll
