@@ -95,27 +95,3 @@ TEST_CASE("precision.quality_bar holds the release as a whole tighter than its k
   CHECK(right(1.5, 1.4));
 }
 
-TEST_CASE("algebraic rewrites happen where the policy allows them, and their gain is measured apart") {
-  MemoryBlobs blobs;
-  JobInput input = mean_input(blobs);
-  const auto outcome = [&](bool allowed) {
-    input.policy.algebraic = allowed;
-    FakeBench bench;
-    MemoryJournal journal;
-    JobOutcome live = run(input, bench, blobs, journal);
-    journal.rewind();
-    journal.replay = true;
-    CHECK(json::canonical(run(input, bench, blobs, journal).trace) == json::canonical(live.trace));
-    return live;
-  };
-  const JobOutcome plain = outcome(false), rewritten = outcome(true);
-  CHECK(plain.algebraic.empty());
-  CHECK(plain.tuned.constants == input.constants_blob);
-  REQUIRE(rewritten.right);
-  CHECK(rewritten.algebraic.at("rewrites").as_array() == json::array{"mean_of_product: mean"});
-  CHECK(rewritten.algebraic.at("speed_up").at("ratio").as_double() > 0);
-  CHECK(rewritten.trace.at("algebraic") == json::value(rewritten.algebraic));
-  CHECK(rewritten.baseline.constants == plain.baseline.constants);  // the baseline computes what the model says
-  CHECK(rewritten.tuned.constants_bytes < plain.tuned.constants_bytes);
-  CHECK(blobs.get(rewritten.tuned.constants).size() == static_cast<std::size_t>(rewritten.tuned.constants_bytes));
-}
