@@ -11,40 +11,41 @@ namespace {
 
 constexpr std::int32_t kFirstSamples = 1;  // some candidates take seconds
 constexpr std::int32_t kMoreSamples = 5;
+constexpr double kSureNs = 5e6;  // of a call this long, one sample is as good as several
+constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
 std::vector<Look> without_looks(std::size_t count) {
   std::vector<Look> looks;
-  for (std::size_t i = 0; i < count; ++i) looks.push_back({i, Verdict::ok, {}, 0});
+  for (std::size_t i = 0; i < count; ++i) looks.push_back({i, Verdict::ok, {}, 0, 0});
   return looks;
 }
 
 std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, const Subject& incumbent,
                                 const OrderLimits& limits) {
   std::vector<Look> looks;
-  for (std::size_t i = 0; i < subjects.size(); ++i)
-    looks.push_back({i, Verdict::ok, {}, std::numeric_limits<double>::infinity()});
+  for (std::size_t i = 0; i < subjects.size(); ++i) looks.push_back({i, Verdict::ok, {}, kNever, kNever});
   const std::size_t at_once = std::max<std::size_t>(2, limits.at_once) - 1;
+  std::vector<double> usual_ns;  // of the incumbent, in all measurements: one of its samples alone would scale a group
   const auto look_at = [&](std::span<Look> some, std::int32_t samples) {
     std::vector<Subject> asked = {incumbent};
     for (const Look& look : some) asked.push_back(subjects[look.subject]);
     const SampleFact fact = lab.measure(asked, Lab::Extent::region, samples, false, limits.seed);
-    const SampleFact::Subject& usual = fact.subjects.at(0);
-    const double usual_ns = usual.ns.empty() ? 0 : summarize(usual.ns, 0.95).median_ns;
+    const std::vector<double>& usual = fact.subjects.at(0).ns;
+    usual_ns.insert(usual_ns.end(), usual.begin(), usual.end());
     for (std::size_t i = 0; i < some.size(); ++i) {
       const SampleFact::Subject& subject = fact.subjects.at(1 + i);
       some[i].verdict = subject.verdict;
       some[i].evidence = subject.evidence;
-      some[i].relative = std::numeric_limits<double>::infinity();
-      if (subject.verdict == Verdict::ok && !subject.ns.empty() && usual_ns > 0)
-        some[i].relative = summarize(subject.ns, 0.95).median_ns / usual_ns;
+      const bool timed = subject.verdict == Verdict::ok && !subject.ns.empty();
+      some[i].ns = timed ? summarize(subject.ns, 0.95).median_ns : kNever;
     }
   };
   const auto sort = [](std::span<Look> some) {
     std::stable_sort(some.begin(), some.end(), [](const Look& a, const Look& b) {
       const bool fails_a = a.verdict != Verdict::ok, fails_b = b.verdict != Verdict::ok;
-      return fails_a != fails_b ? fails_b : a.relative < b.relative;
+      return fails_a != fails_b ? fails_b : a.ns < b.ns;
     });
   };
   const std::span<Look> all(looks);
@@ -54,9 +55,12 @@ std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, 
   }
   sort(all);
   const std::span<Look> fastest = all.first(std::min(at_once, all.size()));
-  if (fastest.size() < 2) return looks;
-  look_at(fastest, kMoreSamples);
-  sort(fastest);
+  if (fastest.size() > 1 && fastest.front().ns < kSureNs) {
+    look_at(fastest, kMoreSamples);
+    sort(fastest);
+  }
+  const double usual = usual_ns.empty() ? 0 : summarize(usual_ns, 0.95).median_ns;
+  for (Look& look : looks) look.relative = usual > 0 ? look.ns / usual : kNever;
   return looks;
 }
 

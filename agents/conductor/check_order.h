@@ -19,7 +19,8 @@ struct Look {
   std::size_t subject = 0;        // index
   Verdict verdict = Verdict::ok;  // of running it at all
   std::string evidence;
-  double relative = 0;  // its time over the incumbent's in the same measurement; infinite when it has none
+  double ns = 0;        // the median of its samples; infinite when it has none
+  double relative = 0;  // the same over the incumbent's in these measurements; infinite too when that has none
 };
 
 // Looks at `subjects`, fastest first, by samples that nobody judges: one of everyone while there is time, then a few of
