@@ -20,8 +20,8 @@ graph::ValueId dense_root(const graph::Graph& body, graph::ValueId value) {
 
 }  // namespace
 
-// Every output over the shape of the first. One that Concat joins of equal parts is as many results, side by side in its
-// memory: all of them over the shape of a part.
+// Every output over the shape of the first. One that Concat joins of equal parts is as many results, side by side in
+// its memory: all of them over the shape of a part.
 Family pointwise_family(const Region& region) {
   const graph::ValueId root = dense_root(region.body, region.body.outputs[0]);
   const graph::ValueId first = Walk(region, IterationSpace(), -1).parts_of(root)[0].value;

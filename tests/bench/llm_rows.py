@@ -7,9 +7,9 @@
 
 RMSNorm, the sum of two with its RMSNorm, LayerNorm, softmax, SwiGLU, GELU and rotary embedding (heads of 128): each
 exported by PyTorch, tuned by a private daemon, loaded, compared with double precision over the same inputs, and timed
-(row_clock.py). On a GPU every contender's calls are recorded into a CUDA graph, so nobody's host time counts; "compile" is
-the fastest of torch.compile's modes: default, and up to --fastest tokens max-autotune too. Modes that record their own
-graphs (--modes default,reduce-overhead) are called one by one.
+(row_clock.py). On a GPU every contender's calls are recorded into a CUDA graph, so nobody's host time counts; "compile"
+is the fastest of torch.compile's modes: default, and up to --fastest tokens max-autotune too. Modes that record their
+own graphs (--modes default,reduce-overhead) are called one by one.
 
 One JSON line per case is appended to RESULTS; cases that stand there without a failure are skipped. The table is
 printed at the end, and alone by --table. Of copy: every input, weight and output once, over the time, over the node's
@@ -44,7 +44,7 @@ OWN_GRAPHS = ("reduce-overhead", "max-autotune")  # modes of torch.compile that 
 
 
 def compiled_contenders(module, modes, recorded, of, record):
-    """{"compile MODE": what runs it over `of`, the sets and how many calls}; a mode that fails is told in the record."""
+    """{"compile MODE": what runs it over `of`, the sets and how many calls}; the record tells of a mode that fails."""
     import row_clock
     import torch
     out = {}
@@ -176,7 +176,7 @@ def parse(arguments):
     parser.add_argument("--budget", type=int, default=3, help="seconds of search per case")
     parser.add_argument("--policy", help="policy file of the jobs")
     parser.add_argument("--rounds", type=int, default=30, help="timed samples of each contender")
-    parser.add_argument("--modes", type=names, default=["default"], help="of torch.compile; an empty list leaves it out")
+    parser.add_argument("--modes", type=names, default=["default"], help="of torch.compile; none leave it out")
     parser.add_argument("--fastest", type=int, default=1, metavar="TOKENS",
                         help="up to so many tokens max-autotune is a contender too")
     parser.add_argument("--jobs", type=int, default=0, help="cases whose kernels are built ahead, for cuda")

@@ -38,8 +38,8 @@ def _bundle(folder, key):
 
 
 class Ahead:
-    """The run's side. `problems`: in the order in which they are run, each with its `key`; `jobs`: how many may be built
-    ahead; `exports`: (module, folder, arguments) of who writes their files."""
+    """The run's side. `problems`: in the order in which they are run, each with its `key`; `jobs`: how many may be
+    built ahead; `exports`: (module, folder, arguments) of who writes their files."""
 
     def __init__(self, folder, options, problems, jobs, exports):
         self.folder, self.problems = pathlib.Path(folder), problems
