@@ -10,6 +10,8 @@ void add_pointwise(Collection& c) {
     return pointwise(g, {input(g, {1003})},
                      [](Expr& e, const auto& in) { return e.apply(ExprOp::max, in[0], e.constant(0, DType::f32)); });
   });
+  c.add("gelu in bf16", [](Graph& g) { return gelu(g, input(g, {40, 24}, DType::bf16)); });
+  c.add("erf in f16", [](Graph& g) { return unary(g, input(g, {61, 9}, DType::f16), ExprOp::erf); });
   c.add("gelu of a sum with a bias", [](Graph& g) {
     return gelu(g, binary(g, input(g, {37, 24}), input(g, {24}), ExprOp::add));
   });

@@ -25,7 +25,7 @@ KILN_OF_ONE(exp) KILN_OF_ONE(expm1) KILN_OF_ONE(log) KILN_OF_ONE(log1p) KILN_OF_
 KILN_OF_ONE(sin) KILN_OF_ONE(cos) KILN_OF_ONE(tan) KILN_OF_ONE(asin) KILN_OF_ONE(acos) KILN_OF_ONE(atan)
 KILN_OF_ONE(sinh) KILN_OF_ONE(cosh) KILN_OF_ONE(tanh) KILN_OF_ONE(asinh) KILN_OF_ONE(acosh) KILN_OF_ONE(atanh)
 KILN_OF_ONE(erf) KILN_OF_ONE(floor) KILN_OF_ONE(ceil) KILN_OF_ONE(trunc) KILN_OF_ONE(round) KILN_OF_ONE(rint)
-KILN_OF_ONE(nearbyint) KILN_OF_ONE(fabs)
+KILN_OF_ONE(nearbyint) KILN_OF_ONE(fabs) KILN_OF_ONE(exp2)
 KILN_OF_TWO(pow) KILN_OF_TWO(fmod) KILN_OF_TWO(copysign)
 double fma(double, double, double) noexcept;
 float fmaf(float, float, float) noexcept;

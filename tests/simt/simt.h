@@ -100,4 +100,6 @@ inline void store_words4(void* to, Words4 words) {
 inline f32 fast_exp(f32 x) { return expf(x); }
 inline f32 fast_log(f32 x) { return logf(x); }
 inline f32 fast_div(f32 a, f32 b) { return a / b; }
+inline f32 fast_exp2(f32 x) { return exp2f(x); }
+inline f32 fast_choice(f32 a, f32 b, f32 x, f32 y) { return a < b ? x : y; }
 inline f32 fast_rsqrt(f32 x) { return 1.0f / sqrtf(x); }

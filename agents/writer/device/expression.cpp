@@ -71,6 +71,7 @@ std::string node_text(const Expr& expr, std::size_t index, const std::vector<std
     case ExprOp::log:
     case ExprOp::rsqrt:
     case ExprOp::sigmoid:
+    case ExprOp::erf:
       return fmt::format("{}_{}({})", family, graph::name(node.op), a[0]);
     default:
       return a.size() == 2 ? fmt::format("op_{}({}, {})", graph::name(node.op), a[0], a[1])
