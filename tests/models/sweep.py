@@ -126,7 +126,7 @@ def unlike(rows):
     pairs = collections.defaultdict(dict)
     for row in rows:
         network, _, exporter = row["network"].rpartition("-")
-        pairs[network][exporter] = {"launches": row.get("launches"), "regions": row.get("regions"), "kinds": row.get("kinds")}
+        pairs[network][exporter] = {what: row.get(what) for what in ("launches", "regions", "kinds")}
     return {network: plans for network, plans in pairs.items() if len({str(p) for p in plans.values()}) > 1}
 
 

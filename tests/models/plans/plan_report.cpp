@@ -3,8 +3,8 @@
 //
 //   plan_report MODEL.onnx... [--build | --templates | --plan | --regions]
 //
-// --plan prints launches and bytes moved of both partitions, for models without stored outputs; --regions also what each
-// distinct region of the fused one computes, and how often.
+// --plan prints launches and bytes moved of both partitions, for models without stored outputs; --regions also what
+// each distinct region of the fused one computes, and how often.
 // --templates only says which operators have no template on this CPU, for models without stored outputs.
 // --build also compiles every kernel of the fused plan, runs the whole plan region by region and compares each region's
 // outputs with the oracle's of the same inputs. Exit status 1 when any model misses anything.
