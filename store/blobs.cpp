@@ -98,6 +98,11 @@ std::filesystem::path Blobs::path(const std::string& digest) const {
   return file;
 }
 
+void Blobs::remove(const std::string& digest) const {
+  const std::filesystem::path file = place(digest);
+  if (::unlink(file.c_str()) != 0 && errno != ENOENT) throw system_error("cannot remove blob " + digest, errno);
+}
+
 std::string Blobs::put(std::span<const std::byte> bytes) const {
   const std::string digest = sha256_hex(bytes);
   // Only the size of what is there is looked at: that is cheap, and mends a blob that was cut short.

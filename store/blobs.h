@@ -19,6 +19,7 @@ class Blobs {
   [[nodiscard]] std::string get(const std::string& digest) const;  // verified
   [[nodiscard]] std::filesystem::path path(const std::string& digest) const;
   [[nodiscard]] bool has(const std::string& digest) const;
+  void remove(const std::string& digest) const;
   [[nodiscard]] std::unique_ptr<Store::Upload> upload(std::int64_t limit_bytes) const;
 
  private:

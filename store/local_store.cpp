@@ -114,6 +114,11 @@ std::string LocalStore::put_blob(std::span<const std::byte> bytes) {
   return blobs_.put(bytes);
 }
 
+void LocalStore::remove_blob(const std::string& digest) {
+  require_writable();
+  blobs_.remove(digest);
+}
+
 std::unique_ptr<Store::Upload> LocalStore::upload(std::int64_t limit_bytes) {
   require_writable();
   return blobs_.upload(limit_bytes);

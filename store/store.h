@@ -134,6 +134,8 @@ class Store {
   [[nodiscard]] virtual std::string blob(const std::string& digest) const = 0;  // verified; Error(corrupt)
   [[nodiscard]] virtual std::filesystem::path blob_path(const std::string& digest) const = 0;  // Error(not_found)
   [[nodiscard]] virtual bool has_blob(const std::string& digest) const = 0;
+  // For a blob of which the caller knows that nothing on record names it; one that is not there is no error.
+  virtual void remove_blob(const std::string& digest) = 0;
   // Streams an upload of unknown length; discards it unless commit() is called. commit() returns the digest.
   class Upload {
    public:

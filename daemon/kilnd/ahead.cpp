@@ -1,5 +1,6 @@
 #include "daemon/kilnd/ahead.h"
 
+#include <algorithm>
 #include <map>
 
 #include "agents/conductor/build_ahead.h"
@@ -71,6 +72,16 @@ std::string write_bundle(const JobEnvironment& env, const store::Job& job, const
   return file->commit();
 }
 
+// Whether this node built the bundle itself, so that the job's artifact is still asked for.
+bool is_of_a_job(const store::Store& store, const std::string& bundle) {
+  const std::vector<store::Job> jobs = store.jobs();
+  return std::any_of(jobs.begin(), jobs.end(), [&](const store::Job& job) {
+    const json::value* artifacts = job.result.if_contains("artifacts");
+    return artifacts && artifacts->is_object() &&
+           json::find_string(artifacts->as_object(), kBundleName, "the artifacts of a job") == bundle;
+  });
+}
+
 }  // namespace
 
 json::object build_only_spec(const JobEnvironment& env, const control::BuildOnly& request) {
@@ -131,6 +142,8 @@ json::object import_objects(const JobEnvironment& env, const std::string& bundle
   } catch (const Error&) {  // no compiler for GPUs here: these objects are all there is, and no job asks for them
   }
   env.store.add_event("objects.imported", bundle, json::object{{"added", added}, {"signer", content.signer}});
+  // The cache has them now; who wants to take the bundle in once more sends it again.
+  if (!is_of_a_job(env.store, bundle)) env.store.remove_blob(bundle);
   return {{"objects", content.objects}, {"added", added},          {"bytes", content.bytes},
           {"signer", content.signer},   {"about", content.about}, {"same_compiler", same}};
 }

@@ -1,6 +1,7 @@
 """Objects built ahead: a node without a GPU builds for one that has it (the fake driver of tests/simt), which takes the
 bundle in and compiles none of it again."""
 
+import hashlib
 import json
 import pathlib
 import sys
@@ -31,6 +32,11 @@ def builds(the_node, job):
         if entry["kind"] == "build":
             out += json.loads(the_node.request("GET", f"/v1/jobs/{job}/entries/{entry['sequence']}"))
     return out
+
+
+def has_blob_of(the_node, file):
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    return (the_node.state / "blobs" / digest[:2] / digest).exists()
 
 
 def newest(the_node):
@@ -112,6 +118,9 @@ class Ahead(unittest.TestCase):
         bundled = {f["recipe"] for f in builds(self.builder, self.job["id"]) if f["verdict"] == "ok"}
         self.assertEqual(told["objects"], len(bundled))
         self.assertIn("0 of them new", self.gpu.kctl("objects", "import", self.bundle, "--key", self.key).stdout)
+        self.assertFalse(has_blob_of(self.gpu, self.bundle))  # once for the cache is enough
+        self.builder.kctl("objects", "import", self.bundle)
+        self.assertTrue(has_blob_of(self.builder, self.bundle))  # where it is an artifact of a job
 
         self.gpu.kctl("tune", self.file, "--target", "cuda", "--budget", "20s")
         job = newest(self.gpu)

@@ -8,33 +8,16 @@
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
+#include "tests/graph/inputs.h"
 #include "tests/planner/machine.h"
 #include "tests/planner/models.h"
 
 using namespace kiln;
 using namespace kiln::agents;
 using graph::ValueId;
+using graph::test::inputs_for;
 
 namespace {
-
-std::vector<graph::Tensor> inputs_for(const graph::Graph& g, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const auto domains = graph::input_domains(g);
-  std::vector<graph::Tensor> out;
-  for (std::size_t i = 0; i < g.inputs.size(); ++i) {
-    graph::Tensor t = graph::Tensor::zeros(g.type(g.inputs[i]));
-    for (std::int64_t e = 0; e < t.count(); ++e) {
-      double value = static_cast<double>(random() % 2048) / 1024 - 1;
-      if (domains[i])
-        value = static_cast<double>(
-            domains[i]->low +
-            static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
-      graph::store_double(t.type.dtype, t.bytes.data(), e, value);
-    }
-    out.push_back(std::move(t));
-  }
-  return out;
-}
 
 // Over all instances; views may be there several times.
 std::size_t computing_nodes(const Partition& p) {

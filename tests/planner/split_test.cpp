@@ -5,27 +5,16 @@
 
 #include "agents/graph/interpreter.h"
 #include "runtime/base/error.h"
+#include "tests/graph/inputs.h"
 #include "tests/planner/machine.h"
 #include "tests/planner/models.h"
 
 using namespace kiln;
 using namespace kiln::agents;
 using graph::ValueId;
+using graph::test::inputs_for;
 
 namespace {
-
-std::vector<graph::Tensor> inputs_for(const graph::Graph& g, std::uint64_t seed) {
-  bodies::Builder values(seed);
-  std::vector<graph::Tensor> out;
-  for (const ValueId v : g.inputs) {
-    graph::Tensor t = graph::Tensor::zeros(g.type(v));
-    for (std::int64_t i = 0; i < t.count(); ++i)
-      graph::store_double(t.type.dtype, t.bytes.data(), i,
-                          graph::is_float(t.type.dtype) ? static_cast<double>(values.below(2001) - 1000) / 1000 : 0);
-    out.push_back(std::move(t));
-  }
-  return out;
-}
 
 // The plan in which the regions named by the bits of `which` run op by op, in shared memory with the interpreter as its
 // kernels, against the workload itself. Returns the launches.

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "agents/graph/interpreter.h"
+#include "tests/graph/inputs.h"
 #include "tests/region/bodies.h"
 #include "tests/region/reference.h"
 
@@ -12,27 +13,9 @@ using bodies::Builder;
 using graph::DType;
 using graph::Shape;
 using graph::ValueId;
+using graph::test::inputs_for;
 
 namespace {
-
-std::vector<graph::Tensor> inputs_for(const graph::Graph& body, std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const auto domains = graph::input_domains(body);
-  std::vector<graph::Tensor> out;
-  for (std::size_t i = 0; i < body.inputs.size(); ++i) {
-    graph::Tensor t = graph::Tensor::zeros(body.type(body.inputs[i]));
-    for (std::int64_t e = 0; e < t.count(); ++e) {
-      double value = static_cast<double>(random() % 4096) / 1024 - 2;
-      if (domains[i])
-        value = static_cast<double>(
-            domains[i]->low +
-            static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(domains[i]->high - domains[i]->low + 1)));
-      graph::store_double(t.type.dtype, t.bytes.data(), e, value);
-    }
-    out.push_back(std::move(t));
-  }
-  return out;
-}
 
 std::vector<double> doubles(const graph::Tensor& t) {
   std::vector<double> out;
@@ -56,7 +39,7 @@ std::string text_of(const graph::Graph& g) {
 void check_equal(const Region& region, const Kernel& kernel, std::uint64_t seed) {
   INFO(text_of(region.body));
   INFO(describe(kernel));
-  const std::vector<graph::Tensor> inputs = inputs_for(region.body, seed);
+  const std::vector<graph::Tensor> inputs = inputs_for(region.body, seed, 2);
   const std::vector<graph::Tensor> expected = graph::evaluate(region.body, inputs, graph::Arithmetic::fp64);
   reference::Memory memory;
   for (const graph::Tensor& t : inputs) memory.inputs.push_back(doubles(t));

@@ -153,6 +153,17 @@ class DropIns(unittest.TestCase):
         self.assertFalse(any("kiln.release_" in str(n.target) for n in seen[0].graph.nodes))
         self.assertTrue(torch.equal(got[0], affine(x)[0]))
 
+    def test_a_compiled_module_is_compiled_once_however_often_it_is_called(self):
+        for x in (torch.randn(4, 3), torch.randn(5, 3)):  # a hit and a miss
+            seen = []
+            torch._dynamo.reset()
+            compiled = torch.compile(self.module, backend=lambda graph, _: seen.append(graph) or graph.forward)
+            with torch.no_grad(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for _ in range(12):
+                    self.assertTrue(torch.equal(compiled(x)[0], affine(x)[0]))
+            self.assertEqual(len(seen), 1)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -94,6 +94,23 @@ TEST_CASE("a name or a model is taken once, and importing the same again changes
   CHECK_THROWS_AS(store->add_workload(w), Error);
 }
 
+TEST_CASE("a blob that is removed is gone and can be put again; a store that only reads removes none") {
+  const TemporaryFolder folder;
+  const auto store = open_store(folder);
+  const std::string digest = store->put_blob("content"), other = store->put_blob("other");
+  store->remove_blob(digest);
+  CHECK_FALSE(store->has_blob(digest));
+  CHECK_THROWS_AS((void)store->blob_path(digest), Error);
+  CHECK(store->blob(other) == "other");
+  store->remove_blob(digest);  // no error
+  CHECK(store->put_blob("content") == digest);
+  CHECK(store->blob(digest) == "content");
+  CHECK_THROWS_AS(store->remove_blob("../kiln.db"), Error);
+  const auto reader = Store::open({.directory = folder.path, .read_only = true});
+  CHECK_THROWS_AS(reader->remove_blob(digest), Error);
+  CHECK(store->has_blob(digest));
+}
+
 TEST_CASE("a changed blob, a foreign database, a newer schema and a changed ledger are refused") {
   const TemporaryFolder folder;
   std::string digest;

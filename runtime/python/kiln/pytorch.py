@@ -153,7 +153,8 @@ class Operator:
 
 class DropIn(torch.nn.Module):
     """`module`, run by `operator` wherever that covers the arguments and by itself elsewhere, and while autograd
-    records, since gradients are the module's own. `hits` and `misses` count; the first miss of each shape warns."""
+    records, since gradients are the module's own. `hits` and `misses` count the calls that no compiled graph makes; the
+    first miss of each shape warns."""
 
     def __init__(self, module, operator):
         super().__init__()
@@ -164,10 +165,13 @@ class DropIn(torch.nn.Module):
         self._warned = set()
 
     def forward(self, *tensors):
+        counts = not torch.compiler.is_compiling()  # torch.compile compiles anew where a counter has another value
         if not torch.is_grad_enabled() and self.operator.covers(*tensors):
-            self.hits += 1
+            if counts:
+                self.hits += 1
             return self.operator(*tensors)
-        self.misses += 1
+        if counts:
+            self.misses += 1
         self._warn(tuple(tuple(t.shape) if isinstance(t, torch.Tensor) else type(t).__name__ for t in tensors))
         return self.module(*tensors)
 
