@@ -71,7 +71,7 @@ int run(const char* results) {
   targets::cuda::Gpu gpu(0);
   const targets::cuda::Compiler compiler;
   const auto compiled = compiler.compile({"oracle.cu", targets::cuda::oracle::kernels_source(),
-                                          gpu.description().architecture, targets::cuda::oracle::kernels_flags()});
+                                          gpu.description().architecture, targets::cuda::oracle::kernels_flags(), true});
   if (!compiled.ok) throw Error(ErrorCode::internal, compiled.diagnostics.at(0).message);
   const worker::DeviceOracle oracle(gpu, compiled.object);
   json::array rows;

@@ -19,7 +19,7 @@ std::string compiled() {
   const targets::cuda::Compiler compiler;
   const auto result = compiler.compile({"oracle.cu", targets::cuda::oracle::kernels_source(),
                                         gpu_of_test().description().architecture,
-                                        targets::cuda::oracle::kernels_flags()});
+                                        targets::cuda::oracle::kernels_flags(), true});
   std::filesystem::current_path(before);
   REQUIRE_MESSAGE(result.ok, result.diagnostics.at(0).message);
   return result.object;

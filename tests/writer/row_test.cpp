@@ -247,7 +247,8 @@ TEST_CASE("attention: tails in every dimension, several blocks of keys, mask and
 TEST_CASE("attention: blocks of keys that are excluded weigh nothing, and a query without any key gives no number") {
   check_attention({2, 40, 150, 16, 32, true, false, 120}, {2, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});
   check_attention({2, 9, 70, 16, 32, true, false, 70}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});
-  check_attention({2, 9, 70, 16, 37, true, false, 70, true}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});
+  check_attention({2, 9, 70, 16, 37, true, false, 70, true},
+                  {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}, {"in_place", 0}}});
   check_attention({1, 20, 12, 16, 32, false, true, 2, true}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});
   // The first queries see no key.
   check_attention({1, 20, 12, 16, 32, false, true}, {1, {{"q_block", 32}, {"kv_block", 64}, {"nv", 2}}});

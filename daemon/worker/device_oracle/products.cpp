@@ -23,8 +23,22 @@ struct Sides {
   Int type;
 };
 
+constexpr std::int64_t kManyRows = 16;
+
+Array transposed(const Launcher& launcher, const Array& x) {
+  graph::Transpose op;
+  graph::TensorType type = x.type;
+  for (std::size_t d = 0; d < type.shape.size(); ++d) op.permutation.push_back(static_cast<std::int32_t>(d));
+  std::swap(op.permutation[type.shape.size() - 2], op.permutation.back());
+  std::swap(type.shape[type.shape.size() - 2], type.shape.back());
+  return run(op, {x}, {type}, launcher).front();
+}
+
 // c = a b over the leading dimensions of c.
 void multiply(const Launcher& launcher, const Array& a, const Array& b, const Array& c, const Sides& sides) {
+  // Neighbouring threads read neighbouring columns of b.
+  if (sides.transpose_b && c.type.shape[c.type.shape.size() - 2] >= kManyRows)
+    return multiply(launcher, a, transposed(launcher, b), c, {sides.transpose_a, false, sides.type});
   const Shape& shape = c.type.shape;
   const Shape batch = leading(shape);
   const Shape& of_a = a.type.shape;

@@ -94,7 +94,7 @@ KILN_DEVICE f64 nearest(f64 x, int exponent_bits, int fraction_bits) {
   return ilogb(y) > most ? x * ldexp(1.0, 1023) : y;
 }
 KILN_DEVICE f64 rounded(f64 x, i64) { return x; }
-KILN_DEVICE f32 rounded(f32 x, i64 type) {
+KILN_CALL f32 rounded(f32 x, i64 type) {
   if (type == type_f16) return static_cast<f32>(nearest(x, 5, 10));
   if (type == type_bf16) return static_cast<f32>(nearest(x, 8, 7));
   return x;

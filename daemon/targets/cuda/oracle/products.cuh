@@ -100,11 +100,11 @@ KILN_DEVICE i64 source_of(const Space& space, const Place& out, const Place& tap
   return offset;
 }
 
-// A thread makes elements of up to four neighbouring channels at one place, each in order of tap and input channel:
-// they share what is read of x, and where it is.
+// A thread makes elements of up to four neighbouring channels at one place, each in order of three taps, input channel and
+// tap: they share what is read of x, and where it is.
 template <class T>
 KILN_DEVICE void convolution(const ConvolutionArguments& given) {
-  constexpr int kEach = kChannelsOfThread;
+  constexpr int kEach = kChannelsOfThread, kTaps = 3;
   const i64 inside = count_of(given.space.in), outside = count_of(given.space.out), taps = count_of(given.space.kernel);
   const i64 stacks = (given.out_channels + kEach - 1) / kEach;
   // Of w between channels of the output and of the input.
@@ -119,15 +119,21 @@ KILN_DEVICE void convolution(const ConvolutionArguments& given) {
     i64 of_w[kEach];  // behind the last channel: that one, whose result is not stored again
     for (int o = 0; o < kEach; ++o) of_w[o] = lesser(i64(o), given.out_channels - 1 - first) * across;
     T value[kEach] = {};
-    for (i64 t = 0; t < taps; ++t) {
-      const Place tap = place_of(t, given.space.kernel);
-      const i64 at = given.transposed ? source_of(given.space, out, tap) : tap_of(given.space, out, tap);
-      if (at < 0) continue;
-      const T *from = x + at, *weight = w + t;
-      for (i64 c = 0; c < given.in_channels; ++c, from += inside, weight += deep) {
-        const T read = *from;
-        for (int o = 0; o < kEach; ++o) value[o] = multiply_add(read, weight[of_w[o]], value[o]);
+    for (i64 t = 0; t < taps; t += kTaps) {  // neighbouring taps read what is in the first-level cache by then
+      i64 at[kTaps];
+      for (int u = 0; u < kTaps; ++u) {
+        const Place tap = place_of(t + u, given.space.kernel);
+        at[u] = t + u >= taps       ? -1
+                : given.transposed ? source_of(given.space, out, tap)
+                                   : tap_of(given.space, out, tap);
       }
+      const T *from = x, *weight = w + t;
+      for (i64 c = 0; c < given.in_channels; ++c, from += inside, weight += deep)
+        for (int u = 0; u < kTaps; ++u) {
+          if (at[u] < 0) continue;
+          const T read = from[at[u]];
+          for (int o = 0; o < kEach; ++o) value[o] = multiply_add(read, weight[of_w[o] + u], value[o]);
+        }
     }
     T* y = static_cast<T*>(given.y) + (plane * given.out_channels + first) * outside + i % outside;
     for (int o = 0; o < kEach; ++o)
