@@ -47,6 +47,29 @@ TEST_CASE("a GPU's bench: calls that follow each other are timed and counted, an
   }
 }
 
+TEST_CASE("a GPU's bench: short calls are timed several at once, warm ones only, and one behind them is judged") {
+  GpuBench gpu("fake-quick");
+  for (const bool cold : {false, true}) {
+    agents::MeasureRequest request;
+    // What stops after a while, and what takes what it finds in its place for its result.
+    request.subjects = {
+        gpu.subject("honest", ""), gpu.subject("tires", "if (launches > 12) return;"),
+        gpu.subject("lazy", "if (launches > 3 && static_cast<float*>(arguments.at[1])[0] > -1e30f) return;")};
+    request.proof = agents::Proof{gpu.graph, "", "normal", 3};
+    request.warmup = 2;
+    request.samples = 2;
+    request.cold = cold;
+    const agents::SampleFact fact = gpu.bench->measure(request);
+    REQUIRE(fact.subjects.size() == 3);
+    for (const agents::SampleFact::Subject& subject : fact.subjects) {
+      INFO(subject.name << (cold ? " cold: " : " warm: ") << subject.evidence);
+      REQUIRE(subject.ns.size() == 2);
+      const bool right = agents::judge_timed(subject, policies::Policy{}).verdict == agents::Verdict::ok;
+      CHECK(right == (subject.name == "honest" || (cold && subject.name == "tires")));
+    }
+  }
+}
+
 TEST_CASE("a GPU's bench tells the joules since it was last asked") {
   GpuBench gpu;
   // The counter was looked at between two moments at the begin, and between two at the end.
