@@ -8,6 +8,7 @@
 #include "agents/conductor/check_effort.h"
 #include "agents/debugger/debugger.h"
 #include "agents/graph/interpreter.h"
+#include "agents/graph/roundings.h"
 #include "agents/graph/serialize.h"
 #include "agents/planner/planner.h"
 #include "agents/writer/writer.h"
@@ -186,7 +187,7 @@ Outcome judged(const Prepared& p, const Tried& tried, const RenderedKernel& kern
   request.seed = kSeed;
   request.timeout_ns = policy.run_timeout_seconds * 1'000'000'000;
   CheckFact check = bench.check(request);
-  return {judge(check, policy), std::move(check)};
+  return {judge(check, policy, graph::longest_chain_of_roundings(p.graph)), std::move(check)};
 }
 
 // Judges every kernel of a template, and then has the debugger explain those that failed.

@@ -7,8 +7,9 @@
 
 namespace kiln::agents {
 
-void settle_race(const std::vector<Finalist>& finalists, const SampleFact& samples, const policies::Policy& policy,
+void settle_race(const std::vector<Finalist>& finalists, const SampleFact& samples, const RaceRules& rules,
                  const RegionProfile& profile, RegionOutcome& out) {
+  const policies::Policy& policy = rules.policy;
   const SampleFact::Subject& incumbent = samples.subjects.at(0);
   out.incumbent = summary_of(incumbent, policy.confidence);
   double least_cost = std::numeric_limits<double>::infinity();
@@ -16,7 +17,7 @@ void settle_race(const std::vector<Finalist>& finalists, const SampleFact& sampl
     const SampleFact::Subject& subject =
         *std::find_if(samples.subjects.begin(), samples.subjects.end(),
                       [&](const SampleFact::Subject& s) { return s.name == finalist.name; });
-    if (judge_timed(subject, policy).verdict != Verdict::ok) continue;
+    if (judge_timed(subject, policy, rules.roundings).verdict != Verdict::ok) continue;
     const double cost = costs_of(subject).objective;
     if (cost >= least_cost) continue;
     least_cost = cost;

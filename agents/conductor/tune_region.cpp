@@ -12,6 +12,7 @@
 #include "agents/conductor/costs.h"
 #include "agents/conductor/first_steps.h"
 #include "agents/conductor/race.h"
+#include "agents/graph/roundings.h"
 #include "agents/writer/constructs.h"
 #include "agents/writer/writer.h"
 #include "runtime/base/error.h"
@@ -187,7 +188,7 @@ class RegionSearch {
     const CheckFact check =
         lab_.check(stored_, subject_of(built), families_, seed_for(lab_.input(), out_.region, "check"),
                    UsualCall{task_.incumbent_ns, profile_.bytes});
-    built.judgement = judge(check, lab_.input().policy);
+    built.judgement = judge(check, lab_.input().policy, roundings_);
     if (built.judgement.verdict != Verdict::ok)
       fail(record, failure(built.kernel.kernel, built.judgement.verdict, built.judgement.reason, built.fact, check));
     return built.judgement.verdict == Verdict::ok;
@@ -235,8 +236,7 @@ class RegionSearch {
       const std::size_t end = std::min(right.size(), begin + at_once_ - 1);
       std::vector<Subject> subjects = {{"incumbent", task_.incumbent.plan}};
       for (std::size_t i = begin; i < end; ++i) subjects.push_back(subject_of(right[i]));
-      // Where there is no time for a race, this is the race.
-      const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");
+      const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");  // then this is the race
       const SampleFact samples =
           lab_.measure(subjects, Lab::Extent::region, only ? late_samples_ : kRaceSamples, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
@@ -260,7 +260,7 @@ class RegionSearch {
   // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
   void settle(const Built& built, const SampleFact::Subject& subject, const Costs& incumbent) {
     CandidateRecord& record = out_.candidates[built.record];
-    const Judgement timed = judge_timed(subject, lab_.input().policy);
+    const Judgement timed = judge_timed(subject, lab_.input().policy, roundings_);
     if (timed.verdict != Verdict::ok)
       return fail(record, failure(built.kernel.kernel, timed.verdict, timed.reason, std::nullopt, std::nullopt));
     const Costs raw = costs_of(subject);
@@ -320,7 +320,7 @@ class RegionSearch {
       // The values of each family are new to the oracle, which is what costs; all of them were checked once.
       const CheckFact check = lab_.check(stored_, subject_of(built), late ? fewest_families() : families_,
                                          seed_for(lab_.input(), out_.region, "confirm " + std::to_string(round)));
-      const Judgement judgement = judge(check, lab_.input().policy);
+      const Judgement judgement = judge(check, lab_.input().policy, roundings_);
       if (judgement.verdict == Verdict::ok) continue;
       fail(record, failure(built.kernel.kernel, judgement.verdict, judgement.reason, std::nullopt, check));
       return false;
@@ -356,7 +356,7 @@ class RegionSearch {
                                      : lab_.measure(subjects, Lab::Extent::region,
                                                     out_of_time("race") ? late_samples_ : policy.confirm_samples, false,
                                                     seed_for(lab_.input(), out_.region, "race"), proof());
-    settle_race(finalists, samples, policy, profile_, out_);
+    settle_race(finalists, samples, {policy, roundings_}, profile_, out_);
   }
 
   Lab& lab_;
@@ -367,7 +367,6 @@ class RegionSearch {
   const Lab::StoredGraph stored_;
   const std::vector<Trial> priors_;
   const std::vector<std::string> families_;
-  // On a GPU the oracle of a large region takes seconds.
   const bool checks_are_dear_ = lab_.node().gpu && families_.size() < check_families(0, 0).size();
   const std::int32_t late_samples_ = std::min(kLateSamples, lab_.input().policy.confirm_samples);
   const std::size_t at_once_;  // subjects of one interleaved measurement, the incumbent among them
@@ -377,6 +376,7 @@ class RegionSearch {
       static_cast<std::int64_t>(kProposingShare * static_cast<double>(task_.deadline_ns - task_.begin_ns));
   std::int64_t now_ns_ = task_.begin_ns;  // at the beginning of the round at work
 
+  const double roundings_ = graph::longest_chain_of_roundings(task_.standalone);
   RegionProfile profile_;
   std::vector<Trial> trials_;
   std::vector<Failure> failures_;  // of the round at work

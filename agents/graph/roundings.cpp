@@ -9,6 +9,11 @@ namespace {
 
 double depth_of_sum(std::int64_t terms) { return std::log2(static_cast<double>(std::max<std::int64_t>(1, terms))); }
 
+// A product keeps the relative error of each of its multiplications, whatever their order.
+double depth_of(Monoid monoid, std::int64_t terms) {
+  return monoid == Monoid::prod ? static_cast<double>(std::max<std::int64_t>(1, terms) - 1) : depth_of_sum(terms);
+}
+
 double depth_of(const Expr& expr) {
   std::vector<double> depth;
   for (const ExprNode& node : expr.nodes) {
@@ -32,7 +37,7 @@ struct RoundingsOf {
   }
 
   double operator()(const Pointwise& op) const { return depth_of(op.expr); }
-  double operator()(const Reduce&) const { return depth_of_sum(reduced()) + 1; }
+  double operator()(const Reduce& op) const { return depth_of(op.monoid, reduced()) + 1; }
   double operator()(const Softmax& op) const {
     return depth_of_sum(input(0)[static_cast<std::size_t>(op.axis)]) + 3;  // subtract, exp, divide
   }
@@ -52,7 +57,7 @@ struct RoundingsOf {
     return depth_of_sum(input(0).back()) + depth_of_sum(input(1)[input(1).size() - 2]) + 5;
   }
   double operator()(const Window& op) const { return depth_of_sum(element_count(op.kernel)); }
-  double operator()(const Scan& op) const { return depth_of_sum(input(0)[static_cast<std::size_t>(op.axis)]); }
+  double operator()(const Scan& op) const { return depth_of(op.monoid, input(0)[static_cast<std::size_t>(op.axis)]); }
   double operator()(const Recurrent&) const {  // a step after the other, each a product and its gates
     return static_cast<double>(input(0)[0]) * (depth_of_sum(input(1).back()) + 5);
   }

@@ -22,6 +22,7 @@
 
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/interpreter.h"
+#include "agents/graph/roundings.h"
 #include "agents/search/random.h"
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/targets/cuda/compile.h"
@@ -223,7 +224,7 @@ int check(World& world, std::size_t variants, const std::string& words, const st
           fact.errors.push_back(worker::compare_output(got, plain[i], expected[i]));
           fact.errors.back().family = family;
         }
-        const agents::Judgement judgement = agents::judge(fact, policies::Policy{});
+        const agents::Judgement judgement = agents::judge(fact, policies::Policy{}, graph::longest_chain_of_roundings(body));
         ++(judgement.verdict == agents::Verdict::ok ? right : wrong);
         if (judgement.verdict != agents::Verdict::ok)
           fmt::print("WRONG {}: {}: {}\n", named.name, agents::to_string(kernel.variant), judgement.reason);

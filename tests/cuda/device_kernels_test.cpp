@@ -10,6 +10,7 @@
 
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/interpreter.h"
+#include "agents/graph/roundings.h"
 #include "agents/search/search.h"
 #include "daemon/worker/compare.h"
 #include "daemon/worker/inputs.h"
@@ -86,7 +87,7 @@ void check_against_oracle(const testing::EmulatedKernel& kernel, const graph::Gr
     fact.errors.push_back(worker::compare_output(got[i].bytes, c.plain[i], c.expected[i]));
     fact.errors.back().family = family;
   }
-  const agents::Judgement judgement = agents::judge(fact, policies::Policy{});
+  const agents::Judgement judgement = agents::judge(fact, policies::Policy{}, graph::longest_chain_of_roundings(g));
   INFO(family << ": " << judgement.reason << ", worst " << fact.errors[0].worst_value << " for "
               << fact.errors[0].worst_expected << " at " << fact.errors[0].worst_index);
   CHECK(judgement.verdict == agents::Verdict::ok);

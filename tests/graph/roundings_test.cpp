@@ -22,6 +22,15 @@ TEST_CASE("roundings add up along the longest path, and a sum counts its depth")
   CHECK(longest_chain_of_roundings(g) == doctest::Approx(15));
 }
 
+TEST_CASE("a product keeps the error of each of its multiplications") {
+  Graph g;
+  const ValueId x = g.add_input("x", {DType::f32, {4, 100}});
+  g.outputs = {g.add_node(Reduce{Monoid::prod, {1}, false}, {x}, "product")[0]};
+  CHECK(longest_chain_of_roundings(g) == doctest::Approx(99 + 1));
+  g.outputs = {g.add_node(Scan{Monoid::prod, 1, false, false}, {x}, "running product")[0]};
+  CHECK(longest_chain_of_roundings(g) == doctest::Approx(99));
+}
+
 TEST_CASE("moving elements rounds nothing") {
   Graph g;
   const ValueId x = g.add_input("x", {DType::f32, {4, 64}});
