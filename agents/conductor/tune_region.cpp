@@ -151,7 +151,7 @@ class RegionSearch {
       if (look.verdict != Verdict::ok) {
         fail(out_.candidates[candidate.record],
              failure(candidate.kernel.kernel, look.verdict, look.evidence, candidate.fact, std::nullopt));
-      } else if (enough && std::isfinite(look.relative) && look.relative > kWorthChecking * least_look_) {
+      } else if (enough && std::isfinite(look.relative) && look.relative > worth_checking_ * least_look_) {
         pass_over(candidate.record, look.relative);
       } else if (enough && (!untried.empty() || std::isinf(look.relative) || out_of_time("check"))) {
         untried.push_back(candidate.record);
@@ -198,8 +198,6 @@ class RegionSearch {
     if (!lab_.node().gpu) return without_looks(built.size());
     std::vector<Subject> subjects;
     for (const Built& b : built) subjects.push_back(subject_of(b));
-    if (lab_.input().policy.objective == name(Objective::energy))  // a slower one may take less of it
-      least_look_ = std::numeric_limits<double>::infinity();
     return fastest_first(lab_, subjects, {"incumbent", task_.incumbent.plan},
                          {at_once_, proposing_end_ns_, seed_for(lab_.input(), out_.region, "order")});
   }
@@ -278,6 +276,7 @@ class RegionSearch {
   }
 
   [[nodiscard]] double least_ns() const { return floor_ns(profile_, lab_.input().policy, lab_.node()); }
+
   // Over the ceilings as they are known now.
   [[nodiscard]] RegionProfile profile_again() const {
     RegionProfile again = profile(lab_.node(), {{*task_.region}, {}}).regions.front();
@@ -382,8 +381,9 @@ class RegionSearch {
   std::vector<Failure> failures_;  // of the round at work
   std::vector<Proposal> repaired_;
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
-  double best_ = 0;          // by the objective
-  double joules_ = 0;        // of the job so far
+  double best_ = 0, joules_ = 0;  // by the objective; of the job so far
+  const double worth_checking_ =  // a slower one may take less energy
+      lab_.input().policy.objective == name(Objective::energy) ? HUGE_VAL : kWorthChecking;
   double least_look_ = std::numeric_limits<double>::infinity();  // of those that are right
   std::vector<std::pair<std::size_t, double>> passed_;  // of the round at work: record, and its look's relative time
   Costs first_incumbent_;

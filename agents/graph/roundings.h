@@ -8,8 +8,8 @@
 namespace kiln::graph {
 
 // The most roundings on a path from an input to an output. An operation of an expression is one; a sum of n terms is
-// log2 n, which is how deep the tree of the most accurate order is; products in front of a sum round once more. A product of
-// n factors is n - 1.
+// log2 n, which is how deep the tree of the most accurate order is; products in front of a sum round once more. A
+// product of n factors is n - 1.
 [[nodiscard]] double longest_chain_of_roundings(const Graph& graph);
 
 }  // namespace kiln::graph

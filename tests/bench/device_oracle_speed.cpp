@@ -1,6 +1,6 @@
-// How long the oracle takes on a GPU for nodes of large models, in FP64 and in the model's own float32: milliseconds and
-// the rate of multiply-adds (of elements read, where there are none), best of three. Needs a GPU; tests/cuda/bundle takes
-// it to one (walk oracle-speed [JSON]).
+// How long the oracle takes on a GPU for nodes of large models, in FP64 and in the model's own float32: milliseconds
+// and the rate of multiply-adds (of elements read, where there are none), best of three. Needs a GPU; tests/cuda/bundle
+// takes it to one (walk oracle-speed [JSON]).
 #include <chrono>
 #include <cstdio>
 #include <fstream>

@@ -4,55 +4,18 @@
 #include <doctest/doctest.h>
 
 #include "runtime/base/error.h"
-#include "tests/conductor/jobs.h"
+#include "tests/conductor/gpu_bench.h"
 
 using namespace kiln;
 using namespace kiln::agents;
 
 namespace {
 
-// A node with a GPU, whose builds have recipes.
-class GpuBench : public FakeBench {
- public:
-  std::set<std::string> asked;  // sources
-
-  NodeFacts probe(Probing how) override {
-    NodeFacts facts = FakeBench::probe(how);
-    GpuFacts gpu;
-    gpu.name = "GPU of a test";
-    gpu.architecture = "sm_90a";
-    gpu.multiprocessors = 132;
-    gpu.shared_per_multiprocessor_bytes = 228 << 10;
-    gpu.shared_per_block_bytes = 227 << 10;
-    gpu.l2_bytes = 60 << 20;
-    gpu.memory_bytes = std::int64_t{140} << 30;
-    gpu.cluster_launch = true;
-    facts.gpu = gpu;
-    return facts;
-  }
-  std::vector<BuildFact> build(std::span<const BuildRequest> requests) override {
-    std::vector<BuildFact> facts = FakeBench::build(requests);
-    for (std::size_t i = 0; i < facts.size(); ++i) {
-      asked.insert(requests[i].kernel.source);
-      facts[i].verdict = Verdict::ok;  // an incumbent that does not compile ends a job
-      facts[i].diagnostics.clear();
-      facts[i].recipe = sha256_hex("recipe" + requests[i].kernel.source);
-    }
-    return facts;
-  }
-};
-
 AheadOutcome ahead(const JobInput& input, const AheadRequest& request, Workbench& bench, MemoryBlobs& blobs,
                    MemoryJournal& journal) {
   Clock clock;
   return build_ahead(input, request, bench, blobs, journal, [](const std::string&) { return json::array{}; },
                      std::ref(clock));
-}
-
-JobInput gpu_input(MemoryBlobs& blobs) {
-  JobInput input = classifier_input(blobs);
-  input.target = "cuda";
-  return input;
 }
 
 }  // namespace

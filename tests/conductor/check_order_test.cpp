@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include "tests/conductor/jobs.h"
+#include "tests/conductor/gpu_bench.h"
 
 using namespace kiln;
 using namespace kiln::agents;
@@ -50,4 +50,29 @@ TEST_CASE("candidates are checked fastest first, and last those that there was n
   CHECK(looks[0].relative == doctest::Approx(0.5).epsilon(0.3));
   CHECK(looks[1].relative == doctest::Approx(2.5).epsilon(0.3));
   CHECK(std::isinf(looks[2].relative));  // there was no time for it
+}
+
+TEST_CASE("on a GPU what a look shows slow is recorded and not checked, unless energy is what is minimized") {
+  const auto passed_over = [](const std::string& objective) {
+    MemoryBlobs blobs;
+    JobInput input = gpu_input(blobs);
+    input.policy.objective = objective;
+    input.policy.max_candidates_per_region = 24;
+    input.policy.seconds = 10'000;  // in which all of it is tried
+    GpuBench bench;
+    bench.energy_counter = "a counter";
+    MemoryJournal journal;
+    const JobOutcome outcome = run(input, bench, blobs, journal);
+    std::size_t count = 0;
+    for (const json::value& region : outcome.trace.at("regions").as_array())
+      for (const json::value& candidate : region.at("candidates").as_array()) {
+        if (candidate.at("reason").as_string().find("not checked") == std::string::npos) continue;
+        CHECK(candidate.at("verdict") == "slower");
+        CHECK(candidate.at("median_ns").to_number<double>() > 0);
+        ++count;
+      }
+    return count;
+  };
+  CHECK(passed_over("latency") > 0);
+  CHECK(passed_over("energy") == 0);
 }

@@ -1,5 +1,6 @@
 // The oracle's kernels for a GPU: one thread makes one element, or a few of a product, each plainly and in order. They
-// share no text with any template and are held to agents/graph/interpreter, whose definitions they repeat (tests/cuda/device_oracle.cpp).
+// share no text with any template and are held to agents/graph/interpreter, whose definitions they repeat
+// (tests/cuda/device_oracle.cpp).
 
 using u16 = unsigned short;
 using u32 = unsigned int;

@@ -100,8 +100,8 @@ KILN_DEVICE i64 source_of(const Space& space, const Place& out, const Place& tap
   return offset;
 }
 
-// A thread makes elements of up to four neighbouring channels at one place, each in order of three taps, input channel and
-// tap: they share what is read of x, and where it is.
+// A thread makes elements of up to four neighbouring channels at one place, each in order of three taps, input channel
+// and tap: they share what is read of x, and where it is.
 template <class T>
 KILN_DEVICE void convolution(const ConvolutionArguments& given) {
   constexpr int kEach = kChannelsOfThread, kTaps = 3;
