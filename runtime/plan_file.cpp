@@ -151,7 +151,9 @@ void read_grid(const json::object& launch, Launch& l, const std::string& what) {
   l.grid.shared_bytes = static_cast<std::int32_t>(bounded(o, "shared_bytes", 0, 1 << 20, what));
   l.grid.cluster = static_cast<std::int32_t>(bounded(o, "cluster", 1, 16, what));
   l.grid.cooperative = o.contains("cooperative") && json::get_bool(o, "cooperative", what);
+  l.grid.programmatic = o.contains("programmatic") && json::get_bool(o, "programmatic", what);
   if (l.grid.cooperative && l.grid.cluster != 1) refuse(what, "a cooperative launch has no clusters");
+  if (l.grid.cooperative && l.grid.programmatic) refuse(what, "a cooperative launch is not a programmatic one");
   if (l.tasks < 1 || l.tasks % l.grid.cluster != 0) refuse(what, "its blocks do not fill its clusters");
   if (l.has_state) refuse(what, "a launch on a GPU has no state");
   if (l.args.size() > kMostDeviceArguments) refuse(what, "it has too many arguments for a GPU");

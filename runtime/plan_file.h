@@ -36,6 +36,7 @@ struct Grid {
   std::int32_t shared_bytes = 0;  // dynamic, per block
   std::int32_t cluster = 1;       // blocks of a cluster
   bool cooperative = false;       // all blocks run at the same time
+  bool programmatic = false;      // the kernel itself waits for the launch before it
 };
 
 struct Launch {

@@ -11,6 +11,7 @@ void put_geometry(json::object& launch, const std::optional<Geometry>& geometry)
                                 {"shared_bytes", geometry->shared_bytes},
                                 {"cluster", geometry->cluster}};
   if (geometry->cooperative) launch["grid"].as_object()["cooperative"] = true;
+  if (geometry->programmatic) launch["grid"].as_object()["programmatic"] = true;
 }
 
 std::optional<Geometry> geometry_of(const json::object& launch, std::string_view what) {
@@ -22,6 +23,7 @@ std::optional<Geometry> geometry_of(const json::object& launch, std::string_view
   g.shared_bytes = fields::count(o, "shared_bytes", what);
   g.cluster = fields::small_count(o, "cluster", what);
   g.cooperative = o.contains("cooperative") && json::get_bool(o, "cooperative", what);
+  g.programmatic = o.contains("programmatic") && json::get_bool(o, "programmatic", what);
   return g;
 }
 

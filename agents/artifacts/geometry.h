@@ -14,6 +14,7 @@ struct Geometry {
   std::int64_t shared_bytes = 0;   // dynamic shared memory of one block
   std::int32_t cluster = 1;        // blocks that form one cluster; 1: none
   bool cooperative = false;        // all blocks run at the same time, or the launch is refused
+  bool programmatic = false;       // may be launched before the one ahead of it ends, for which its kernel waits
   friend bool operator==(const Geometry&, const Geometry&) = default;
 };
 

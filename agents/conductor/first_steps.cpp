@@ -9,7 +9,8 @@
 namespace kiln::agents {
 namespace {
 
-constexpr std::size_t kNamed = 5;  // operators that an error names before it counts the rest
+constexpr std::int32_t kLeastFirst = 16;  // candidates of a first round, where there are cores for them
+constexpr std::size_t kNamed = 5;         // operators that an error names before it counts the rest
 
 }  // namespace
 
@@ -39,10 +40,12 @@ graph::Graph rewritten(const Lab& lab, AlgebraOutcome& algebra) {
   return out;
 }
 
-std::int32_t first_round_size(const NodeFacts& node) { return std::max(4, 4 * node.cores); }
+std::int32_t first_round_size(const NodeFacts& node, const policies::Policy& policy) {
+  const std::int32_t learned_from = std::max(kLeastFirst, policy.max_candidates_per_region / 2);
+  return std::min(std::max(4, 4 * node.cores), learned_from);
+}
 
-std::int32_t round_size(const NodeFacts& node, std::size_t templates, std::int64_t each_ns, std::int64_t left_ns) {
-  const std::int64_t most = first_round_size(node);
+std::int32_t round_size(std::int64_t most, std::size_t templates, std::int64_t each_ns, std::int64_t left_ns) {
   const auto least = std::min<std::int64_t>(most, std::max<std::size_t>(1, templates));
   return static_cast<std::int32_t>(each_ns <= 0 ? most : std::clamp(left_ns / each_ns, least, most));
 }

@@ -17,11 +17,12 @@ void require_computable(const Lab& lab);
 // judged by the workload as it was written.
 [[nodiscard]] graph::Graph rewritten(const Lab& lab, AlgebraOutcome& algebra);
 
-// Candidates of a region's first round, of which nothing is known yet: as many as keep the node's cores busy.
-[[nodiscard]] std::int32_t first_round_size(const NodeFacts& node);
-// Of a later round, where a candidate takes `each_ns` (0: unknown): as many as there is time for, but no more than in
-// the first, and at least one of each of so many templates.
-[[nodiscard]] std::int32_t round_size(const NodeFacts& node, std::size_t templates, std::int64_t each_ns,
+// Candidates of a region's first round, of which nothing is known yet: as many as keep the node's cores busy, but no
+// more than half of what the policy allows, so that the others are chosen by what these show.
+[[nodiscard]] std::int32_t first_round_size(const NodeFacts& node, const policies::Policy& policy);
+// Of a later round, where a candidate takes `each_ns` (0: unknown): as many as there is time for, but no more than
+// `most`, and at least one of each of so many templates.
+[[nodiscard]] std::int32_t round_size(std::int64_t most, std::size_t templates, std::int64_t each_ns,
                                       std::int64_t left_ns);
 
 // Of everything that a region's search draws by chance: another one for each purpose, the same in every job.

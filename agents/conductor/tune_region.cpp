@@ -100,7 +100,10 @@ class RegionSearch {
     std::vector<Proposal> proposals = std::move(repaired_);
     repaired_.clear();
     const std::int64_t each_ns = out_.candidate_ns > 0 ? out_.candidate_ns : task_.candidate_ns;
-    const std::int32_t batch = round_size(lab_.node(), task_.each_template ? candidates_.specs.size() : 1, each_ns,
+    const policies::Policy& policy = lab_.input().policy;
+    const auto allowed = policy.max_candidates_per_region - static_cast<std::int32_t>(out_.candidates.size());
+    const std::int32_t batch = round_size(std::min(allowed, first_round_size(lab_.node(), policy)),
+                                          task_.each_template ? candidates_.specs.size() : 1, each_ns,
                                           proposing_end_ns_ - now_ns_) -
                                static_cast<std::int32_t>(proposals.size());
     const std::uint64_t seed = seed_for(lab_.input(), out_.region, "round " + std::to_string(round));

@@ -1,4 +1,5 @@
-// What to try next. Seeds first (defaults, priors); then, slot by slot, one of three sources drawn at random: the
+// What to try next. Seeds first (defaults, priors); while little is measured, of what the templates' own costs call
+// likely, and by chance; then, slot by slot, one of three sources drawn at random: the
 // unmeasured neighbours of the best, all that is unmeasured (both ranked by a forest), or chance. Handbook figures: a
 // forest alone settles too early on rugged spaces, neighbours alone get stuck; 10 % chance keeps both honest.
 #include <algorithm>
@@ -20,6 +21,9 @@ constexpr double kRandomShare = 0.1;
 constexpr double kNeighbourShare = 0.6;
 constexpr std::size_t kFirstRandom = 6;   // measured points before a forest says anything
 constexpr std::size_t kMostPriors = 10;
+constexpr double kLikelyShare = 0.7;      // of what is tried before a forest says anything
+constexpr double kLikely = 1.25;          // of the least estimate: rows up to there are as good as each other
+constexpr std::size_t kFewestLikely = 48; // and as many in any case
 constexpr std::size_t kMostScored = 50'000;  // rows ranked per call; above that a random subset, neighbours always
 
 struct Place {
@@ -249,6 +253,35 @@ std::vector<Place> open_places(const std::vector<Space>& spaces, const Known& kn
   return all;
 }
 
+// Rows of least estimate, in places' order; the rest of the spaces, and those without an estimate, are left to chance.
+std::vector<Place> likely_places(const std::vector<Space>& spaces, const Known& known) {
+  std::vector<std::pair<float, Place>> estimated;
+  for (std::size_t s = 0; s < spaces.size(); ++s)
+    for (std::size_t row = 0; row < spaces[s].estimate_ns.size(); ++row)
+      if (!known.taken[s][row]) estimated.emplace_back(spaces[s].estimate_ns[row], Place{s, row});
+  std::sort(estimated.begin(), estimated.end());
+  std::vector<Place> out;
+  for (const auto& [ns, place] : estimated)
+    if (out.size() < kFewestLikely || static_cast<double>(ns) <= kLikely * static_cast<double>(estimated.front().first))
+      out.push_back(place);
+  return out;
+}
+
+void add_first(const std::vector<Space>& spaces, const Known& known, Random& random, Batch& batch) {
+  std::vector<Place> likely = likely_places(spaces, known);
+  while (!batch.full()) {
+    if (!likely.empty() && random.unit() < kLikelyShare) {
+      std::swap(likely[random.below(likely.size())], likely.back());
+      batch.add(likely.back(), "likely");
+      likely.pop_back();
+      continue;
+    }
+    const auto place = batch.random_place(random);
+    if (!place) return;
+    batch.add(*place, "random");
+  }
+}
+
 void add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batch& batch) {
   for (std::size_t s = 0; s < spaces.size(); ++s)
     if (spaces[s].default_row >= 0) batch.add({s, static_cast<std::size_t>(spaces[s].default_row)}, "default");
@@ -310,12 +343,10 @@ std::vector<Proposal> propose(const std::vector<Space>& spaces, const std::vecto
   Random random(seed ^ (0x9e3779b97f4a7c15u * (trials.size() + 1)));
   Batch batch(spaces, known, static_cast<std::size_t>(std::max(batch_size, 0)));
   add_seeds(spaces, priors, batch);
-  while (!batch.full() && known.best.size() < kFirstRandom) {
-    const auto place = batch.random_place(random);
-    if (!place) break;
-    batch.add(*place, "random");
-  }
-  if (!batch.full() && known.best.size() >= kFirstRandom) add_mix(spaces, known, features, random, batch);
+  if (known.best.size() < kFirstRandom)
+    add_first(spaces, known, random, batch);
+  else
+    add_mix(spaces, known, features, random, batch);
   return batch.take();
 }
 

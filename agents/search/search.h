@@ -31,6 +31,7 @@ struct Space {
   std::vector<std::vector<std::int64_t>> values;     // per tunable
   std::vector<std::vector<std::uint16_t>> rows;      // valid index tuples, lexicographic
   std::int32_t default_row = -1;                     // the template's defaults, or the nearest valid row
+  std::vector<float> estimate_ns;                    // per row: a first guess (estimate.h), or empty
 };
 // Empty rows when the template does not accept the kernel (anchor, types, CPU features, constraints).
 [[nodiscard]] Space enumerate(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
@@ -51,7 +52,7 @@ struct LearnedConstraint {
 };
 [[nodiscard]] bool excludes(const LearnedConstraint& c, const Variant& v);
 
-struct Proposal { Variant variant; std::string why; };  // "default", "prior", "forest", "neighbour", "random"
+struct Proposal { Variant variant; std::string why; };  // "default", "prior", "likely", "forest", "neighbour", "random"
 
 // Up to `batch` untried variants over all spaces. First the defaults of each space and the priors, then a mix of tree
 // surrogate and neighbourhood of the best; never one that was tried or excluded. Empty when the spaces are exhausted.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "agents/search/estimate.h"
 #include "agents/search/expression.h"
 #include "agents/search/search.h"
 #include "runtime/base/error.h"
@@ -144,6 +145,7 @@ Space enumerate(const store::TemplateSpec& spec, const Region& region, const Ker
   if (!applies(spec, kernel, node)) return space;
   Backtracking(spec, figures, space).run();
   space.default_row = nearest_to_default(spec, space);
+  if (!space.rows.empty()) estimate(spec, figures, space);
   return space;
 }
 

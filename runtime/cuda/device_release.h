@@ -6,6 +6,7 @@
 // for their time.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "runtime/cuda/driver.h"
@@ -88,6 +89,9 @@ class DeviceRelease {
   Arena constants_, prepared_;
 };
 
+// What one launch may have: a cluster or that its blocks run side by side, and that it waits by itself.
+using LaunchAttributes = std::array<kiln::cuda::LaunchAttribute, 2>;
+
 // Puts a list of launches on a stream. Everything that does not change is made ready once: a call fills in the
 // caller's addresses and allocates nothing, so that it can be recorded into a graph.
 class DeviceLauncher {
@@ -102,8 +106,8 @@ class DeviceLauncher {
   const std::vector<Launch>& launches_;
   const std::vector<kiln::cuda::Function>& functions_;
   std::vector<kiln::cuda::LaunchConfig> configs_;
-  std::vector<kiln::cuda::LaunchAttribute> attributes_;  // one per launch
-  std::vector<DevicePointer> arguments_;                 // of the launch that is put on the stream
+  std::vector<LaunchAttributes> attributes_;  // per launch
+  std::vector<DevicePointer> arguments_;      // of the launch that is put on the stream
 };
 
 // One caller's use of a release: its own temporary arena. One call at a time.

@@ -16,12 +16,37 @@ DevicePointer checked(const void* pointer, const char* word, std::size_t index) 
   return address;
 }
 
+// In a graph, programmatic launches need CUDA 12.3 (CUDA C++ Programming Guide, "Programmatic Dependent Launch and
+// Synchronization"); without the attribute such a kernel's wait is over at once, since nothing is ahead of it.
+bool takes_programmatic_launches(const DriverApi& api) {
+  int version = 0;
+  return api.cuDriverGetVersion(&version) == kiln::cuda::kSuccess && version >= 12030;
+}
+
+unsigned fill(LaunchAttributes& out, const Grid& grid, bool programmatic) {
+  unsigned count = 0;
+  if (grid.cooperative) {
+    out[count].id = kiln::cuda::LaunchAttributeId::cooperative;
+    out[count++].value.cooperative = 1;
+  }
+  if (grid.cluster > 1) {
+    out[count].id = kiln::cuda::LaunchAttributeId::cluster_dimension;
+    out[count++].value.cluster = {static_cast<unsigned>(grid.cluster), 1, 1};
+  }
+  if (grid.programmatic && programmatic) {
+    out[count].id = kiln::cuda::LaunchAttributeId::programmatic_stream_serialization;
+    out[count++].value.programmatic = 1;
+  }
+  return count;
+}
+
 }  // namespace
 
 DeviceLauncher::DeviceLauncher(const DriverApi& api, const std::vector<Launch>& launches,
                                const std::vector<kiln::cuda::Function>& functions)
     : api_(api), launches_(launches), functions_(functions), configs_(launches.size()), attributes_(launches.size()) {
   std::size_t longest = 1;
+  const bool programmatic = takes_programmatic_launches(api);
   for (std::size_t i = 0; i < launches.size(); ++i) {
     const Launch& l = launches[i];
     longest = std::max(longest, l.args.size());
@@ -36,17 +61,8 @@ DeviceLauncher::DeviceLauncher(const DriverApi& api, const std::vector<Launch>& 
               nullptr,
               nullptr,
               0};
-    if (l.grid.cooperative) {
-      attributes_[i].id = kiln::cuda::LaunchAttributeId::cooperative;
-      attributes_[i].value.cooperative = 1;
-    } else if (l.grid.cluster > 1) {
-      attributes_[i].id = kiln::cuda::LaunchAttributeId::cluster_dimension;
-      attributes_[i].value.cluster = {static_cast<unsigned>(l.grid.cluster), 1, 1};
-    } else {
-      continue;
-    }
-    config.attributes = &attributes_[i];
-    config.attribute_count = 1;
+    config.attributes = attributes_[i].data();
+    config.attribute_count = fill(attributes_[i], l.grid, programmatic);
   }
   arguments_.resize(longest);
 }
@@ -79,8 +95,8 @@ void DeviceSession::enqueue(const void* const* inputs, void* const* outputs, Str
   for (const std::size_t id : callers_buffers_) {
     const Buffer& b = release_.plan().buffers[id];
     const auto index = static_cast<std::size_t>(b.index);
-    address_[id] = b.kind == BufferKind::input ? checked(inputs[index], "input", index)
-                                               : checked(outputs[index], "output", index);
+    address_[id] =
+        b.kind == BufferKind::input ? checked(inputs[index], "input", index) : checked(outputs[index], "output", index);
   }
   const InContext in(release_.api(), release_.context());
   launcher_.enqueue(address_, stream);

@@ -103,14 +103,16 @@ class Loaded {
                    out = arg.kind == agents::RenderedArg::Kind::output;
         arguments.push_back((in ? inputs : out ? outputs : temporary_).at(i).address());
       }
-      kiln::cuda::LaunchAttribute attribute{};
+      kiln::cuda::LaunchAttribute attributes[2]{};
       if (launch.geometry->cooperative) {
-        attribute.id = kiln::cuda::LaunchAttributeId::cooperative;
-        attribute.value.cooperative = 1;
+        attributes[0].id = kiln::cuda::LaunchAttributeId::cooperative;
+        attributes[0].value.cooperative = 1;
       } else {
-        attribute.id = kiln::cuda::LaunchAttributeId::cluster_dimension;
-        attribute.value.cluster = {static_cast<unsigned>(launch.geometry->cluster), 1, 1};
+        attributes[0].id = kiln::cuda::LaunchAttributeId::cluster_dimension;
+        attributes[0].value.cluster = {static_cast<unsigned>(launch.geometry->cluster), 1, 1};
       }
+      attributes[1].id = kiln::cuda::LaunchAttributeId::programmatic_stream_serialization;
+      attributes[1].value.programmatic = launch.geometry->programmatic ? 1 : 0;
       const kiln::cuda::LaunchConfig config = {static_cast<unsigned>(launch.tasks),
                                                1,
                                                1,
@@ -119,8 +121,8 @@ class Loaded {
                                                1,
                                                static_cast<unsigned>(launch.geometry->shared_bytes),
                                                gpu_.stream(),
-                                               &attribute,
-                                               1};
+                                               attributes,
+                                               launch.geometry->programmatic ? 2u : 1u};
       if (launch.geometry->cluster > 8)  // the most that every GPU with clusters has
         kiln::cuda::check(
             gpu_.api(), gpu_.api().cuFuncSetAttribute(function, kiln::cuda::FunctionAttribute::non_portable_cluster, 1),

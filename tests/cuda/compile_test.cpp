@@ -7,6 +7,7 @@
 #include "daemon/targets/cuda/oracle/kernels.h"
 #include "runtime/base/error.h"
 #include "tests/cuda/nvrtc.h"
+#include "tests/cuda/sass.h"
 
 using namespace kiln;
 using namespace kiln::targets::cuda;
@@ -93,6 +94,27 @@ TEST_CASE("NVRTC makes a cubin without a GPU, reports errors as diagnostics, and
   request.allow_spills = true;
   CHECK(compiler->compile(request).ok);
   CHECK_THROWS_AS((void)compiler->compile({"kernel.cu", "", "sm_1", {}}), Error);
+}
+
+TEST_CASE("an access before the wait for the launch ahead is found in machine code") {
+  const std::unique_ptr<Compiler> compiler = testing::nvrtc();
+  if (!compiler) return;
+  const auto order_in = [&](const std::string& body) {
+    const std::string source = "extern \"C\" __global__ void k(const float* x, float* y) {\n" + body + "}\n";
+    const CompileResult result = compiler->compile({"kernel.cu", source, "sm_90a", {}});
+    REQUIRE(result.ok);
+    return testing::order_of_accesses(result.object).at("k");
+  };
+  const std::string wait = "asm volatile(\"griddepcontrol.wait;\" ::: \"memory\");\n";
+  const testing::Order late = order_in(wait + "y[threadIdx.x] = x[threadIdx.x];\n");
+  CHECK(late.waits);
+  CHECK(late.accesses == 2);
+  CHECK(late.early == 0);
+  const testing::Order early = order_in("const float a = x[threadIdx.x];\n" + wait + "y[threadIdx.x] = a;\n");
+  CHECK(early.accesses == 2);
+  CHECK(early.early == 1);
+  CHECK_FALSE(order_in("y[threadIdx.x] = x[threadIdx.x];\n").waits);
+  CHECK_THROWS((void)testing::order_of_accesses("\x7f" "ELF"));
 }
 
 TEST_CASE("the oracle's kernels compile for the oldest and the newest architecture") {

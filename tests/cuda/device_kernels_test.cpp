@@ -17,6 +17,7 @@
 #include "tests/cuda/device_kernel.h"
 #include "tests/cuda/graphs.h"
 #include "tests/cuda/nvrtc.h"
+#include "tests/cuda/sass.h"
 
 using namespace kiln;
 
@@ -91,6 +92,16 @@ void check_against_oracle(const testing::EmulatedKernel& kernel, const graph::Gr
   INFO(family << ": " << judgement.reason << ", worst " << fact.errors[0].worst_value << " for "
               << fact.errors[0].worst_expected << " at " << fact.errors[0].worst_index);
   CHECK(judgement.verdict == agents::Verdict::ok);
+}
+
+// From sm_90 on a kernel may be placed while the launch before it is at work.
+void check_that_it_waits_first(const std::string& cubin) {
+  for (const auto& [symbol, order] : testing::order_of_accesses(cubin)) {
+    INFO(symbol);
+    CHECK(order.waits);
+    CHECK(order.accesses > 0);
+    CHECK(order.early == 0);
+  }
 }
 
 }  // namespace
@@ -196,6 +207,7 @@ TEST_CASE("every template compiles for every architecture, without a spill") {
                                                                : std::to_string(result.diagnostics[0].line) + ": " +
                                                                      result.diagnostics[0].message));
           seen.insert(architecture);
+          if (has_clusters(architecture)) check_that_it_waits_first(result.object);
         }
       }
       ++turn;

@@ -1,5 +1,6 @@
 // libkiln with a plan for a GPU, over the driver of tests/simt: y = 2 (x + c) in two launches over a temporary, with
 // c prepared from a constant.
+#include <dlfcn.h>
 #include <doctest/doctest.h>
 
 #include <cstring>
@@ -233,9 +234,53 @@ TEST_CASE("a launch whose blocks are to run at the same time is refused where th
   CHECK(kiln_open(exceeds.path().c_str(), nullptr, &release) == KILN_E_TARGET);
   CHECK(std::string(kiln_last_error()).find("needs 257 blocks at the same time, this GPU holds 256") !=
         std::string::npos);
-  make_release(clusters, "sm_90", {{R"("shared_bytes":128,"cluster":1)",
-                                    R"("shared_bytes":128,"cluster":3,"cooperative":true)"}});
+  make_release(clusters, "sm_90",
+               {{R"("shared_bytes":128,"cluster":1)", R"("shared_bytes":128,"cluster":3,"cooperative":true)"}});
   CHECK(kiln_open(clusters.path().c_str(), nullptr, &release) == KILN_E_FORMAT);
+}
+
+TEST_CASE("a launch that waits by itself is launched before the one ahead of it ends, where the driver can") {
+  World world;
+  void* const fake = ::dlopen("libcuda.so.1", RTLD_NOW);
+  REQUIRE(fake);
+  long& programmatic = *static_cast<long*>(::dlsym(fake, "kiln_fake_programmatic_launches"));
+  int& driver_version = *static_cast<int*>(::dlsym(fake, "kiln_fake_driver_version"));
+  const Changes second = {
+      {R"("shared_bytes":128,"cluster":1)", R"("shared_bytes":128,"cluster":1,"programmatic":true)"}};
+  const auto launched = [&](const Changes& changes) {
+    test::ReleaseFolder folder;
+    make_release(folder, "sm_90", changes);
+    kiln_release* release = nullptr;
+    REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
+    kiln_session* session = nullptr;
+    REQUIRE(kiln_session_create(release, &session) == KILN_OK);
+    const Buffer x(world.api), y(world.api);
+    x.fill(2);
+    const void* inputs[] = {x.pointer()};
+    void* outputs[] = {y.pointer()};
+    const long before = programmatic;
+    REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+    check_answer(y, 2);
+    kiln_session_destroy(session);
+    kiln_close(release);
+    return programmatic - before;
+  };
+  CHECK(launched({}) == 0);
+  CHECK(launched(second) == 1);
+  driver_version = 12020;  // takes none in a graph
+  CHECK(launched(second) == 0);
+  driver_version = 13000;
+  ::dlclose(fake);
+}
+
+TEST_CASE("a cooperative launch does not wait by itself") {
+  World world;
+  test::ReleaseFolder folder;
+  make_release(folder, "sm_90",
+               {{R"("shared_bytes":128,"cluster":1)",
+                 R"("shared_bytes":128,"cluster":1,"cooperative":true,"programmatic":true)"}});
+  kiln_release* release = nullptr;
+  CHECK(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_E_FORMAT);
 }
 
 TEST_CASE("a code object that is no cubin is refused, and one without the plan's symbol") {

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -13,7 +14,7 @@ using namespace kiln::agents;
 namespace {
 
 Space grid_space(const std::string& name, std::size_t dims, std::size_t extent) {
-  Space s{"r", "family", name, "d", {}, {}, {}, -1};
+  Space s{"r", "family", name, "d", {}, {}, {}, -1, {}};
   std::size_t count = 1;
   for (std::size_t d = 0; d < dims; ++d) {
     s.names.push_back(std::string(1, static_cast<char>('a' + d)));
@@ -59,6 +60,24 @@ TEST_CASE("defaults and then priors come first, fastest prior first") {
   CHECK(p[2].why == "prior");
   CHECK(p[3].variant == variant_of(spaces[0], 5));
   CHECK(p[4].why == "random");
+}
+
+TEST_CASE("while nothing is measured most of what is tried is what the first guess calls likely") {
+  std::vector<Space> spaces = {grid_space("x", 3, 10), grid_space("y", 3, 10)};
+  for (std::size_t row = 0; row < spaces[0].rows.size(); ++row)
+    spaces[0].estimate_ns.push_back(static_cast<float>(valley_ns(variant_of(spaces[0], row))));
+  std::vector<float> sorted = spaces[0].estimate_ns;
+  std::sort(sorted.begin(), sorted.end());
+  int likely = 0, random = 0;
+  for (const Proposal& p : propose(spaces, {}, {}, {}, 1, 64)) {
+    if (p.why == "random") ++random;
+    if (p.why != "likely") continue;
+    ++likely;
+    CHECK(p.variant.template_name == "x");
+    CHECK(valley_ns(p.variant) <= static_cast<double>(sorted[47]));
+  }
+  CHECK(likely >= 32);
+  CHECK(random >= 8);  // what has no guess is tried too
 }
 
 TEST_CASE("nothing is proposed twice, nothing excluded, and everything in the end") {

@@ -107,7 +107,9 @@ Result cuInit(unsigned) {
     return 999;
   return 0;
 }
-Result cuDriverGetVersion(int* version) { return *version = 13000, 0; }
+int kiln_fake_driver_version = 13000;          // a test may set it
+long kiln_fake_programmatic_launches = 0;      // that were asked for
+Result cuDriverGetVersion(int* version) { return *version = kiln_fake_driver_version, 0; }
 Result cuGetErrorName(Result result, const char** text) {
   *text = result == 0               ? "CUDA_SUCCESS"
           : result == kInvalidImage ? "CUDA_ERROR_INVALID_IMAGE"
@@ -283,8 +285,15 @@ bool cooperative(const LaunchConfig& config) {
     if (config.attributes[a].id == LaunchAttributeId::cooperative) return config.attributes[a].value.cooperative != 0;
   return false;
 }
+bool programmatic(const LaunchConfig& config) {
+  for (unsigned a = 0; a < config.attribute_count; ++a)
+    if (config.attributes[a].id == LaunchAttributeId::programmatic_stream_serialization)
+      return config.attributes[a].value.programmatic != 0;
+  return false;
+}
 Result cuLaunchKernelEx(const LaunchConfig* config, Function function, void** parameters, void**) {
   if (!current) return kInvalidContext;
+  if (programmatic(*config)) ++kiln_fake_programmatic_launches;
   const auto* pointers = static_cast<void* const*>(parameters[0]);
   const Recorded launch{function->kernel,
                         {config->grid_x, config->block_x, config->shared_bytes, cluster_of(*config), cooperative(*config)},

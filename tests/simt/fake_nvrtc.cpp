@@ -30,7 +30,7 @@ constexpr int kCompilation = 6;
 const char* const kIdle = R"(
 extern "C" {
 #define IDLE(symbol) unsigned symbol##_parameter_bytes = 0; void symbol(void* const*) {}
-IDLE(kiln_copy) IDLE(kiln_read) IDLE(kiln_fma_f32) IDLE(kiln_fma_f64) IDLE(kiln_nothing)
+IDLE(kiln_copy) IDLE(kiln_read) IDLE(kiln_read_again) IDLE(kiln_fma_f32) IDLE(kiln_fma_f64) IDLE(kiln_nothing)
 }
 )";
 

@@ -74,6 +74,12 @@ std::string small_constants(const store::TemplateSpec& spec, const Tunables& tun
   return text;
 }
 
+// Whether each kernel of the text waits for the launch before it: by KILN_ENTRY (types.cuh), from sm_90 on. A text that
+// opens a kernel by itself, as a site's template may, does not.
+bool waits_for_predecessor(const store::TemplateSpec& spec, const GpuFacts& gpu) {
+  return gpu.cluster_launch && template_source(spec).find("__global__") == std::string::npos;
+}
+
 }  // namespace
 
 bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) { return std::visit(Accepts{spec}, kernel); }
@@ -91,10 +97,11 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   run.symbol = symbol;
   run.args = hooks.arguments.list();
   run.tasks = blocks;
+  const bool cooperative = geometry(spec, "cooperative", figures, tunables, 0) != 0;
   run.geometry = Geometry{static_cast<std::int32_t>(geometry(spec, "block_threads", figures, tunables, 1)),
                           geometry(spec, "shared_bytes", figures, tunables, 0),
-                          static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1)),
-                          geometry(spec, "cooperative", figures, tunables, 0) != 0};
+                          static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1)), cooperative,
+                          !cooperative && waits_for_predecessor(spec, *node.gpu)};
 
   RenderedKernel out;
   out.variant = variant;

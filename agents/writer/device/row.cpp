@@ -156,7 +156,7 @@ class Writer {
 
   // The operands that stay on chip through all passes.
   [[nodiscard]] std::vector<std::size_t> early() const {
-    if (!form_.staged) return operands(resident());
+    if (!form_.staged) return operands(form_.ahead ? std::vector<bool>(k_.expr.nodes.size(), true) : resident());
     std::vector<std::size_t> out;
     for (std::size_t i = 0; i < k_.reads.size(); ++i)
       if (is_own(k_, k_.reads[i])) out.push_back(i);

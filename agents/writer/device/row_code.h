@@ -12,6 +12,7 @@ struct RowForm {
   bool staged = false;       // what stays on chip is each row's own, in shared memory
   bool compensated = false;  // float32 sums
   bool keeps = false;        // registers hold a row from pass to pass, and what is dear to compute of it
+  bool ahead = false;        // these also take what only a later pass needs at once
 };
 
 // The most partial results of one pass.

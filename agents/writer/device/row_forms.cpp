@@ -36,7 +36,8 @@ std::int64_t threads_of_row(const Tunables& tunables) {
 
 RowForm form_of(const RowKernel& k, const Tunables& tunables) {
   const bool joint = tunables.at("resident") == 0;  // a pass costs what the row does
-  return {joint, false, joint || k.length > kPlainSum * threads_of_row(tunables), !joint};
+  const bool ahead = tunables.contains("ahead") && tunables.at("ahead") != 0;
+  return {joint, false, joint || k.length > kPlainSum * threads_of_row(tunables), !joint, ahead};
 }
 
 }  // namespace

@@ -83,6 +83,36 @@ void Gpu::flush_l2() {
   check(api_, api_.cuMemsetD8Async(flush_->address(), 0x5a, flush_->bytes(), stream_), "flush the cache");
 }
 
+void Gpu::begin_recording() {
+  check(api_, api_.cuStreamBeginCapture_v2(stream_, kiln::cuda::kCaptureThreadLocal), "record launches");
+}
+
+void Gpu::drop_recording() {
+  kiln::cuda::Graph graph = nullptr;
+  if (api_.cuStreamEndCapture(stream_, &graph) == kiln::cuda::kSuccess && graph)
+    (void)api_.cuGraphDestroy(graph);  // ignoring: what went wrong before is on its way
+}
+
+DeviceGraph Gpu::end_recording() {
+  kiln::cuda::Graph graph = nullptr;
+  check(api_, api_.cuStreamEndCapture(stream_, &graph), "record launches");
+  return {api_, graph};
+}
+
+void Gpu::launch(const DeviceGraph& graph) const {
+  check(api_, api_.cuGraphLaunch(graph.launchable(), stream_), "launch what was recorded");
+}
+
+DeviceGraph::DeviceGraph(const kiln::cuda::DriverApi& api, kiln::cuda::Graph recorded) : api_(&api) {
+  const kiln::cuda::Result result = api.cuGraphInstantiateWithFlags(&launchable_, recorded, 0);
+  (void)api.cuGraphDestroy(recorded);  // ignoring: what can be launched does not need it
+  check(api, result, "make recorded launches ready");
+}
+
+DeviceGraph::~DeviceGraph() {
+  if (launchable_) (void)api_->cuGraphExecDestroy(launchable_);  // ignoring: after a fault it goes with the process
+}
+
 void Gpu::hold() {
   *gate_ = 0;
   holding_ = api_.cuStreamWaitValue32_v2(stream_, gate_address_, 1, kWaitUntilEqual) == kiln::cuda::kSuccess;

@@ -17,6 +17,21 @@ class DeviceMemory;
 
 inline constexpr double kEnergyStepNs = 1e8;  // NVML counts ten times a second or more often
 
+// Launches that one call puts on a stream together, a CUDA graph; given back with its scope.
+class DeviceGraph {
+ public:
+  DeviceGraph(const kiln::cuda::DriverApi& api, kiln::cuda::Graph recorded);
+  ~DeviceGraph();
+  DeviceGraph(const DeviceGraph&) = delete;
+  DeviceGraph& operator=(const DeviceGraph&) = delete;
+
+  [[nodiscard]] kiln::cuda::GraphExec launchable() const { return launchable_; }
+
+ private:
+  const kiln::cuda::DriverApi* api_;
+  kiln::cuda::GraphExec launchable_ = nullptr;
+};
+
 class Gpu {
  public:
   // Makes the primary context of the device current on this thread. Throws Error(unavailable) or DriverError.
@@ -44,6 +59,20 @@ class Gpu {
   // Overwrites more than twice the second-level cache and gives back what persists there.
   void flush_l2();
 
+  // What `work` puts on stream(), recorded, so that nothing runs before it is launched. What `work` throws goes on.
+  template <class Work>
+  [[nodiscard]] DeviceGraph recorded(Work work) {
+    begin_recording();
+    try {
+      work();
+    } catch (...) {
+      drop_recording();  // or the stream would take nothing else
+      throw;
+    }
+    return end_recording();
+  }
+  void launch(const DeviceGraph& graph) const;
+
   // What `work` puts on stream() takes, in nanoseconds of the device's clock. The stream is held back until
   // everything is on it, so that the host's time to launch is no part of it; `launches` is how many launches that
   // are.
@@ -60,6 +89,9 @@ class Gpu {
   }
 
  private:
+  void begin_recording();
+  void drop_recording();
+  [[nodiscard]] DeviceGraph end_recording();
   void begin(int launches);
   [[nodiscard]] double end();
   void hold();

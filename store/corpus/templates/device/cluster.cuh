@@ -36,14 +36,14 @@ struct ClusterSlots {
     if constexpr (Pass::reductions > 0) {
       if (thread % 32 == 0) part.put_slots(of_warps + thread / 32 * most_reductions);
       block_barrier();
-      part.take_slots(of_warps, warps, most_reductions);
+      share_slots<warps>(part, of_warps, thread, most_reductions);
       if (thread == 0) part.put_slots(own[turn]);
       cluster_barrier();
       if (thread < blocks * most_reductions)
         of_blocks[thread] =
             *in_block(own[turn] + thread % most_reductions, static_cast<u32>(thread / most_reductions));
       block_barrier();
-      part.take_slots(of_blocks, blocks, most_reductions);
+      share_slots<blocks>(part, of_blocks, thread, most_reductions);
       turn = 1 - turn;
     }
   }

@@ -145,3 +145,10 @@ KILN_DEVICE T combine_slots(const Slot* slots, int count, int stride) {
   for (int i = 1; i < count; ++i) x = Operation::of(x, take<T>(slots + i * stride));
   return x;
 }
+// Each thread gets what `count` slots, a power of two up to 32, `stride` apart, have together: every lane takes one of
+// them, and the lanes combine as those of a warp do. All threads of the warp take part.
+template <int count, class Pass>
+KILN_DEVICE void share_slots(Pass& part, const Slot* slots, int thread, int stride) {
+  part.take_slots(slots + thread % count * stride, 1, stride);
+  part.template reduce_warp<count>();
+}

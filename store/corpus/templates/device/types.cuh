@@ -29,13 +29,38 @@ struct alignas(8) Words2 {
 #ifdef KILN_EMULATION
 #include KILN_EMULATION
 #else
-#define KILN_ENTRY(symbol) \
-  extern "C" __global__ void __launch_bounds__(kBlockThreads) symbol(const __grid_constant__ Arguments arguments)
+#define KILN_ENTRY(symbol) KILN_ENTRY_WITHIN(symbol, __launch_bounds__(kBlockThreads))
 // As KILN_ENTRY, in so few registers that a multiprocessor holds `blocks` blocks.
-#define KILN_ENTRY_SIDE_BY_SIDE(symbol, blocks)                           \
-  extern "C" __global__ void __launch_bounds__(kBlockThreads, (blocks)) \
-      symbol(const __grid_constant__ Arguments arguments)
+#define KILN_ENTRY_SIDE_BY_SIDE(symbol, blocks) KILN_ENTRY_WITHIN(symbol, __launch_bounds__(kBlockThreads, (blocks)))
+#define KILN_ENTRY_WITHIN(symbol, bounds)                                                    \
+  static KILN_DEVICE void symbol##_body(const Arguments& arguments);                         \
+  extern "C" __global__ void bounds symbol(const __grid_constant__ Arguments arguments) {    \
+    symbol##_body(behind_predecessor(arguments));                                            \
+  }                                                                                          \
+  static KILN_DEVICE void symbol##_body(const Arguments& arguments)
 #define KILN_DEVICE __device__ __forceinline__
+
+// From sm_90 on the next launch of a stream may be placed while this one is at work, where its plan says "programmatic"
+// (PTX ISA, "griddepcontrol"): it waits here for the end of the one before and for what that wrote, and only then lets
+// the one behind it begin, so that at most two are under way. What is read through the pointers that are returned
+// cannot be read earlier: the compiler does not see that they are the given ones.
+template <class Arguments>
+KILN_DEVICE Arguments behind_predecessor(const Arguments& given) {
+#if __CUDA_ARCH__ >= 900
+  Arguments out;
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#pragma unroll
+  for (int i = 0; i < static_cast<int>(sizeof(out.at) / sizeof(void*)); ++i) {
+    u64 address;
+    asm volatile("mov.b64 %0, %1;" : "=l"(address) : "l"(__cvta_generic_to_global(given.at[i])) : "memory");
+    out.at[i] = __cvta_global_to_generic(address);  // still known to be device memory
+  }
+  return out;
+#else
+  return given;
+#endif
+}
 
 KILN_DEVICE u32 thread_index() { return threadIdx.x; }
 KILN_DEVICE u32 block_index() { return blockIdx.x; }

@@ -11,26 +11,29 @@ constexpr int kBlockRows = kBlockThreads / kRowThreads;
 constexpr index_t kRowVectors = kLength / kVector;
 constexpr int kChunks = static_cast<int>((kRowVectors + kRowThreads - 1) / kRowThreads);  // vectors of one thread
 
-// The threads of one row: `lane` counts them, `slots` are the row's, one for each warp and reduction.
+// The threads of one row: `lane` counts them, `slots` are the row's, one for each warp and reduction, in two sets that
+// take turns: when one is written again, all have met by the other since they read it.
 struct Team {
   int lane;
   Slot* slots;
+  int turn;
 };
 
 // Combines the partial results of a pass over the team; each thread gets all of them.
 template <class Pass>
-KILN_DEVICE void meet(const Team& team, Pass& part) {
+KILN_DEVICE void meet(Team& team, Pass& part) {
   part.template reduce_warp<kTeamLanes>();
   if constexpr (kTeamWarps > 1 && Pass::reductions > 0) {
-    block_barrier();  // the slots of the pass before have been read
-    if (team.lane % 32 == 0) part.put_slots(team.slots + team.lane / 32 * kMostReductions);
+    Slot* const slots = team.slots + team.turn * (kTeamWarps * kMostReductions);
+    if (team.lane % 32 == 0) part.put_slots(slots + team.lane / 32 * kMostReductions);
     block_barrier();
-    part.take_slots(team.slots, kTeamWarps, kMostReductions);
+    share_slots<kTeamWarps>(part, slots, team.lane, kMostReductions);
+    team.turn = 1 - team.turn;
   }
 }
 
 template <class Pass>
-KILN_DEVICE void run_pass(const Arguments& arguments, const Place& at, bool active, const Team& team, Scalars& s,
+KILN_DEVICE void run_pass(const Arguments& arguments, const Place& at, bool active, Team& team, Scalars& s,
                           Loaded (&kept)[kResident ? kChunks : 1]) {
   Pass part;
   if constexpr (kResident) {
@@ -60,7 +63,7 @@ KILN_DEVICE void run_pass(const Arguments& arguments, const Place& at, bool acti
 
 template <class... P>
 KILN_DEVICE void run_passes(PassList<P...>, const Arguments& arguments, const Place& at, bool active,
-                            const Team& team, Scalars& s, Loaded (&kept)[kResident ? kChunks : 1]) {
+                            Team& team, Scalars& s, Loaded (&kept)[kResident ? kChunks : 1]) {
   (run_pass<P>(arguments, at, active, team, s, kept), ...);
 }
 
@@ -68,8 +71,8 @@ KILN_ENTRY(KILN_KERNEL) {
   const int thread = static_cast<int>(thread_index());
   const index_t row = static_cast<index_t>(block_index()) * kBlockRows + thread / kRowThreads;
   const bool active = row < kRows;
-  const Team team = {thread % kRowThreads,
-                     static_cast<Slot*>(shared_memory()) + thread / kRowThreads * (kTeamWarps * kMostReductions)};
+  Team team = {thread % kRowThreads,
+               static_cast<Slot*>(shared_memory()) + thread / kRowThreads * (2 * kTeamWarps * kMostReductions), 0};
   const Place at = place_of(active ? row : 0);
   Loaded kept[kResident ? kChunks : 1];
   if constexpr (kResident) {

@@ -66,7 +66,7 @@ KILN_DEVICE void run_segment(const Arguments& arguments, const Place& at, const 
     part.template reduce_warp<32>();
     if (segment.thread % 32 == 0) part.put_slots(slots + segment.thread / 32 * kMostReductions);
     block_barrier();
-    part.take_slots(slots, kBlockWarps, kMostReductions);
+    share_slots<kBlockWarps>(part, slots, segment.thread, kMostReductions);
     if (segment.thread == 0)
       part.put_slots(partials(arguments, pass, segment.row) + segment.split * kMostReductions);
   } else {

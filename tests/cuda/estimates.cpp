@@ -1,0 +1,78 @@
+// The first guess of how long a GPU takes for a configuration: what it says of real templates.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "agents/search/search.h"
+#include "agents/writer/writer.h"
+#include "tests/cuda/collection.h"
+#include "tests/cuda/device_kernel.h"
+
+using namespace kiln;
+
+namespace {
+
+agents::Space space_of(const std::string& name, const graph::Graph& g) {
+  std::vector<std::int32_t> nodes(g.nodes.size());
+  for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
+  const agents::Region region = agents::cut_region(g, nodes).region;
+  const agents::NodeFacts node = testing::device_node("sm_90a");
+  const std::optional<agents::Kernel> kernel = agents::lower(region);
+  REQUIRE(kernel);
+  for (const store::TemplateSpec& spec : testing::device_templates())
+    if (spec.family + "/" + spec.name == name && agents::accepts(spec, *kernel))
+      return agents::enumerate(spec, region, *kernel, agents::figures_of(*kernel, node, 1), node);
+  return {};
+}
+
+// Least estimate of the rows whose `tunable` is `value`.
+float least(const agents::Space& space, const std::string& tunable, std::int64_t value) {
+  float out = std::numeric_limits<float>::infinity();
+  for (std::size_t row = 0; row < space.rows.size(); ++row)
+    if (agents::variant_of(space, row).tunables.at(tunable) == value) out = std::min(out, space.estimate_ns.at(row));
+  return out;
+}
+float least(const agents::Space& space) {
+  return *std::min_element(space.estimate_ns.begin(), space.estimate_ns.end());
+}
+
+graph::Graph softmax_of(graph::Shape shape) {
+  graph::Graph g;
+  g.name = "softmax";
+  g.outputs = {
+      testing::add_node(g, graph::Softmax{1, false}, {testing::input(g, std::move(shape), graph::DType::bf16)})};
+  return g;
+}
+
+}  // namespace
+
+TEST_CASE("every configuration of a template that says what a thread does has a first guess") {
+  std::size_t guessed = 0;
+  for (const testing::NamedGraph& named : testing::device_graphs()) {
+    for (const store::TemplateSpec& spec : testing::device_templates()) {
+      const agents::Space space = space_of(spec.family + "/" + spec.name, named.graph);
+      if (!spec.cost.contains("instructions")) {
+        CHECK(space.estimate_ns.empty());
+        continue;
+      }
+      REQUIRE(space.estimate_ns.size() == space.rows.size());
+      for (const float ns : space.estimate_ns) REQUIRE((std::isfinite(ns) && ns > 0));
+      guessed += space.rows.size();
+    }
+  }
+  CHECK(guessed > 1000);
+}
+
+TEST_CASE("one row wants many threads, many rows want few each, and clusters are for rows that are too long") {
+  const agents::Space one = space_of("row/device", softmax_of({1, 4096}));
+  CHECK(1.25f * least(one, "row_threads", 512) < least(one, "row_threads", 64));
+  CHECK(least(one) < least(space_of("row/cluster", softmax_of({1, 8192}))));
+  const agents::Space many = space_of("row/device", softmax_of({16384, 4096}));
+  CHECK(least(many, "row_threads", 128) < least(many, "row_threads", 1024));
+  CHECK(least(many, "vector", 8) <= least(many, "vector", 1));
+  CHECK(least(many, "resident", 1) < least(many, "resident", 0));
+  const graph::Graph longest = softmax_of({1, 1 << 22});
+  CHECK(least(space_of("row/split", longest)) < least(space_of("row/device", longest)));
+}
