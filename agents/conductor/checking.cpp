@@ -81,7 +81,7 @@ Proof Checking::proof() const {
 
 std::vector<Look> Checking::looks_at(const std::vector<Subject>& subjects) {
   if (!lab_.node().gpu) return without_looks(subjects.size());
-  return fastest_first(lab_, subjects, task_.incumbent, {task_.at_once, task_.looks_end_ns, seed("order")});
+  return fastest_first(lab_, subjects, task_.incumbent, {task_.at_once, task_.looks_end_ns, seed("order"), usual_});
 }
 
 Examined Checking::checked(std::size_t index, const Subject& subject) {

@@ -6,6 +6,7 @@
 
 #include "agents/conductor/alone.h"
 #include "agents/conductor/check_effort.h"
+#include "agents/conductor/check_order.h"
 #include "agents/conductor/checking.h"
 #include "agents/conductor/costs.h"
 #include "agents/conductor/first_steps.h"
@@ -230,13 +231,27 @@ class RegionSearch {
       only_ = only ? std::optional(samples) : std::nullopt;  // a node that restarted has more time again
       const Costs incumbent = costs_of(samples.subjects.at(0));
       if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
-      for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
+      for (std::size_t i = begin; i < end; ++i) {
+        const SampleFact::Subject& subject = samples.subjects.at(1 + i - begin);
+        if (end - begin > 1 && may_be_of_others(subject.verdict))
+          measure_alone(right[i], round);
+        else
+          settle(right[i], subject, incumbent);
+      }
     }
     settle_passed();
     for (Built& built : right) {
       const Verdict verdict = out_.candidates[built.record].verdict;
       if (verdict == Verdict::ok || verdict == Verdict::slower) good_.push_back(std::move(built));
     }
+  }
+
+  // Beside the incumbent.
+  void measure_alone(const Built& built, std::int32_t round) {
+    const SampleFact samples = lab_.measure(
+        {{"incumbent", task_.incumbent.plan}, subject_of(built)}, Lab::Extent::region, kRaceSamples, false,
+        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), checking_.proof());
+    settle(built, samples.subjects.at(1), costs_of(samples.subjects.at(0)));
   }
 
   // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
