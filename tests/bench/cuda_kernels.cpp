@@ -23,13 +23,14 @@
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/interpreter.h"
 #include "agents/graph/roundings.h"
-#include "agents/search/random.h"
+
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/targets/cuda/compile.h"
 #include "daemon/worker/compare.h"
 #include "daemon/worker/inputs.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/random.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/cuda/graphs.h"
 
@@ -159,7 +160,7 @@ Candidate candidates(const World& world, const graph::Graph& g, std::size_t vari
   const std::optional<agents::Kernel> kernel = agents::lower(out.region);
   if (!kernel) return out;
   const agents::Figures figures = agents::figures_of(*kernel, world.node, 1);
-  agents::Random random(1);
+  SplitMix64 random(1);
   for (const store::TemplateSpec& spec : testing::device_templates()) {
     if ((spec.family + "/" + spec.name).find(of_template) == std::string::npos || !agents::accepts(spec, *kernel))
       continue;
