@@ -34,7 +34,8 @@ if(KILN_SANITIZE)
   add_compile_options(-fsanitize=${KILN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${KILN_SANITIZE})
   # GCC 12 takes instrumented Boost code for a use of uninitialised memory and for a mismatched delete.
-  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized> $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>)
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-mismatched-new-delete>)
   # Clang 14 cannot emit the check of function types within coroutines.
   add_compile_options($<$<CXX_COMPILER_ID:Clang>:-fno-sanitize=function>)
 endif()
@@ -63,8 +64,8 @@ if(KILN_PRECOMPILE)
   # precompile nothing, have the warnings; a missing #include shows there too.
   add_compile_options($<$<CXX_COMPILER_ID:GNU>:-Wno-array-bounds> $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overflow>
     $<$<CXX_COMPILER_ID:GNU>:-Wno-stringop-overread>)
-  set(common <algorithm> <chrono> <cmath> <filesystem> <functional> <map> <memory> <optional> <set> <span> <string> <vector>
-    <boost/json.hpp>)
+  set(common <algorithm> <chrono> <cmath> <filesystem> <functional> <map> <memory> <optional> <set> <span> <string>
+    <vector> <boost/json.hpp>)
   function(kiln_precompiled_headers name)
     add_library(${name} OBJECT ${PROJECT_SOURCE_DIR}/cmake/precompiled.cpp)
     target_link_libraries(${name} PRIVATE kiln_options Boost::json ${ARGN})
@@ -127,7 +128,8 @@ function(kiln_test name)
   endif()
   add_executable(${name} ${sources})
   target_link_libraries(${name} PRIVATE kiln_options kiln_test_main ${arg_DEPENDS})
-  target_compile_definitions(${name} PRIVATE KILN_SOURCE_DIR="${PROJECT_SOURCE_DIR}" KILN_BINARY_DIR="${PROJECT_BINARY_DIR}"
+  target_compile_definitions(${name} PRIVATE
+    KILN_SOURCE_DIR="${PROJECT_SOURCE_DIR}" KILN_BINARY_DIR="${PROJECT_BINARY_DIR}"
     KILN_SANITIZED=${KILN_SANITIZED})
   kiln_compile_fast(${name})
   if(NOT arg_TIMEOUT)

@@ -27,7 +27,8 @@ set(control ${CMAKE_CURRENT_SOURCE_DIR}/debian)
 set(CPACK_DEBIAN_KILN_PACKAGE_NAME kiln)
 set(CPACK_DEBIAN_KILN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_KILN_PACKAGE_SHLIBDEPS ON)
-set(CPACK_DEBIAN_KILN_PACKAGE_DEPENDS "libkiln0 (${own_version}), g++, libdnnl-dev, procps, init-system-helpers (>= 1.52), \
+set(CPACK_DEBIAN_KILN_PACKAGE_DEPENDS "libkiln0 (${own_version}), \
+g++, libdnnl-dev, procps, init-system-helpers (>= 1.52), \
 systemd | systemd-standalone-sysusers | systemd-sysusers, systemd | systemd-standalone-tmpfiles | systemd-tmpfiles")
 set(CPACK_DEBIAN_KILN_PACKAGE_RECOMMENDS "openssl, openssh-client")
 set(CPACK_DEBIAN_KILN_PACKAGE_SUGGESTS "python3-kiln")

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
@@ -22,20 +23,20 @@ Error write_error(const std::filesystem::path& root, int error_number) {
 }
 
 // An unnamed place on the way to a blob; gone unless it is moved.
-class Pending : public Store::Upload {
+class Pending {
  public:
   Pending(std::filesystem::path root, std::int64_t limit_bytes) : root_(std::move(root)), limit_(limit_bytes) {
     name_ = (root_ / "incoming-XXXXXX").string();
     fd_ = UniqueFd(::mkostemp(name_.data(), O_CLOEXEC));
     if (!fd_) throw write_error(root_, errno);
   }
-  ~Pending() override {
+  ~Pending() {
     if (!name_.empty()) (void)::unlink(name_.c_str());  // what is left behind is removed when the store opens
   }
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
 
-  void write(std::span<const std::byte> bytes) override {
+  void write(std::span<const std::byte> bytes) {
     size_ += static_cast<std::int64_t>(bytes.size());
     if (size_ > limit_)
       throw Error(ErrorCode::limit, "cannot store an upload: it is larger than " + std::to_string(limit_) + " bytes");
@@ -47,17 +48,18 @@ class Pending : public Store::Upload {
       bytes = bytes.subspan(static_cast<std::size_t>(n));
     }
   }
-  [[nodiscard]] std::int64_t size() const override { return size_; }
-  std::string commit() override {
-    const std::string digest = hash_.finish_hex();
+  [[nodiscard]] std::int64_t size() const { return size_; }
+  // Once; nothing is written after it.
+  [[nodiscard]] std::string finish() {
+    if (::fchmod(fd_.get(), 0444) != 0 || ::fsync(fd_.get()) != 0) throw write_error(root_, errno);
+    return hash_.finish_hex();
+  }
+  void put_in_place(const std::string& digest) {
     const std::filesystem::path folder = root_ / digest.substr(0, 2);
     if (std::filesystem::create_directories(folder)) fsync_directory(root_);
-    if (::fchmod(fd_.get(), 0444) != 0 || ::fsync(fd_.get()) != 0 ||
-        ::rename(name_.c_str(), (folder / digest).c_str()) != 0)
-      throw write_error(root_, errno);
+    if (::rename(name_.c_str(), (folder / digest).c_str()) != 0) throw write_error(root_, errno);
     name_.clear();
     fsync_directory(folder);
-    return digest;
   }
 
  private:
@@ -67,6 +69,26 @@ class Pending : public Store::Upload {
   UniqueFd fd_;
   Sha256 hash_;
   std::int64_t size_ = 0;
+};
+
+// `place`: puts what is pending under its digest.
+using Place = std::function<void(const std::string& digest, Pending& pending)>;
+
+class BlobUpload final : public Store::Upload {
+ public:
+  BlobUpload(const std::filesystem::path& root, std::int64_t limit_bytes, Place place)
+      : pending_(root, limit_bytes), place_(std::move(place)) {}
+  void write(std::span<const std::byte> bytes) override { pending_.write(bytes); }
+  [[nodiscard]] std::int64_t size() const override { return pending_.size(); }
+  std::string commit() override {
+    const std::string digest = pending_.finish();
+    place_(digest, pending_);
+    return digest;
+  }
+
+ private:
+  Pending pending_;
+  Place place_;
 };
 
 bool is_digest(const std::string& text) {
@@ -98,19 +120,31 @@ std::filesystem::path Blobs::path(const std::string& digest) const {
   return file;
 }
 
-void Blobs::remove(const std::string& digest) const {
+void Blobs::drop_upload(const std::string& digest) const {
   const std::filesystem::path file = place(digest);
+  const std::lock_guard lock(mutex_);
+  const auto found = uploads_.find(digest);
+  if (found == uploads_.end() || --found->second > 0) return;
+  uploads_.erase(found);
   if (::unlink(file.c_str()) != 0 && errno != ENOENT) throw system_error("cannot remove blob " + digest, errno);
+}
+
+void Blobs::keep(const std::string& digest) const {
+  const std::lock_guard lock(mutex_);
+  uploads_.erase(digest);
 }
 
 std::string Blobs::put(std::span<const std::byte> bytes) const {
   const std::string digest = sha256_hex(bytes);
+  keep(digest);
   // Only the size of what is there is looked at: that is cheap, and mends a blob that was cut short.
   std::error_code absent;
   if (std::filesystem::file_size(place(digest), absent) == bytes.size() && !absent) return digest;
   Pending pending(root_, static_cast<std::int64_t>(bytes.size()));
   pending.write(bytes);
-  return pending.commit();
+  pending.put_in_place(pending.finish());
+  keep(digest);
+  return has(digest) ? digest : put(bytes);  // an upload of it came between, and went
 }
 
 std::string Blobs::get(const std::string& digest) const {
@@ -122,7 +156,12 @@ std::string Blobs::get(const std::string& digest) const {
 }
 
 std::unique_ptr<Store::Upload> Blobs::upload(std::int64_t limit_bytes) const {
-  return std::make_unique<Pending>(root_, limit_bytes);
+  return std::make_unique<BlobUpload>(root_, limit_bytes, [this](const std::string& digest, Pending& pending) {
+    const std::lock_guard lock(mutex_);
+    const bool is_of_others = !uploads_.contains(digest) && has(digest);
+    pending.put_in_place(digest);
+    if (!is_of_others) ++uploads_[digest];
+  });
 }
 
 }  // namespace kiln::store

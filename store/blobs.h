@@ -1,10 +1,12 @@
 // Content-addressed files below one folder: blobs/ab/<sha256>. A blob is written beside, synced, and linked into place,
 // so that a name that exists is whole. Thread-safe: distinct temporaries, and a rename over an equal file changes
-// nothing.
+// nothing. What came by uploads alone may go again: the number of its uploads is known as long as the process lives.
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 
@@ -19,12 +21,16 @@ class Blobs {
   [[nodiscard]] std::string get(const std::string& digest) const;  // verified
   [[nodiscard]] std::filesystem::path path(const std::string& digest) const;
   [[nodiscard]] bool has(const std::string& digest) const;
-  void remove(const std::string& digest) const;
+  // As Store's.
+  void drop_upload(const std::string& digest) const;
+  void keep(const std::string& digest) const;
   [[nodiscard]] std::unique_ptr<Store::Upload> upload(std::int64_t limit_bytes) const;
 
  private:
   [[nodiscard]] std::filesystem::path place(const std::string& digest) const;
   std::filesystem::path root_;
+  mutable std::mutex mutex_;                             // of what puts an upload in place and what removes it
+  mutable std::map<std::string, std::size_t> uploads_;  // guarded by mutex_; of blobs that nothing else put or keeps
 };
 
 }  // namespace kiln::store

@@ -114,10 +114,12 @@ std::string LocalStore::put_blob(std::span<const std::byte> bytes) {
   return blobs_.put(bytes);
 }
 
-void LocalStore::remove_blob(const std::string& digest) {
+void LocalStore::drop_upload(const std::string& digest) {
   require_writable();
-  blobs_.remove(digest);
+  blobs_.drop_upload(digest);
 }
+
+void LocalStore::keep_blob(const std::string& digest) { blobs_.keep(digest); }
 
 std::unique_ptr<Store::Upload> LocalStore::upload(std::int64_t limit_bytes) {
   require_writable();

@@ -50,7 +50,8 @@ class LocalStore : public Store {
     return blobs_.path(digest);
   }
   [[nodiscard]] bool has_blob(const std::string& digest) const override { return blobs_.has(digest); }
-  void remove_blob(const std::string& digest) override;
+  void drop_upload(const std::string& digest) override;
+  void keep_blob(const std::string& digest) override;
   [[nodiscard]] std::unique_ptr<Upload> upload(std::int64_t limit_bytes) override;
 
   void add_workload(const Workload& w) override;

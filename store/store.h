@@ -134,9 +134,13 @@ class Store {
   [[nodiscard]] virtual std::string blob(const std::string& digest) const = 0;  // verified; Error(corrupt)
   [[nodiscard]] virtual std::filesystem::path blob_path(const std::string& digest) const = 0;  // Error(not_found)
   [[nodiscard]] virtual bool has_blob(const std::string& digest) const = 0;
-  // For a blob of which the caller knows that nothing on record names it; one that is not there is no error.
-  virtual void remove_blob(const std::string& digest) = 0;
-  // Streams an upload of unknown length; discards it unless commit() is called. commit() returns the digest.
+  // One upload of this blob is done with. The blob goes when that was the last of its uploads, it came by nothing but
+  // uploads since the store was opened, and it was not kept; else nothing happens.
+  virtual void drop_upload(const std::string& digest) = 0;
+  // Something on record names an uploaded blob, or is about to.
+  virtual void keep_blob(const std::string& digest) = 0;
+  // Streams an upload of unknown length; discards it unless commit() is called. commit() returns the digest. Must not
+  // outlive the store.
   class Upload {
    public:
     virtual ~Upload() = default;

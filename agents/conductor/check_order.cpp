@@ -16,6 +16,8 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 
 }  // namespace
 
+bool may_be_of_others(Verdict verdict) { return verdict == Verdict::launch_failed || verdict == Verdict::crashed; }
+
 std::vector<Look> without_looks(std::size_t count) {
   std::vector<Look> looks;
   for (std::size_t i = 0; i < count; ++i) looks.push_back({i, Verdict::ok, {}, 0, 0});
@@ -28,10 +30,10 @@ std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, 
   for (std::size_t i = 0; i < subjects.size(); ++i) looks.push_back({i, Verdict::ok, {}, kNever, kNever});
   const std::size_t at_once = std::max<std::size_t>(2, limits.at_once) - 1;
   std::vector<double> usual_ns;  // of the incumbent, in all measurements: one of its samples alone would scale a group
-  const auto look_at = [&](std::span<Look> some, std::int32_t samples) {
+  const auto look_together = [&](std::span<Look> some, std::int32_t samples) {
     std::vector<Subject> asked = {incumbent};
     for (const Look& look : some) asked.push_back(subjects[look.subject]);
-    const SampleFact fact = lab.measure(asked, Lab::Extent::region, samples, false, limits.seed);
+    const SampleFact fact = lab.measure(asked, Lab::Extent::region, samples, false, limits.seed, {}, limits.usual);
     const std::vector<double>& usual = fact.subjects.at(0).ns;
     usual_ns.insert(usual_ns.end(), usual.begin(), usual.end());
     for (std::size_t i = 0; i < some.size(); ++i) {
@@ -40,6 +42,16 @@ std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, 
       some[i].evidence = subject.evidence;
       const bool timed = subject.verdict == Verdict::ok && !subject.ns.empty();
       some[i].ns = timed ? summarize(subject.ns, 0.95).median_ns : kNever;
+    }
+  };
+  const auto look_at = [&](std::span<Look> some, std::int32_t samples) {
+    look_together(some, samples);
+    for (std::size_t i = 0; i < some.size() && some.size() > 1; ++i) {
+      if (!may_be_of_others(some[i].verdict)) continue;
+      if (lab.now("order") < limits.deadline_ns)
+        look_together(some.subspan(i, 1), samples);
+      else
+        some[i] = {some[i].subject, Verdict::ok, {}, kNever, kNever};
     }
   };
   const auto sort = [](std::span<Look> some) {

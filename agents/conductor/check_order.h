@@ -13,6 +13,7 @@ struct OrderLimits {
   std::size_t at_once = 2;       // subjects of one measurement, the incumbent among them
   std::int64_t deadline_ns = 0;  // on the job's clock: who was not looked at then comes last
   std::uint64_t seed = 0;
+  UsualCall usual{};  // of the region: what a look may take (check_effort.h)
 };
 
 struct Look {
@@ -24,9 +25,14 @@ struct Look {
 };
 
 // Looks at `subjects`, fastest first, by samples that nobody judges: one of everyone while there is time, then a few of
-// the fastest. What was not looked at comes behind those that were, and what failed last.
+// the fastest. Who is refused or crashes among others is looked at again beside the incumbent alone, and counts as not
+// looked at where there is no time for that. What was not looked at comes behind those that were, and what failed last.
 [[nodiscard]] std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, const Subject& incumbent,
                                               const OrderLimits& limits);
+
+// Whether what a measurement says of one of several subjects may be by the others: they hold memory, and may write
+// where they should not. Who hung was waited for, and who did what is forbidden did it by itself.
+[[nodiscard]] bool may_be_of_others(Verdict verdict);
 
 // For a CPU, where nothing that was not checked runs in a process with others: in order, each worth a check.
 [[nodiscard]] std::vector<Look> without_looks(std::size_t count);

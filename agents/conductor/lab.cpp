@@ -162,7 +162,8 @@ Objective Lab::objective(Extent extent) const {
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
-                        std::uint64_t seed, const std::optional<Proof>& proof) {
+                        std::uint64_t seed, const std::optional<Proof>& proof,
+                        const std::optional<UsualCall>& usual) {
   json::array names;
   for (const Subject& subject : subjects) names.emplace_back(subject_request(subject));
   json::object request{{"subjects", names},
@@ -184,6 +185,11 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
     live.fresh_process = fresh_process;
     live.seed = seed;
     live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+    if (usual && node_.gpu) {
+      const auto count = static_cast<double>(subjects.size());
+      live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns({count * usual->ns, count * usual->bytes}));
+      live.limit_ns = 0;
+    }
     return json::value(to_json(bench_.measure(live)));
   }));
 }

@@ -68,9 +68,11 @@ class Lab {
   // What the subjects compute: it decides whether they are measured with cold caches, one call at a time even where the
   // policy's objective is of calls that follow each other.
   enum class Extent : std::uint8_t { region, workload };
+  // `usual`: of samples too few for a limit of time to cut them, the deadline as for a check, of all subjects together.
   [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
                                    bool fresh_process, std::uint64_t seed,
-                                   const std::optional<Proof>& proof = std::nullopt);
+                                   const std::optional<Proof>& proof = std::nullopt,
+                                   const std::optional<UsualCall>& usual = std::nullopt);
   [[nodiscard]] std::vector<Trial> priors(const std::string& region);
 
  private:

@@ -3,12 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "agents/conductor/alone.h"
 #include "agents/conductor/check_effort.h"
 #include "agents/conductor/check_order.h"
+#include "agents/conductor/checking.h"
 #include "agents/conductor/costs.h"
 #include "agents/conductor/first_steps.h"
 #include "agents/conductor/race.h"
@@ -21,10 +20,8 @@ namespace kiln::agents {
 namespace {
 
 constexpr std::int32_t kRaceSamples = 5;  // of everyone, docs/measuring.md
-constexpr std::size_t kLeastRight = 2;    // that are looked for in a round, whatever the time
 constexpr std::size_t kFinalists = 6;     // that get the policy's confirm_samples
 constexpr std::int32_t kLateSamples = 9;  // of a race after the region's time: seven can show a difference
-constexpr double kWorthChecking = 1.3;    // of the best look's time; some looks are one sample
 constexpr double kProposingShare = 0.6;   // of a region's time; the rest confirms and races what was found
 
 // The state of one region's search. Its members are only ever appended to; the verdicts of a round are final.
@@ -38,7 +35,6 @@ class RegionSearch {
         candidates_(likely_first(candidates_for(lab, whole_.regions.front(), kernel_, Purpose::candidate), task.wins)),
         stored_(lab.store_graph(task.standalone)),
         priors_(lab.priors(task.region->key)),
-        families_(check_families(task.profile->flops, task.profile->bytes)),
         at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
         profile_(*task.profile) {
     profile_ = profile_again();  // an earlier region may have raised the ceilings
@@ -79,6 +75,20 @@ class RegionSearch {
 
   [[nodiscard]] Subject subject_of(const Built& built) const {
     return {digest_of(out_.candidates[built.record].variant), built.plan};
+  }
+
+  [[nodiscard]] CheckingTask checking_task() const {
+    CheckingTask checking;
+    checking.graph = stored_;
+    checking.incumbent = {"incumbent", task_.incumbent.plan};
+    checking.incumbent_ns = task_.incumbent_ns;
+    checking.profile = *task_.profile;
+    checking.region = task_.region->key;
+    checking.roundings = roundings_;
+    checking.at_once = at_once_;
+    checking.looks_end_ns = proposing_end_ns_;
+    checking.deadline_ns = task_.deadline_ns;
+    return checking;
   }
 
   // Empty while the search should go on.
@@ -146,21 +156,20 @@ class RegionSearch {
   std::vector<Built> build_and_check(const std::vector<RenderedKernel>& rendered,
                                      const std::vector<std::size_t>& records) {
     std::vector<Built> built = build(rendered, records);
+    std::vector<Subject> subjects;
+    for (const Built& b : built) subjects.push_back(subject_of(b));
     std::vector<Built> right;
     std::vector<std::size_t> untried;
-    for (const Look& look : looks_at(built)) {
-      Built& candidate = built[look.subject];
-      const bool enough = right.size() >= (checks_are_dear_ ? 1 : kLeastRight);
-      if (look.verdict != Verdict::ok) {
-        fail(out_.candidates[candidate.record],
-             failure(candidate.kernel.kernel, look.verdict, look.evidence, candidate.fact, std::nullopt));
-      } else if (enough && std::isfinite(look.relative) && look.relative > worth_checking_ * least_look_) {
-        pass_over(candidate.record, look.relative);
-      } else if (enough && (!untried.empty() || std::isinf(look.relative) || out_of_time("check"))) {
-        untried.push_back(candidate.record);
-      } else if (is_right(candidate)) {
-        least_look_ = std::min(least_look_, look.relative);
-        right.push_back(std::move(candidate));
+    for (Examined& one : checking_.round(subjects)) {
+      Built& candidate = built[one.subject];
+      switch (one.outcome) {
+        case Examined::Outcome::right:
+          candidate.judgement = std::move(one.judgement);
+          right.push_back(std::move(candidate));
+          break;
+        case Examined::Outcome::failed: fail(candidate, one, candidate.fact); break;
+        case Examined::Outcome::passed_over: pass_over(candidate.record, one); break;
+        case Examined::Outcome::untried: untried.push_back(candidate.record); break;
       }
     }
     forget(std::move(untried), right);
@@ -186,30 +195,11 @@ class RegionSearch {
     return out;
   }
 
-  bool is_right(Built& built) {
-    CandidateRecord& record = out_.candidates[built.record];
-    const CheckFact check =
-        lab_.check(stored_, subject_of(built), families_, seed_for(lab_.input(), out_.region, "check"),
-                   UsualCall{task_.incumbent_ns, profile_.bytes});
-    built.judgement = judge(check, lab_.input().policy, roundings_);
-    if (built.judgement.verdict != Verdict::ok)
-      fail(record, failure(built.kernel.kernel, built.judgement.verdict, built.judgement.reason, built.fact, check));
-    return built.judgement.verdict == Verdict::ok;
-  }
-
-  std::vector<Look> looks_at(const std::vector<Built>& built) {
-    if (!lab_.node().gpu) return without_looks(built.size());
-    std::vector<Subject> subjects;
-    for (const Built& b : built) subjects.push_back(subject_of(b));
-    return fastest_first(lab_, subjects, {"incumbent", task_.incumbent.plan},
-                         {at_once_, proposing_end_ns_, seed_for(lab_.input(), out_.region, "order")});
-  }
-
-  void pass_over(std::size_t record, double relative) {
+  void pass_over(std::size_t record, const Examined& one) {
     out_.candidates[record].verdict = Verdict::slower;
     out_.candidates[record].reason =
-        fmt::format("not checked: a look at it took {:.1f} times as long as at the best", relative / least_look_);
-    passed_.push_back({record, relative});
+        fmt::format("not checked: a look at it took {:.1f} times as long as at the best", one.times_best);
+    passed_.push_back({record, one.relative});
   }
 
   // The search learns from the times of those that were not worth a check; nothing else does.
@@ -240,11 +230,17 @@ class RegionSearch {
       const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");  // then this is the race
       const SampleFact samples =
           lab_.measure(subjects, Lab::Extent::region, only ? late_samples_ : kRaceSamples, false,
-                       seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), proof());
+                       seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), checking_.proof());
       only_ = only ? std::optional(samples) : std::nullopt;  // a node that restarted has more time again
       const Costs incumbent = costs_of(samples.subjects.at(0));
       if (first_incumbent_.ns == 0) first_incumbent_ = incumbent;
-      for (std::size_t i = begin; i < end; ++i) settle(right[i], samples.subjects.at(1 + i - begin), incumbent);
+      for (std::size_t i = begin; i < end; ++i) {
+        const SampleFact::Subject& subject = samples.subjects.at(1 + i - begin);
+        if (end - begin > 1 && may_be_of_others(subject.verdict))
+          measure_alone(right[i], round);
+        else
+          settle(right[i], subject, incumbent);
+      }
     }
     settle_passed();
     for (Built& built : right) {
@@ -253,9 +249,12 @@ class RegionSearch {
     }
   }
 
-  // The inputs of the check's first family: the oracle has their outputs already.
-  [[nodiscard]] Proof proof() const {
-    return {stored_.graph, stored_.constants, families_.front(), seed_for(lab_.input(), out_.region, "check")};
+  // Beside the incumbent.
+  void measure_alone(const Built& built, std::int32_t round) {
+    const SampleFact samples = lab_.measure(
+        {{"incumbent", task_.incumbent.plan}, subject_of(built)}, Lab::Extent::region, kRaceSamples, false,
+        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), checking_.proof());
+    settle(built, samples.subjects.at(1), costs_of(samples.subjects.at(0)));
   }
 
   // Medians of different rounds are compared over the incumbent's, which is in every round: the clock drifts.
@@ -299,6 +298,11 @@ class RegionSearch {
     failures_.push_back(failed);
   }
 
+  void fail(const Built& built, const Examined& one, const std::optional<BuildFact>& build) {
+    fail(out_.candidates[built.record],
+         failure(built.kernel.kernel, one.judgement.verdict, one.judgement.reason, build, one.check));
+  }
+
   // At the end of a round, so that what worked in it bounds the causes of what failed.
   void diagnose_failures() {
     for (const Failure& failed : failures_) {
@@ -312,24 +316,6 @@ class RegionSearch {
     failures_.clear();
   }
 
-  // False when some round of fresh values shows that it is wrong after all.
-  bool confirmed(const Built& built) {
-    CandidateRecord& record = out_.candidates[built.record];
-    const std::int32_t rounds = confirming_rounds(profile_.flops, profile_.bytes);
-    for (std::int32_t round = 0; round < rounds; ++round) {
-      const bool late = out_of_time("confirm");
-      if (late && round > 0) break;
-      // The values of each family are new to the oracle, which is what costs; all of them were checked once.
-      const CheckFact check = lab_.check(stored_, subject_of(built), late ? fewest_families() : families_,
-                                         seed_for(lab_.input(), out_.region, "confirm " + std::to_string(round)));
-      const Judgement judgement = judge(check, lab_.input().policy, roundings_);
-      if (judgement.verdict == Verdict::ok) continue;
-      fail(record, failure(built.kernel.kernel, judgement.verdict, judgement.reason, std::nullopt, check));
-      return false;
-    }
-    return true;
-  }
-
   // The fastest, as many as are finalists, of those that further rounds of fresh values confirm.
   void choose_finalists() {
     std::stable_sort(good_.begin(), good_.end(), [&](const Built& a, const Built& b) {
@@ -338,7 +324,10 @@ class RegionSearch {
     std::vector<Built> chosen;
     for (Built& built : good_) {
       if (chosen.size() == kFinalists || (!chosen.empty() && out_of_time("finalist"))) break;
-      if (confirmed(built)) chosen.push_back(std::move(built));
+      if (const std::optional<Examined> wrong = checking_.refutation(subject_of(built)))
+        fail(built, *wrong, std::nullopt);
+      else
+        chosen.push_back(std::move(built));
     }
     good_ = std::move(chosen);
     diagnose_failures();
@@ -357,7 +346,8 @@ class RegionSearch {
     const SampleFact samples = only_ ? *only_
                                      : lab_.measure(subjects, Lab::Extent::region,
                                                     out_of_time("race") ? late_samples_ : policy.confirm_samples, false,
-                                                    seed_for(lab_.input(), out_.region, "race"), proof());
+                                                    seed_for(lab_.input(), out_.region, "race"),
+                                                    checking_.proof());
     settle_race(finalists, samples, {policy, roundings_}, profile_, out_);
   }
 
@@ -368,8 +358,6 @@ class RegionSearch {
   const Candidates candidates_;
   const Lab::StoredGraph stored_;
   const std::vector<Trial> priors_;
-  const std::vector<std::string> families_;
-  const bool checks_are_dear_ = lab_.node().gpu && families_.size() < check_families(0, 0).size();
   const std::int32_t late_samples_ = std::min(kLateSamples, lab_.input().policy.confirm_samples);
   const std::size_t at_once_;  // subjects of one interleaved measurement, the incumbent among them
 
@@ -380,14 +368,12 @@ class RegionSearch {
 
   const double roundings_ = graph::longest_chain_of_roundings(task_.standalone);
   RegionProfile profile_;
+  Checking checking_{lab_, checking_task()};
   std::vector<Trial> trials_;
   std::vector<Failure> failures_;  // of the round at work
   std::vector<Proposal> repaired_;
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
   double best_ = 0, joules_ = 0;  // by the objective; of the job so far
-  const double worth_checking_ =  // a slower one may take less energy
-      lab_.input().policy.objective == name(Objective::energy) ? HUGE_VAL : kWorthChecking;
-  double least_look_ = std::numeric_limits<double>::infinity();  // of those that are right
   std::vector<std::pair<std::size_t, double>> passed_;  // of the round at work: record, and its look's relative time
   Costs first_incumbent_;
   std::optional<SampleFact> only_;  // of the only round of a region whose time is over

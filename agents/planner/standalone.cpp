@@ -2,7 +2,6 @@
 #include <thread>
 
 #include "agents/planner/planner.h"
-#include "agents/search/random.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/random.h"
 
@@ -13,7 +12,7 @@ using graph::ValueId;
 
 // The sum of twelve uniform numbers less six: variance one, near enough to normal for weights, and the same bits on
 // every platform, which std::log and std::cos are not.
-double normal(Random& random) {
+double normal(SplitMix64& random) {
   double sum = -6;
   for (int i = 0; i < 12; ++i) sum += random.unit();
   return sum;
@@ -34,7 +33,7 @@ graph::Tensor generated(const graph::TensorType& type, const std::optional<graph
   const graph::Domain range = domain.value_or(graph::Domain{0, 1});
   const auto cores = static_cast<int>(std::thread::hardware_concurrency());
   parallel(cores, tensor.count(), kStretch, [&](std::int64_t begin, std::int64_t end) {
-    Random random(splitmix64(seed + static_cast<std::uint64_t>(begin)));
+    SplitMix64 random(splitmix64(seed + static_cast<std::uint64_t>(begin)));
     for (std::int64_t i = begin; i < end; ++i) {
       const double value =
           graph::is_float(type.dtype)

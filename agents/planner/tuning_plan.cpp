@@ -27,22 +27,31 @@ std::vector<std::string> families_for(const Region& region, const NodeFacts& nod
   return out;
 }
 
-std::vector<std::string> hypotheses_for(const Region& region, const RegionProfile& profile, double incumbent_ns) {
+// What moves a region that such a limit holds, on the node's target.
+std::string remedy_for(const std::string& limit, bool gpu) {
+  if (limit == "compute")
+    return gpu ? "tiles in shared memory and registers, tensor cores where the precision allows them"
+               : "register blocking, packing and vector width";
+  if (limit == "bandwidth")
+    return gpu ? "read and write each byte once, with wide loads and enough of them in flight"
+               : "read and write each byte once, with wide loads";
+  return gpu ? "fewer launches, no scratch" : "fewer tasks, no scratch";
+}
+
+std::vector<std::string> hypotheses_for(const Region& region, const RegionProfile& profile, double incumbent_ns,
+                                        bool gpu) {
   std::vector<std::string> out;
   const double percent = incumbent_ns > 0 ? 100 * profile.floor_ns / incumbent_ns : 0;
   const std::string at =
       incumbent_ns > 0 ? fmt::format(" at {:.0f} % of its floor", percent) : ", not measured op by op";
-  if (profile.limit == "compute") out.push_back("compute-bound" + at + ": register blocking, packing and vector width");
-  if (profile.limit == "bandwidth")
-    out.push_back("bandwidth-bound" + at + ": read and write each byte once, with wide loads");
-  if (profile.limit == "launch") out.push_back("launch-bound" + at + ": fewer tasks, no scratch");
+  if (!profile.limit.empty()) out.push_back(profile.limit + "-bound" + at + ": " + remedy_for(profile.limit, gpu));
   const std::size_t computing = static_cast<std::size_t>(std::count_if(
       region.body.nodes.begin(), region.body.nodes.end(), [](const graph::Node& n) { return !graph::is_view(n.op); }));
   if (computing > 1)
     out.push_back(fmt::format("{} operations fused: their intermediate results stay on chip", computing));
   const auto weights = std::count(region.weight.begin(), region.weight.end(), true);
   const std::optional<Kernel> kernel = lower(region);
-  if (kernel && std::holds_alternative<MatmulKernel>(*kernel) && weights > 0)
+  if (!gpu && kernel && std::holds_alternative<MatmulKernel>(*kernel) && weights > 0)
     out.push_back("the weight can be packed once, in prepare");
   return out;
 }
@@ -64,7 +73,7 @@ TuningPlan plan(const Partition& partition, const ProfileReport& profile,
     r.region = region.key;
     r.families = families_for(region, profile.node, corpus, policy);
     r.head_room_ns = std::max(0.0, incumbent - figures->floor_ns) * figures->occurrences;
-    r.hypotheses = hypotheses_for(region, *figures, incumbent);
+    r.hypotheses = hypotheses_for(region, *figures, incumbent, profile.node.gpu.has_value());
     total += r.head_room_ns;
     out.regions.push_back(std::move(r));
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "agents/search/random.h"
+#include "runtime/base/random.h"
 
 namespace kiln::agents {
 
@@ -11,7 +11,7 @@ double grid(double ns) { return std::round(std::log2(std::max(ns, 1e-3)) * 0x1p2
 
 class TreeGrowth {
  public:
-  TreeGrowth(const Samples& samples, Random& random) : samples_(samples), random_(random) {
+  TreeGrowth(const Samples& samples, SplitMix64& random) : samples_(samples), random_(random) {
     order_.resize(samples.targets.size());
     for (std::size_t i = 0; i < order_.size(); ++i) order_[i] = i;
   }
@@ -97,7 +97,7 @@ class TreeGrowth {
   }
 
   const Samples& samples_;
-  Random& random_;
+  SplitMix64& random_;
   std::vector<std::size_t> order_;
   std::vector<Forest::Node> nodes_;
 };
@@ -105,7 +105,7 @@ class TreeGrowth {
 Forest Forest::fit(const Samples& samples, std::size_t trees, std::uint64_t seed) {
   Forest forest;
   if (samples.targets.empty()) return forest;
-  Random random(seed);
+  SplitMix64 random(seed);
   TreeGrowth growth(samples, random);
   for (std::size_t i = 0; i < trees; ++i) forest.trees_.push_back(growth.grow());
   return forest;

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "agents/search/forest.h"
-#include "agents/search/random.h"
+#include "runtime/base/random.h"
 #include "agents/search/search.h"
 
 namespace kiln::agents {
@@ -195,7 +195,7 @@ class Batch {
     out_.push_back({variant_of(spaces_[p.space], p.row), why});
   }
   // A random open row of a random space: templates get equal chances however large their spaces are.
-  std::optional<Place> random_place(Random& random) const {
+  std::optional<Place> random_place(SplitMix64& random) const {
     std::vector<std::size_t> choices;
     for (std::size_t s = 0; s < spaces_.size(); ++s)
       if (known_.open[s] > 0) choices.push_back(s);
@@ -242,7 +242,7 @@ class Ranking {
   std::vector<float> point_;
 };
 
-std::vector<Place> open_places(const std::vector<Space>& spaces, const Known& known, Random& random) {
+std::vector<Place> open_places(const std::vector<Space>& spaces, const Known& known, SplitMix64& random) {
   std::vector<Place> all;
   for (std::size_t s = 0; s < spaces.size(); ++s)
     for (std::size_t row = 0; row < spaces[s].rows.size(); ++row)
@@ -297,7 +297,8 @@ void add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batc
   }
 }
 
-void add_mix(const std::vector<Space>& spaces, Known& known, const Features& features, Random& random, Batch& batch) {
+void add_mix(const std::vector<Space>& spaces, Known& known, const Features& features, SplitMix64& random,
+             Batch& batch) {
   const Forest forest = Forest::fit(known.samples, kTrees, random.next());
   Ranking rank(forest, features);
   std::vector<Place> near;
@@ -340,7 +341,7 @@ std::vector<Proposal> propose(const std::vector<Space>& spaces, const std::vecto
   const Exclusions excluded(spaces, learned);
   Known known = know(spaces, trials, excluded, features);
   // One seed per job: each call must still draw afresh, and the number of trials is what changes between calls.
-  Random random(seed ^ (0x9e3779b97f4a7c15u * (trials.size() + 1)));
+  SplitMix64 random(seed ^ (0x9e3779b97f4a7c15u * (trials.size() + 1)));
   Batch batch(spaces, known, static_cast<std::size_t>(std::max(batch_size, 0)));
   add_seeds(spaces, priors, batch);
   if (known.best.size() < kFirstRandom)

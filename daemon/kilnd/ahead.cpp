@@ -69,18 +69,28 @@ std::string write_bundle(const JobEnvironment& env, const store::Job& job, const
         return store::CachedObject{known.about, known.object};
       },
       [&](std::string_view piece) { file->write(std::as_bytes(std::span(piece))); });
-  return file->commit();
+  std::string bundle = file->commit();
+  env.store.keep_blob(bundle);  // the job's artifact
+  return bundle;
 }
 
-// Whether this node built the bundle itself, so that the job's artifact is still asked for.
-bool is_of_a_job(const store::Store& store, const std::string& bundle) {
-  const std::vector<store::Job> jobs = store.jobs();
-  return std::any_of(jobs.begin(), jobs.end(), [&](const store::Job& job) {
-    const json::value* artifacts = job.result.if_contains("artifacts");
-    return artifacts && artifacts->is_object() &&
-           json::find_string(artifacts->as_object(), kBundleName, "the artifacts of a job") == bundle;
-  });
-}
+// What was uploaded for an import, and goes with it, also when the import is refused.
+class Incoming {
+ public:
+  Incoming(store::Store& store, std::string blob) : store_(store), blob_(std::move(blob)) {}
+  ~Incoming() {
+    try {
+      store_.drop_upload(blob_);
+    } catch (const Error&) {  // the store takes no more writes, and what it refuses is not worth another error
+    }
+  }
+  Incoming(const Incoming&) = delete;
+  Incoming& operator=(const Incoming&) = delete;
+
+ private:
+  store::Store& store_;
+  const std::string blob_;
+};
 
 }  // namespace
 
@@ -113,6 +123,7 @@ json::object build_for_another(const JobEnvironment& env, const store::Job& job,
 
 json::object import_objects(const JobEnvironment& env, const std::string& bundle,
                             const std::vector<std::string>& keys) {
+  const Incoming incoming(env.store, bundle);
   if (env.objects == nullptr || env.objects->size().limit_bytes == 0)
     throw Error(ErrorCode::conflict, "cannot take in code objects: this node keeps none",
                 "set limits.object_cache_bytes above 0 and restart kilnd");
@@ -142,8 +153,6 @@ json::object import_objects(const JobEnvironment& env, const std::string& bundle
   } catch (const Error&) {  // no compiler for GPUs here: these objects are all there is, and no job asks for them
   }
   env.store.add_event("objects.imported", bundle, json::object{{"added", added}, {"signer", content.signer}});
-  // The cache has them now; who wants to take the bundle in once more sends it again.
-  if (!is_of_a_job(env.store, bundle)) env.store.remove_blob(bundle);
   return {{"objects", content.objects}, {"added", added},          {"bytes", content.bytes},
           {"signer", content.signer},   {"about", content.about}, {"same_compiler", same}};
 }

@@ -32,8 +32,8 @@ struct AheadRun {
 [[nodiscard]] json::object build_for_another(const JobEnvironment& env, const store::Job& job, const AheadRun& run);
 
 // Takes a bundle (a blob) into the cache, all of it or nothing: it must be signed by this node's key or by one of
-// `keys`, and hold objects for GPUs only. The blob goes once they are in, unless a job here built it. {"objects",
-// "added", "bytes", "signer", "about", "same_compiler"}.
+// `keys`, and hold objects for GPUs only. What was uploaded for it goes, taken in or refused; the bundle of a job here
+// stays. {"objects", "added", "bytes", "signer", "about", "same_compiler"}.
 [[nodiscard]] json::object import_objects(const JobEnvironment& env, const std::string& bundle,
                                           const std::vector<std::string>& keys);
 

@@ -27,6 +27,8 @@ void check_name(const std::string& name) {
 
 store::Workload import_now(const JobEnvironment& env, const control::ImportRequest& request) {
   check_name(request.name);
+  env.store.keep_blob(request.model);
+  for (const auto& [location, digest] : request.external) env.store.keep_blob(digest);
   worker::ImportJob job;
   job.worker = env.worker;
   job.model = env.store.blob_path(request.model);

@@ -12,9 +12,13 @@ _kctl() {
   esac
   local words=$everywhere
   case $command in
-    '') words="status node doctor import tune watch jobs show cancel resume releases diff promote rollback export report corpus golden objects policy replay ledger --version $everywhere" ;;
+    '')
+      words='status node doctor import tune watch jobs show cancel resume releases diff promote rollback export report'
+      words+=" corpus golden objects policy replay ledger --version $everywhere" ;;
     import) words="--name --shape $everywhere" ;;
-    tune) words="--policy --budget --seed --target --build-only --node --candidates --output --name --shape --detach $everywhere" ;;
+    tune)
+      words='--policy --budget --seed --target --build-only --node --candidates --output --name --shape --detach'
+      words+=" $everywhere" ;;
     promote) words="--force $everywhere" ;;
     report)
       words="show verify html"
@@ -33,7 +37,8 @@ _kctl() {
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
   [[ $current == -* ]] && return
   case $command in
-    import|tune|export|report|policy|corpus|objects) mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
+    import|tune|export|report|policy|corpus|objects)
+      mapfile -t -O "${#COMPREPLY[@]}" COMPREPLY < <(compgen -f -- "$current") ;;
   esac
 }
 complete -o filenames -F _kctl kctl

@@ -20,6 +20,8 @@ class SplitMix64 {
   std::uint64_t next() { return splitmix64(state_ += 0x9e3779b97f4a7c15ull); }
   // 0 <= result < 1, 53 bits.
   double unit() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+  // 0 <= result < count, for count < 2^32; the bias is below 2^-32 per draw.
+  std::uint64_t below(std::uint64_t count) { return ((next() >> 32) * count) >> 32; }
 
  private:
   std::uint64_t state_;

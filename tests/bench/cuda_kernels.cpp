@@ -2,8 +2,10 @@
 // takes it: first small ones against the oracle, then large ones against the measured copy bandwidth. Needs the
 // driver and NVRTC.
 //
-//   cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]    variants per template, 8 unless given; only graphs whose
-//   name holds WORDS, only templates whose name holds TEMPLATE, "row/persistent"
+//   cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]    variants per template, 8 unless given; only graphs or
+//   templates ("row/persistent") whose name holds WORDS, and of these only templates whose name holds TEMPLATE
+//
+// Exit status 0: all right; 1: a kernel is wrong; 2: no kernel has these words, and all names are listed.
 //
 // bench prints a row per template and graph, the fastest first, and writes one per variant to kernels.json in the
 // folder OUT, if the environment names one.
@@ -23,15 +25,16 @@
 #include "agents/evaluator/evaluator.h"
 #include "agents/graph/interpreter.h"
 #include "agents/graph/roundings.h"
-#include "agents/search/random.h"
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/targets/cuda/compile.h"
 #include "daemon/worker/compare.h"
 #include "daemon/worker/inputs.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
+#include "runtime/base/random.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/cuda/graphs.h"
+#include "tests/cuda/kernel_pick.h"
 
 using namespace kiln;
 using targets::cuda::DeviceMemory;
@@ -154,17 +157,18 @@ struct Candidate {
 };
 
 // The default of each template and others drawn from its space.
-Candidate candidates(const World& world, const graph::Graph& g, std::size_t variants, const std::string& of_template) {
+Candidate candidates(const World& world, const testing::NamedGraph& named, std::size_t variants,
+                     const testing::KernelPick& pick) {
+  const graph::Graph& g = named.graph;
   std::vector<std::int32_t> nodes(g.nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
   Candidate out{agents::cut_region(g, nodes).region, {}};
   const std::optional<agents::Kernel> kernel = agents::lower(out.region);
   if (!kernel) return out;
   const agents::Figures figures = agents::figures_of(*kernel, world.node, 1);
-  agents::Random random(1);
+  SplitMix64 random(1);
   for (const store::TemplateSpec& spec : testing::device_templates()) {
-    if ((spec.family + "/" + spec.name).find(of_template) == std::string::npos || !agents::accepts(spec, *kernel))
-      continue;
+    if (!pick.takes(named.name, spec.family + "/" + spec.name) || !agents::accepts(spec, *kernel)) continue;
     const agents::Space space = agents::enumerate(spec, out.region, *kernel, figures, world.node);
     if (space.rows.empty()) continue;
     std::vector<std::size_t> rows = {static_cast<std::size_t>(std::max(0, space.default_row))};
@@ -179,11 +183,22 @@ Candidate candidates(const World& world, const graph::Graph& g, std::size_t vari
   return out;
 }
 
-int check(World& world, std::size_t variants, const std::string& words, const std::string& of_template) {
+int nothing_picked(const testing::KernelPick& pick, const std::vector<testing::NamedGraph>& all) {
+  std::vector<std::string> graphs, templates;
+  for (const testing::NamedGraph& named : all) graphs.push_back(named.name);
+  for (const store::TemplateSpec& spec : testing::device_templates())
+    templates.push_back(spec.family + "/" + spec.name);
+  fmt::print(stderr, "{}", pick.choices(graphs, templates));
+  return 2;
+}
+
+int check(World& world, std::size_t variants, const testing::KernelPick& pick) {
   int wrong = 0, right = 0, spilled = 0;
-  for (const testing::NamedGraph& named : testing::device_graphs()) {
-    if (named.name.find(words) == std::string::npos) continue;
-    const Candidate candidate = candidates(world, named.graph, variants, of_template);
+  std::size_t picked = 0;
+  const std::vector<testing::NamedGraph> graphs = testing::device_graphs();
+  for (const testing::NamedGraph& named : graphs) {
+    const Candidate candidate = candidates(world, named, variants, pick);
+    picked += candidate.kernels.size();
     const graph::Graph& body = candidate.region.body;
     const std::vector<targets::cuda::CompileResult> objects = compiled(world, candidate.kernels);
     for (std::size_t k = 0; k < objects.size(); ++k) {
@@ -226,13 +241,15 @@ int check(World& world, std::size_t variants, const std::string& words, const st
           fact.errors.push_back(worker::compare_output(got, plain[i], expected[i]));
           fact.errors.back().family = family;
         }
-        const agents::Judgement judgement = agents::judge(fact, policies::Policy{}, graph::longest_chain_of_roundings(body));
+        const double chain = graph::longest_chain_of_roundings(body);
+        const agents::Judgement judgement = agents::judge(fact, policies::Policy{}, chain);
         ++(judgement.verdict == agents::Verdict::ok ? right : wrong);
         if (judgement.verdict != agents::Verdict::ok)
           fmt::print("WRONG {}: {}: {}\n", named.name, agents::to_string(kernel.variant), judgement.reason);
       }
     }
   }
+  if (picked == 0) return nothing_picked(pick, graphs);
   fmt::print("{} right, {} wrong, {} variants spilled and were not run\n", right, wrong, spilled);
   return wrong == 0 ? 0 : 1;
 }
@@ -301,7 +318,7 @@ std::map<std::string, Timed> timed(World& world, const std::string& name, const 
   return out;
 }
 
-int bench(World& world, std::size_t variants, const std::string& words, const std::string& of_template) {
+int bench(World& world, std::size_t variants, const testing::KernelPick& pick) {
   const auto built = world.compiler.compile(
       {"ceilings.cu", targets::cuda::ceiling_kernels_source(), world.node.gpu->architecture, {}, true});
   const targets::cuda::GpuCeilings ceilings = targets::cuda::measure_ceilings(world.gpu, built.object);
@@ -310,9 +327,12 @@ int bench(World& world, std::size_t variants, const std::string& words, const st
   fmt::print("launch         {:8.0f} ns\n\n{:<34} {:>9} {:>7} {:>6} {:>9}  best variant\n", ceilings.launch_ns,
              "region", "us", "GB/s", "%copy", "default");
   json::array rows;
-  for (const testing::NamedGraph& named : testing::large_graphs()) {
-    if (named.name.find(words) == std::string::npos) continue;
-    const Candidate candidate = candidates(world, named.graph, variants, of_template);
+  std::size_t picked = 0;
+  const std::vector<testing::NamedGraph> graphs = testing::large_graphs();
+  for (const testing::NamedGraph& named : graphs) {
+    const Candidate candidate = candidates(world, named, variants, pick);
+    if (candidate.kernels.empty()) continue;
+    picked += candidate.kernels.size();
     const double bytes = agents::cost_of(candidate.region).bytes;
     const std::map<std::string, Timed> all = timed(world, named.name, candidate, rows);
     std::vector<const Timed*> fastest_first;
@@ -325,6 +345,7 @@ int bench(World& world, std::size_t variants, const std::string& words, const st
     }
     std::fflush(stdout);
   }
+  if (picked == 0) return nothing_picked(pick, graphs);
   if (const char* folder = std::getenv("OUT"))
     std::ofstream(std::string(folder) + "/kernels.json") << json::pretty(rows) << "\n";
   return 0;
@@ -335,13 +356,12 @@ int bench(World& world, std::size_t variants, const std::string& words, const st
 int main(int argc, char** argv) {
   const std::string what = argc > 1 ? argv[1] : "";
   const std::size_t variants = argc > 2 ? static_cast<std::size_t>(std::atoi(argv[2])) : 8;
-  const std::string words = argc > 3 ? argv[3] : "";
-  const std::string of_template = argc > 4 ? argv[4] : "";
+  const testing::KernelPick pick(argc > 3 ? argv[3] : "", argc > 4 ? argv[4] : "");
   try {
     World world;
     fmt::print("{}, {}, {}\n", world.node.gpu->name, world.node.gpu->architecture, world.compiler.version());
-    if (what == "check") return check(world, variants, words, of_template);
-    if (what == "bench") return bench(world, variants, words, of_template);
+    if (what == "check") return check(world, variants, pick);
+    if (what == "bench") return bench(world, variants, pick);
     fmt::print(stderr, "usage: cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]\n");
     return 2;
   } catch (const Error& error) {

@@ -70,8 +70,9 @@ double milliseconds(const Graph& g, targets::cuda::Gpu& gpu, kiln::cuda::Module 
 int run(const char* results) {
   targets::cuda::Gpu gpu(0);
   const targets::cuda::Compiler compiler;
-  const auto compiled = compiler.compile({"oracle.cu", targets::cuda::oracle::kernels_source(),
-                                          gpu.description().architecture, targets::cuda::oracle::kernels_flags(), true});
+  const auto compiled =
+      compiler.compile({"oracle.cu", targets::cuda::oracle::kernels_source(), gpu.description().architecture,
+                        targets::cuda::oracle::kernels_flags(), true});
   if (!compiled.ok) throw Error(ErrorCode::internal, compiled.diagnostics.at(0).message);
   const worker::DeviceOracle oracle(gpu, compiled.object);
   json::array rows;

@@ -11,7 +11,7 @@
 #include <numeric>
 
 #include "agents/benchmark/benchmark.h"
-#include "agents/search/random.h"
+#include "runtime/base/random.h"
 #include "runtime/base/json.h"
 #include "tests/bench/inflate.h"
 
@@ -71,7 +71,7 @@ struct Figures {
 
 Figures replay(const std::vector<Samples>& all, int repeats, std::uint64_t seed) {
   Figures f;
-  Random random(seed);
+  SplitMix64 random(seed);
   for (int r = 0; r < repeats; ++r) {
     std::vector<const Samples*> field;
     for (std::size_t i = 0; i < std::min(kField, all.size()); ++i) field.push_back(&all[random.below(all.size())]);

@@ -12,7 +12,7 @@
 #include <map>
 #include <set>
 
-#include "agents/search/random.h"
+#include "runtime/base/random.h"
 #include "agents/search/search.h"
 #include "runtime/base/json.h"
 #include "tests/bench/inflate.h"
@@ -168,7 +168,7 @@ int main(int argc, char** argv) try {
     std::map<Variant, std::size_t> rows;
     for (std::size_t row = 0; row < r.space.rows.size(); ++row) rows[variant_of(r.space, row)] = row;
     const double chance = score(r, b, repeats, [&](const std::vector<Trial>& trials, std::uint64_t seed) {
-      Random random(seed * 1000003 + trials.size());
+      SplitMix64 random(seed * 1000003 + trials.size());
       return std::vector<std::size_t>{random.below(r.ms.size())};
     });
     const double found = score(r, b, repeats, [&](const std::vector<Trial>& trials, std::uint64_t seed) {

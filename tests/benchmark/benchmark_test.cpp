@@ -4,7 +4,7 @@
 
 #include "agents/benchmark/benchmark.h"
 #include "agents/benchmark/order.h"
-#include "agents/search/random.h"
+#include "runtime/base/random.h"
 #include "runtime/base/json.h"
 
 using namespace kiln;
@@ -13,18 +13,18 @@ using namespace kiln::agents;
 namespace {
 
 // Box and Muller.
-double normal(Random& random) {
+double normal(SplitMix64& random) {
   return std::sqrt(-2 * std::log(1 - random.unit())) * std::cos(2 * 3.14159265358979323846 * random.unit());
 }
 
-std::vector<double> noisy(Random& random, double ns, double noise, std::size_t count = 32) {
+std::vector<double> noisy(SplitMix64& random, double ns, double noise, std::size_t count = 32) {
   std::vector<double> out;
   for (std::size_t i = 0; i < count; ++i) out.push_back(ns * (1 + noise * normal(random)));
   return out;
 }
 
 // Skewed, as times are: an exponential tail on a floor.
-std::vector<double> skewed(Random& random, double ns, double noise) {
+std::vector<double> skewed(SplitMix64& random, double ns, double noise) {
   std::vector<double> out;
   for (std::size_t i = 0; i < 32; ++i) out.push_back(ns * (1 - noise * std::log(1 - random.unit())));
   return out;
@@ -62,7 +62,7 @@ TEST_CASE("the interval of the median is that of the binomial tables") {
 }
 
 TEST_CASE("the interval holds the median as often as it says") {
-  Random random(11);
+  SplitMix64 random(11);
   int held = 0;
   for (int i = 0; i < 2000; ++i) {
     const Summary s = summarize(skewed(random, 100, 0.1), 0.95);
@@ -75,7 +75,7 @@ TEST_CASE("the interval holds the median as often as it says") {
 TEST_CASE("A/A: two samples of one kernel are called faster in at most 1 % of trials, whatever the noise") {
   // Noise of 2 % is a quiet node; at 10 % and 30 % the margin no longer hides an interval that is too narrow.
   for (const double noise : {0.02, 0.1, 0.3}) {
-    Random random(17);
+    SplitMix64 random(17);
     int faster = 0, slower = 0;
     const int trials = noise < 0.2 ? 1000 : 400;
     for (int i = 0; i < trials; ++i) {
@@ -90,7 +90,7 @@ TEST_CASE("A/A: two samples of one kernel are called faster in at most 1 % of tr
 }
 
 TEST_CASE("a true difference of 5 % under 2 % noise is found nine times in ten, in both directions") {
-  Random random(23);
+  SplitMix64 random(23);
   int faster = 0, slower = 0;
   for (int i = 0; i < 300; ++i) {
     const auto slow = noisy(random, 1050, 0.02), fast = noisy(random, 1000, 0.02);
@@ -105,7 +105,7 @@ TEST_CASE("a true difference of 5 % under 2 % noise is found nine times in ten, 
 }
 
 TEST_CASE("equal and quiet is the same; equal and noisy is ambiguous") {
-  Random random(5);
+  SplitMix64 random(5);
   CHECK(compare(noisy(random, 1000, 0.001), noisy(random, 1000, 0.001), kSteady, 0.01, 0.95).comparison ==
         Comparison::same);
   CHECK(compare(noisy(random, 1000, 0.2), noisy(random, 1000, 0.2), kSteady, 0.01, 0.95).comparison ==
@@ -149,7 +149,7 @@ TEST_CASE("few samples decide nothing") {
 }
 
 TEST_CASE("a comparison depends on nothing but its arguments") {
-  Random random(3);
+  SplitMix64 random(3);
   const auto a = noisy(random, 1000, 0.05), b = noisy(random, 990, 0.05);
   CHECK(json::canonical(to_json(compare(a, b, kSteady, 0.01, 0.95))) ==
         json::canonical(to_json(compare(a, b, kSteady, 0.01, 0.95))));

@@ -267,3 +267,17 @@ TEST_CASE("memory that is shared has one content for both sides, and is no longe
     CHECK(seen.bytes == content.bytes);
   }
 }
+
+TEST_CASE("what is under way when shared memory is unmapped still finds it") {
+  const auto made = targets::cuda::SharedMemory::made(gpu_of_test(), 100'000);
+  const UniqueFd descriptor = made.exported();
+  const Tensor content = input(DType::f32, 25'000, "normal", 2);
+  {
+    const auto other = targets::cuda::SharedMemory::imported(gpu_of_test(), descriptor.get(), 100'000);
+    const kiln::cuda::DriverApi& api = gpu_of_test().api();
+    REQUIRE(api.cuMemcpyHtoD_v2(other.address(), content.bytes.data(), content.bytes.size()) == 0);
+  }
+  Tensor seen = Tensor::zeros(content.type);
+  gpu_of_test().copy_out(seen.bytes, made.address());
+  CHECK(seen.bytes == content.bytes);
+}

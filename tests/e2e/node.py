@@ -158,6 +158,11 @@ class Node:
             raise AssertionError(f"kctl {arguments} gave {run.returncode}: {run.stdout}{run.stderr}")
         return run
 
+    def kctl_process(self, *arguments):
+        """The same, under way."""
+        return subprocess.Popen([BINARY / "bin/kctl", "--socket", self.socket, *map(str, arguments)],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
 
 QUICK_POLICY = (SOURCE / "policies/default.toml").read_text().replace(
     "max_candidates_per_region = 64", "max_candidates_per_region = 8")

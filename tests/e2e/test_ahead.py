@@ -108,7 +108,9 @@ class Ahead(unittest.TestCase):
             damaged.write_bytes(bytes_)
             refused = self.gpu.kctl("objects", "import", damaged, "--key", self.key, check=False)
             self.assertNotEqual(refused.returncode, 0)
+            self.assertFalse(has_blob_of(self.gpu, damaged))
         self.assertNotEqual(self.gpu.kctl("objects", "import", self.bundle, check=False).returncode, 0)
+        self.assertFalse(has_blob_of(self.gpu, self.bundle))
         self.assertEqual(self.gpu.get("/v1/status")["objects"], before)
 
     def test_5_after_the_import_a_job_builds_nothing_that_the_bundle_had(self):
@@ -119,6 +121,11 @@ class Ahead(unittest.TestCase):
         self.assertEqual(told["objects"], len(bundled))
         self.assertIn("0 of them new", self.gpu.kctl("objects", "import", self.bundle, "--key", self.key).stdout)
         self.assertFalse(has_blob_of(self.gpu, self.bundle))  # once for the cache is enough
+        imports = [self.gpu.kctl_process("objects", "import", self.bundle, "--key", self.key) for _ in range(4)]
+        for one in imports:
+            said = one.communicate()
+            self.assertEqual(one.returncode, 0, said)
+        self.assertFalse(has_blob_of(self.gpu, self.bundle))
         self.builder.kctl("objects", "import", self.bundle)
         self.assertTrue(has_blob_of(self.builder, self.bundle))  # where it is an artifact of a job
 

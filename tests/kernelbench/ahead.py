@@ -7,17 +7,20 @@ cores that are left to the run. A problem whose bundle is not there in time is b
     python3 ahead.py FOLDER < {"problems", "jobs", "policy", "gpu_libraries", "exports"}
 
 "problems" are keys, "exports" is a module of Python, the folder that it stands in, and the arguments of its
-exports(**arguments): {key: write}, where write(folder) gives the ONNX file that it wrote there, and the extents of the
-dimensions that the file leaves open.
+exports(**arguments): {key: write}, where write(folder) gives the ONNX file that it wrote there, the extents of the
+dimensions that the file leaves open, and in a word how it was made.
 
 In FOLDER: node.json, the description of the GPU's node, which the run writes; next, the number of problems that it has
-begun; and what this writes, a problem's bundle (1_23.objects for 1/23) and key.pem.
+begun; and what this writes, a problem's bundle (1_23.objects for 1/23) and key.pem. Before it builds, it leaves the
+file that it exported, and what that has beside it, in a folder of the problem's (1_23): the run need not export it
+again.
 """
 
 import importlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -35,6 +38,18 @@ def _written(path, content):
 
 def _bundle(folder, key):
     return folder / f"{key.replace('/', '_')}.objects"
+
+
+def _exported(folder, key):
+    return folder / key.replace("/", "_")
+
+
+def _claimed(place, suffix):
+    """`place` under a name that the other process does not look for; None when it is not there, or that has it."""
+    try:
+        return place.rename(place.with_suffix(suffix))
+    except FileNotFoundError:
+        return None
 
 
 class Ahead:
@@ -57,10 +72,28 @@ class Ahead:
         self._process.stdin.write(json.dumps(asked).encode())
         self._process.stdin.close()
 
-    def take(self, node, problem):
-        """Before `problem` is tuned by `node`: {"objects", "added", "seconds"} of its bundle, {} when there is none."""
+    def begin(self, problem):
+        """From here on the other side begins nothing for `problem`, nor for those before it."""
         self._begun = self.problems.index(problem) + 1
         _written(self.folder / "next", str(self._begun).encode())
+
+    def exported(self, problem, folder):
+        """Of `problem`, which has begun: (file, dimensions, how) of its export, moved to `folder` with what the file
+        has beside it; None when there is none."""
+        place = _claimed(_exported(self.folder, problem.key), ".taken")
+        if not place:
+            return None
+        told = json.loads((place / "export.json").read_text())
+        (place / "export.json").unlink()
+        for part in place.iterdir():
+            part.rename(folder / part.name)
+        place.rmdir()
+        return folder / told["file"], told["dimensions"], told["how"]
+
+    def take(self, node, problem):
+        """Before `problem` is tuned by `node`: {"objects", "added", "seconds"} of its bundle, {} when there is none."""
+        self.begin(problem)
+        _dropped(_exported(self.folder, problem.key))  # of who did not ask for it
         bundle = _bundle(self.folder, problem.key)
         if not bundle.exists():
             return {}
@@ -102,16 +135,27 @@ def _begun(folder):
     return int((folder / "next").read_text())
 
 
+def _dropped(place):
+    late = _claimed(place, ".late")
+    if late:
+        shutil.rmtree(late)
+
+
 def _build(node, key, write, description, asked, folder):
     from export import external_data
-    file, dimensions = write(folder)
-    external = {}
-    for location in external_data(file):
-        external[location] = node.upload(folder / location)
-        (folder / location).unlink()
-    workload = node.post("/v1/workloads", {"name": file.stem, "model": node.upload(file), "file_name": file.name,
+    place = _exported(folder, key)
+    beside = place.with_suffix(".part")
+    shutil.rmtree(beside, ignore_errors=True)  # of a run that was stopped
+    beside.mkdir()
+    file, dimensions, how = write(beside)
+    external = {location: node.upload(beside / location) for location in external_data(file)}
+    model = node.upload(file)
+    (beside / "export.json").write_text(json.dumps({"file": file.name, "dimensions": dimensions, "how": how}))
+    beside.rename(place)
+    if asked["problems"].index(key) < _begun(folder):  # too late, perhaps: who has begun looks for it once
+        _dropped(place)
+    workload = node.post("/v1/workloads", {"name": file.stem, "model": model, "file_name": file.name,
                                            "external": external, "dimensions": dimensions})
-    file.unlink()
     body = {"workload": workload["id"],
             "build_only": {"architecture": description["gpu"]["architecture"], "node": description}}
     if asked["policy"]:

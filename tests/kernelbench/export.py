@@ -90,6 +90,14 @@ def external_data(path):
     return sorted({pair.value for t in tensors for pair in t.external_data if pair.key == "location"})
 
 
+def written(problem, model, inputs, folder):
+    """(file, dimensions, how) of a problem's module, exported to `folder`; the dimensions are those left open."""
+    file = folder / f"level{problem.level}_{problem.number}.onnx"
+    how = export(model, inputs, file)
+    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
+    return file, dimensions(tensors) if how == "exporter, open" else {}, how
+
+
 def exports(checkout, levels, batch_divisor):
     """{key: write} of each problem of `levels`, for ahead.py."""
     import problems
@@ -97,11 +105,7 @@ def exports(checkout, levels, batch_divisor):
     def writer(problem):
         def write(folder):
             loaded = problems.Loaded(problem, "cpu", batch_divisor)
-            inputs = loaded.inputs(42)
-            file = folder / f"level{problem.level}_{problem.number}.onnx"
-            how = export(loaded.model, inputs, file)
-            tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
-            return file, dimensions(tensors) if how == "exporter, open" else {}
+            return written(problem, loaded.model, loaded.inputs(42), folder)
         return write
 
     return {problem.key: writer(problem) for problem in problems.find(checkout, levels)}

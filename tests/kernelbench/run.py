@@ -11,8 +11,8 @@ milliseconds of interleaved trials, by the benchmark's method; "seconds" and "fa
 of fact took. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the folder that tests/cuda/bundle made.
 
 --jobs N builds for up to N problems ahead on the CPU, in a process of its own, while the present one is measured
-(ahead.py); "ahead" says what a problem found built. "gpu_idle_seconds", with or without --jobs, is how long the GPU had
-nothing to do for it.
+(ahead.py); "ahead" says what a problem found built, "exported_ahead" whether it found its file. "gpu_idle_seconds",
+with or without --jobs, is how long the GPU had nothing to do for it.
 
 --batch-divisor N runs smaller problems: the module's batch_size (or M) divided by N. Such lines say so and are no
 KernelBench results; they show how kernels compare where the whole size does not fit the time or the machine.
@@ -124,11 +124,13 @@ def judged(bench, problem, options, record):
         record["changed"] = loaded.changed
     inputs = loaded.inputs(42)
     stages.begin("export")
-    file = bench.node.folder / f"level{problem.level}_{problem.number}.onnx"
-    record["export"] = export.export(loaded.model, inputs, file)
-    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
-    dimensions = export.dimensions(tensors) if record["export"] == "exporter, open" else {}
-    del inputs, tensors  # many gigabytes, which the job needs
+    found = None
+    if bench.ahead:
+        bench.ahead.begin(problem)
+        found = bench.ahead.exported(problem, bench.node.folder)
+        record["exported_ahead"] = found is not None
+    file, dimensions, record["export"] = found or export.written(problem, loaded.model, inputs, bench.node.folder)
+    del inputs  # many gigabytes, which the job needs
     if device == "cuda":
         torch.cuda.empty_cache()
     stages.begin("tune")

@@ -167,3 +167,30 @@ TEST_CASE("a region faster than its floor has no head-room, and without any the 
   }
   CHECK(to_json(p).at("regions").as_array().size() == p.regions.size());
 }
+
+TEST_CASE("what a plan hopes for is said in the words of its target") {
+  const Partition partition = partition_fused(models::encoder(1, 1));
+  const auto said = [&](bool gpu) {
+    ProfileReport report = profile(machine_facts(), partition);
+    if (gpu) report.node.gpu.emplace();
+    report.regions[0].limit = "compute";
+    report.regions[1].limit = "bandwidth";
+    report.regions[2].limit = "launch";
+    std::string all;
+    for (const RegionPlan& r : plan(partition, report, {}, {}, {}).regions)
+      for (const std::string& hypothesis : r.hypotheses) all += hypothesis + "\n";
+    return all;
+  };
+  for (const std::string word : {"compute-bound", "bandwidth-bound", "launch-bound"}) {
+    CHECK(said(true).find(word) != std::string::npos);
+    CHECK(said(false).find(word) != std::string::npos);
+  }
+  for (const std::string word : {"vector width", "tasks", "packed"}) {
+    CHECK(said(true).find(word) == std::string::npos);
+    CHECK(said(false).find(word) != std::string::npos);
+  }
+  for (const std::string word : {"shared memory", "launches", "in flight"}) {
+    CHECK(said(true).find(word) != std::string::npos);
+    CHECK(said(false).find(word) == std::string::npos);
+  }
+}

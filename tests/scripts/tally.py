@@ -2,8 +2,8 @@
 """Adds up ctest's JUnit files into the one line 'N passed, N failed'; fails when anything failed or nothing ran.
 
 A doctest program counts by its test cases, anything else as one. A test that failed without a failed case (a crash, a
-sanitizer's report, a time limit) counts as one failure, and so does a test that did not run and a missing file. One that
-ran and said by its status that this machine lacks what it needs counts as neither, and is named.
+sanitizer's report, a time limit) counts as one failure, and so does a test that did not run and a missing file. One
+that ran and said by its status that this machine lacks what it needs counts as neither, and is named.
 """
 import re
 import sys

@@ -2,14 +2,15 @@
 # The Debian packages on a fresh system, by hand and as root: needs the network for Debian's own packages.
 #   debootstrap --variant=minbase bookworm CHROOT http://deb.debian.org/debian
 #   packaging/make-debian-packages && tests/scripts/try_packages.sh CHROOT
-# Installs, tunes a model as the user kiln, runs the release from Python, installs again, removes, purges; the last line is
-# "packages: all good".
+# Installs, tunes a model as the user kiln, runs the release from Python, installs again, removes, purges; the last line
+# is "packages: all good".
 set -euo pipefail
 chroot=${1:?usage: try_packages.sh CHROOT}
 source=$(cd "$(dirname "$0")/../.." && pwd)
 
 mkdir -p "$chroot/root/kiln"
-cp "$source"/build/package/*.deb "$source/tests/models/block.onnx" "$source/packaging/run_release.py" "$chroot/root/kiln/"
+cp "$source"/build/package/*.deb "$source/tests/models/block.onnx" \
+  "$source/packaging/run_release.py" "$chroot/root/kiln/"
 mount -t proc proc "$chroot/proc"
 trap 'umount "$chroot/sys" "$chroot/proc"' EXIT
 mount -t sysfs -o ro sysfs "$chroot/sys"
@@ -21,7 +22,8 @@ step() { echo "== $*"; }
 
 step install
 apt-get update -qq
-apt-get install -y -qq --no-install-recommends ./*.deb openssl openssh-client >install.log 2>&1 || { tail install.log; exit 1; }
+apt-get install -y -qq --no-install-recommends ./*.deb openssl openssh-client >install.log 2>&1 ||
+  { tail install.log; exit 1; }
 getent passwd kiln
 getent group kiln-operator kiln-admin
 kilnd --check-config

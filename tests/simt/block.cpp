@@ -75,7 +75,8 @@ class Cluster {
       for (unsigned b = 0; b < grid_.cluster; ++b)
         moved = open_barrier(State::at_barrier, b * grid_.threads, (b + 1) * grid_.threads) || moved;
       moved = open_barrier(State::at_cluster_barrier, 0, count) || moved;
-      if (!moved) hang("some threads wait at a barrier, others in a shuffle or for memory, or lanes of a warp are missing");
+      if (!moved)
+        hang("some threads wait at a barrier, others in a shuffle or for memory, or lanes of a warp are missing");
     }
   }
 

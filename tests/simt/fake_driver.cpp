@@ -212,7 +212,7 @@ Result cuMemMap(DevicePointer address, std::size_t bytes, std::size_t offset, Al
   return mapped == MAP_FAILED ? kInvalidValue : 0;
 }
 Result cuMemUnmap(DevicePointer address, std::size_t bytes) {
-  land();
+  if (under_way.to >= address && under_way.to - address < bytes) under_way = {};  // it waits for nobody
   void* reserved = ::mmap(reinterpret_cast<void*>(address), bytes, PROT_NONE,
                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
   return reserved == MAP_FAILED ? kInvalidValue : 0;
@@ -296,7 +296,8 @@ Result cuLaunchKernelEx(const LaunchConfig* config, Function function, void** pa
   if (programmatic(*config)) ++kiln_fake_programmatic_launches;
   const auto* pointers = static_cast<void* const*>(parameters[0]);
   const Recorded launch{function->kernel,
-                        {config->grid_x, config->block_x, config->shared_bytes, cluster_of(*config), cooperative(*config)},
+                        {config->grid_x, config->block_x, config->shared_bytes, cluster_of(*config),
+                         cooperative(*config)},
                         {pointers, pointers + function->arguments}};
   if (config->stream && config->stream->capturing) return config->stream->graph->launches.push_back(launch), 0;
   wait_as(config->stream);

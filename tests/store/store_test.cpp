@@ -94,21 +94,55 @@ TEST_CASE("a name or a model is taken once, and importing the same again changes
   CHECK_THROWS_AS(store->add_workload(w), Error);
 }
 
-TEST_CASE("a blob that is removed is gone and can be put again; a store that only reads removes none") {
+namespace {
+
+std::string upload(Store& store, std::string_view text) {
+  const std::unique_ptr<Store::Upload> incoming = store.upload(100);
+  incoming->write(std::as_bytes(std::span(text)));
+  return incoming->commit();
+}
+
+}  // namespace
+
+TEST_CASE("an upload that is done with is gone with the last of its kind, and can be sent again") {
   const TemporaryFolder folder;
   const auto store = open_store(folder);
-  const std::string digest = store->put_blob("content"), other = store->put_blob("other");
-  store->remove_blob(digest);
+  const std::string digest = upload(*store, "content"), other = upload(*store, "other");
+  CHECK(upload(*store, "content") == digest);  // of two who sent it, the first is done
+  store->drop_upload(digest);
+  CHECK(store->blob(digest) == "content");
+  store->drop_upload(digest);
   CHECK_FALSE(store->has_blob(digest));
   CHECK_THROWS_AS((void)store->blob_path(digest), Error);
   CHECK(store->blob(other) == "other");
-  store->remove_blob(digest);  // no error
-  CHECK(store->put_blob("content") == digest);
+  store->drop_upload(digest);  // no error
+  CHECK(upload(*store, "content") == digest);
   CHECK(store->blob(digest) == "content");
-  CHECK_THROWS_AS(store->remove_blob("../kiln.db"), Error);
+  CHECK_THROWS_AS(store->drop_upload("../kiln.db"), Error);
   const auto reader = Store::open({.directory = folder.path, .read_only = true});
-  CHECK_THROWS_AS(reader->remove_blob(digest), Error);
+  CHECK_THROWS_AS(reader->drop_upload(digest), Error);
   CHECK(store->has_blob(digest));
+}
+
+TEST_CASE("a blob that anything but uploads put or keeps stays when they are done with") {
+  const TemporaryFolder folder;
+  auto store = open_store(folder);
+  const std::string before = store->put_blob("before"), after = upload(*store, "after"), kept = upload(*store, "kept");
+  CHECK(upload(*store, "before") == before);
+  CHECK(store->put_blob("after") == after);
+  store->keep_blob(kept);
+  CHECK(upload(*store, "kept") == kept);
+  for (const std::string& digest : {before, after, kept}) {
+    store->drop_upload(digest);
+    store->drop_upload(digest);
+    CHECK(store->has_blob(digest));
+  }
+  // A store that is opened again does not know what its blobs are for.
+  const std::string unknown = upload(*store, "unknown");
+  store.reset();
+  store = open_store(folder);
+  store->drop_upload(unknown);
+  CHECK(store->has_blob(unknown));
 }
 
 TEST_CASE("a changed blob, a foreign database, a newer schema and a changed ledger are refused") {

@@ -75,7 +75,9 @@ UniqueFd SharedMemory::exported() const {
 }
 
 SharedMemory::~SharedMemory() {
-  // Ignoring results: after a fault nothing can be given back, and it goes with the process.
+  // Ignoring results: after a fault nothing can be given back, and it goes with the process. Unmapping waits for
+  // nobody: a call that is still at work would fault.
+  if (is_mapped_) (void)api_->cuCtxSynchronize();
   if (is_mapped_) (void)api_->cuMemUnmap(address_, bytes_);
   if (address_ != 0) (void)api_->cuMemAddressFree(address_, bytes_);
   if (has_allocation_) (void)api_->cuMemRelease(allocation_);

@@ -19,7 +19,7 @@ class SharedMemory {
   [[nodiscard]] static SharedMemory made(const Gpu& gpu, std::size_t bytes);
   // What another process exported, of the size that it asked for. Throws DriverError.
   [[nodiscard]] static SharedMemory imported(const Gpu& gpu, int fd, std::size_t bytes);
-  ~SharedMemory();
+  ~SharedMemory();  // waits for what is under way in the context
   SharedMemory(SharedMemory&& other) noexcept;
   SharedMemory& operator=(SharedMemory&&) = delete;
 

@@ -27,16 +27,17 @@ bool is_plain(const std::string& bytes) {
 }  // namespace
 
 bool CodeObjects::load(const std::string& directory) {
-  const auto [entry, added] = plain_.try_emplace(directory, true);
-  if (!added) return entry->second;
+  if (const auto known = plain_.find(directory); known != plain_.end()) return known->second;
   // As libkiln names them (runtime/release.cpp): the loader knows a name that it has seen, and maps nothing again.
   const std::filesystem::path folder = std::filesystem::absolute(directory) / "objects";
   std::error_code none;
+  bool plain = true;
   for (const auto& file : std::filesystem::directory_iterator(folder, none)) {
-    if (!is_plain(read_file(file.path()))) entry->second = false;
+    if (!is_plain(read_file(file.path()))) plain = false;
     (void)::dlopen(file.path().c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed
   }
-  return entry->second;
+  plain_.emplace(directory, plain);  // not before all of it was read
+  return plain;
 }
 
 std::vector<std::size_t> vendors_first(CodeObjects& objects, const std::vector<std::string>& directories) {

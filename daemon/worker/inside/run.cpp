@@ -11,6 +11,7 @@
 #include <new>
 #include <optional>
 
+#include "daemon/targets/cpu/flush.h"
 #include "daemon/worker/inputs.h"
 #include "daemon/worker/inside/candidate.h"
 #include "daemon/worker/inside/code_objects.h"
@@ -112,23 +113,10 @@ double now_ns() {
   return 1e9 * static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec);
 }
 
-// Writes twice the last-level cache, capped where that would cost more than what is measured.
-class Flush {
- public:
-  void operator()() {
-    if (bytes_.empty()) bytes_.assign(std::size_t{256} << 20, std::byte{1});
-    for (std::size_t i = 0; i < bytes_.size(); i += 64)
-      bytes_[i] = static_cast<std::byte>(static_cast<unsigned>(bytes_[i]) + 1);
-    asm volatile("" ::"r"(bytes_.data()) : "memory");
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
 class CpuSubject final : public Subject {
  public:
-  CpuSubject(const std::string& directory, const Timing& timing, const ProofArena& proof, Flush& flush)
+  CpuSubject(const std::string& directory, const Timing& timing, const ProofArena& proof,
+             targets::cpu::Flush& flush)
       : timing_(timing), flush_(flush), loaded_(directory) {
     if (proof.fd < 0) {
       buffers_.make(timing.seed, candidate());
@@ -184,7 +172,7 @@ class CpuSubject final : public Subject {
   }
 
   const Timing timing_;
-  Flush& flush_;
+  targets::cpu::Flush& flush_;
   std::optional<Mapped> arena_;   // what the oracle judges
   ArenaLayout layout_;
   std::vector<std::byte> proof_;  // its pages as the call that proves left them
@@ -233,7 +221,7 @@ class Cpu final : public Device {
 
  private:
   CodeObjects& objects_;
-  Flush flush_;
+  targets::cpu::Flush flush_;
   targets::EnergyCounter counter_;
 };
 

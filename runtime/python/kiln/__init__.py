@@ -5,10 +5,10 @@
     (hidden,) = model(input_ids, attention_mask)
     outputs = model.run(input_ids=ids, attention_mask=mask)   # {"name": array}
 
-A release for a GPU is called with PyTorch's tensors instead, as one for a CPU can be (kiln.pytorch.load). A loaded model runs one call at a time;
-load it again, or call session() on it, for another thread. Errors are KilnError, whose `status` is one of the names
-that kiln_status_name() gives: "argument", "io", "format", "digest", "target", "load", "memory", "device". "target"
-means: made for another CPU or GPU, use what you ran before.
+A release for a GPU is called with PyTorch's tensors instead, as one for a CPU can be (kiln.pytorch.load). A loaded
+model runs one call at a time; load it again, or call session() on it, for another thread. Errors are KilnError, whose
+`status` is one of the names that kiln_status_name() gives: "argument", "io", "format", "digest", "target", "load",
+"memory", "device". "target" means: made for another CPU or GPU, use what you ran before.
 """
 
 import ctypes

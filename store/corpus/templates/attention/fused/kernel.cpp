@@ -4,8 +4,8 @@
 // arithmetic of the two products plus one exponential per score; packing limits it when a task has few queries.
 //
 // The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's
-// maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0, or 0
-// where the graph guards it.
+// maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0,
+// or 0 where the graph guards it.
 
 constexpr std::int64_t kNr = kNv * kLanes;
 constexpr std::int64_t kQueryBlocks = (kS + kQBlock - 1) / kQBlock;

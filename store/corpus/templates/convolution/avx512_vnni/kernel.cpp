@@ -3,8 +3,8 @@
 // the release was loaded. Then vectors of neighbouring results are sums over channels and taps, kept in registers for
 // kMr channels of the result: each vector of x is used kMr times, each four of weights kNv times. The floor is 2 m c
 // taps results over four times the rate of multiply-adds of a vector of float32 (an instruction has four products to a
-// lane); results at the end of a padded row are computed and thrown away, and channels of x that are no multiple of four
-// waste the rest of a place.
+// lane); results at the end of a padded row are computed and thrown away, and channels of x that are no multiple of
+// four waste the rest of a place.
 //
 // The instruction multiplies unsigned by signed bytes and wraps in i32 (Intel SDM, VPDPBUSD), so the result is exact. A
 // signed x is moved by 128, in the padding too, and what that adds, 128 times the sum of a result's weights, is what
