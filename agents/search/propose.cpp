@@ -267,7 +267,7 @@ std::vector<Place> likely_places(const std::vector<Space>& spaces, const Known& 
   return out;
 }
 
-void add_first(const std::vector<Space>& spaces, const Known& known, Random& random, Batch& batch) {
+void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64& random, Batch& batch) {
   std::vector<Place> likely = likely_places(spaces, known);
   while (!batch.full()) {
     if (!likely.empty() && random.unit() < kLikelyShare) {
