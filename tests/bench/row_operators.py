@@ -90,6 +90,11 @@ class Case:
     def module(self):
         return OPERATORS[self.operator][0](self.width).eval()
 
+    def call_bytes(self):
+        """Of its large tensors: as many outputs as a module of the operator has, and its inputs."""
+        outputs = 2 if self.operator == "add_rmsnorm" else 1
+        return (OPERATORS[self.operator][1] + outputs) * self.tokens * self.width * 2
+
     def inputs(self, device, seed):
         random = torch.Generator(device).manual_seed(seed)
         if self.operator != "rotary":

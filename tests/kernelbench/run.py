@@ -68,9 +68,9 @@ class Bench:
             self.node.arguments = ["--config", config]
         self.node.start()
 
-    def tune(self, problem, file, dimensions, record):
+    def tune(self, problem, file, dimensions, record, policy=None):
         """(job row, the release that is to be judged); record["facts"]: what the job's time went to. `dimensions`:
-        the extents of those that the file leaves open."""
+        the extents of those that the file leaves open. `policy`: its text; that of the options without it."""
         import export
         import fact_times
         external = {}
@@ -83,8 +83,10 @@ class Bench:
         if self.ahead:
             record["ahead"] = self.ahead.take(self.node, problem)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
-        if self.options.policy:
-            body["policy_text"] = pathlib.Path(self.options.policy).read_text()
+        if policy is None and self.options.policy:
+            policy = pathlib.Path(self.options.policy).read_text()
+        if policy is not None:
+            body["policy_text"] = policy
         job = self.node.post("/v1/jobs", body)
         try:
             job = self.node.wait(job["id"], seconds=self.options.budget * 4 + 300)

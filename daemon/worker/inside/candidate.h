@@ -45,6 +45,7 @@ class Candidate {
   void add_output(void* address) { outputs_.push_back(address); }
   // The calls that follow find input `i` there.
   void move_input(std::size_t i, const void* address) { inputs_.at(i) = address; }
+  void move_output(std::size_t i, void* address) { outputs_.at(i) = address; }  // likewise
 
   [[nodiscard]] std::vector<kiln_tensor_info> inputs() const;
   [[nodiscard]] std::vector<kiln_tensor_info> outputs() const;

@@ -19,6 +19,16 @@ constexpr std::size_t kMadeBytes = std::size_t{32} << 20;
 constexpr std::size_t kStep = 256;   // bytes: the alignment of device memory
 constexpr std::size_t kPlaces = 32;  // few, so that a warm cache stays warm
 constexpr std::size_t kKeptShare = 8;
+constexpr std::size_t kColdCaches = 4;  // that the sets of cold calls would fill
+constexpr std::size_t kMostSets = 32;
+
+// Of a tensor of one set, behind which the next set's begins.
+std::size_t input_stride(std::size_t bytes) { return (bytes + kStep - 1) / kStep * kStep + kStep * kPlaces; }
+std::size_t output_stride(std::size_t bytes) { return (bytes + kStep - 1) / kStep * kStep; }
+
+std::size_t total(const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs) {
+  return std::accumulate(outputs.begin(), outputs.end(), std::accumulate(inputs.begin(), inputs.end(), std::size_t{0}));
+}
 
 std::vector<std::size_t> bytes_of(const std::vector<kiln_tensor_info>& infos) {
   std::vector<std::size_t> out;
@@ -29,16 +39,23 @@ std::vector<std::size_t> bytes_of(const std::vector<kiln_tensor_info>& infos) {
 }  // namespace
 
 void GpuBuffers::end() {
-  std::size_t bytes = 0;
-  for (const auto* of : {&input_bytes_, &output_bytes_}) bytes = std::accumulate(of->begin(), of->end(), bytes);
-  if (bytes > static_cast<std::size_t>(gpu_.description().memory_bytes) / kKeptShare) free();
+  if (sets_ * call_bytes() > static_cast<std::size_t>(gpu_.description().memory_bytes) / kKeptShare) free();
 }
 
-void GpuBuffers::lend(std::uint64_t seed, Candidate& candidate) {
+std::size_t GpuBuffers::call_bytes() const { return total(input_bytes_, output_bytes_); }
+
+bool GpuBuffers::stay_cold() const {
+  return sets_ * call_bytes() >= kColdCaches / 2 * static_cast<std::size_t>(gpu_.description().l2_bytes);
+}
+
+void GpuBuffers::lend(std::uint64_t seed, bool cold, Candidate& candidate) {
   const std::vector<std::size_t> inputs = bytes_of(candidate.inputs()), outputs = bytes_of(candidate.outputs());
-  const bool fit = inputs == input_bytes_ && outputs == output_bytes_;
+  const std::size_t wanted = kColdCaches * static_cast<std::size_t>(gpu_.description().l2_bytes);
+  const std::size_t sets =
+      cold ? std::clamp<std::size_t>(wanted / std::max<std::size_t>(1, total(inputs, outputs)), 1, kMostSets) : 1;
+  const bool fit = inputs == input_bytes_ && outputs == output_bytes_ && sets == sets_;
   if (filled_ && !fit) throw Refused{"the plan has other inputs or outputs than those it is measured with"};
-  if (!filled_ && !fit) allocate(inputs, outputs);
+  if (!filled_ && !fit) allocate(inputs, outputs, sets);
   if (!filled_) {
     const std::vector<kiln_tensor_info> infos = candidate.inputs();
     for (std::size_t i = 0; i < infos.size(); ++i) fill(static_cast<graph::DType>(infos[i].dtype), seed, i);
@@ -50,8 +67,18 @@ void GpuBuffers::lend(std::uint64_t seed, Candidate& candidate) {
 
 void GpuBuffers::renew(Candidate& candidate) {
   ++turns_;
-  for (std::size_t i = 0; i < inputs_.size(); ++i)
-    candidate.move_input(i, inputs_[i].pointer(kStep * (splitmix64(turns_ + i * 0x9e3779b97f4a7c15ull) % kPlaces)));
+  const std::size_t set = turns_ % sets_;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const std::size_t place = kStep * (splitmix64(turns_ + i * 0x9e3779b97f4a7c15ull) % kPlaces);
+    candidate.move_input(i, inputs_[i].pointer(set * input_stride(input_bytes_[i]) + place));
+  }
+  for (std::size_t i = 0; i < outputs_.size(); ++i)
+    candidate.move_output(i, outputs_[i].pointer(set * output_stride(output_bytes_[i])));
+}
+
+void GpuBuffers::use_first(Candidate& candidate) const {
+  for (std::size_t i = 0; i < inputs_.size(); ++i) candidate.move_input(i, inputs_[i].pointer());
+  for (std::size_t i = 0; i < outputs_.size(); ++i) candidate.move_output(i, outputs_[i].pointer());
 }
 
 void GpuBuffers::poison_outputs(std::byte poison) const {
@@ -63,10 +90,9 @@ void GpuBuffers::poison_outputs(std::byte poison) const {
 }
 
 void GpuBuffers::restore(Candidate& candidate, std::span<const std::byte> arena, const ArenaLayout& layout) const {
-  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+  for (std::size_t i = 0; i < inputs_.size(); ++i)
     gpu_.copy_in(inputs_[i].address(), arena.subspan(layout.inputs.at(i).offset, layout.inputs[i].bytes));
-    candidate.move_input(i, inputs_[i].pointer());
-  }
+  use_first(candidate);
 }
 
 void GpuBuffers::restore(Candidate& candidate, const SharedArena& arena) const {
@@ -74,8 +100,8 @@ void GpuBuffers::restore(Candidate& candidate, const SharedArena& arena) const {
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     const ArenaLayout::Window& window = arena.layout().inputs.at(i);
     copy(inputs_[i].address(), memory.address() + window.offset, window.bytes);
-    candidate.move_input(i, inputs_[i].pointer());
   }
+  use_first(candidate);
   gpu_.synchronize();
 }
 
@@ -97,12 +123,14 @@ void GpuBuffers::read_back(const SharedArena& arena) const {
 }
 
 // The sizes are known last: what an earlier attempt had memory for is no set of buffers.
-void GpuBuffers::allocate(const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs) {
+void GpuBuffers::allocate(const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs,
+                          std::size_t sets) {
   free();
-  for (const std::size_t bytes : inputs) inputs_.push_back(gpu_.allocate(bytes + kStep * kPlaces));
-  for (const std::size_t bytes : outputs) outputs_.push_back(gpu_.allocate(bytes));
+  for (const std::size_t bytes : inputs) inputs_.push_back(gpu_.allocate(sets * input_stride(bytes)));
+  for (const std::size_t bytes : outputs) outputs_.push_back(gpu_.allocate(sets * output_stride(bytes)));
   input_bytes_ = inputs;
   output_bytes_ = outputs;
+  sets_ = sets;
 }
 
 void GpuBuffers::free() {
@@ -110,11 +138,12 @@ void GpuBuffers::free() {
   outputs_.clear();
   input_bytes_.clear();
   output_bytes_.clear();
+  sets_ = 1;
 }
 
 void GpuBuffers::fill(graph::DType type, std::uint64_t seed, std::size_t input) {
   const DeviceMemory& memory = inputs_[input];
-  const std::size_t bytes = memory.bytes(), made = std::min(bytes, kMadeBytes) / kStep * kStep;
+  const std::size_t bytes = memory.bytes(), made = std::min(bytes / sets_, kMadeBytes) / kStep * kStep;
   const graph::Tensor values =
       make_input({type, {static_cast<std::int64_t>(made / graph::size_of(type))}}, std::nullopt, "normal", seed, input,
                  static_cast<int>(std::thread::hardware_concurrency()));

@@ -15,7 +15,9 @@ namespace kiln::worker {
 // Those of all subjects of a measurement: one is at work at a time, and what it left in an output is overwritten before
 // the next call. Each input is a window in a buffer that is a little longer, and stands in another place of it, hence
 // for other values, in every call: what a kernel remembers is of no use to it. The next measurement of such tensors has
-// the same memory with other values: to ask the driver for gigabytes takes longer than to fill them.
+// the same memory with other values: to ask the driver for gigabytes takes longer than to fill them. Of cold calls that
+// follow each other each has another set of tensors, so many that the second-level cache has lost one when its turn
+// comes again.
 class GpuBuffers {
  public:
   explicit GpuBuffers(targets::cuda::Gpu& gpu) : gpu_(gpu) {}
@@ -26,8 +28,12 @@ class GpuBuffers {
   void end();
 
   // The calls of the candidate use them. Throws Refused for other sizes than those of the measurement's first subject.
-  void lend(std::uint64_t seed, Candidate& candidate);
-  // Its next call finds its inputs in other places.
+  void lend(std::uint64_t seed, bool cold, Candidate& candidate);
+  // Whether cold calls may follow each other: all their sets are far larger than the cache.
+  [[nodiscard]] bool stay_cold() const;
+  // Bytes of the inputs and outputs of one call.
+  [[nodiscard]] std::size_t call_bytes() const;
+  // Its next call finds its inputs in other places, and leaves its outputs there too where calls are cold.
   void renew(Candidate& candidate);
   void poison_outputs(std::byte poison) const;
 
@@ -39,14 +45,16 @@ class GpuBuffers {
   void read_back(const SharedArena& arena) const;
 
  private:
-  void allocate(const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs);
+  void allocate(const std::vector<std::size_t>& inputs, const std::vector<std::size_t>& outputs, std::size_t sets);
+  void use_first(Candidate& candidate) const;
   void free();
   void fill(graph::DType type, std::uint64_t seed, std::size_t input);
   void copy(kiln::cuda::DevicePointer to, kiln::cuda::DevicePointer from, std::size_t bytes) const;
 
   targets::cuda::Gpu& gpu_;
   std::vector<targets::cuda::DeviceMemory> inputs_, outputs_;
-  std::vector<std::size_t> input_bytes_, output_bytes_;  // both empty: there are none
+  std::vector<std::size_t> input_bytes_, output_bytes_;  // of one set; both empty: there are none
+  std::size_t sets_ = 1;
   bool filled_ = false;                                  // for the measurement that is under way
   std::uint64_t turns_ = 0;
 };
