@@ -1,6 +1,7 @@
 // Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then what a scan
 // reads; then what follows the last pass of a norm, before a reduction that cannot take that pass in takes it away;
-// then chains of row reductions; then what is left of pointwise; then what Concat joins, written where it belongs.
+// then chains of row reductions, what carries most first; then what is left of pointwise; then what Concat joins,
+// written where it belongs.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"
@@ -22,7 +23,9 @@ Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
     kinds.rows = kinds.rows || rows;
     kinds.scan = kinds.scan || std::holds_alternative<graph::Scan>(op);
     kinds.concat = kinds.concat || std::holds_alternative<graph::Concat>(op);
-    kinds.heavy = kinds.heavy || (!rows && !std::holds_alternative<graph::Pointwise>(op));
+    const bool light = rows || std::holds_alternative<graph::Pointwise>(op) ||
+                       has_fixed_taps(g, g.nodes[static_cast<std::size_t>(n)]);
+    kinds.heavy = kinds.heavy || !light;
   }
   return kinds;
 }
@@ -51,11 +54,18 @@ bool broadcasts_reduced(const graph::Graph& g, const Grouping::Nodes& nodes, con
   });
 }
 
+// In the order of the workload, or what carries most first: of two merges that exclude each other, as of a norm's last
+// pass with its statistics and with a reduction that reads it, that keeps more from being written.
+enum class Order { workload, most_first };
+
 template <class Allowed>
-void merge_all(Grouping& groups, Allowed allowed) {
+void merge_all(Grouping& groups, Allowed allowed, Order order = Order::workload) {
   for (bool again = true; again;) {
     again = false;
-    for (const Grouping::Edge edge : groups.edges()) {
+    std::vector<Grouping::Edge> edges = groups.edges();
+    if (order == Order::most_first)
+      std::stable_sort(edges.begin(), edges.end(), [](const auto& a, const auto& b) { return a.bytes > b.bytes; });
+    for (const Grouping::Edge edge : edges) {
       if (groups.compute(edge.from).empty() || groups.compute(edge.to).empty()) continue;  // merged in this round
       if (allowed(groups.compute(edge.from), groups.compute(edge.to)) && groups.merge(edge)) again = true;
     }
@@ -118,7 +128,7 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return !a.heavy && !b.heavy && (a.rows || b.rows) && (a.rows || !recomputes(workload, from, to));
-  });
+  }, Order::most_first);
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return !a.heavy && !b.heavy && !a.rows && !b.rows && !recomputes(workload, from, to);

@@ -1,6 +1,7 @@
 #include "agents/planner/grouping.h"
 
 #include <algorithm>
+#include <map>
 
 #include "agents/region/kernel.h"
 
@@ -147,15 +148,20 @@ std::optional<Grouping::Nodes> Grouping::fold(const Nodes& compute) const {
 }
 
 std::vector<Grouping::Edge> Grouping::edges() const {
-  std::set<std::pair<std::int32_t, std::int32_t>> found;
+  std::map<std::pair<std::int32_t, std::int32_t>, std::size_t> found;
+  std::set<std::pair<std::size_t, ValueId>> counted;
   std::vector<Edge> out;
   for (std::size_t n = 0; n < g_.nodes.size(); ++n) {
     if (group_of_[n] < 0) continue;
     for (const ValueId v : g_.nodes[n].inputs) {
-      const std::int32_t from = producer(base_of(v));
+      const ValueId base = base_of(v);
+      const std::int32_t from = producer(base);
       if (from < 0) continue;
       const std::int32_t group = group_of_[static_cast<std::size_t>(from)];
-      if (group != group_of_[n] && found.emplace(group, group_of_[n]).second) out.push_back({group, group_of_[n]});
+      if (group == group_of_[n]) continue;
+      const auto [at, is_new] = found.emplace(std::pair{group, group_of_[n]}, out.size());
+      if (is_new) out.push_back({group, group_of_[n]});
+      if (counted.emplace(at->second, base).second) out[at->second].bytes += bytes_to_copy(base) / 2;
     }
   }
   return out;

@@ -22,7 +22,8 @@ class Grouping {
   // Each compute node that some output depends on is its own group. `buildable`: some template computes this kernel.
   Grouping(const graph::Graph& workload, std::function<bool(const Kernel&)> buildable);
 
-  struct Edge { std::int32_t from, to; };  // groups: a result of `from` is read by `to`, maybe through views
+  // Groups: a result of `from` is read by `to`, maybe through views. `bytes`: of all such results.
+  struct Edge { std::int32_t from, to; double bytes = 0; };
   [[nodiscard]] std::vector<Edge> edges() const;
   [[nodiscard]] const Nodes& compute(std::int32_t group) const {
     return groups_[static_cast<std::size_t>(group)].compute;

@@ -35,9 +35,12 @@ struct PointwiseKernel {
 // Rows of `length` elements, one per index of `outer`. `expr` may hold row reductions (ExprOp::row_*). Access strides
 // are those of outer, then the stride along the row. A result that is constant along the row is written once per row.
 // Covers softmax, log-softmax, logsumexp, LayerNorm, RMSNorm, plain reductions, and any chain of them with pointwise.
+// Where some access does not go along the row in even steps, as the scale per channel of a group norm does not, the row
+// has the dimensions `along`, whose product is `length`, and accesses have a stride for each of them.
 struct RowKernel {
   graph::Shape outer;
   std::int64_t length = 1;
+  graph::Shape along{};  // empty: one dimension
   std::vector<Access> reads;
   graph::Expr expr;
   std::vector<Access> writes;
@@ -46,6 +49,10 @@ struct RowKernel {
 
 // Whether a read gives each row elements of its own, and not those that all rows have in common.
 [[nodiscard]] bool is_own(const RowKernel& kernel, const Access& read);
+// Whether an access moves along the row.
+[[nodiscard]] bool varies_along(const RowKernel& kernel, const Access& access);
+// The dimensions of a row, innermost last: `along`, or the one of `length` elements.
+[[nodiscard]] graph::Shape along_of(const RowKernel& kernel);
 
 // acc[b, i, j] = sum_p a[b, i, p] * b[b, p, j];  out_r = epilogue(acc, reads...) with operand 0 = acc and operand 1 + i
 // = reads[i] over [batch..., m, n].
@@ -156,6 +163,10 @@ struct RecurrentKernel {
 
 using Kernel = std::variant<PointwiseKernel, RowKernel, MatmulKernel, AttentionKernel, GatherKernel, ConcatKernel,
                             ConvolutionKernel, WindowKernel, PadKernel, LineKernel, ScatterKernel, RecurrentKernel>;
+
+// Whether a node is a window without padding, over few elements that it shares with few others: pointwise and row
+// kernels read them where its result is needed.
+[[nodiscard]] bool has_fixed_taps(const graph::Graph& g, const graph::Node& node);
 
 // The family that a template.toml's `anchor` names: "pointwise", "row", "matmul", "attention", "gather", "concat",
 // "convolution", "window", "pad", "line", "scatter", "recurrent".

@@ -14,17 +14,20 @@ bool computes(const graph::Graph& body) {
                      [](const graph::Node& n) { return std::holds_alternative<graph::Pointwise>(n.op); });
 }
 
-// nullopt: more than one anchor, or one beside row reductions.
+// nullopt: more than one anchor, or one beside row reductions. A window that stands alone is an anchor; beside anything
+// that computes, one that can be read where it is needed is none.
 std::optional<Family> family_of(const Region& region) {
   const graph::Node* anchor = nullptr;
   const graph::Node* first_row = nullptr;
+  const auto nodes = std::count_if(region.body.nodes.begin(), region.body.nodes.end(),
+                                   [](const graph::Node& n) { return !graph::is_view(n.op); });
   for (const graph::Node& node : region.body.nodes) {
     if (graph::is_view(node.op) || std::holds_alternative<graph::Pointwise>(node.op)) continue;
     const bool reduces = std::holds_alternative<graph::Reduce>(node.op) ||
                          std::holds_alternative<graph::Softmax>(node.op) ||
                          std::holds_alternative<graph::LayerNorm>(node.op);
     if (reduces && !first_row) first_row = &node;
-    if (reduces) continue;
+    if (reduces || (nodes > 1 && has_fixed_taps(region.body, node))) continue;
     if (anchor) return std::nullopt;
     anchor = &node;
   }

@@ -80,12 +80,16 @@ Family row_family(const Region& region, const graph::Node& anchor) {
             walk.write_outputs();
             const Picker picked = pick(space, pointers(walk));
             const std::vector<std::size_t> outer = picked.group(kBatch);
-            const std::size_t along = picked.only(kRow);
+            std::vector<std::size_t> along = picked.group(kRow);
+            if (along.empty()) along.push_back(Picker::kAbsent);  // rows of one element
+            std::vector<std::size_t> dims = outer;
+            dims.insert(dims.end(), along.begin(), along.end());
             RowKernel k;
             k.outer = picked.extents(outer);
-            k.length = picked.extent(along);
-            k.reads = picked.accesses(walk.reads, joined(outer, {along}));
-            k.writes = picked.accesses(walk.writes, joined(outer, {along}));
+            if (along.size() > 1) k.along = picked.extents(along);
+            k.length = along.size() > 1 ? graph::element_count(k.along) : picked.extent(along[0]);
+            k.reads = picked.accesses(walk.reads, dims);
+            k.writes = picked.accesses(walk.writes, dims);
             k.write_per_row = walk.write_per_row;
             k.expr = std::move(walk.expr);
             return k;

@@ -65,6 +65,7 @@ class Walk {
   std::int32_t softmax(const graph::Softmax& op, const graph::Node& node, const IndexMap& map);
   std::int32_t log_sum_exp(std::int32_t x);
   std::int32_t layer_norm(const graph::LayerNorm& op, const graph::Node& node, const IndexMap& map);
+  std::int32_t window(const graph::Window& op, const graph::Node& node, const IndexMap& map);
   std::int32_t reduce(const graph::Reduce& op, const graph::Node& node, const IndexMap& map);
   void require_whole_row(const IndexMap& map, const graph::Shape& of, const std::vector<std::size_t>& axes) const;
 
@@ -74,6 +75,7 @@ class Walk {
   std::vector<std::int32_t> producers_;  // per value, -1
   std::map<graph::ValueId, IndexMap> places_;
   std::optional<graph::ValueId> computed_;
+  std::optional<graph::ValueId> row_source_;  // what a row kernel was placed by
   std::map<std::pair<graph::ValueId, IndexMap>, std::int32_t> known_;
 };
 

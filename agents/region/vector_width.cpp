@@ -42,11 +42,21 @@ std::optional<Transposed> transposed_reads(const PointwiseKernel& k) {
   return std::nullopt;
 }
 
-std::int64_t widest_vector(const RowKernel& k) { return widest({&k.reads, &k.writes}, k.length, false); }
+std::int64_t widest_vector(const RowKernel& k) {
+  return widest({&k.reads, &k.writes}, along_of(k).back(), false);
+}
+
+graph::Shape along_of(const RowKernel& k) { return k.along.empty() ? graph::Shape{k.length} : k.along; }
+
+bool varies_along(const RowKernel& k, const Access& access) {
+  return std::any_of(access.strides.begin() + static_cast<std::ptrdiff_t>(k.outer.size()), access.strides.end(),
+                     [](auto s) { return s != 0; });
+}
 
 bool is_own(const RowKernel& k, const Access& read) {
   if (read.strides.empty() || read.strides.back() == 0) return false;
-  return k.outer.empty() || std::any_of(read.strides.begin(), read.strides.end() - 1, [](auto s) { return s != 0; });
+  const auto rows = read.strides.begin() + static_cast<std::ptrdiff_t>(k.outer.size());
+  return k.outer.empty() || std::any_of(read.strides.begin(), rows, [](auto s) { return s != 0; });
 }
 
 std::int64_t widest_vector(const LineKernel& k) {

@@ -42,6 +42,7 @@ IndexMap Walk::identity(std::size_t first_dimension, std::size_t count) const {
 
 void Walk::place(ValueId value, IndexMap map, bool computed) {
   places_[value] = std::move(map);
+  if (row_group_ >= 0) row_source_ = value;
   if (computed) {
     computed_ = value;
     expr.operand(0, body_.type(value).dtype);
@@ -116,6 +117,8 @@ std::optional<IndexMap> Walk::placed(ValueId value) const {
     map.insert(map.end(), at->begin(), at->end());
     return map;
   }
+  // What is computed from the row's results and from other values of its shape, as a residual, goes along with it.
+  if (row_source_ && shape(*row_source_) == shape(value)) return places_.at(*row_source_);
   return std::nullopt;
 }
 
@@ -214,6 +217,7 @@ std::int32_t Walk::element_of_node(const graph::Node& node, ValueId value, const
     const auto which = std::find(node.outputs.begin(), node.outputs.end(), value) - node.outputs.begin();
     return results[static_cast<std::size_t>(which)];
   }
+  if (const auto* op = std::get_if<graph::Window>(&node.op)) return window(*op, node, map);
   if (row_group_ < 0) throw Unfoldable{};
   if (const auto* op = std::get_if<graph::Softmax>(&node.op)) return softmax(*op, node, map);
   if (const auto* op = std::get_if<graph::LayerNorm>(&node.op)) return layer_norm(*op, node, map);

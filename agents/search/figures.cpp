@@ -63,9 +63,14 @@ struct OfKernel {
       f["transposed_bytes"] += static_cast<double>(graph::size_of(k.reads[transposed->reads[i]].type));
     f["max_vector"] = static_cast<double>(widest_vector(k));
     f["widest_bytes"] = static_cast<double>(std::max(widest_element(k.reads), widest_element(k.writes)));
+    f["operand_bytes"] = 0;
+    for (const Access& read : k.reads)
+      if (!read.strides.empty() && read.strides.back() != 0)
+        f["operand_bytes"] += static_cast<double>(graph::size_of(read.type));
   }
   void operator()(const RowKernel& k) const {
-    const graph::Shape space = extended(k.outer, {k.length});
+    graph::Shape space = k.outer;
+    for (const std::int64_t extent : along_of(k)) space.push_back(extent);
     f["outer"] = product(k.outer);
     f["length"] = static_cast<double>(k.length);
     f["elements"] = product(space);

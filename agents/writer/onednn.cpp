@@ -193,7 +193,7 @@ std::optional<std::string> reduction_of(const Values& x, double got) {
 std::optional<RowOperation> row_operation(const RowKernel& k) {
   const std::size_t rank = k.outer.size() + 1;
   const auto length = static_cast<std::size_t>(k.length);
-  if (k.writes.size() != 1 || k.length < 2 || length > kLongestRow || rank > kMostDimensions ||
+  if (k.writes.size() != 1 || !k.along.empty() || k.length < 2 || length > kLongestRow || rank > kMostDimensions ||
       !all_plain(k.reads, rank))
     return std::nullopt;
   const std::int32_t root = k.expr.results[0];

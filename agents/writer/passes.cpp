@@ -28,7 +28,7 @@ Passes::Passes(const RowKernel& kernel, bool keep, bool joint) : k(kernel) {
   sum_of.assign(n, -1);
   for (std::size_t i = 0; i < n; ++i) {
     const ExprNode& node = k.expr.nodes[i];
-    if (node.op == ExprOp::operand) varies[i] = k.reads[index(node.operand)].strides.back() != 0;
+    if (node.op == ExprOp::operand) varies[i] = varies_along(k, k.reads[index(node.operand)]);
     for (int a = 0; a < graph::arity(node.op); ++a) {
       varies[i] = varies[i] || varies[index(node.args[index(a)])];
       level[i] = std::max(level[i], level[index(node.args[index(a)])]);

@@ -184,7 +184,8 @@ std::string fetch_functions(const RowKernel& k) {
 
 bool accepts_row(const store::TemplateSpec&, const RowKernel& k) {
   const auto lanes = [](const Access& a) { return is_lane_type(a.type) && !a.strides.empty(); };
-  if (k.length < 1 || !vectorizable(k.expr) || !std::all_of(k.reads.begin(), k.reads.end(), lanes)) return false;
+  if (k.length < 1 || !k.along.empty() || !vectorizable(k.expr)) return false;
+  if (!std::all_of(k.reads.begin(), k.reads.end(), lanes)) return false;
   if (!are_lanes(k.writes)) return false;
   const Passes passes(k, false);
   for (std::size_t r = 0; r < k.writes.size(); ++r)

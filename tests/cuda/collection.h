@@ -90,5 +90,6 @@ class Collection {
 void add_windows(Collection& c);
 void add_lines(Collection& c);
 void add_convolutions(Collection& c);
+void add_fused(Collection& c);
 
 }  // namespace kiln::testing

@@ -201,6 +201,7 @@ std::vector<NamedGraph> device_graphs() {
   add_windows(c);
   add_lines(c);
   add_convolutions(c);
+  add_fused(c);
   return std::move(c.graphs);
 }
 

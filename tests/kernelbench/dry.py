@@ -44,6 +44,25 @@ def plan(problems, problem, folder, program):
     return record | {"stage": "template" if lacking else "planned", "why": "; ".join(lacking)}
 
 
+def passes(regions):
+    """How often a plan goes over the data of a chain, a run of kernels between those that a product, a convolution or
+    attention leads: its launches but for those that move less than an eighth of what its largest does, which fold what
+    is per row or per channel. Of the chain that has most."""
+    chains = {}
+    for region in regions:
+        for chain in region["runs"]:
+            if not region["led"]:
+                chains.setdefault(chain, []).append(region["bytes"])
+    return max((sum(b * 8 >= max(moved) for b in moved) for moved in chains.values()), default=0)
+
+
+def chains(records):
+    """Of the problems that such a kernel leads, how many plans have none, one and more passes over a chain."""
+    led = [passes(r["regions"]) for r in records if r["stage"] == "planned" and any(x["led"] for x in r["regions"])]
+    return f"beside products and convolutions: none {led.count(0)}, one pass {led.count(1)}, " \
+           f"more {sum(n > 1 for n in led)}"
+
+
 def table(records):
     lines = [f"{r['level']}/{r['number']:<4} {r['kind']:18} {r['stage']:9} {r['name']}: "
              f"{r['why'] or ', '.join(x['label'] for x in r['regions'])}" for r in records]
@@ -52,5 +71,5 @@ def table(records):
         led = [r for r in of if r["memory_bound"]]
         count = sum(r["stage"] == "planned" for r in of)
         lines.append(f"level {level}: {count} of {len(of)} planned; memory-bound "
-                     f"{sum(r['stage'] == 'planned' for r in led)} of {len(led)}")
+                     f"{sum(r['stage'] == 'planned' for r in led)} of {len(led)}; {chains(of)}")
     return "\n".join(lines)

@@ -9,13 +9,15 @@
 #include "runtime/base/files.h"
 #include "runtime/base/json.h"
 #include "tests/graph/inputs.h"
-#include "tests/planner/machine.h"
+#include "tests/planner/checked_plan.h"
 #include "tests/planner/models.h"
 
 using namespace kiln;
 using namespace kiln::agents;
 using graph::ValueId;
 using graph::test::inputs_for;
+using machine::check_plan;
+using machine::same_bytes;
 
 namespace {
 
@@ -39,23 +41,6 @@ std::size_t needed_nodes(const graph::Graph& g) {
     count += graph::is_view(node.op) ? 0 : 1;
   }
   return count;
-}
-
-void same_bytes(const std::vector<graph::Tensor>& got, const std::vector<graph::Tensor>& wanted) {
-  REQUIRE(got.size() == wanted.size());
-  for (std::size_t i = 0; i < got.size(); ++i) REQUIRE(got[i].bytes == wanted[i].bytes);
-}
-
-// The assembled plan, run in shared memory with the interpreter as its kernels, gives the workload's own bytes.
-Plan check_plan(const graph::Graph& g, const Partition& partition, std::uint64_t seed) {
-  const Plan plan = assemble(g, partition, machine::fake_kernels(partition), "", 2);
-  CHECK(json::canonical(to_json(plan_from_json(to_json(plan)))) == json::canonical(to_json(plan)));
-  machine::Machine m(g, partition, plan);
-  const std::vector<graph::Tensor> inputs = inputs_for(g, seed);
-  const std::vector<graph::Tensor> wanted = graph::evaluate(g, inputs, graph::Arithmetic::model);
-  same_bytes(m.run(inputs), wanted);
-  same_bytes(m.run(inputs), wanted);  // what the first call left in the arena does not matter
-  return plan;
 }
 
 std::map<std::string, int> labels(const Partition& p) {
@@ -212,40 +197,6 @@ TEST_CASE("a reshape of an input that is an output is copied; an output that is 
   CHECK(plan.run.size() == 1);
   b.g.outputs = {x};
   CHECK_THROWS_AS((void)assemble(b.g, partition_fused(b.g), {}, "", 1), Error);
-}
-
-TEST_CASE("a group norm scaled per channel reads x once for its statistics, and its scale joins what follows") {
-  bodies::Builder b(1);
-  const ValueId x = b.input({2, 3, 4, 5, 6});
-  const ValueId norm = b.add(graph::LayerNorm{2, 1e-5}, {x, models::weight(b, {3, 4, 1, 1}),
-                                                         models::weight(b, {3, 4, 1, 1})});
-  b.g.outputs = {models::gelu(b, b.reshape(norm, {2, 12, 5, 6}))};
-  std::vector<std::string> log;
-  graph::rewrite::separate(b.g, log);
-  const Partition p = partition_fused(b.g);
-  REQUIRE(p.instances.size() == 2);
-  const auto* statistics = &p.instances[0];
-  const auto kernel = lower(p.regions[static_cast<std::size_t>(statistics->region)]);
-  CHECK(anchor(*kernel) == "row");
-  CHECK(statistics->inputs == std::vector<ValueId>{x});
-  for (const ValueId v : statistics->outputs) CHECK(graph::element_count(b.g.type(v).shape) == 6);
-  CHECK(anchor(*lower(p.regions[static_cast<std::size_t>(p.instances[1].region)])) == "pointwise");
-  (void)check_plan(b.g, p, 1);
-}
-
-TEST_CASE("what follows a group norm stays with its last pass, whatever reduces it across the groups") {
-  bodies::Builder b(1);
-  const ValueId x = b.input({2, 3, 4, 5, 6});
-  const ValueId norm = b.add(graph::LayerNorm{2, 1e-5}, {x, models::weight(b, {3, 4, 1, 1})});
-  const ValueId active = models::gelu(b, b.reshape(norm, {2, 12, 5, 6}));
-  const ValueId sum = models::binary(b, graph::ExprOp::add, b.reshape(x, {2, 12, 5, 6}), active);
-  b.g.outputs = {b.add(graph::Reduce{graph::Monoid::log_sum_exp, {1}, true}, {sum})};
-  std::vector<std::string> log;
-  graph::rewrite::separate(b.g, log);
-  const Partition p = partition_fused(b.g);
-  REQUIRE(p.instances.size() == 3);
-  CHECK(p.instances[2].inputs == p.instances[1].outputs);  // nothing but the sum is written between
-  (void)check_plan(b.g, p, 1);
 }
 
 TEST_CASE("the mean over all of a product with a weight per row reads both once") {

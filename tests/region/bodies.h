@@ -158,6 +158,12 @@ class Builder {
     return g.add_constant("c" + std::to_string(g.values.size()), std::move(t));
   }
 
+  // The difference of two values, the second of which broadcasts.
+  ValueId less(ValueId a, ValueId b) {
+    graph::Pointwise p;
+    p.expr.results = {p.expr.apply(graph::ExprOp::sub, p.expr.operand(0, DType::f32), p.expr.operand(1, DType::f32))};
+    return add(std::move(p), {a, b});
+  }
   ValueId row(ValueId v) {
     const auto rank = static_cast<std::int32_t>(shape(v).size());
     const auto axis = static_cast<std::int32_t>(chance(70) ? rank - 1 : below(rank));

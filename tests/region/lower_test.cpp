@@ -130,6 +130,89 @@ TEST_CASE("row reductions with pointwise before, between and after compute what 
   CHECK(lowered >= 300);
 }
 
+TEST_CASE("rows of several dimensions, with operands that move along some of them, compute what the oracle computes") {
+  const int lowered = check_many(300, 10, "row", [](Builder& b) {
+    Shape shape = b.random_shape(4), part = shape;
+    for (std::size_t d = 0; d < shape.size(); ++d)
+      if (b.chance(50)) part[d] = 1;
+    const ValueId x = b.views(b.input(shape), 1, true);
+    if (b.shape(x) != shape) return b.region({b.row(b.pointwise(x))});
+    const ValueId scaled = b.less(x, b.input(part));
+    const std::int32_t axis = static_cast<std::int32_t>(b.below(3)) + 1;
+    std::vector<std::int32_t> axes;
+    for (std::int32_t d = axis; d < 4; ++d) axes.push_back(d);
+    const ValueId mean = b.add(graph::Reduce{graph::Monoid::mean, axes, true}, {scaled});
+    return b.region({b.chance(50) ? mean : b.less(b.less(x, mean), b.input(part))});
+  });
+  CHECK(lowered >= 250);
+}
+
+TEST_CASE("the scale per channel of a group norm stands still along the rest of its row") {
+  Builder b(1);
+  const ValueId x = b.input({2, 3, 4, 10}), scale = b.input({3, 4, 1});
+  const ValueId mean = b.add(graph::Reduce{graph::Monoid::mean, {2, 3}, true}, {x});
+  const std::optional<Kernel> kernel = lower(b.region({b.less(b.less(x, mean), scale)}));
+  REQUIRE(kernel);
+  const auto& k = std::get<RowKernel>(*kernel);
+  CHECK(k.outer == Shape{2, 3});
+  CHECK(k.along == Shape{4, 10});
+  CHECK(k.length == 40);
+  REQUIRE(k.reads.size() == 2);
+  CHECK(k.reads[0].strides == std::vector<std::int64_t>{120, 40, 10, 1});
+  CHECK(k.reads[1].strides == std::vector<std::int64_t>{0, 4, 1, 0});
+  CHECK((is_own(k, k.reads[0]) && varies_along(k, k.reads[1]) && !is_own(k, k.reads[1])));
+  CHECK(widest_vector(k) == 2);  // vectors that do not go past the inner dimension
+}
+
+TEST_CASE("what is computed from a row's result and another value of its shape is written along the row") {
+  Builder b(1);
+  const ValueId x = b.input({3, 4, 5}), residual = b.input({3, 4, 5});
+  const ValueId mean = b.add(graph::Reduce{graph::Monoid::mean, {1}, true}, {x});
+  const Region region = b.region({b.less(residual, b.pointwise(mean))});
+  const std::optional<Kernel> kernel = lower(region);
+  REQUIRE(kernel);
+  check_equal(region, *kernel, 3);
+  CHECK(anchor(*kernel) == "row");
+}
+
+TEST_CASE("windows that leave nothing out are read where they are needed") {
+  const int lowered = check_many(300, 11, nullptr, [](Builder& b) {
+    const Shape shape = {1 + b.below(3), 2 + b.below(7), 2 + b.below(7)};
+    ValueId v = b.chance(50) ? b.input(shape) : b.chain(b.input(shape), 2);
+    graph::Window op{b.chance(50) ? graph::Monoid::max : graph::Monoid::mean, {}, {}, {}, false, false};
+    for (std::size_t d = 1; d < 3; ++d) {
+      const std::int64_t kernel = 1 + b.below(std::min<std::int64_t>(3, shape[d])), stride = kernel + b.below(2);
+      op.kernel.push_back(kernel);
+      op.steps.strides.push_back(stride);
+      op.steps.dilations.push_back(1);
+      op.steps.before.push_back(0);
+      op.steps.after.push_back(0);
+      op.extents.push_back((shape[d] - kernel) / stride + 1);
+    }
+    v = b.chain(b.add(op, {v}), 2);
+    if (b.chance(60)) v = b.pointwise(b.row(v));
+    return b.region({b.pointwise(v)});
+  });
+  CHECK(lowered == 300);
+}
+
+TEST_CASE("a window that overlaps, is padded or is large is an anchor, which takes nothing in") {
+  const auto windowed = [](std::int64_t kernel, std::int64_t stride, std::int64_t before) {
+    Builder b(1);
+    const std::int64_t out = (40 + before - kernel) / stride + 1;
+    const graph::Window op{graph::Monoid::max, {kernel}, {{stride}, {1}, {before}, {0}}, {out}, false, false};
+    return lower(b.region({b.pointwise(b.add(op, {b.input({3, 40})}))})).has_value();
+  };
+  CHECK(windowed(2, 2, 0));
+  CHECK(windowed(3, 2, 0));
+  CHECK_FALSE(windowed(3, 1, 0));
+  CHECK_FALSE(windowed(2, 2, 1));
+  CHECK(windowed(20, 20, 0));
+  Builder b(1);
+  const graph::Window large{graph::Monoid::max, {80}, {{80}, {1}, {0}, {0}}, {2}, false, false};
+  CHECK_FALSE(lower(b.region({b.pointwise(b.add(large, {b.input({3, 160})}))})));
+}
+
 TEST_CASE("products with epilogues and views on every side compute what the oracle computes") {
   const int lowered = check_many(400, 4, "matmul", [](Builder& b) {
     ValueId v = b.chain(b.matmul(), 3);

@@ -143,16 +143,25 @@ struct Run {
 
   void operator()(const RowKernel& k) const {
     REQUIRE(k.write_per_row.size() == k.writes.size());
+    const graph::Shape along = k.along.empty() ? graph::Shape{k.length} : k.along;
+    REQUIRE(graph::element_count(along) == k.length);
+    std::vector<Index> places;
+    for_each(along, [&](const Index& p) { places.push_back(p); });
+    const auto at = [&](Index o, std::int64_t p) {
+      const Index& place = places.at(static_cast<std::size_t>(p));
+      o.insert(o.end(), place.begin(), place.end());
+      return o;
+    };
     for_each(k.outer, [&](const Index& o) {
       const auto values = evaluate(k.expr, k.length, [&](std::int32_t operand, std::int64_t p) {
-        return load(m, k.reads.at(static_cast<std::size_t>(operand)), with(o, {p}));
+        return load(m, k.reads.at(static_cast<std::size_t>(operand)), at(o, p));
       });
       for (std::size_t r = 0; r < k.writes.size(); ++r) {
         const Values& row = values.at(static_cast<std::size_t>(k.expr.results[r]));
         if (k.write_per_row[r])
           REQUIRE(std::all_of(row.begin(), row.end(), [&](double x) { return x == row[0] || std::isnan(x); }));
         for (std::int64_t p = 0; p < (k.write_per_row[r] ? 1 : k.length); ++p)
-          store(m, k.writes[r], with(o, {p}), row[static_cast<std::size_t>(p)]);
+          store(m, k.writes[r], at(o, p), row[static_cast<std::size_t>(p)]);
       }
     });
   }

@@ -14,6 +14,7 @@ using Log = std::vector<std::string>;
 int fold_views(Graph& graph);              // drops views that change nothing, merges views of views
 int merge_equal(Graph& graph);             // common subexpressions and equal small constants
 int remove_dead(Graph& graph);             // nodes, values and constants that no output depends on; renumbers
+int drop_single(Graph& graph, Log& log);           // reductions, softmax, scans and windows of single elements
 int slice_gathers(Graph& graph, Log& log);         // constant indices that step evenly: a view
 int recognise_layer_norm(Graph& graph, Log& log);  // and RMSNorm
 int recognise_softmax(Graph& graph, Log& log);

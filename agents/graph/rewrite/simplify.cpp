@@ -23,6 +23,7 @@ void clean(Graph& graph, int& views, int& merged, int& dead) {
 void simplify(Graph& graph, std::vector<std::string>& log) {
   int views = 0, merged = 0, dead = 0;
   (void)slice_gathers(graph, log);
+  (void)drop_single(graph, log);
   clean(graph, views, merged, dead);
   (void)recognise_layer_norm(graph, log);
   (void)recognise_group_norm(graph, log);

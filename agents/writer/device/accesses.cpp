@@ -24,10 +24,24 @@ std::string write_pointer(const Access& access, Arguments& arguments) {
 }
 
 // "(at.x0 + (j + e) * 4)"
-std::string element_offset(char kind, std::size_t number, std::int64_t stride) {
+std::string element_offset(const Accesses& accesses, const Access& access, char kind, std::size_t number) {
+  const std::int64_t stride = accesses.stride(access);
+  if (!accesses.along.empty())
+    return fmt::format("at.{}{}{} + e * {}", kind, number, along_text(accesses, access, kind, number, "j"), stride);
   if (stride == 0) return fmt::format("at.{}{}", kind, number);
   return stride == 1 ? fmt::format("at.{}{} + j + e", kind, number)
                      : fmt::format("at.{}{} + (j + e) * {}", kind, number, stride);
+}
+
+// The strides of a row's dimensions when they are not those of one dimension.
+std::vector<std::int64_t> uneven(const Accesses& accesses, const Access& access) {
+  const graph::Shape& along = accesses.along;
+  if (along.empty() || access.strides.size() < along.size()) return {};
+  std::vector<std::int64_t> strides(access.strides.end() - static_cast<std::ptrdiff_t>(along.size()),
+                                    access.strides.end());
+  for (std::size_t d = 0; d + 1 < along.size(); ++d)
+    if (strides[d] != strides[d + 1] * along[d + 1]) return strides;
+  return {};
 }
 
 std::string over_elements(std::string_view indent, std::string_view condition, const std::string& statement) {
@@ -71,6 +85,26 @@ std::string element_store(const Access& access, std::size_t write, const std::st
                           const std::string& value, Arguments& arguments) {
   return fmt::format("{}[at.y{}{}] = Element<{}>::of({});", write_pointer(access, arguments), write, position,
                      memory_type(access.type), value);
+}
+
+std::string along_text(const Accesses& accesses, const Access& access, char kind, std::size_t number,
+                       const std::string& j) {
+  if (uneven(accesses, access).empty()) return strided({{j.c_str(), accesses.stride(access)}});
+  return fmt::format(" + {}{}_along({})", kind, number, j);
+}
+
+std::string along_functions(const Accesses& accesses) {
+  std::string text;
+  const auto add = [&](char kind, std::size_t number, const Access& access) {
+    const std::vector<std::int64_t> strides = uneven(accesses, access);
+    if (strides.empty()) return;
+    const Decomposed at = decompose("j", accesses.along, "a", "  ", "index_t");
+    text += fmt::format("KILN_DEVICE index_t {}{}_along(index_t j) {{\n{}  return {};\n}}\n", kind, number,
+                        at.statements, offset_text({0, access.type, 0, strides}, at.indices));
+  };
+  for (std::size_t i = 0; i < accesses.reads.size(); ++i) add('x', i, accesses.reads[i]);
+  for (std::size_t r = 0; r < accesses.writes.size(); ++r) add('y', r, accesses.writes[r]);
+  return text.empty() ? "" : "// Where element j of a row lies, from its beginning.\n" + text;
 }
 
 std::string buffer_function(std::string_view name, const Access& read, Arguments& arguments) {
@@ -139,11 +173,13 @@ std::string load_vector(const Accesses& accesses, std::size_t i, Arguments& argu
   const Access& access = accesses.reads[i];
   const std::int64_t stride = accesses.stride(access);
   const std::string pointer = read_pointer(access, arguments), type = memory_type(access.type);
-  if (stride == 0) return fmt::format("{}v.x{} = {}[at.x{}];\n", indent, i, pointer, i);
+  const std::string along = along_text(accesses, access, 'x', i, "j");
+  if (stride == 0) return fmt::format("{}v.x{} = {}[at.x{}{}];\n", indent, i, pointer, i, along);
   if (stride == 1)
-    return fmt::format("{}v.x{} = load_pack<(kStreaming != 0), {}, kVector>({} + (at.x{} + j));\n", indent, i, type,
-                       pointer, i);
-  return over_elements(indent, "", fmt::format("v.x{}.at[e] = {}[{}];", i, pointer, element_offset('x', i, stride)));
+    return fmt::format("{}v.x{} = load_pack<(kStreaming != 0), {}, kVector>({} + (at.x{}{}));\n", indent, i, type,
+                       pointer, i, along);
+  return over_elements(indent, "",
+                       fmt::format("v.x{}.at[e] = {}[{}];", i, pointer, element_offset(accesses, access, 'x', i)));
 }
 
 std::string load_part(const Accesses& accesses, std::size_t i, Arguments& arguments, std::string_view indent) {
@@ -152,7 +188,8 @@ std::string load_part(const Accesses& accesses, std::size_t i, Arguments& argume
   if (stride == 0) return load_vector(accesses, i, arguments, indent);
   return over_elements(
       indent, "if (e < count) ",
-      fmt::format("v.x{}.at[e] = {}[{}];", i, read_pointer(access, arguments), element_offset('x', i, stride)));
+      fmt::format("v.x{}.at[e] = {}[{}];", i, read_pointer(access, arguments),
+                  element_offset(accesses, access, 'x', i)));
 }
 
 std::string store_vector(const Accesses& accesses, std::size_t r, Arguments& arguments, std::string_view indent) {
@@ -160,16 +197,17 @@ std::string store_vector(const Accesses& accesses, std::size_t r, Arguments& arg
   const std::string pointer = write_pointer(access, arguments), type = memory_type(access.type);
   const std::int64_t stride = accesses.stride(access);
   if (stride == 1 || accesses.inner < 0)
-    return fmt::format("{}store_pack<(kStreaming != 0), {}, kVector>({} + (at.y{} + j), y{});\n", indent, type, pointer,
-                       r, r);
-  return over_elements(indent, "", fmt::format("{}[{}] = y{}.at[e];", pointer, element_offset('y', r, stride), r));
+    return fmt::format("{}store_pack<(kStreaming != 0), {}, kVector>({} + (at.y{}{}), y{});\n", indent, type, pointer,
+                       r, accesses.inner < 0 ? " + j" : along_text(accesses, access, 'y', r, "j"), r);
+  return over_elements(indent, "",
+                       fmt::format("{}[{}] = y{}.at[e];", pointer, element_offset(accesses, access, 'y', r), r));
 }
 
 std::string store_part(const Accesses& accesses, std::size_t r, Arguments& arguments, std::string_view indent) {
   const Access& access = accesses.writes[r];
   return over_elements(indent, "if (e < count) ",
                        fmt::format("{}[{}] = y{}.at[e];", write_pointer(access, arguments),
-                                   element_offset('y', r, accesses.stride(access)), r));
+                                   element_offset(accesses, access, 'y', r), r));
 }
 
 std::string operand_value(const Accesses& accesses, std::size_t i) {

@@ -31,6 +31,7 @@ struct Accesses {
   const std::vector<Access>& reads;
   const std::vector<Access>& writes;
   int inner = -1;
+  graph::Shape along{};  // the extents of a row of several dimensions, of which `inner` is the last
 
   [[nodiscard]] std::int64_t stride(const Access& access) const {
     return inner < 0 || static_cast<std::size_t>(inner) >= access.strides.size()
@@ -70,6 +71,11 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] std::string arguments_struct(const Arguments& arguments);
 // struct Place (the offset of each access at the start of a row of `outer`) and place_of(row).
 [[nodiscard]] std::string place_functions(const Accesses& accesses, const graph::Shape& outer);
+// Where element `j` of a row of several dimensions lies, from its Place: "x3_along(j)"; "j * 4" in one dimension, and
+// nothing where an access stands still. The functions that it calls; there are none for rows of one dimension.
+[[nodiscard]] std::string along_text(const Accesses& accesses, const Access& access, char kind, std::size_t number,
+                                     const std::string& j);
+[[nodiscard]] std::string along_functions(const Accesses& accesses);
 // struct Loaded: kVector neighbours of each operand, or one value of those that do not vary along the vector.
 // `members`: what else is in it.
 [[nodiscard]] std::string loaded_struct(const Accesses& accesses, std::string members = "");

@@ -25,7 +25,8 @@ class Writer {
         form_(form),
         p_(kernel, form.keeps, form.joint),
         arguments_(arguments),
-        accesses_{kernel.reads, kernel.writes, static_cast<int>(kernel.outer.size())} {}
+        accesses_{kernel.reads, kernel.writes,
+                  static_cast<int>(kernel.outer.size() + along_of(kernel).size()) - 1, kernel.along} {}
 
   [[nodiscard]] const Accesses& accesses() const { return accesses_; }
   [[nodiscard]] const Passes& passes() const { return p_; }
@@ -68,8 +69,8 @@ class Writer {
     for (const std::size_t i : early()) {
       const std::string type = memory_type(k_.reads[i].type);
       members += fmt::format("  Pack<{}, kVector> x{}[count];\n", type, i);
-      stage += fmt::format("  stage_pack<{0}, kVector>(staged.x{1} + place, {2} + (at.x{1} + j));\n", type, i,
-                           read_pointer(k_.reads[i], arguments_));
+      stage += fmt::format("  stage_pack<{0}, kVector>(staged.x{1} + place, {2} + (at.x{1}{3}));\n", type, i,
+                           read_pointer(k_.reads[i], arguments_), along_text(accesses_, k_.reads[i], 'x', i, "j"));
       fetch += fmt::format("  v.x{0} = staged.x{0}[place];\n", i);
     }
     return fmt::format(
@@ -213,7 +214,8 @@ class Writer {
       std::string value;
       if (node.op == ExprOp::operand) {
         const Access& read = k_.reads[index(node.operand)];
-        value = element_value(read, index(node.operand), strided({{"j", read.strides.back()}}), arguments_);
+        const std::size_t operand = index(node.operand);
+        value = element_value(read, operand, along_text(accesses_, read, 'x', operand, "j"), arguments_);
       } else {
         value = varying_text(n);
       }
@@ -302,14 +304,15 @@ std::int64_t most_reductions(const Passes& passes) {
 Hooks row_code(const RowKernel& k, const RowForm& form, Hooks hooks) {
   Writer writer(k, form, hooks.arguments);
   graph::Shape space = k.outer;
-  space.push_back(k.length);
+  for (const std::int64_t extent : along_of(k)) space.push_back(extent);
   hooks.figures += index_type(writer.accesses(), space) +
                    fmt::format(
                        "constexpr index_t kRows = {};\nconstexpr index_t kLength = {};  // elements of a row\n"
                        "constexpr int kMostReductions = {};  // of one pass\n",
                        product(k.outer), k.length, most_reductions(writer.passes()));
   std::string code = fmt::format("// Computes {}\n\n", graph::to_string(k.expr)) +
-                     place_functions(writer.accesses(), k.outer) + writer.loaded() + writer.scalars() +
+                     place_functions(writer.accesses(), k.outer) +
+                     along_functions(writer.accesses()) + writer.loaded() + writer.scalars() +
                      (form.staged ? writer.staging() : writer.load_all());
   std::string list;
   for (int p = 0; p < writer.passes().count; ++p) {

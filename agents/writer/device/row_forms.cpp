@@ -12,7 +12,7 @@ using graph::ExprNode;
 
 bool accepts_row(const RowKernel& k) {
   if (k.length < 1) return false;
-  const auto shaped = [&](const Access& a) { return a.strides.size() == k.outer.size() + 1; };
+  const auto shaped = [&](const Access& a) { return a.strides.size() == k.outer.size() + along_of(k).size(); };
   if (!std::all_of(k.reads.begin(), k.reads.end(), shaped) || !std::all_of(k.writes.begin(), k.writes.end(), shaped))
     return false;
   const Passes passes(k, false);

@@ -3,13 +3,17 @@
 //   device_plan [--build] MODEL.onnx...
 //
 // One JSON line per model: {"model", "refused"} when it cannot be imported; else {"model", "uncomputed": operators that
-// no template computes, "regions": [{"label", "templates"}], "launches" and "bytes" of the fused plan}, for an sm_90a
-// like the H200. With --build also "unbuilt": kernels that do not compile, of those that the plan op by op runs and the
-// defaults of each template for the fused one, with the cause. That needs NVRTC and no GPU.
+// no template computes, "regions": [{"label", "templates", "runs": for each time that it runs how many of the kernels
+// that are led lie before it, "bytes": the fewest that one run moves, "led": by a product, a convolution or attention}],
+// "launches" and "bytes" of the fused plan}, for an sm_90a like the H200. With --build also "unbuilt": kernels that do
+// not compile, of those that the plan op by op runs and the defaults of each template for the fused one, with the
+// cause. That needs NVRTC and no GPU.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <set>
 #include <string_view>
+#include <vector>
 
 #include "agents/conductor/alone.h"
 #include "agents/planner/planner.h"
@@ -86,6 +90,26 @@ json::array unbuilt(const graph::Graph& model, const agents::NodeFacts& node) {
   return out;
 }
 
+bool is_led(const agents::Region& region) {
+  return std::any_of(region.body.nodes.begin(), region.body.nodes.end(), [](const graph::Node& node) {
+    return std::holds_alternative<graph::MatMul>(node.op) || std::holds_alternative<graph::Convolution>(node.op) ||
+           std::holds_alternative<graph::Attention>(node.op);
+  });
+}
+
+// For each instance the most kernels, on a path to it, that a product, a convolution or attention leads.
+std::vector<std::int64_t> chains_of(const graph::Graph& g, const agents::Partition& partition) {
+  std::vector<std::int64_t> behind(g.values.size()), out;  // per value: such kernels up to the one that writes it
+  for (const agents::RegionInstance& instance : partition.instances) {
+    std::int64_t most = 0;
+    for (const graph::ValueId v : instance.inputs) most = std::max(most, behind[static_cast<std::size_t>(v)]);
+    out.push_back(most);
+    const bool led = is_led(partition.regions[static_cast<std::size_t>(instance.region)]);
+    for (const graph::ValueId v : instance.outputs) behind[static_cast<std::size_t>(v)] = most + (led ? 1 : 0);
+  }
+  return out;
+}
+
 json::object plan_of(const std::string& file, const agents::NodeFacts& node, bool builds) {
   json::object out{{"model", std::filesystem::path(file).stem().string()}};
   graph::Graph model;
@@ -100,8 +124,18 @@ json::object plan_of(const std::string& file, const agents::NodeFacts& node, boo
   json::array regions;
   if (uncomputed.empty()) {
     const agents::Partition fused = agents::partition_fused(model, buildable);
-    for (const agents::Region& region : fused.regions)
-      regions.emplace_back(json::object{{"label", region.label}, {"templates", templates_of(region, node)}});
+    const std::vector<std::int64_t> chains = chains_of(model, fused);
+    std::vector<json::array> runs(fused.regions.size());
+    for (std::size_t i = 0; i < chains.size(); ++i)
+      runs[static_cast<std::size_t>(fused.instances[i].region)].emplace_back(chains[i]);
+    for (std::size_t r = 0; r < fused.regions.size(); ++r) {
+      const agents::Region& region = fused.regions[r];
+      regions.emplace_back(json::object{{"label", region.label},
+                                        {"templates", templates_of(region, node)},
+                                        {"runs", runs[r]},
+                                        {"bytes", agents::cost_of(region).bytes},
+                                        {"led", is_led(region)}});
+    }
     const testing::PlanFigures figures = testing::plan_figures(fused);
     out["launches"] = figures.launches;
     out["bytes"] = figures.bytes;
