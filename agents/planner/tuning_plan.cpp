@@ -15,8 +15,8 @@ namespace {
 constexpr double kLeastShare = 0.02;
 constexpr double kMostForLeast = 0.25;  // of the budget, for all of those shares together
 
-// Of the gap to the floor beyond what fusing saves. Vendors' kernels run as fast as the machine lets them more often than
-// not, and a floor is what nobody reaches.
+// Of the gap to the floor beyond what fusing saves. Vendors' kernels run as fast as the machine lets them more often
+// than not, and a floor is what nobody reaches.
 constexpr double kPartOfGap = 0.25;
 
 double result_bytes(const graph::Graph& g, graph::ValueId v) {

@@ -1,7 +1,8 @@
 // Data movement: a block of queries is read once; keys and values of its head stream past it, kKvBlock at a time,
-// packed into panels in scratch so that both products run at the speed of a packed matrix product. Scores of kMr queries
-// at a time never leave scratch, which they share with the next ones'. Results are written once. Keys and values are read s / kQBlock times, from cache. The floor is the
-// arithmetic of the two products plus one exponential per score; packing limits it when a task has few queries.
+// packed into panels in scratch so that both products run at the speed of a packed matrix product. Scores of kMr
+// queries at a time never leave scratch, which they share with the next ones'. Results are written once. Keys and
+// values are read s / kQBlock times, from cache. The floor is the arithmetic of the two products plus one exponential
+// per score; packing limits it when a task has few queries.
 //
 // The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's
 // maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0,
