@@ -180,6 +180,16 @@ Target read_target(const json::object& o, const std::string& what) {
                 "cannot use the plan: its target is '" + target.substr(0, 80) + "', not 'cpu' or 'cuda'");
 }
 
+// A single task runs on the caller's thread; any thread may take one of several.
+void read_scratch_place(const json::object& o, const Plan& plan, Launch& l, const std::string& what) {
+  l.scratch_offset = bounded(o, "scratch_offset", 0, max_bytes, what);
+  const std::int64_t each = (l.scratch_bytes + alignment - 1) / alignment * alignment;
+  Buffer all;
+  all.bytes = each * (l.tasks > 1 ? plan.threads : 1);
+  all.offset = l.scratch_offset;
+  check_window(all, plan.temporary_bytes, what + ", its scratch");
+}
+
 Launch read_launch(const json::value& v, const Plan& plan, bool preparing, const std::string& what) {
   const json::object& o = json::as_object(v, what);
   Launch l;
@@ -197,6 +207,7 @@ Launch read_launch(const json::value& v, const Plan& plan, bool preparing, const
   if (l.args.size() > 4096) refuse(what, "it has too many arguments");
   l.tasks = bounded(o, "tasks", 0, max_tasks, what);
   l.scratch_bytes = bounded(o, "scratch_bytes", 0, max_bytes / 4096, what);
+  if (o.contains("scratch_offset")) read_scratch_place(o, plan, l, what);
   l.has_state = json::get_bool(o, "has_state", what);
   if (plan.target != Target::cpu) read_grid(o, l, what);
   l.label = json::get_string(o, "label", what);

@@ -44,7 +44,8 @@ struct Launch {
   std::string symbol;
   std::vector<std::int32_t> args;
   std::int64_t tasks = 1;
-  std::int64_t scratch_bytes = 0;
+  std::int64_t scratch_bytes = 0;   // per thread
+  std::int64_t scratch_offset = -1; // of thread 0's among the temporaries, each thread's 64-byte aligned; -1: ours
   bool has_state = false;
   std::string label;
   Grid grid;  // on a GPU, whose thread blocks are `tasks`

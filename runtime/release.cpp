@@ -44,9 +44,16 @@ std::vector<Entry> resolve(const std::vector<Launch>& launches, const std::vecto
   return out;
 }
 
-std::int64_t largest_scratch(const std::vector<Launch>& launches) {
+// A plan has room for the scratch of as many threads as it was tuned for; more of them have memory of their own.
+bool scratch_in_arena(const Release& release, const Launch& l) {
+  return l.scratch_offset >= 0 && release.threads() <= release.plan().threads;
+}
+
+// Of the launches that have none in the arena.
+std::int64_t largest_scratch(const Release& release, const std::vector<Launch>& launches) {
   std::int64_t bytes = 0;
-  for (const Launch& l : launches) bytes = std::max(bytes, l.scratch_bytes);
+  for (const Launch& l : launches)
+    if (!scratch_in_arena(release, l)) bytes = std::max(bytes, l.scratch_bytes);
   return bytes;
 }
 
@@ -88,7 +95,7 @@ void Release::prepare() {
     std::vector<std::byte*> where;
     for (const Buffer& b : plan_.buffers)
       where.push_back(b.kind == BufferKind::temporary ? temporary.data() + b.offset : address(b));
-    Launcher(*this, plan_.prepare, prepare_entries_).run(where, nullptr);
+    Launcher(*this, plan_.prepare, prepare_entries_, temporary.data()).run(where, nullptr);
   }
   // Sessions share it: a run launch that writes here is a broken plan, and faults instead of corrupting its neighbour.
   prepared_.make_read_only();
@@ -100,10 +107,14 @@ std::byte* Release::address(const Buffer& b) const {
   return nullptr;
 }
 
-Launcher::Launcher(const Release& release, const std::vector<Launch>& launches, const std::vector<Entry>& entries)
-    : launches_(launches), entries_(entries), pool_(release.threads(), largest_scratch(launches)) {
+Launcher::Launcher(const Release& release, const std::vector<Launch>& launches, const std::vector<Entry>& entries,
+                   std::byte* temporary)
+    : launches_(launches), entries_(entries), pool_(release.threads(), largest_scratch(release, launches)) {
   std::size_t longest = 0;
-  for (const Launch& l : launches) longest = std::max(longest, l.args.size());
+  for (const Launch& l : launches) {
+    longest = std::max(longest, l.args.size());
+    scratch_.push_back(scratch_in_arena(release, l) ? temporary + l.scratch_offset : nullptr);
+  }
   args_.resize(longest);
   try {
     create_states(release);
@@ -157,7 +168,8 @@ void Launcher::run(const std::vector<std::byte*>& address, double* launch_ns) {
   for (std::size_t i = 0; i < launches_.size(); ++i) {
     const Launch& l = launches_[i];
     for (std::size_t a = 0; a < l.args.size(); ++a) args_[a] = address[static_cast<std::size_t>(l.args[a])];
-    const ThreadPool::Work work{entries_[i].kernel, args_.data(), l.tasks, launch_state_[i]};
+    const ThreadPool::Work work{entries_[i].kernel, args_.data(), l.tasks, launch_state_[i], scratch_[i],
+                                l.scratch_bytes};
     if (!launch_ns) {
       pool_.run(work);
       continue;

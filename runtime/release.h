@@ -51,7 +51,9 @@ class Release {
 // once per (object, symbol) of a session, so that a vendor library's primitives are never shared between two callers.
 class Launcher {
  public:
-  Launcher(const Release& release, const std::vector<Launch>& launches, const std::vector<Entry>& entries);
+  // `temporary`: the arena of temporaries, where launches may have their scratch.
+  Launcher(const Release& release, const std::vector<Launch>& launches, const std::vector<Entry>& entries,
+           std::byte* temporary);
   ~Launcher();
   Launcher(const Launcher&) = delete;
   Launcher& operator=(const Launcher&) = delete;
@@ -74,6 +76,7 @@ class Launcher {
   const std::vector<Entry>& entries_;
   std::vector<State> states_;
   std::vector<void*> launch_state_;  // parallel to launches_
+  std::vector<std::byte*> scratch_;  // in the arena, or null: the pool's; parallel to launches_
   std::vector<void*> args_;          // of the launch that runs; as long as the longest
   ThreadPool pool_;
 };

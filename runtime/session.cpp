@@ -14,7 +14,7 @@ bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % align
 Session::Session(const Release& release)
     : release_(release),
       temporary_(Mapping::arena(release.plan().temporary_bytes)),
-      launcher_(release, release.plan().run, release.run_entries()) {
+      launcher_(release, release.plan().run, release.run_entries(), temporary_.data()) {
   const Plan& plan = release.plan();
   std::int64_t total = 0;
   for (const auto* tensors : {&plan.inputs, &plan.outputs}) {

@@ -23,6 +23,8 @@ std::uint64_t range(std::int64_t first, std::int64_t end) {
   return static_cast<std::uint64_t>(first) << 32 | static_cast<std::uint64_t>(end);
 }
 
+std::int64_t aligned(std::int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
 void relax() {
 #if defined(__x86_64__)
   _mm_pause();
@@ -61,7 +63,7 @@ bool spin(Ready ready) {
 
 ThreadPool::ThreadPool(std::int32_t threads, std::int64_t scratch_bytes)
     : threads_(std::max(threads, 1)), shares_(static_cast<std::size_t>(threads_)) {
-  const auto rounded = (static_cast<std::size_t>(std::max<std::int64_t>(scratch_bytes, 1)) + 63) / 64 * 64;
+  const auto rounded = static_cast<std::size_t>(aligned(std::max<std::int64_t>(scratch_bytes, 1)));
   try {
     for (std::int32_t i = 0; i < threads_; ++i) {
       scratch_.push_back(static_cast<std::byte*>(std::aligned_alloc(64, rounded)));
@@ -117,7 +119,7 @@ void ThreadPool::wake() {
     count.fetch_add(1, std::memory_order_acq_rel);
     while (count.load(std::memory_order_acquire) < task->count) std::this_thread::yield();
   };
-  run({meet, args, threads_, nullptr});
+  run({meet, args, threads_, nullptr, nullptr, 0});
 }
 
 void ThreadPool::help(std::size_t thread) {
@@ -147,7 +149,9 @@ bool ThreadPool::help_with(std::size_t share, std::size_t thread) {
 }
 
 void ThreadPool::run_tasks(std::int64_t first, std::int64_t count, std::size_t thread) {
-  kiln_task task{first, work_.tasks, scratch_[thread], work_.state, threads_};
+  std::byte* scratch = scratch_[thread];
+  if (work_.scratch) scratch = work_.scratch + static_cast<std::int64_t>(thread) * aligned(work_.scratch_bytes);
+  kiln_task task{first, work_.tasks, scratch, work_.state, threads_};
   for (; task.index < first + count; ++task.index) work_.kernel(work_.args, &task);
 }
 

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <thread>
 #include <vector>
@@ -28,9 +29,11 @@ class ThreadPool {
     void* const* args = nullptr;
     std::int64_t tasks = 0;
     void* state = nullptr;
+    std::byte* scratch = nullptr;    // of thread 0, the others' behind it, each 64-byte aligned; null: the pool's
+    std::int64_t scratch_bytes = 0;  // per thread
   };
 
-  // `scratch_bytes` per thread. Throws std::bad_alloc or std::system_error.
+  // `scratch_bytes` per thread, for work that brings none. Throws std::bad_alloc or std::system_error.
   ThreadPool(std::int32_t threads, std::int64_t scratch_bytes);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

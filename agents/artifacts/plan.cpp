@@ -1,5 +1,6 @@
 #include "agents/artifacts/plan.h"
 
+#include <algorithm>
 #include <array>
 
 #include "agents/artifacts/fields.h"
@@ -63,6 +64,7 @@ json::object to_json(const PlanLaunch& l) {
                    {"has_state", l.has_state},
                    {"instance", l.instance},
                    {"label", l.label}};
+  if (l.scratch_offset) out["scratch_offset"] = *l.scratch_offset;
   put_geometry(out, l.geometry);
   return out;
 }
@@ -78,6 +80,7 @@ PlanLaunch launch_from_json(const json::value& v) {
   }
   l.tasks = fields::count(o, "tasks", kWhat);
   l.scratch_bytes = fields::count(o, "scratch_bytes", kWhat);
+  if (o.contains("scratch_offset")) l.scratch_offset = fields::count(o, "scratch_offset", kWhat);
   l.has_state = json::get_bool(o, "has_state", kWhat);
   const std::int64_t instance = json::get_int(o, "instance", kWhat);
   if (instance < -1 || instance > INT32_MAX) refuse("the instance of '" + l.symbol + "' is out of range");
@@ -105,6 +108,10 @@ void check(const Plan& p) {
       if (static_cast<std::size_t>(l.object) >= p.objects.size()) refuse("launch '" + l.symbol + "' names no object");
       for (const std::int32_t id : l.args)
         if (!is_buffer(id)) refuse("launch '" + l.symbol + "' names no buffer");
+      if (!l.scratch_offset) continue;
+      const std::int64_t room = p.temporary_bytes - *l.scratch_offset, threads = l.tasks > 1 ? p.threads : 1;
+      if ((l.scratch_bytes + 63) / 64 * 64 > room / std::max<std::int64_t>(threads, 1))
+        refuse("the scratch of launch '" + l.symbol + "' reaches past the temporaries");
     }
   }
   for (const PlanBuffer& b : p.buffers) {

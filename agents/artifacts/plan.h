@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,9 @@ struct PlanLaunch {
   std::int32_t instance = -1;      // index of the RegionInstance, -1 for none
   std::string label;
   std::optional<Geometry> geometry{};  // of a launch on a GPU
+  // Of the first thread's scratch in the temporaries' arena, the others' behind it, each from the next multiple of 64
+  // bytes on; none: whoever runs the launch has memory for it.
+  std::optional<std::int64_t> scratch_offset{};
 };
 
 struct PlanTensor {

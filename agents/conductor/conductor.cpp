@@ -16,7 +16,6 @@ namespace {
 constexpr double kSearchShare = 0.85;      // of what is left after profiling; the rest decides
 constexpr double kLeastSearchShare = 0.75;  // of the budget, however long the building of what runs today took
 constexpr double kLooksShare = 0.5;        // of a search's time at most, kept for one look at each region to come
-constexpr double kWorthLooking = 0.05;     // of the plan's head-room: a region of so much is looked at in any case
 
 // Times phases on the recorded clock and tells the operator where the job is.
 class Phases {
@@ -95,20 +94,20 @@ std::size_t build_together(Lab& lab, const Prepared& prepared, const TuningPlan&
   std::vector<RenderedKernel> first;
   for (std::size_t i = from; i < end; ++i) {
     const Region& region = prepared.partition.regions[prepared.index(plan.regions[i].region)];
-    const std::size_t most = plan.regions[i].head_room_ns >= worth_ns ? lab.input().corpus.size() : 1;
+    const std::size_t most = plan.regions[i].gain_ns >= worth_ns ? lab.input().corpus.size() : 1;
     for (RenderedKernel& kernel : first_kernels(lab, region, wins, most)) first.push_back(std::move(kernel));
   }
   (void)lab.build(first);
   return end;
 }
 
-// Most head-room first, of the time that a look at each of those after it leaves; what a region leaves of its share
-// goes to them. When the time is over, those of little head-room are not looked at: they run what the incumbent does.
+// In the plan's order, each of the time that a look at each of those after it leaves; what a region leaves of its share
+// goes to them. When the time is over, those of little gain are not looked at: they run what the incumbent does.
 void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
-  double shares_left = 0, head_room_ns = 0;
+  double shares_left = 0, gain_ns = 0;
   for (const RegionPlan& region : trace.plan.regions) {
     shares_left += region.budget_share;
-    head_room_ns += region.head_room_ns;
+    gain_ns += region.gain_ns;
   }
   const std::size_t count = trace.plan.regions.size();
   std::int64_t candidate_ns = 0;
@@ -124,14 +123,14 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     std::int64_t now = trace.timeline.back().begin_ns;
     const double share = shares_left > 0 ? region_plan.budget_share / shares_left : 1;
     shares_left -= region_plan.budget_share;
-    const bool worth_looking = region_plan.head_room_ns >= kWorthLooking * head_room_ns;
+    const bool worth_looking = region_plan.gain_ns >= kWorthLooking * gain_ns;
     if (now >= search_end_ns && !worth_looking) {
       trace.regions.push_back(unsearched(prepared, index));
       decide_region(lab, trace.regions.back());
       continue;
     }
     if (i >= built) {
-      built = build_together(lab, prepared, trace.plan, i, kWorthLooking * head_room_ns, wins);
+      built = build_together(lab, prepared, trace.plan, i, kWorthLooking * gain_ns, wins);
       now = lab.now("built ahead");
     }
 

@@ -6,11 +6,9 @@
 
 namespace kiln::agents {
 
-Arena place(const std::vector<Lifetime>& buffers) {
-  std::vector<std::size_t> order(buffers.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; });
+namespace {
+
+Arena place_in(const std::vector<std::size_t>& order, const std::vector<Lifetime>& buffers) {
   Arena arena;
   arena.offsets.resize(buffers.size(), 0);
   std::vector<std::size_t> placed;
@@ -30,6 +28,29 @@ Arena place(const std::vector<Lifetime>& buffers) {
     placed.push_back(i);
   }
   return arena;
+}
+
+}  // namespace
+
+Arena place(const std::vector<Lifetime>& buffers) {
+  std::vector<std::size_t> order(buffers.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto larger = [&](std::size_t a, std::size_t b) { return buffers[a].bytes > buffers[b].bytes; };
+  const auto longer = [&](std::size_t a, std::size_t b) {
+    return buffers[a].last - buffers[a].first > buffers[b].last - buffers[b].first;
+  };
+  const auto earlier = [&](std::size_t a, std::size_t b) { return buffers[a].first < buffers[b].first; };
+  std::stable_sort(order.begin(), order.end(), larger);
+  Arena best = place_in(order, buffers);
+  const auto attempt = [&](const auto& before) {
+    std::stable_sort(order.begin(), order.end(), before);  // equals stay largest first
+    Arena arena = place_in(order, buffers);
+    if (arena.bytes < best.bytes) best = std::move(arena);
+  };
+  attempt(longer);
+  std::stable_sort(order.begin(), order.end(), larger);
+  attempt(earlier);
+  return best;
 }
 
 }  // namespace kiln::agents

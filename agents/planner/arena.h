@@ -19,8 +19,8 @@ struct Arena {
   std::vector<std::int64_t> offsets;  // parallel to the lifetimes
   std::int64_t bytes = 0;
 };
-// Largest first, each at the lowest offset where no buffer that lives at the same time lies. Offsets are 64-byte
-// aligned.
+// Each at the lowest offset where no buffer that lives at the same time lies: largest first, or longest-lived first, or
+// in the order in which they begin to live, whichever needs least. Offsets are 64-byte aligned.
 [[nodiscard]] Arena place(const std::vector<Lifetime>& buffers);
 
 }  // namespace kiln::agents

@@ -93,14 +93,10 @@ class Assembly {
     return v;
   }
 
-  std::int32_t add_temporary(std::int64_t bytes, std::int32_t now) {
-    lifetimes_.push_back({bytes, now, now});
-    temporaries_.push_back(add_buffer(PlanBuffer::Kind::temporary, bytes, 0, 0));
-    return temporaries_.back();
-  }
+  std::int32_t add_temporary(std::int64_t bytes) { return add_buffer(PlanBuffer::Kind::temporary, bytes, 0, 0); }
 
-  // The buffer that a value is read from at `now`.
-  std::int32_t source(ValueId v, std::int32_t now) {
+  // The buffer that a value is read from.
+  std::int32_t source(ValueId v) {
     v = storage(v);
     const auto at = buffers_.find(v);
     if (at == buffers_.end()) {
@@ -110,16 +106,14 @@ class Assembly {
       return buffers_[v] =
                  add_buffer(PlanBuffer::Kind::constant, bytes_of(v), layout_.offsets[static_cast<std::size_t>(v)], 0);
     }
-    for (std::size_t t = 0; t < temporaries_.size(); ++t)
-      if (temporaries_[t] == at->second) lifetimes_[t].last = std::max(lifetimes_[t].last, now);
     return at->second;
   }
 
-  std::int32_t destination(ValueId v, std::int32_t now) {
+  std::int32_t destination(ValueId v) {
     v = storage(v);
     const auto at = buffers_.find(v);
     if (at != buffers_.end()) return at->second;
-    return buffers_[v] = add_temporary(bytes_of(v), now);
+    return buffers_[v] = add_temporary(bytes_of(v));
   }
 
   std::int32_t add_object(const std::string& digest) {
@@ -134,13 +128,13 @@ class Assembly {
     const RegionInstance& instance = partition_.instances[static_cast<std::size_t>(now)];
     const BuiltKernel& built = kernels_[static_cast<std::size_t>(instance.region)];
     std::vector<std::int32_t> inputs, outputs, prepared, temporary;
-    for (const ValueId v : instance.inputs) inputs.push_back(source(v, now));
-    for (const ValueId v : instance.outputs) outputs.push_back(destination(v, now));
+    for (const ValueId v : instance.inputs) inputs.push_back(source(v));
+    for (const ValueId v : instance.outputs) outputs.push_back(destination(v));
     for (const std::int64_t bytes : built.kernel.prepared_bytes) {
       prepared.push_back(add_buffer(PlanBuffer::Kind::prepared, bytes, plan_.prepared_bytes, 0));
       plan_.prepared_bytes += aligned(bytes);
     }
-    for (const std::int64_t bytes : built.kernel.temporary_bytes) temporary.push_back(add_temporary(bytes, now));
+    for (const std::int64_t bytes : built.kernel.temporary_bytes) temporary.push_back(add_temporary(bytes));
     const std::vector<std::int32_t>* ids[] = {&inputs, &outputs, &prepared, &temporary};
     const auto launch = [&](const RenderedLaunch& rendered, bool prepares) {
       PlanLaunch l;
@@ -174,10 +168,29 @@ class Assembly {
         plan_.cpu_features.push_back(feature);
   }
 
+  // A buffer lives from the first launch that it is an argument of to the last: a padded copy of x, whose reader is the
+  // next launch, may lie where that one's scratch will not, and x itself is free by then. Scratch lives for one launch.
   void place_temporaries() {
-    const Arena arena = place(lifetimes_);
-    for (std::size_t t = 0; t < temporaries_.size(); ++t)
-      plan_.buffers[static_cast<std::size_t>(temporaries_[t])].offset = arena.offsets[t];
+    std::vector<Lifetime> lifetimes;
+    std::map<std::int32_t, std::size_t> of_buffer;
+    std::vector<std::pair<PlanLaunch*, std::size_t>> of_scratch;
+    for (std::size_t step = 0; step < plan_.run.size(); ++step) {
+      PlanLaunch& launch = plan_.run[step];
+      const auto now = static_cast<std::int32_t>(step);
+      for (const std::int32_t id : launch.args) {
+        const PlanBuffer& buffer = plan_.buffers[static_cast<std::size_t>(id)];
+        if (buffer.kind != PlanBuffer::Kind::temporary) continue;
+        const auto [at, added] = of_buffer.try_emplace(id, lifetimes.size());
+        if (added) lifetimes.push_back({buffer.bytes, now, now});
+        lifetimes[at->second].last = now;
+      }
+      if (launch.scratch_bytes == 0 || launch.geometry) continue;
+      of_scratch.emplace_back(&launch, lifetimes.size());
+      lifetimes.push_back({aligned(launch.scratch_bytes) * (launch.tasks > 1 ? plan_.threads : 1), now, now});
+    }
+    const Arena arena = place(lifetimes);
+    for (const auto& [id, at] : of_buffer) plan_.buffers[static_cast<std::size_t>(id)].offset = arena.offsets[at];
+    for (const auto& [launch, at] : of_scratch) launch->scratch_offset = arena.offsets[at];
     plan_.temporary_bytes = arena.bytes;
     std::sort(plan_.cpu_features.begin(), plan_.cpu_features.end());
   }
@@ -190,8 +203,6 @@ class Assembly {
   std::map<ValueId, std::int32_t> buffers_;
   std::map<ValueId, ValueId> same_as_;   // a value that is another's memory
   std::set<std::int32_t> aliases_;       // instances that need no launch
-  std::vector<std::int32_t> temporaries_;
-  std::vector<Lifetime> lifetimes_;      // parallel to temporaries_
 };
 
 }  // namespace

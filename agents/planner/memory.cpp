@@ -9,7 +9,8 @@ namespace kiln::agents {
 PlanMemory memory_of(const Plan& plan) {
   std::int64_t scratch = 0;
   for (const std::vector<PlanLaunch>* launches : {&plan.prepare, &plan.run})
-    for (const PlanLaunch& launch : *launches) scratch = std::max(scratch, launch.scratch_bytes);
+    for (const PlanLaunch& launch : *launches)
+      if (!launch.scratch_offset) scratch = std::max(scratch, launch.scratch_bytes);
   return {plan.constants_bytes, plan.prepared_bytes, plan.temporary_bytes + scratch * plan.threads};
 }
 

@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "agents/artifacts/fields.h"
 #include "agents/planner/planner.h"
@@ -12,6 +14,56 @@ namespace {
 // No region goes without: a bottleneck that the model does not know of shows only when somebody tries.
 constexpr double kLeastShare = 0.02;
 constexpr double kMostForLeast = 0.25;  // of the budget, for all of those shares together
+
+// Of the gap to the floor beyond what fusing saves. Vendors' kernels run as fast as the machine lets them more often
+// than not, and a floor is what nobody reaches.
+constexpr double kPartOfGap = 0.25;
+
+double result_bytes(const graph::Graph& g, graph::ValueId v) {
+  return static_cast<double>(graph::element_count(g.type(v).shape)) *
+         static_cast<double>(graph::size_of(g.type(v).dtype));
+}
+
+// Whether `v` is a product whose bias the vendor's own call adds: it never reaches memory without it.
+bool is_before_bias(const graph::Graph& g, const std::vector<bool>& weight, const graph::Node& product,
+                    graph::ValueId v) {
+  if (!std::holds_alternative<graph::MatMul>(product.op) && !std::holds_alternative<graph::Convolution>(product.op))
+    return false;
+  const auto reads = [](const graph::Node& n, graph::ValueId u) {
+    return std::find(n.inputs.begin(), n.inputs.end(), u) != n.inputs.end();
+  };
+  return std::any_of(g.nodes.begin(), g.nodes.end(), [&](const graph::Node& reader) {
+    if (!std::holds_alternative<graph::Pointwise>(reader.op) || !reads(reader, v)) return false;
+    for (std::size_t i = 0; i < g.inputs.size(); ++i)
+      if (weight[i] && reads(reader, g.inputs[i])) return true;
+    return false;
+  });
+}
+
+// What running the region op by op writes and reads again, and one kernel keeps on chip.
+double bytes_between(const Region& region) {
+  const graph::Graph parts = expand_composites(region.body);
+  double bytes = 0;
+  for (const graph::Node& node : parts.nodes) {
+    if (graph::is_view(node.op)) continue;
+    for (const graph::ValueId v : node.outputs)
+      if (std::find(parts.outputs.begin(), parts.outputs.end(), v) == parts.outputs.end() &&
+          !is_before_bias(parts, region.weight, node, v))
+        bytes += 2 * result_bytes(parts, v);
+  }
+  return bytes;
+}
+
+double likely_gain_ns(const Region& region, const RegionProfile& profile, double gap_ns) {
+  const double saved_ns =
+      profile.bytes > 0 ? std::min(gap_ns, bytes_between(region) * profile.memory_ns / profile.bytes) : 0;
+  return saved_ns + kPartOfGap * (gap_ns - saved_ns);
+}
+
+std::string kind_of(const Region& region) {
+  const std::optional<Kernel> kernel = lower(region);
+  return kernel ? std::string(anchor(*kernel)) : std::string();
+}
 
 // The templates of the node's target: a job for a GPU has one in its profile.
 std::vector<std::string> families_for(const Region& region, const NodeFacts& node,
@@ -56,12 +108,28 @@ std::vector<std::string> hypotheses_for(const Region& region, const RegionProfil
   return out;
 }
 
+// Sorted by gain; then the first of each kind that is worth looking at goes to the front.
+void order(std::vector<RegionPlan>& regions, const std::map<std::string, std::string>& kinds, double total_ns) {
+  std::stable_sort(regions.begin(), regions.end(),
+                   [](const RegionPlan& a, const RegionPlan& b) { return a.gain_ns > b.gain_ns; });
+  std::map<std::string, double> of_kind;
+  for (const RegionPlan& r : regions) of_kind[kinds.at(r.region)] += r.gain_ns;
+  std::set<std::string> leaders, seen;
+  for (const RegionPlan& r : regions) {
+    const std::string& kind = kinds.at(r.region);
+    if (seen.insert(kind).second && of_kind[kind] >= kWorthLooking * total_ns) leaders.insert(r.region);
+  }
+  std::stable_partition(regions.begin(), regions.end(),
+                        [&](const RegionPlan& r) { return leaders.contains(r.region); });
+}
+
 }  // namespace
 
 TuningPlan plan(const Partition& partition, const ProfileReport& profile,
                 const std::map<std::string, double>& incumbent_ns, const std::vector<store::TemplateSpec>& corpus,
                 const policies::Policy& policy) {
   TuningPlan out;
+  std::map<std::string, std::string> kinds;
   double total = 0;
   for (const Region& region : partition.regions) {
     const auto figures = std::find_if(profile.regions.begin(), profile.regions.end(),
@@ -72,17 +140,19 @@ TuningPlan plan(const Partition& partition, const ProfileReport& profile,
     RegionPlan r;
     r.region = region.key;
     r.families = families_for(region, profile.node, corpus, policy);
-    r.head_room_ns = std::max(0.0, incumbent - figures->floor_ns) * figures->occurrences;
+    const double gap_ns = std::max(0.0, incumbent - figures->floor_ns);
+    r.head_room_ns = gap_ns * figures->occurrences;
+    r.gain_ns = likely_gain_ns(region, *figures, gap_ns) * figures->occurrences;
+    kinds[region.key] = kind_of(region);
     r.hypotheses = hypotheses_for(region, *figures, incumbent, profile.node.gpu.has_value());
-    total += r.head_room_ns;
+    total += r.gain_ns;
     out.regions.push_back(std::move(r));
   }
   const auto count = static_cast<double>(out.regions.size());
   const double least = std::min(kLeastShare, kMostForLeast / std::max(1.0, count));
   for (RegionPlan& r : out.regions)
-    r.budget_share = total > 0 ? least + (1 - least * count) * r.head_room_ns / total : 1 / count;
-  std::stable_sort(out.regions.begin(), out.regions.end(),
-                   [](const RegionPlan& a, const RegionPlan& b) { return a.head_room_ns > b.head_room_ns; });
+    r.budget_share = total > 0 ? least + (1 - least * count) * r.gain_ns / total : 1 / count;
+  order(out.regions, kinds, total);
   return out;
 }
 
@@ -92,6 +162,7 @@ json::object to_json(const TuningPlan& p) {
     regions.emplace_back(json::object{{"region", r.region},
                                       {"families", json::to_array(r.families)},
                                       {"head_room_ns", fields::number(r.head_room_ns)},
+                                      {"gain_ns", fields::number(r.gain_ns)},
                                       {"budget_share", fields::number(r.budget_share)},
                                       {"hypotheses", json::to_array(r.hypotheses)}});
   }

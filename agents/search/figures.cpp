@@ -115,6 +115,8 @@ struct OfKernel {
     f["e"] = static_cast<double>(k.e);
     f["has_mask"] = k.mask ? 1 : 0;
     f["v_column"] = k.v.strides.empty() ? 0 : static_cast<double>(k.v.strides.back());
+    f["q_direct"] = k.q.type == graph::DType::f32 && !k.q.strides.empty() && k.q.strides.back() == 1 ? 1 : 0;
+    f["v_widened"] = k.v.type == graph::DType::f32 ? 0 : 1;
     f["causal"] = k.causal ? 1 : 0;
     f["elements"] = f["batch"] * f["s"] * f["e"];
     // Two products, and per score: scale, maximum, subtraction, exponential, sum.

@@ -131,6 +131,18 @@ TEST_CASE("a plan's JSON is the text that libkiln parses") {
   CHECK(json::canonical(to_json(plan_from_json(parsed(kSmallPlan)))) == kSmallPlan);
 }
 
+TEST_CASE("scratch has a place among the temporaries for every thread, or is refused") {
+  Plan plan = small_plan();
+  plan.run[0].scratch_offset = 128;
+  plan.temporary_bytes = 128 + 2 * 128;
+  const std::string text = json::canonical(to_json(plan));
+  CHECK(json::canonical(to_json(plan_from_json(parsed(text)))) == text);
+  CHECK(plan_from_json(parsed(text)).run[0].scratch_offset == 128);
+  refused(replaced(text, "\"temporary_bytes\":384", "\"temporary_bytes\":383"));
+  refused(replaced(text, "\"scratch_offset\":128", "\"scratch_offset\":-64"));
+  refused(replaced(text, "\"scratch_bytes\":128", "\"scratch_bytes\":9007199254740992"));
+}
+
 TEST_CASE("a plan that names what is not there is refused") {
   refused(replaced(kSmallPlan, "kiln-plan/1", "kiln-plan/2"));
   refused(replaced(kSmallPlan, "\"args\":[2,3]", "\"args\":[2,5]"));

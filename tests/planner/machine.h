@@ -4,6 +4,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "agents/graph/interpreter.h"
@@ -13,31 +14,40 @@
 
 namespace kiln::agents::machine {
 
-// A stand-in for what the writer renders: inputs, outputs, one temporary, and for each weight a prepared copy of it.
+// A stand-in for what the writer renders: a launch that copies the first input, one that reads the copy, the other
+// inputs and a prepared copy of each weight, writes the outputs and has scratch.
 inline BuiltKernel fake_kernel(const Region& region, std::size_t index) {
   BuiltKernel built;
   RenderedKernel& k = built.kernel;
-  RenderedLaunch run, prepare;
+  RenderedLaunch stage, run, prepare;
+  stage.symbol = "stage";
   run.symbol = "run";
   prepare.symbol = "prepare";
   for (std::size_t i = 0; i < region.body.inputs.size(); ++i) {
+    const graph::TensorType& type = region.body.type(region.body.inputs[i]);
+    const std::int64_t bytes = graph::element_count(type.shape) * static_cast<std::int64_t>(graph::size_of(type.dtype));
+    if (!region.weight[i] && stage.args.empty()) {
+      k.temporary_bytes = {bytes};
+      stage.args = {{RenderedArg::Kind::input, static_cast<std::int32_t>(i)}, {RenderedArg::Kind::temporary, 0}};
+      run.args.push_back(stage.args.back());
+      continue;
+    }
     if (!region.weight[i]) {
       run.args.push_back({RenderedArg::Kind::input, static_cast<std::int32_t>(i)});
       continue;
     }
-    const graph::TensorType& type = region.body.type(region.body.inputs[i]);
     const auto slot = static_cast<std::int32_t>(k.prepared_bytes.size());
-    k.prepared_bytes.push_back(graph::element_count(type.shape) *
-                               static_cast<std::int64_t>(graph::size_of(type.dtype)));
+    k.prepared_bytes.push_back(bytes);
     prepare.args.push_back({RenderedArg::Kind::input, static_cast<std::int32_t>(i)});
     prepare.args.push_back({RenderedArg::Kind::prepared, slot});
     run.args.push_back({RenderedArg::Kind::prepared, slot});
   }
   for (std::size_t o = 0; o < region.body.outputs.size(); ++o)
     run.args.push_back({RenderedArg::Kind::output, static_cast<std::int32_t>(o)});
-  k.temporary_bytes = {100};
-  run.args.push_back({RenderedArg::Kind::temporary, 0});
-  k.run = {run};
+  run.scratch_bytes = 72;
+  run.tasks = 1 + static_cast<std::int64_t>(index % 2);
+  if (!stage.args.empty()) k.run = {stage};
+  k.run.push_back(run);
   if (!prepare.args.empty()) k.prepare = {prepare};
   k.cpu_features = {index % 2 == 0 ? "fma" : "avx2"};
   built.object = std::string(63, '0') + static_cast<char>('a' + index % 3);
@@ -48,6 +58,11 @@ inline std::vector<BuiltKernel> fake_kernels(const Partition& p) {
   std::vector<BuiltKernel> out;
   for (std::size_t i = 0; i < p.regions.size(); ++i) out.push_back(fake_kernel(p.regions[i], i));
   return out;
+}
+
+// How many instances of regions it runs, whatever launches each takes.
+inline std::int64_t computed(const Plan& plan) {
+  return std::count_if(plan.run.begin(), plan.run.end(), [](const PlanLaunch& l) { return l.symbol == "run"; });
 }
 
 class Machine {
@@ -95,6 +110,10 @@ class Machine {
   }
 
   void launch(const PlanLaunch& l) {
+    if (l.symbol == "stage") {
+      std::memmove(at(l.args.at(1)), at(l.args.at(0)), static_cast<std::size_t>(buffer(l.args[1]).bytes));
+      return;
+    }
     const RegionInstance& instance = partition_.instances.at(static_cast<std::size_t>(l.instance));
     const Region& region = partition_.regions.at(static_cast<std::size_t>(instance.region));
     std::vector<graph::Tensor> in;
@@ -105,11 +124,14 @@ class Machine {
       std::memcpy(t.bytes.data(), at(l.args[arg]), t.bytes.size());
       in.push_back(std::move(t));
     }
-    // The kernel may scribble on its temporary, and may write outputs before it has read all inputs.
-    const PlanBuffer& scratch = buffer(l.args.back());
-    std::memset(at(l.args.back()), 0xdd, static_cast<std::size_t>(scratch.bytes));
+    // The kernel's threads may scribble on their scratch, and may write outputs before they have read all inputs.
+    REQUIRE(l.scratch_offset.value() % 64 == 0);
+    const auto scratch = static_cast<std::size_t>(*l.scratch_offset);
+    const auto threads = static_cast<std::size_t>(l.tasks > 1 ? plan_.threads : 1);
+    REQUIRE(scratch + 128 * threads <= temporary_.size());
+    std::memset(temporary_.data() + scratch, 0xdd, 128 * threads);
     const std::size_t first_output = arg;
-    for (std::size_t o = first_output; o + 1 < l.args.size(); ++o)
+    for (std::size_t o = first_output; o < l.args.size(); ++o)
       std::memset(at(l.args[o]), 0xdd, static_cast<std::size_t>(buffer(l.args[o]).bytes));
     for (std::size_t i = 0; i < in.size(); ++i)
       REQUIRE(std::memcmp(in[i].bytes.data(), at(l.args[i]), in[i].bytes.size()) == 0);  // nothing that lives was hit

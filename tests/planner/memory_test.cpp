@@ -24,15 +24,17 @@ TEST_CASE("op by op, a result lives from its node to its last reader, through vi
   CHECK(eager_working_bytes(g) == 2000);  // c is the caller's
 }
 
-TEST_CASE("a plan's working memory is its arena and the largest scratch of every thread") {
+TEST_CASE("a plan's working memory is its arena and the largest scratch of every thread that has no place in it") {
   Plan plan;
   plan.threads = 3;
   plan.constants_bytes = 7;
   plan.prepared_bytes = 5;
   plan.temporary_bytes = 1000;
-  plan.run.resize(2);
+  plan.run.resize(3);
   plan.run[0].scratch_bytes = 10;
   plan.run[1].scratch_bytes = 100;
+  plan.run[2].scratch_bytes = 500;
+  plan.run[2].scratch_offset = 0;
   plan.prepare.resize(1);
   plan.prepare[0].scratch_bytes = 50;
   const PlanMemory memory = memory_of(plan);

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <set>
 
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
@@ -140,6 +141,56 @@ TEST_CASE("the budget goes where the head-room is, nobody goes without, and fami
         std::vector<std::string>{"matmul/packed"});
   own.families = {"row"};
   CHECK(plan_of(plan(partition, report, incumbent, corpus, own), slow).families.empty());
+}
+
+TEST_CASE("what fusing saves counts whole, the rest of a gap a quarter, and the best of each kind is tried first") {
+  const graph::Graph g = models::encoder(1, 1);
+  const Partition partition = partition_fused(g);
+  const ProfileReport report = profile(machine_facts(), partition);  // a nanosecond a byte
+  std::map<std::string, double> incumbent;
+  std::map<std::string, std::string> kind;
+  for (std::size_t i = 0; i < partition.regions.size(); ++i) {
+    const Region& region = partition.regions[i];
+    kind[region.key] = std::string(anchor(*lower(region)));
+    // Products are furthest from their floors, and of two kinds of rows only one is worth a look.
+    const double gap = kind[region.key] == "matmul" ? 1e5 + static_cast<double>(i) : 5e4;
+    incumbent[region.key] = report.regions[i].floor_ns + gap;
+  }
+  const TuningPlan p = plan(partition, report, incumbent, {}, {});
+  for (const RegionPlan& r : p.regions) {
+    const auto occurrences = std::find_if(report.regions.begin(), report.regions.end(), [&](const RegionProfile& f) {
+                               return f.region == r.region;
+                             })->occurrences;
+    if (kind[r.region] == "attention") {
+      // Written and read: queries of 2 heads of 6 x 4, scaled; scores of 6 x 6 as products, masked, and as weights.
+      const double saved = 2 * 192 + 3 * (2 * 288);
+      CHECK(r.gain_ns == doctest::Approx(occurrences * (saved + (5e4 - saved) / 4)));
+    } else if (kind[r.region] == "row") {
+      CHECK(r.gain_ns == doctest::Approx(occurrences * 5e4 / 4));  // one operator: nothing is saved
+    }
+  }
+  std::set<std::string> first;
+  const std::size_t kinds = [&] {
+    std::set<std::string> all;
+    for (const auto& [region, what] : kind) all.insert(what);
+    return all.size();
+  }();
+  REQUIRE(kinds > 2);
+  for (std::size_t i = 0; i < kinds; ++i) CHECK(first.insert(kind[p.regions[i].region]).second);
+  for (std::size_t i = kinds + 1; i < p.regions.size(); ++i) CHECK(p.regions[i - 1].gain_ns >= p.regions[i].gain_ns);
+}
+
+TEST_CASE("a product's bias is the vendor's to add, what follows it is saved") {
+  bodies::Builder b(3);
+  const ValueId x = b.input({4, 8});
+  b.g.outputs = {models::gelu(b, models::linear(b, x, 16))};
+  const Partition partition = partition_fused(b.g);
+  REQUIRE(partition.regions.size() == 1);
+  const ProfileReport report = profile(machine_facts(), partition);
+  const std::string& key = partition.regions[0].key;
+  const TuningPlan p = plan(partition, report, {{key, report.regions[0].floor_ns + 1e6}}, {}, {});
+  const double saved = 2 * 4 * 16 * 4;  // the sum with the bias, written and read; a nanosecond a byte
+  CHECK(p.regions[0].gain_ns == doctest::Approx(saved + (1e6 - saved) / 4));
 }
 
 TEST_CASE("the families of a GPU's plan are the GPU's") {

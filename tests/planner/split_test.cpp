@@ -43,7 +43,7 @@ std::size_t check_split(const graph::Graph& g, const Partition& partition, std::
       }
     }
   }
-  return plan.run.size();
+  return static_cast<std::size_t>(machine::computed(plan));
 }
 
 }  // namespace

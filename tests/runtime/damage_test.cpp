@@ -158,6 +158,12 @@ TEST_CASE("a plan whose numbers lead outside is refused, each by itself") {
       {"\"tasks\":10", "\"tasks\":99999999999"},
       {"\"scratch_bytes\":40", "\"scratch_bytes\":-1"},
       {"\"scratch_bytes\":40", "\"scratch_bytes\":9223372036854775807"},
+      // Of 528 bytes: two threads' scratch of 64 bytes each ends at 512 at most, on a multiple of 64.
+      {"\"scratch_bytes\":40", "\"scratch_bytes\":40,\"scratch_offset\":-64"},
+      {"\"scratch_bytes\":40", "\"scratch_bytes\":40,\"scratch_offset\":32"},
+      {"\"scratch_bytes\":40", "\"scratch_bytes\":40,\"scratch_offset\":448"},
+      {"\"scratch_bytes\":40", "\"scratch_bytes\":400,\"scratch_offset\":0"},
+      {"\"scratch_bytes\":40", "\"scratch_bytes\":40,\"scratch_offset\":9223372036854775807"},
       {"\"has_state\":true", "\"has_state\":1"},
       {"\"prepare\":", "\"prepped\":"},
       {"\"name\":\"y\"", "\"name\":7"},

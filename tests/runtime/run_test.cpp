@@ -58,6 +58,31 @@ TEST_CASE("a plan with constants, prepare, temporaries, state and scratch gives 
   }
 }
 
+TEST_CASE("scratch lies where the plan has room for it, and elsewhere for more threads than it was tuned for") {
+  ReleaseFolder folder;
+  const std::string object = folder.put_object(example_source);
+  const std::string constants = folder.put("constants.bin", example_constants());
+  std::string plan = example_plan(object, constants);
+  const auto change = [&plan](const std::string& from, const std::string& to) {
+    REQUIRE(plan.find(from) != std::string::npos);
+    plan.replace(plan.find(from), from.size(), to);
+  };
+  change("\"scratch_bytes\":40", "\"scratch_bytes\":40,\"scratch_offset\":576");  // behind the temporary's 400 bytes
+  change("\"temporary_bytes\":528", "\"temporary_bytes\":704");
+  folder.finish(plan);
+  for (const int threads : {0, 1, 2, 3, 8}) {
+    const Opened o(folder, threads);
+    const std::vector<float> x = ramp();
+    for (int call = 0; call < 50; ++call) {
+      std::vector<float> y(example_count, -7.0f);
+      const void* inputs[] = {x.data()};
+      void* outputs[] = {y.data()};
+      REQUIRE(kiln_run(o.session, inputs, outputs) == KILN_OK);
+      REQUIRE(is_answer(y.data(), x));
+    }
+  }
+}
+
 TEST_CASE("buffers of any alignment") {
   ReleaseFolder folder;
   make_example(folder);

@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 
 using namespace kiln::runtime;
 
@@ -53,6 +55,24 @@ TEST_CASE("each task runs exactly once, launch after launch, with fewer and more
       }
     }
   }
+}
+
+TEST_CASE("work that brings its scratch uses that, each thread a part of its own") {
+  constexpr int kThreads = 3;
+  ThreadPool pool(kThreads, 0);
+  struct alignas(64) Room { std::byte bytes[64]; };
+  std::vector<Room> room(kThreads + 2);
+  std::memset(room.data(), 0x55, room.size() * sizeof(Room));
+  for (int launch = 0; launch < 30; ++launch) {
+    Counters c(500);
+    void* args[] = {&c};
+    pool.run({count, args, 500, nullptr, room[1].bytes, 40});
+    REQUIRE(c.bad == 0);
+  }
+  const auto untouched = [](std::byte b) { return b == std::byte{0x55}; };
+  for (const Room* outside : {&room.front(), &room.back()})
+    CHECK(std::all_of(std::begin(outside->bytes), std::end(outside->bytes), untouched));
+  CHECK_FALSE(std::all_of(std::begin(room[1].bytes), std::end(room[1].bytes), untouched));
 }
 
 TEST_CASE("launches go on after the workers fell asleep") {

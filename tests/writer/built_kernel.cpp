@@ -89,6 +89,11 @@ Memory memory_of(std::int64_t bytes) {
   return memory;
 }
 
+bool written_behind(const Memory& memory, std::int64_t bytes) {
+  const auto* at = static_cast<const unsigned char*>(memory.get());
+  return std::any_of(at + bytes, at + (bytes + 127) / 64 * 64, [](unsigned char c) { return c != 0xff; });
+}
+
 }  // namespace
 
 // A shared object and the folder that it was compiled in.
@@ -159,17 +164,20 @@ struct BuiltKernel::Loaded {
   void go(const Launch& launch, const std::vector<const void*>& inputs, const std::vector<void*>& outputs) {
     const BoundLaunch bound = bind(launch, inputs, outputs);
     std::atomic<std::int64_t> left{bound.tasks};
+    std::atomic<bool> outside{false};
     const auto work = [&] {
       const Memory scratch = memory_of(bound.scratch_bytes);
       for (std::int64_t i = --left; i >= 0; i = --left) {
         const kiln_task task{i, bound.tasks, scratch.get(), bound.state, threads};
         bound.function(bound.args.data(), &task);
       }
+      if (written_behind(scratch, bound.scratch_bytes)) outside = true;
     };
     std::vector<std::thread> pool;
     for (std::int32_t t = 1; t < threads; ++t) pool.emplace_back(work);
     work();
     for (std::thread& thread : pool) thread.join();
+    if (outside) throw std::runtime_error("it writes behind its scratch");
   }
 };
 

@@ -1,7 +1,8 @@
 // Data movement: a block of queries is read once; keys and values of its head stream past it, kKvBlock at a time,
-// packed into panels in scratch so that both products run at the speed of a packed matrix product. Scores never leave
-// scratch. Results are written once. Keys and values are read s / kQBlock times, from cache. The floor is the
-// arithmetic of the two products plus one exponential per score; packing limits it when a task has few queries.
+// packed into panels in scratch so that both products run at the speed of a packed matrix product. Scores of kMr
+// queries at a time never leave scratch, which they share with the next ones'. Results are written once. Keys and
+// values are read s / kQBlock times, from cache. The floor is the arithmetic of the two products plus one exponential
+// per score; packing limits it when a task has few queries.
 //
 // The softmax is the online one (Milakov and Gimelshein, arXiv 1805.02867): each block of keys may raise a row's
 // maximum, and then what was summed before is scaled by exp(old - new). A row whose keys are all excluded gives 0 / 0,
@@ -18,26 +19,35 @@ constexpr std::int64_t kValuePanels = (kE + kNr - 1) / kNr;
 // One vector more than the panels, so that rows of scores do not share sets of the cache.
 constexpr std::int64_t kScoreStride = kKeyPanels * kNr + kLanes;
 constexpr std::int64_t kSumStride = kValuePanels * kNr;
+// A single block of keys completes a tile of queries at once; of several, each adds to the sums of all queries.
+constexpr bool kOneBlock = kKeyBlocks == 1;
+constexpr std::int64_t kSumRows = kOneBlock ? kMr : kMostQueries;
+// Rows of queries are read where they are; a last tile that is not full is copied, padded with zeros, into scratch.
+constexpr bool kQueriesInPlace = kQColumn == 1 && std::is_same_v<Query, float>;
+// Rows of values that fill whole panels can be multiplied with where they are.
+constexpr bool kValuesInPlace =
+    kInPlace == 1 && kVColumn == 1 && kE % kNr == 0 && std::is_same_v<Value, float>;
 
+// template.toml's scratch_bytes is its size.
 struct Scratch {
-  float* scores;   // [kMostQueries][kScoreStride]
-  float* sums;     // [kMostQueries][kSumStride]
+  float* scores;   // [kMr][kScoreStride]
+  float* sums;     // [kSumRows][kSumStride]
+  float* total;    // [kSumRows][kLanes]: lanes are added up at the end
   float* keys;     // [kKeyPanels][kD][kNr]
-  float* values;   // [kValuePanels][kMostKeys][kNr]
-  float* queries;  // [kMostQueries][kD]
-  float* maximum;  // [kMostQueries]
-  float* total;    // [kMostQueries][kLanes]: lanes are added up at the end
+  float* values;   // [kValuePanels][kMostKeys][kNr], unless they are read in place
+  float* queries;  // [kMostQueries][kD], or a last tile's
+  float* maximum;  // [kSumRows]
 };
 
 inline Scratch scratch_at(void* base) {
   Scratch s;
   s.scores = static_cast<float*>(base);
-  s.sums = s.scores + kMostQueries * kScoreStride;
-  s.keys = s.sums + kMostQueries * kSumStride;
+  s.sums = s.scores + kMr * kScoreStride;
+  s.total = s.sums + kSumRows * kSumStride;
+  s.keys = s.total + kSumRows * kLanes;
   s.values = s.keys + kKeyPanels * kD * kNr;
-  s.queries = s.values + kValuePanels * kMostKeys * kNr;
-  s.maximum = s.queries + kMostQueries * kD;
-  s.total = s.maximum + kMostQueries;
+  s.queries = s.values + (kValuesInPlace ? 0 : kValuePanels * kMostKeys * kNr);
+  s.maximum = s.queries + (kQueriesInPlace ? kMr : kMostQueries) * kD;
   return s;
 }
 
@@ -71,16 +81,14 @@ inline const float* floats(const float* in_place) { return in_place; }
 template <class Half>
 inline const float* floats(const Half*) { return nullptr; }
 
-// Rows are read where they are; a last tile that is not full is copied, padded with zeros, into scratch.
-constexpr bool kQueriesInPlace = kQColumn == 1 && std::is_same_v<Query, float>;
-
+// Queries first + begin .. first + count, padded with zeros to whole tiles.
 inline void pack_queries(const Head& at, std::int64_t first, std::int64_t begin, std::int64_t count, float* to) {
   // Copies and padding in loops of their own: GCC 12 makes wrong masks for a condition within a loop over lanes, and
   // reads past the last row.
   for (std::int64_t i = begin; i < count; ++i)
-    for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = at.q[(first + i) * kQRow + p * kQColumn];
-  for (std::int64_t i = begin > count ? begin : count; i < kMostQueries; ++i)
-    for (std::int64_t p = 0; p < kD; ++p) to[i * kD + p] = 0.0f;
+    for (std::int64_t p = 0; p < kD; ++p) to[(i - begin) * kD + p] = at.q[(first + i) * kQRow + p * kQColumn];
+  for (std::int64_t i = count; i % kMr != 0; ++i)
+    for (std::int64_t p = 0; p < kD; ++p) to[(i - begin) * kD + p] = 0.0f;
 }
 
 // Key j of a panel becomes column j. Columns past the last key are zero.
@@ -111,10 +119,6 @@ inline void pack_keys(const Head& at, std::int64_t first, std::int64_t count, fl
       }
     }
 }
-
-// Rows of values that fill whole panels can be multiplied with where they are.
-constexpr bool kValuesInPlace =
-    kInPlace == 1 && kVColumn == 1 && kE % kNr == 0 && std::is_same_v<Value, float>;
 
 inline void pack_values(const Head& at, std::int64_t first, std::int64_t count, float* to) {
   for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
@@ -191,37 +195,11 @@ inline void exponentials(float row, float* scores, float* sums, float& maximum, 
   maximum = row;
 }
 
-template <std::int64_t keys>
-inline void key_block(const Head& at, std::int64_t query, std::int64_t queries, std::int64_t key, const Scratch& s) {
-  pack_keys(at, key, keys, s.keys);
-  if constexpr (!kValuesInPlace) pack_values(at, key, keys, s.values);
-  for (std::int64_t i = 0; i < queries; i += kMr) {
-    const bool in_place = kQueriesInPlace && i + kMr <= queries;
-    const float* rows = in_place ? floats(at.q + (query + i) * kQRow) : s.queries + i * kD;
-    for (std::int64_t panel = 0; panel < kKeyPanels; ++panel)
-      multiply(rows, in_place ? kQRow : kD, s.keys + panel * kD * kNr, kNr, kD, false,
-               s.scores + i * kScoreStride + panel * kNr, kScoreStride);
-    // Row after row in each step, so that the rows' chains of dependent operations overlap.
-    const std::int64_t end = i + kMr < queries ? i + kMr : queries;
-    float largest[kMr];
-    for (std::int64_t r = i; r < end; ++r)
-      largest[r - i] = mask_row<keys>(at, query + r, key, s.scores + r * kScoreStride);
-    for (std::int64_t r = i; r < end; ++r)
-      exponentials(largest[r - i], s.scores + r * kScoreStride, s.sums + r * kSumStride, s.maximum[r],
-                   s.total + r * kLanes, key == 0);
-    for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
-      const float* values =
-          kValuesInPlace ? floats(at.v + key * kVRow + panel * kNr) : s.values + panel * kMostKeys * kNr;
-      multiply(s.scores + i * kScoreStride, kScoreStride, values, kValuesInPlace ? kVRow : kNr, keys, key != 0,
-               s.sums + i * kSumStride + panel * kNr, kSumStride);
-    }
-  }
-}
-
-inline void write_results(const Head& at, std::int64_t query, std::int64_t queries, const Scratch& s) {
-  for (std::int64_t i = 0; i < queries; ++i) {
-    const float* sums = s.sums + i * kSumStride;
-    const float total = across(load(s.total + i * kLanes), [](vf a, vf b) { return a + b; });
+// Queries query .. query + count, whose sums and totals are given.
+inline void write_results(const Head& at, std::int64_t query, std::int64_t count, const float* sums,
+                          const float* totals) {
+  for (std::int64_t i = 0; i < count; ++i, sums += kSumStride, totals += kLanes) {
+    const float total = across(load(totals), [](vf a, vf b) { return a + b; });
     auto* out = at.out + (query + i) * kOutRow;
     std::int64_t j = 0;
     // Weights are at most 1 and one of them is 1, unless no key counts or a score is not a number.
@@ -233,6 +211,36 @@ inline void write_results(const Head& at, std::int64_t query, std::int64_t queri
       for (; j + kLanes <= kE; j += kLanes) store(out + j, divide_by(load(sums + j), total));
     }
     for (; j < kE; ++j) out[j * kOutColumn] = sums[j] / total;
+  }
+}
+
+template <std::int64_t keys>
+inline void key_block(const Head& at, std::int64_t query, std::int64_t queries, std::int64_t key, const Scratch& s) {
+  pack_keys(at, key, keys, s.keys);
+  if constexpr (!kValuesInPlace) pack_values(at, key, keys, s.values);
+  for (std::int64_t i = 0; i < queries; i += kMr) {
+    const bool in_place = kQueriesInPlace && i + kMr <= queries;
+    const float* rows =
+        in_place ? floats(at.q + (query + i) * kQRow) : s.queries + (kQueriesInPlace ? 0 : i) * kD;
+    const std::int64_t kept = kOneBlock ? 0 : i;  // where the tile's sums are
+    for (std::int64_t panel = 0; panel < kKeyPanels; ++panel)
+      multiply(rows, in_place ? kQRow : kD, s.keys + panel * kD * kNr, kNr, kD, false,
+               s.scores + panel * kNr, kScoreStride);
+    // Row after row in each step, so that the rows' chains of dependent operations overlap.
+    const std::int64_t count = i + kMr < queries ? kMr : queries - i;
+    float largest[kMr];
+    for (std::int64_t r = 0; r < count; ++r)
+      largest[r] = mask_row<keys>(at, query + i + r, key, s.scores + r * kScoreStride);
+    for (std::int64_t r = 0; r < count; ++r)
+      exponentials(largest[r], s.scores + r * kScoreStride, s.sums + (kept + r) * kSumStride, s.maximum[kept + r],
+                   s.total + (kept + r) * kLanes, key == 0);
+    for (std::int64_t panel = 0; panel < kValuePanels; ++panel) {
+      const float* values =
+          kValuesInPlace ? floats(at.v + key * kVRow + panel * kNr) : s.values + panel * kMostKeys * kNr;
+      multiply(s.scores, kScoreStride, values, kValuesInPlace ? kVRow : kNr, keys, key != 0,
+               s.sums + kept * kSumStride + panel * kNr, kSumStride);
+    }
+    if constexpr (kOneBlock) write_results(at, query + i, count, s.sums, s.total);
   }
 }
 
@@ -250,5 +258,5 @@ extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
     if (key + kMostKeys <= kT) key_block<kMostKeys>(at, query, queries, key, s);
     else if constexpr (kT % kMostKeys != 0) key_block<kT % kMostKeys>(at, query, queries, key, s);
   }
-  write_results(at, query, queries, s);
+  if constexpr (!kOneBlock) write_results(at, query, queries, s.sums, s.total);
 }
