@@ -12,7 +12,7 @@ namespace {
 
 // mr in {4, 8, 16}, kc in {128, 256, 512}, isa in {1, 2, 3}: all combinations.
 Space space() {
-  Space s{"r", "matmul", "packed", "d", {"mr", "kc", "isa"}, {{4, 8, 16}, {128, 256, 512}, {1, 2, 3}}, {}, 0};
+  Space s{"r", "matmul", "packed", "d", {"mr", "kc", "isa"}, {{4, 8, 16}, {128, 256, 512}, {1, 2, 3}}, {}, 0, {}};
   for (std::uint16_t i = 0; i < 3; ++i)
     for (std::uint16_t j = 0; j < 3; ++j)
       for (std::uint16_t k = 0; k < 3; ++k) s.rows.push_back({i, j, k});

@@ -104,7 +104,7 @@ const std::vector<Fault>& faults() {
 
 agents::Space fault_space() {
   agents::Space space{"r", "site", "doubled", "d", {"width", "unroll", "path"}, {{1, 4, 8, 16}, {1, 2, 4}, {0, 1}},
-                      {},  0};
+                      {},  0, {}};
   for (std::uint16_t w = 0; w < 4; ++w)
     for (std::uint16_t u = 0; u < 3; ++u)
       for (std::uint16_t p = 0; p < 2; ++p) space.rows.push_back({w, u, p});
