@@ -4,10 +4,10 @@
 //
 // One JSON line per model: {"model", "refused"} when it cannot be imported; else {"model", "uncomputed": operators that
 // no template computes, "regions": [{"label", "templates", "runs": for each time that it runs how many of the kernels
-// that are led lie before it, "bytes": the fewest that one run moves, "led": by a product, a convolution or attention}],
-// "launches" and "bytes" of the fused plan}, for an sm_90a like the H200. With --build also "unbuilt": kernels that do
-// not compile, of those that the plan op by op runs and the defaults of each template for the fused one, with the
-// cause. That needs NVRTC and no GPU.
+// that are led lie before it, "bytes": the fewest that one run moves, "led": by a product, a convolution or
+// attention}], "launches" and "bytes" of the fused plan}, for an sm_90a like the H200. With --build also "unbuilt":
+// kernels that do not compile, of those that the plan op by op runs and the defaults of each template for the fused
+// one, with the cause. That needs NVRTC and no GPU.
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
