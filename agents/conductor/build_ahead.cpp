@@ -76,7 +76,8 @@ AheadOutcome build_ahead(const JobInput& input, const AheadRequest& request, Wor
   require_computable(lab);
   lab.describe(request.node);
   journal.progress({"plan", 0.0, json::object{{"detail", "drawing candidates"}}});
-  const Work work = work_of(lab, request.candidates > 0 ? request.candidates : first_round_size(lab.node(), lab.input().policy));
+  const std::int32_t usual = first_round_size(lab.node(), lab.input().policy);
+  const Work work = work_of(lab, request.candidates > 0 ? request.candidates : usual);
 
   AheadOutcome out;
   std::set<std::string> recipes, failed;  // by recipe and by source: a kernel may stand in the work more than once

@@ -49,75 +49,69 @@ struct CrowdedBench : GpuBench {
   }
 };
 
+// A lab over a bench that was probed.
+template <class Bench>
+struct Looking {
+  Bench bench;
+  MemoryBlobs blobs;
+  MemoryJournal journal;
+  const JobInput input = gpu_input(blobs);
+  Lab lab{input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, Clock{}};
+  Looking() { lab.probe(); }
+};
+
+constexpr std::int64_t kNever = std::int64_t{1} << 60;
+
 }  // namespace
 
 TEST_CASE("candidates are checked fastest first, and last those that there was no time to look at") {
-  FakeBench bench;
-  MemoryBlobs blobs;
-  MemoryJournal journal;
-  const JobInput input = classifier_input(blobs);
-  Lab lab(
-      input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, Clock{});
-  lab.probe();
+  Looking<FakeBench> at;
   const std::vector<Subject> subjects = with_launches({5, 1, 3, 2, 4});
   const Subject incumbent = with_launches({2}).front();
-  constexpr std::int64_t never = std::int64_t{1} << 60;
   const auto order = [&](const std::vector<Subject>& asked, const OrderLimits& limits) {
     std::vector<std::size_t> out;
-    for (const Look& look : fastest_first(lab, asked, incumbent, limits)) out.push_back(look.subject);
+    for (const Look& look : fastest_first(at.lab, asked, incumbent, limits)) out.push_back(look.subject);
     return out;
   };
-  CHECK(order(subjects, {3, never, 1}) == std::vector<std::size_t>{1, 3, 2, 4, 0});
+  CHECK(order(subjects, {3, kNever, 1}) == std::vector<std::size_t>{1, 3, 2, 4, 0});
   CHECK(order(subjects, {3, 0, 1}) == std::vector<std::size_t>{1, 0, 2, 3, 4});
-  CHECK(order(with_launches({3}), {3, never, 1}) == std::vector<std::size_t>{0});
-  CHECK(order({}, {3, never, 1}).empty());
+  CHECK(order(with_launches({3}), {3, kNever, 1}) == std::vector<std::size_t>{0});
+  CHECK(order({}, {3, kNever, 1}).empty());
 
-  const std::vector<Look> looks = fastest_first(lab, subjects, incumbent, {3, 0, 1});
+  const std::vector<Look> looks = fastest_first(at.lab, subjects, incumbent, {3, 0, 1});
   CHECK(looks[0].relative == doctest::Approx(0.5).epsilon(0.3));
   CHECK(looks[1].relative == doctest::Approx(2.5).epsilon(0.3));
   CHECK(std::isinf(looks[2].relative));  // there was no time for it
 }
 
 TEST_CASE("who is refused among others is looked at again alone, and is not looked at where there is no time for it") {
-  CrowdedBench bench;
-  MemoryBlobs blobs;
-  MemoryJournal journal;
-  const JobInput input = gpu_input(blobs);
-  Lab lab(
-      input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, Clock{});
-  lab.probe();
+  Looking<CrowdedBench> at;
   std::vector<Subject> subjects = with_launches({3, 4, 5, 1, 2});
   subjects[1].plan.run.front().label = "crashes";
   const Subject incumbent = with_launches({2}).front();
 
-  const std::vector<Look> looks = fastest_first(lab, subjects, incumbent, {12, std::int64_t{1} << 60, 1});
+  const std::vector<Look> looks = fastest_first(at.lab, subjects, incumbent, {12, kNever, 1});
   std::vector<std::size_t> order;
   for (const Look& look : looks) order.push_back(look.subject);
   CHECK(order == std::vector<std::size_t>{3, 4, 0, 2, 1});
   for (std::size_t i = 0; i < 4; ++i) CHECK(looks[i].verdict == Verdict::ok);
   CHECK(looks[4].verdict == Verdict::crashed);
   std::size_t alone = 0;
-  for (const MeasureRequest& request : bench.asked) alone += request.subjects.size() == 2;
+  for (const MeasureRequest& request : at.bench.asked) alone += request.subjects.size() == 2;
   CHECK(alone >= 4);
 
-  const std::vector<Look> hasty = fastest_first(lab, subjects, incumbent, {12, 0, 1});
+  const std::vector<Look> hasty = fastest_first(at.lab, subjects, incumbent, {12, 0, 1});
   for (const Look& look : hasty) CHECK(look.verdict == Verdict::ok);
   CHECK(std::isinf(hasty.back().relative));
 }
 
 TEST_CASE("a look counts as hung after seconds, of all its subjects together, not after the policy's minute") {
-  CrowdedBench bench;
-  MemoryBlobs blobs;
-  MemoryJournal journal;
-  const JobInput input = gpu_input(blobs);
-  Lab lab(
-      input, bench, blobs, journal, [](const std::string&) { return json::array{}; }, Clock{});
-  lab.probe();
+  Looking<CrowdedBench> at;
   const Subject incumbent = with_launches({2}).front();
-  (void)fastest_first(lab, with_launches({1, 2}), incumbent, {12, std::int64_t{1} << 60, 1, {2e3, 1e6}});
-  REQUIRE(!bench.asked.empty());
+  (void)fastest_first(at.lab, with_launches({1, 2}), incumbent, {12, kNever, 1, {2e3, 1e6}});
+  REQUIRE(!at.bench.asked.empty());
   // 3 s for a new worker; of three subjects, a thousand calls of 2 us and four copies of 1 MB at 1 GB/s.
-  CHECK(bench.asked.front().timeout_ns + bench.asked.front().limit_ns == 3'018'000'000);
+  CHECK(at.bench.asked.front().timeout_ns + at.bench.asked.front().limit_ns == 3'018'000'000);
 }
 
 TEST_CASE("on a GPU without memory for a whole round no candidate of a job fails for want of it") {

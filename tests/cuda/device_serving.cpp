@@ -50,8 +50,10 @@ TEST_CASE("a GPU's bench: calls that follow each other are timed and counted, an
 
 TEST_CASE("a GPU's bench: short calls are timed several at once, warm or cold, and one behind them is judged") {
   // What takes long is timed alone.
-  for (const auto& [driver, cold, several] :
-       {std::tuple{"fake-quick", false, true}, {"fake-quick", true, true}, {"fake", false, false}, {"fake", true, false}}) {
+  for (const auto& [driver, cold, several] : {std::tuple{"fake-quick", false, true},
+                                              {"fake-quick", true, true},
+                                              {"fake", false, false},
+                                              {"fake", true, false}}) {
     GpuBench gpu(driver);
     agents::MeasureRequest request;
     // What stops after a while, and what takes what it finds in its place for its result.
