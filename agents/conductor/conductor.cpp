@@ -89,12 +89,12 @@ void decide_region(Lab& lab, RegionOutcome& outcome) {
 // Builds what the searches of the next regions begin with, together, so that every core has something to compile: alone
 // a region of little time has one kernel. Returns the region after them.
 std::size_t build_together(Lab& lab, const Prepared& prepared, const TuningPlan& plan, std::size_t from,
-                           double worth_ns, const std::map<std::string, std::int32_t>& wins) {
+                           const std::map<std::string, std::int32_t>& wins) {
   const std::size_t end = std::min(plan.regions.size(), from + 2 * static_cast<std::size_t>(lab.node().cores));
   std::vector<RenderedKernel> first;
   for (std::size_t i = from; i < end; ++i) {
     const Region& region = prepared.partition.regions[prepared.index(plan.regions[i].region)];
-    const std::size_t most = plan.regions[i].gain_ns >= worth_ns ? lab.input().corpus.size() : 1;
+    const std::size_t most = plan.regions[i].worth_looking ? lab.input().corpus.size() : 1;
     for (RenderedKernel& kernel : first_kernels(lab, region, wins, most)) first.push_back(std::move(kernel));
   }
   (void)lab.build(first);
@@ -102,13 +102,10 @@ std::size_t build_together(Lab& lab, const Prepared& prepared, const TuningPlan&
 }
 
 // In the plan's order, each of the time that a look at each of those after it leaves; what a region leaves of its share
-// goes to them. When the time is over, those of little gain are not looked at: they run what the incumbent does.
+// goes to them. When the time is over, those not worth looking at run what the incumbent does.
 void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
-  double shares_left = 0, gain_ns = 0;
-  for (const RegionPlan& region : trace.plan.regions) {
-    shares_left += region.budget_share;
-    gain_ns += region.gain_ns;
-  }
+  double shares_left = 0;
+  for (const RegionPlan& region : trace.plan.regions) shares_left += region.budget_share;
   const std::size_t count = trace.plan.regions.size();
   std::int64_t candidate_ns = 0;
   std::map<std::string, std::int32_t> wins;
@@ -123,14 +120,13 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     std::int64_t now = trace.timeline.back().begin_ns;
     const double share = shares_left > 0 ? region_plan.budget_share / shares_left : 1;
     shares_left -= region_plan.budget_share;
-    const bool worth_looking = region_plan.gain_ns >= kWorthLooking * gain_ns;
-    if (now >= search_end_ns && !worth_looking) {
+    if (now >= search_end_ns && !region_plan.worth_looking) {
       trace.regions.push_back(unsearched(prepared, index));
       decide_region(lab, trace.regions.back());
       continue;
     }
     if (i >= built) {
-      built = build_together(lab, prepared, trace.plan, i, kWorthLooking * gain_ns, wins);
+      built = build_together(lab, prepared, trace.plan, i, wins);
       now = lab.now("built ahead");
     }
 
@@ -146,7 +142,7 @@ void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& t
     task.incumbent_ns = prepared.incumbent_ns.at(region.key);
     task.begin_ns = now;
     task.candidate_ns = candidate_ns;
-    task.each_template = worth_looking;
+    task.each_template = region_plan.worth_looking;
     task.wins = wins;
     const auto left_ns = static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now));
     const double looks_ns = static_cast<double>(least_look_ns) * static_cast<double>(count - i - 1);

@@ -49,11 +49,9 @@ struct RegionPlan {
   double head_room_ns = 0;             // (incumbent - floor) * occurrences
   double gain_ns = 0;                  // what is likely of it: the traffic that fusing saves, and a part of the rest
   double budget_share = 0;             // of the search budget, sums to 1
+  bool worth_looking = false;          // looked at in any case: much of the plan's gain, or the first of such a kind
   std::vector<std::string> hypotheses; // "compute-bound at 61 % of its floor: register blocking and packing"
 };
-
-// Of the likely gain of the whole plan: what promises less may be left as it is when the time is over.
-constexpr double kWorthLooking = 0.05;
 
 // The most promising region of each kind of kernel whose regions together are worth looking at, then all the others;
 // both by their likely gain. A kind that is at its best already is found out at the cost of one region.

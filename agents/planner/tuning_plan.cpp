@@ -14,6 +14,8 @@ namespace {
 // No region goes without: a bottleneck that the model does not know of shows only when somebody tries.
 constexpr double kLeastShare = 0.02;
 constexpr double kMostForLeast = 0.25;  // of the budget, for all of those shares together
+// Of the likely gain of the whole plan: a region of less may be left as it is when the time is over.
+constexpr double kWorthLooking = 0.05;
 
 // Of the gap to the floor beyond what fusing saves. Vendors' kernels run as fast as the machine lets them more often
 // than not, and a floor is what nobody reaches.
@@ -115,9 +117,10 @@ void order(std::vector<RegionPlan>& regions, const std::map<std::string, std::st
   std::map<std::string, double> of_kind;
   for (const RegionPlan& r : regions) of_kind[kinds.at(r.region)] += r.gain_ns;
   std::set<std::string> leaders, seen;
-  for (const RegionPlan& r : regions) {
+  for (RegionPlan& r : regions) {
     const std::string& kind = kinds.at(r.region);
     if (seen.insert(kind).second && of_kind[kind] >= kWorthLooking * total_ns) leaders.insert(r.region);
+    r.worth_looking = leaders.contains(r.region) || r.gain_ns >= kWorthLooking * total_ns;
   }
   std::stable_partition(regions.begin(), regions.end(),
                         [&](const RegionPlan& r) { return leaders.contains(r.region); });
@@ -164,6 +167,7 @@ json::object to_json(const TuningPlan& p) {
                                       {"head_room_ns", fields::number(r.head_room_ns)},
                                       {"gain_ns", fields::number(r.gain_ns)},
                                       {"budget_share", fields::number(r.budget_share)},
+                                      {"worth_looking", r.worth_looking},
                                       {"hypotheses", json::to_array(r.hypotheses)}});
   }
   return {{"regions", std::move(regions)}};

@@ -176,7 +176,10 @@ TEST_CASE("what fusing saves counts whole, the rest of a gap a quarter, and the 
     return all.size();
   }();
   REQUIRE(kinds > 2);
-  for (std::size_t i = 0; i < kinds; ++i) CHECK(first.insert(kind[p.regions[i].region]).second);
+  for (std::size_t i = 0; i < kinds; ++i) {
+    CHECK(first.insert(kind[p.regions[i].region]).second);
+    CHECK(p.regions[i].worth_looking);
+  }
   for (std::size_t i = kinds + 1; i < p.regions.size(); ++i) CHECK(p.regions[i - 1].gain_ns >= p.regions[i].gain_ns);
 }
 
