@@ -1,6 +1,9 @@
 #include "daemon/kilnd/bench.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <atomic>
 
 #include "daemon/targets/cpu/detect.h"
 #include "daemon/worker/bench_workers.h"
@@ -77,11 +80,12 @@ std::unique_ptr<agents::Workbench> make_bench(const JobEnvironment& env, const s
 }
 
 std::string gpu_toolchain(const JobEnvironment& env) {
+  static std::atomic<unsigned> asked = 0;  // requests that ask at once have a folder each
   StoreObjects objects(env.store, nullptr);
   worker::BenchOptions options;
   options.worker = env.worker;
   options.include_dir = env.include_dir;
-  options.staging = env.store.directory() / "staging/toolchain";
+  options.staging = env.store.directory() / "staging" / fmt::format("toolchain-{}", asked++);
   options.target = "cuda";
   options.library_path = env.gpu_libraries;
   return worker::BenchWorkers(options, objects).toolchain(true, {});

@@ -68,6 +68,7 @@ class Cluster {
         thread_ = order == Order::forward ? i : count - 1 - i;
         State& state = fibres_[thread_].state;
         if (state != State::ready && state != State::looking) continue;
+        moved = moved || state == State::ready;  // it may post what others look for, or let go the rest of its warp
         ::swapcontext(&scheduler_, &fibres_[thread_].context);
         moved = moved || state != State::looking;
         if (state == State::done) --left;
