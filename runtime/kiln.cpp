@@ -109,7 +109,7 @@ kiln_release* open(const char* directory, const kiln_options& options) {
   const kiln::runtime::Folder folder = kiln::runtime::open_folder(directory, options.verify_digests != 0);
   auto release = std::make_unique<kiln_release>();
   if (folder.plan.target == kiln::runtime::Target::cuda)
-    release->gpu = std::make_unique<kiln::runtime::cuda::DeviceRelease>(folder);
+    release->gpu = std::make_unique<kiln::runtime::cuda::DeviceRelease>(folder, options.device_constants);
   else
     release->cpu = std::make_unique<kiln::runtime::Release>(folder, options);
   return release.release();
@@ -126,7 +126,7 @@ kiln_session* create_session(const kiln_release& release) {
 
 extern "C" {
 
-kiln_options kiln_options_default(void) { return {0, 1}; }
+kiln_options kiln_options_default(void) { return {0, 1, nullptr}; }
 
 kiln_status kiln_open(const char* directory, const kiln_options* options, kiln_release** out) {
   if (!out) return null_argument();

@@ -50,6 +50,9 @@ typedef struct kiln_tensor_info {
 typedef struct kiln_options {
   int32_t threads;        /* 0: what the plan was tuned for */
   int32_t verify_digests; /* nonzero: hash every file before use (the default of kiln_options_default) */
+  /* Of a plan for a GPU: null, or where the device's memory has the bytes of constants.bin already; they are copied
+   * from there, on the device, before kiln_open() returns. */
+  const void* device_constants;
 } kiln_options;
 
 KILN_API kiln_options kiln_options_default(void);

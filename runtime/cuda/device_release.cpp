@@ -81,19 +81,13 @@ Arena& Arena::operator=(Arena&& other) noexcept {
   return *this;
 }
 
-DeviceRelease::DeviceRelease(const Folder& folder) : plan_(folder.plan), id_(folder.id), api_(driver()) {
+DeviceRelease::DeviceRelease(const Folder& folder, const void* constants)
+    : plan_(folder.plan), id_(folder.id), api_(driver()) {
   take_context();
   try {
     const InContext in(api_, context_);
     check_device();
-    constants_ = Arena(api_, context_, plan_.constants_bytes);
-    if (const Mapping constants = folder.constants(); !constants.bytes().empty()) {
-      require(api_, api_.cuMemcpyHtoD_v2(constants_.address(), constants.data(), constants.bytes().size()),
-              "copy the constants");
-      // From pageable memory the copy returns before its last part has arrived, and a caller's stream may not wait for
-      // it.
-      require(api_, api_.cuStreamSynchronize(nullptr), "copy the constants");
-    }
+    load_constants(folder, constants);
     load_modules(folder);
     prepare();
   } catch (...) {
@@ -141,6 +135,23 @@ void DeviceRelease::check_device() const {
     throw Failure(KILN_E_TARGET, "cannot run the plan '" + plan_.name + "': it is for compute capability " +
                                      std::to_string(plan_.compute_major) + "." + std::to_string(plan_.compute_minor) +
                                      ", this GPU has " + std::to_string(major) + "." + std::to_string(minor));
+}
+
+void DeviceRelease::load_constants(const Folder& folder, const void* on_device) {
+  constants_ = Arena(api_, context_, plan_.constants_bytes);
+  if (plan_.constants_bytes == 0) return;
+  if (on_device) {
+    require(api_,
+            api_.cuMemcpyDtoDAsync_v2(constants_.address(), reinterpret_cast<DevicePointer>(on_device),
+                                      static_cast<std::size_t>(plan_.constants_bytes), nullptr),
+            "copy the constants");
+  } else {
+    const Mapping constants = folder.constants();
+    require(api_, api_.cuMemcpyHtoD_v2(constants_.address(), constants.data(), constants.bytes().size()),
+            "copy the constants");
+  }
+  // Both copies return before their last part has arrived, and a caller's stream may not wait for it.
+  require(api_, api_.cuStreamSynchronize(nullptr), "copy the constants");
 }
 
 void DeviceRelease::load_modules(const Folder& folder) {

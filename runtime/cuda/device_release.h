@@ -56,8 +56,8 @@ class Arena {
 
 class DeviceRelease {
  public:
-  // Throws Failure.
-  explicit DeviceRelease(const Folder& folder);
+  // `constants`: null, or the device's copy of the folder's, which is copied then. Throws Failure.
+  DeviceRelease(const Folder& folder, const void* constants);
   ~DeviceRelease();
   DeviceRelease(const DeviceRelease&) = delete;
   DeviceRelease& operator=(const DeviceRelease&) = delete;
@@ -73,6 +73,7 @@ class DeviceRelease {
  private:
   void take_context();
   void check_device() const;
+  void load_constants(const Folder& folder, const void* on_device);
   void load_modules(const Folder& folder);
   [[nodiscard]] std::vector<kiln::cuda::Function> resolve(const std::vector<Launch>& launches) const;
   void require_side_by_side(kiln::cuda::Function function, const Launch& launch) const;

@@ -18,6 +18,19 @@ TEST_CASE("a GPU's bench judges by the device's evaluation, in a process beside 
   }
 }
 
+TEST_CASE("a GPU's bench: candidates of the same constants have a copy each, those of others have theirs") {
+  GpuBench gpu;
+  const std::string factor = "factor = static_cast<const float*>(arguments.at[2])[1000];",
+                    spoil = factor + " if (launches > 0) static_cast<float*>(arguments.at[2])[1000] = 3;";
+  struct Case { const char* name; std::string before; float constant; bool right; };
+  for (const Case& one : {Case{"first", factor, 1, true}, {"others", factor, 1.001f, false}, {"again", factor, 1, true},
+                          {"spoils", spoil, 1, false}, {"after it", factor, 1, true}}) {
+    const agents::CheckFact fact = gpu.check(gpu.subject(one.name, one.before, one.constant));
+    INFO(one.name << ": " << fact.evidence);
+    CHECK((agents::judge(fact, policies::Policy{}).verdict == agents::Verdict::ok) == one.right);
+  }
+}
+
 TEST_CASE("a GPU's bench: every misbehaviour in shared memory gets its verdict") {
   GpuBench gpu;
   struct Case { const char *name, *before, *evidence; agents::Verdict verdict; };

@@ -273,6 +273,29 @@ TEST_CASE("a launch that waits by itself is launched before the one ahead of it 
   ::dlclose(fake);
 }
 
+TEST_CASE("constants that the device has already are copied there") {
+  World world;
+  test::ReleaseFolder folder;
+  make_release(folder, "sm_90");
+  const Buffer constants(world.api), x(world.api), y(world.api);
+  constants.fill(-5);  // in constants.bin they begin with 0; what they are negated is added to x
+  kiln_options options = kiln_options_default();
+  for (const bool given : {false, true}) {
+    options.device_constants = given ? constants.pointer() : nullptr;
+    kiln_release* release = nullptr;
+    REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), &options, &release) == KILN_OK, kiln_last_error());
+    kiln_session* session = nullptr;
+    REQUIRE(kiln_session_create(release, &session) == KILN_OK);
+    x.fill(2);
+    const void* inputs[] = {x.pointer()};
+    void* outputs[] = {y.pointer()};
+    REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+    CHECK(y.values().at(0) == (given ? 14 : 4));
+    kiln_session_destroy(session);
+    kiln_close(release);
+  }
+}
+
 TEST_CASE("a cooperative launch does not wait by itself") {
   World world;
   test::ReleaseFolder folder;

@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "agents/graph/serialize.h"
 #include "daemon/worker/bench_memory.h"
@@ -48,8 +50,9 @@ struct GpuBench {
     return by.check(request);
   }
 
-  // `before` is done first, by every thread.
-  agents::Subject subject(const std::string& name, const std::string& before) {
+  // `before` is done first, by every thread. With `constant` the plan has 2 MiB of constants, all of that value, which
+  // `before` finds at arguments.at[2].
+  agents::Subject subject(const std::string& name, const std::string& before, std::optional<float> constant = {}) {
     agents::BuildRequest request;
     request.kernel.file_name = "kernel.cu";
     request.kernel.architecture = "sm_90a";
@@ -57,7 +60,7 @@ struct GpuBench {
 using u16 = unsigned short; using u32 = unsigned int; using u64 = unsigned long long; using f32 = float;
 struct f16 { u16 bits; }; struct bf16 { u16 bits; };
 struct alignas(16) Words4 { u32 at[4]; }; struct alignas(8) Words2 { u32 at[2]; };
-struct Arguments { void* at[2]; };
+struct Arguments { void* at[)" + std::string(constant ? "3" : "2") + R"(]; };
 #include KILN_EMULATION
 static int launches = 0;
 KILN_ENTRY(row_sum) {
@@ -85,6 +88,14 @@ KILN_ENTRY(row_sum) {
     launch.args = {0, 1};
     launch.tasks = 100;
     launch.geometry = agents::Geometry{32, 0, 1};
+    if (constant) {
+      const std::vector<float> values(std::size_t{1} << 19, *constant);
+      const std::string bytes(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+      plan.constants = objects.put(bytes);
+      plan.constants_bytes = static_cast<std::int64_t>(bytes.size());
+      plan.buffers.push_back({agents::PlanBuffer::Kind::constant, plan.constants_bytes, 0, 0});
+      launch.args.push_back(2);
+    }
     plan.run = {launch};
     return {name, plan};
   }

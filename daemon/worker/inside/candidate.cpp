@@ -12,9 +12,10 @@ std::vector<kiln_tensor_info> infos(const kiln_release* release, int count, Ask 
   return out;
 }
 
-std::shared_ptr<kiln_release> opened(const std::string& directory, int threads) {
+std::shared_ptr<kiln_release> opened(const std::string& directory, int threads, const void* device_constants) {
   kiln_options options = kiln_options_default();
   options.threads = threads;
+  options.device_constants = device_constants;
   options.verify_digests = 0;  // its files are blobs, by the digests that the plan names, in a folder that is our own
   kiln_release* release = nullptr;
   require_kiln(kiln_open(directory.c_str(), &options, &release));
@@ -37,7 +38,8 @@ void require_kiln(kiln_status status) {
   throw Refused{kiln_last_error()};
 }
 
-Candidate::Candidate(const std::string& directory, int threads) : Candidate(opened(directory, threads)) {}
+Candidate::Candidate(const std::string& directory, int threads, const void* device_constants)
+    : Candidate(opened(directory, threads, device_constants)) {}
 
 Candidate::Candidate(Release release) : release_(std::move(release)) {
   require_kiln(kiln_session_create(release_.get(), &session_));

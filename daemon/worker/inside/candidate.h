@@ -28,8 +28,9 @@ void require_kiln(kiln_status status);
 
 class Candidate {
  public:
-  // `threads`: of its session; 0: what the plan was tuned for. Throws Refused, Faulted.
-  explicit Candidate(const std::string& directory, int threads = 0);
+  // `threads`: of its session; 0: what the plan was tuned for. `device_constants`: as in kiln_options. Throws Refused,
+  // Faulted.
+  explicit Candidate(const std::string& directory, int threads = 0, const void* device_constants = nullptr);
   ~Candidate();
   Candidate(const Candidate&) = delete;
   Candidate& operator=(const Candidate&) = delete;

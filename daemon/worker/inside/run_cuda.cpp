@@ -13,6 +13,7 @@
 
 #include "daemon/targets/energy.h"
 #include "daemon/worker/inside/candidate.h"
+#include "daemon/worker/inside/device_constants.h"
 #include "daemon/worker/inside/gpu_buffers.h"
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
@@ -58,8 +59,12 @@ class GpuSubject final : public Subject {
  public:
   // `shortest_ns`: of the calls of all subjects of the measurement, each of which adds its own when it is warmed up.
   GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof, GpuBuffers& buffers,
-             double& shortest_ns)
-      : gpu_(gpu), timing_(timing), candidate_(directory), buffers_(buffers), shortest_ns_(shortest_ns) {
+             DeviceConstants& constants, double& shortest_ns)
+      : gpu_(gpu),
+        timing_(timing),
+        candidate_(directory, 0, constants.of(directory)),
+        buffers_(buffers),
+        shortest_ns_(shortest_ns) {
     if (proof.shared) {
       shared_.emplace(proof.fd, *proof.layout, *proof.shared);
       layout_ = shared_->layout();
@@ -206,13 +211,17 @@ class GpuSubject final : public Subject {
 
 class GpuDevice final : public Device {
  public:
-  GpuDevice(Gpu& gpu, GpuBuffers& buffers) : gpu_(gpu), buffers_(buffers) { buffers_.begin(); }
+  GpuDevice(Gpu& gpu, GpuBuffers& buffers, DeviceConstants& constants)
+      : gpu_(gpu), buffers_(buffers), constants_(constants) {
+    buffers_.begin();
+  }
   ~GpuDevice() override { buffers_.end(); }
 
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, const ProofArena& proof) override {
     std::unique_ptr<Subject> subject;
-    refuse_for_want_of_memory(
-        [&] { subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_, shortest_ns_); });
+    refuse_for_want_of_memory([&] {
+      subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_, constants_, shortest_ns_);
+    });
     return subject;
   }
 
@@ -225,6 +234,7 @@ class GpuDevice final : public Device {
  private:
   Gpu& gpu_;
   GpuBuffers& buffers_;
+  DeviceConstants& constants_;
   double shortest_ns_ = std::numeric_limits<double>::infinity();
 };
 
@@ -241,7 +251,7 @@ class Runner {
       if (op == "check") return request.body.contains("shared") ? check_shared(request) : check(request);
       if (op == "measure") {
         if (!buffers_) buffers_.emplace(gpu_.get());
-        GpuDevice device(gpu_.get(), *buffers_);
+        GpuDevice device(gpu_.get(), *buffers_, constants());
         return measure(request, device);
       }
     } catch (const Unshared& unshared) {
@@ -261,7 +271,8 @@ class Runner {
     const SharedArena arena(request.fds.at(0).get(), json::at(request.body, "layout", "a run request"),
                             json::at(request.body, "shared", "a run request"));
     try {
-      Candidate candidate(json::get_string(request.body, "directory", "a run request"));
+      const std::string directory = json::get_string(request.body, "directory", "a run request");
+      Candidate candidate(directory, 0, constants().of(directory));
       const SharedMemory memory = arena.mapped(gpu);
       for (int i = 0; i < arena.arenas(); ++i) {
         candidate.bind(memory.pointer(arena.offset(i)), arena.layout());
@@ -279,7 +290,8 @@ class Runner {
     Mapped arena(request.fds.at(0).get(), Mapped::Access::write);
     const ArenaLayout layout = arena_from_json(json::at(request.body, "layout", "a run request"), arena.bytes().size());
     try {
-      Candidate candidate(json::get_string(request.body, "directory", "a run request"));
+      const std::string directory = json::get_string(request.body, "directory", "a run request");
+      Candidate candidate(directory, 0, constants().of(directory));
       // Twice in one session, from the same state: a kernel that remembers its calls gives itself away.
       const std::size_t bytes = arena.bytes().size();
       const auto first = std::make_unique_for_overwrite<std::byte[]>(bytes);
@@ -293,8 +305,14 @@ class Runner {
     return {};
   }
 
+  DeviceConstants& constants() {
+    if (!constants_) constants_.emplace(gpu_.get());
+    return *constants_;
+  }
+
   LazyGpu gpu_;
   std::optional<GpuBuffers> buffers_;
+  std::optional<DeviceConstants> constants_;
 };
 
 }  // namespace

@@ -40,7 +40,8 @@ class _TensorInfo(ctypes.Structure):
 
 
 class _Options(ctypes.Structure):
-    _fields_ = [("threads", ctypes.c_int32), ("verify_digests", ctypes.c_int32)]
+    _fields_ = [("threads", ctypes.c_int32), ("verify_digests", ctypes.c_int32),
+                ("device_constants", ctypes.c_void_p)]
 
 
 class _Tensor:
