@@ -73,6 +73,9 @@ void add_rows(Collection& c) {
   c.add("softmax of rows that blocks take in turn", [](Graph& g) {
     return add_node(g, graph::Softmax{1, false}, {input(g, {8, 9000})});
   });
+  c.add("layer norm of rows that blocks take in turn", [](Graph& g) {
+    return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {8, 9000}), input(g, {9000}), input(g, {9000})});
+  });
   c.add("layer norm of an odd length that blocks take in turn", [](Graph& g) {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {7, 8195}), input(g, {8195}), input(g, {8195})});
   });
