@@ -8,8 +8,8 @@
 #include <set>
 
 #include "agents/search/forest.h"
-#include "runtime/base/random.h"
 #include "agents/search/search.h"
+#include "runtime/base/random.h"
 
 namespace kiln::agents {
 namespace {
@@ -21,9 +21,9 @@ constexpr double kRandomShare = 0.1;
 constexpr double kNeighbourShare = 0.6;
 constexpr std::size_t kFirstRandom = 6;   // measured points before a forest says anything
 constexpr std::size_t kMostPriors = 10;
-constexpr double kLikelyShare = 0.7;      // of what is tried before a forest says anything
-constexpr double kLikely = 1.25;          // of the least estimate: rows up to there are as good as each other
-constexpr std::size_t kFewestLikely = 48; // and as many in any case
+constexpr double kLikelyShare = 0.7;         // of what is tried before a forest says anything
+constexpr double kLikely = 1.25;             // of the least estimate: rows up to there are as good as each other
+constexpr std::size_t kFewestLikely = 48;    // and as many in any case
 constexpr std::size_t kMostScored = 50'000;  // rows ranked per call; above that a random subset, neighbours always
 
 struct Place {
