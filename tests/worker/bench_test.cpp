@@ -1,8 +1,10 @@
 // The real worker processes, held to candidates that misbehave. Each must get its own verdict, and the next candidate a
 // right one.
 #include <doctest/doctest.h>
+
 #include <sched.h>
 
+#include <algorithm>
 
 #include "daemon/worker/bench_memory.h"
 #include "tests/worker/bench.h"
@@ -189,9 +191,10 @@ TEST_CASE("one subject that crashes while it is timed costs no other its samples
   CHECK(fact.subjects[2].ns.size() == 6);
   CHECK(fact.cycles_per_ns.size() == 6);
   for (const double clock : fact.cycles_per_ns) {
-    CHECK(clock > 0.2);
+    CHECK(clock > 0);  // less than the clock where the host took the core away meanwhile
     CHECK(clock < 10);
   }
+  CHECK(*std::max_element(fact.cycles_per_ns.begin(), fact.cycles_per_ns.end()) > 0.2);
 }
 
 TEST_CASE("rounds end at their limit, and one of those that were made is proved") {
