@@ -140,13 +140,13 @@ void DeviceRelease::check_device() const {
 void DeviceRelease::load_constants(const Folder& folder, const void* on_device) {
   constants_ = Arena(api_, context_, plan_.constants_bytes);
   if (plan_.constants_bytes == 0) return;
+  const Mapping constants = folder.constants();  // has the plan's size, or is refused, wherever the bytes come from
   if (on_device) {
     require(api_,
             api_.cuMemcpyDtoDAsync_v2(constants_.address(), reinterpret_cast<DevicePointer>(on_device),
                                       static_cast<std::size_t>(plan_.constants_bytes), nullptr),
             "copy the constants");
   } else {
-    const Mapping constants = folder.constants();
     require(api_, api_.cuMemcpyHtoD_v2(constants_.address(), constants.data(), constants.bytes().size()),
             "copy the constants");
   }

@@ -296,6 +296,20 @@ TEST_CASE("constants that the device has already are copied there") {
   }
 }
 
+TEST_CASE("constants of another size than the plan's are refused, wherever their bytes come from") {
+  World world;
+  test::ReleaseFolder folder;
+  make_release(folder, "sm_90", {{R"("constants_bytes":384)", R"("constants_bytes":512)"}});
+  const Buffer constants(world.api);
+  kiln_options options = kiln_options_default();
+  for (const bool given : {false, true}) {
+    options.device_constants = given ? constants.pointer() : nullptr;
+    kiln_release* release = nullptr;
+    CHECK(kiln_open(folder.path().c_str(), &options, &release) == KILN_E_FORMAT);
+    CHECK(std::string(kiln_last_error()).find("constants.bin has another size") != std::string::npos);
+  }
+}
+
 TEST_CASE("a cooperative launch does not wait by itself") {
   World world;
   test::ReleaseFolder folder;

@@ -39,13 +39,11 @@ std::vector<std::size_t> bytes_of(const std::vector<kiln_tensor_info>& infos) {
 }  // namespace
 
 void GpuBuffers::end() {
-  if (sets_ * call_bytes() > static_cast<std::size_t>(gpu_.description().memory_bytes) / kKeptShare) free();
+  if (sets_ * sets().call_bytes > static_cast<std::size_t>(gpu_.description().memory_bytes) / kKeptShare) free();
 }
 
-std::size_t GpuBuffers::call_bytes() const { return total(input_bytes_, output_bytes_); }
-
-bool GpuBuffers::stay_cold() const {
-  return sets_ * call_bytes() >= kColdCaches / 2 * static_cast<std::size_t>(gpu_.description().l2_bytes);
+CallSets GpuBuffers::sets() const {
+  return {total(input_bytes_, output_bytes_), sets_, static_cast<std::size_t>(gpu_.description().l2_bytes)};
 }
 
 void GpuBuffers::lend(std::uint64_t seed, bool cold, Candidate& candidate) {

@@ -8,6 +8,7 @@
 #include "agents/graph/types.h"
 #include "daemon/targets/cuda/device.h"
 #include "daemon/worker/inside/candidate.h"
+#include "daemon/worker/inside/gpu_pace.h"
 #include "daemon/worker/inside/shared_arena.h"
 
 namespace kiln::worker {
@@ -29,10 +30,8 @@ class GpuBuffers {
 
   // The calls of the candidate use them. Throws Refused for other sizes than those of the measurement's first subject.
   void lend(std::uint64_t seed, bool cold, Candidate& candidate);
-  // Whether cold calls may follow each other: all their sets are far larger than the cache.
-  [[nodiscard]] bool stay_cold() const;
-  // Bytes of the inputs and outputs of one call.
-  [[nodiscard]] std::size_t call_bytes() const;
+  // What one call reads and writes, and how many sets there are of it.
+  [[nodiscard]] CallSets sets() const;
   // Its next call finds its inputs in other places, and leaves its outputs there too where calls are cold.
   void renew(Candidate& candidate);
   void poison_outputs(std::byte poison) const;

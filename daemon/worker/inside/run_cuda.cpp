@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <limits>
 #include <memory>
 #include <optional>
 
@@ -15,6 +14,7 @@
 #include "daemon/worker/inside/candidate.h"
 #include "daemon/worker/inside/device_constants.h"
 #include "daemon/worker/inside/gpu_buffers.h"
+#include "daemon/worker/inside/gpu_pace.h"
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/measure.h"
 #include "daemon/worker/inside/role.h"
@@ -57,14 +57,14 @@ void call_over(Gpu& gpu, Candidate& candidate, std::span<const std::byte> arena,
 
 class GpuSubject final : public Subject {
  public:
-  // `shortest_ns`: of the calls of all subjects of the measurement, each of which adds its own when it is warmed up.
+  // `pace` is that of all subjects of the measurement.
   GpuSubject(Gpu& gpu, const std::string& directory, const Timing& timing, const ProofArena& proof, GpuBuffers& buffers,
-             DeviceConstants& constants, double& shortest_ns)
+             DeviceConstants& constants, GpuPace& pace)
       : gpu_(gpu),
         timing_(timing),
         candidate_(directory, 0, constants.of(directory)),
         buffers_(buffers),
-        shortest_ns_(shortest_ns) {
+        pace_(pace) {
     if (proof.shared) {
       shared_.emplace(proof.fd, *proof.layout, *proof.shared);
       layout_ = shared_->layout();
@@ -74,17 +74,18 @@ class GpuSubject final : public Subject {
     }
     if (proof.fd >= 0) candidate_.require_sizes(layout_);
     buffers_.lend(timing.seed, timing.cold, candidate_);
-    follows_itself_ = !timing.cold || (buffers_.stay_cold() && few_constants(directory));
+    pace_.loaded(constants_bytes(directory));
   }
 
   void warm_up() override {
     buffers_.renew(candidate_);
     last_ns_ = call();
-    shortest_ns_ = std::min(shortest_ns_, last_ns_);
+    pace_.took(last_ns_);
   }
 
   double sample(bool proves) override {
-    if (timing_.objective != agents::Objective::latency || in_batches()) return sample_of_many(proves);
+    if (timing_.objective != agents::Objective::latency || pace_.in_batches(timing_.cold, buffers_.sets()))
+      return sample_of_many(proves);
     if (!timing_.cold && last_ns_ < kShortNs) {  // puts back what the subject before pushed out of the cache
       buffers_.renew(candidate_);
       candidate_.enqueue(gpu_.stream());
@@ -103,30 +104,19 @@ class GpuSubject final : public Subject {
   [[nodiscard]] double nj() const override { return nj_; }
 
  private:
-  static constexpr double kShortNs = 1e7;          // longer calls fill the cache in a thousandth of their time
-  static constexpr double kStepNs = 2e4;           // of shorter calls, events tell too little
-  static constexpr double kBatchNs = 2e6;          // of calls that follow each other
-  static constexpr double kShortBatchNs = 2e5;     // the same, of short ones
-  static constexpr std::int64_t kMostCalls = 256;  // of a batch: a stream takes some thousand launches at once
+  static constexpr double kShortNs = 1e7;  // longer calls fill the cache in a thousandth of their time
 
-  // Two events around one call tell some microseconds more than it takes, in steps of half a one. All subjects of a
-  // measurement are timed alike, or the longer of two would seem longer still.
-  // Calls that have to be cold follow each other where each finds its tensors in memory, and reads little else.
-  [[nodiscard]] bool in_batches() const { return follows_itself_ && shortest_ns_ < kStepNs; }
-
-  [[nodiscard]] bool few_constants(const std::string& directory) const {
+  static std::uintmax_t constants_bytes(const std::string& directory) {
     std::error_code none;
     const std::uintmax_t bytes = std::filesystem::file_size(std::filesystem::path(directory) / "constants.bin", none);
-    return none || 16 * bytes <= buffers_.call_bytes();
+    return none ? 0 : bytes;
   }
 
   // Calls that follow each other; the one that proves follows them, over outputs that nobody poisoned.
   double sample_of_many(bool proves) {
     if (last_ns_ <= 0) last_ns_ = call();
+    const std::int64_t calls = pace_.calls(timing_.objective, last_ns_, timing_.cold, buffers_.sets());
     const bool counts = timing_.objective == agents::Objective::energy;  // a look at the counter behind each batch
-    const bool alone = timing_.objective == agents::Objective::latency;
-    const auto wanted = static_cast<std::int64_t>((alone ? kShortBatchNs : kBatchNs) / std::max(last_ns_, 1.0));
-    const std::int64_t calls = std::clamp<std::int64_t>(wanted, counts ? 1 : alone ? 2 : 4, kMostCalls);
     const double ns = counts ? energy(calls) : timed(calls);
     if (proves) {
       restore();
@@ -203,8 +193,7 @@ class GpuSubject final : public Subject {
   std::optional<SharedArena> shared_;
   std::optional<Mapped> arena_;
   ArenaLayout layout_;
-  bool follows_itself_ = true;
-  double& shortest_ns_;
+  GpuPace& pace_;
   double last_ns_ = 0;
   double nj_ = 0;
 };
@@ -220,7 +209,7 @@ class GpuDevice final : public Device {
   std::unique_ptr<Subject> load(const std::string& directory, const Timing& timing, const ProofArena& proof) override {
     std::unique_ptr<Subject> subject;
     refuse_for_want_of_memory([&] {
-      subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_, constants_, shortest_ns_);
+      subject = std::make_unique<GpuSubject>(gpu_, directory, timing, proof, buffers_, constants_, pace_);
     });
     return subject;
   }
@@ -235,7 +224,7 @@ class GpuDevice final : public Device {
   Gpu& gpu_;
   GpuBuffers& buffers_;
   DeviceConstants& constants_;
-  double shortest_ns_ = std::numeric_limits<double>::infinity();
+  GpuPace pace_;
 };
 
 class Runner {
