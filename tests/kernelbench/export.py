@@ -3,17 +3,22 @@
 import torch
 from torch.onnx import JitScalarType, symbolic_helper
 
+import dropout
+
 
 class _TensorsOnly(torch.nn.Module):
-    """The model with its arguments that are no tensors baked in, as an ONNX graph has them."""
+    """The model with its arguments that are no tensors baked in, as an ONNX graph has them, and what it draws behind
+    those that are."""
 
-    def __init__(self, model, arguments):
+    def __init__(self, model, arguments, drawn):
         super().__init__()
-        self.model, self.arguments = model, arguments
+        self.model, self.arguments, self.drawn = model, arguments, drawn
 
     def forward(self, *tensors):
         left = iter(tensors)
-        return self.model(*(next(left) if isinstance(a, torch.Tensor) else a for a in self.arguments))
+        arguments = [next(left) if isinstance(a, torch.Tensor) else a for a in self.arguments]
+        with self.drawn.given(left):
+            return self.model(*arguments)
 
 
 def _cumprod(model, inputs):
@@ -94,8 +99,7 @@ def written(problem, model, inputs, folder):
     """(file, dimensions, how) of a problem's module, exported to `folder`; the dimensions are those left open."""
     file = folder / f"level{problem.level}_{problem.number}.onnx"
     how = export(model, inputs, file)
-    tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
-    return file, dimensions(tensors) if how == "exporter, open" else {}, how
+    return file, dimensions([x for x in inputs if isinstance(x, torch.Tensor)]) if how == "exporter, open" else {}, how
 
 
 def exports(checkout, levels, batch_divisor):
@@ -118,13 +122,16 @@ def dimensions(tensors):
 
 def export(model, inputs, path, leave_open=False):
     """Writes `path`; returns how: "exporter", "exporter, open" when dimensions() are left to the import, as asked for
-    by `leave_open`, or the name of a builder. RuntimeError when none can."""
+    by `leave_open`, or the name of a builder. RuntimeError when none can. The graph's inputs are the tensors, then what
+    the model's Dropout draws (dropout.py)."""
     tensors = [x for x in inputs if isinstance(x, torch.Tensor)]
-    names = [f"x{i}" for i in range(len(tensors))]
+    drawn = dropout.Drawn(model, inputs)
+    masks = drawn.masks()
+    names = [f"x{i}" for i in range(len(tensors))] + [f"drawn{i}" for i in range(len(masks))]
 
     def exported(axes):
         with torch.no_grad():
-            torch.onnx.export(_TensorsOnly(model, inputs).train(model.training), tuple(tensors), str(path),
+            torch.onnx.export(_TensorsOnly(model, inputs, drawn).train(model.training), (*tensors, *masks), str(path),
                               dynamo=False, input_names=names, training=torch.onnx.TrainingMode.PRESERVE,
                               do_constant_folding=False, opset_version=OPSET, dynamic_axes=axes)
     try:

@@ -59,6 +59,21 @@ def find(checkout, levels):
     return out
 
 
+def selected(problems, text):
+    """The keys of those that `text` names: "1/23", or from one to another of a level, "2/52..2/64", apart by commas.
+    ValueError for what names none of `problems`."""
+    out = set()
+    for word in filter(None, text.split(",")):
+        match = re.fullmatch(r"(\d+)/(\d+)(?:\.\.(\d+)/(\d+))?", word)
+        level, first, last_level, last = (int(part) if part else None for part in match.groups()) if match else (0,) * 4
+        named = {p.key for p in problems if p.level == level and last_level in (None, level)
+                 and first <= p.number <= (last or first)}
+        if not named:
+            raise ValueError(f"'{word}' names none of the problems")
+        out |= named
+    return out
+
+
 def inputs_of(problem):
     """The inputs as the module makes them, on PyTorch's current device."""
     module = {"__name__": f"kernelbench_{problem.level}_{problem.number}"}

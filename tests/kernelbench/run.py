@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Kiln on KernelBench: each problem exported, imported, tuned, loaded into PyTorch, judged and timed.
 
-    tests/kernelbench/run.py CHECKOUT RESULTS.jsonl [--levels 1,2] [--only 1/23,1/40] [--target cuda] [--budget SECONDS]
+    tests/kernelbench/run.py CHECKOUT RESULTS.jsonl [--levels 1,2] [--only 1/23,2/52..2/64] [--target cuda]
+                             [--budget SECONDS]
 
 CHECKOUT is a clone of ScalingIntelligence/KernelBench, which is not bundled. One JSON line per problem is appended to
 RESULTS; problems that stand there are skipped, so that a run which was stopped goes on. The table is printed at the
@@ -9,6 +10,12 @@ end, and by summary.py. Three verdicts stand side by side: strict, by Kiln's own
 the outputs are within the benchmark's tolerance of eager's, now 1e-4 and formerly 1e-2. Times are medians in
 milliseconds of interleaved trials, by the benchmark's method; "seconds" and "facts" say what each stage and each kind
 of fact took. Needs PyTorch and onnx; KILN_BINARY_DIR names the build, or the folder that tests/cuda/bundle made.
+
+A problem whose Dropout is in training mode draws numbers: a plan has them as further inputs, drawn in each of its timed
+calls as PyTorch draws them ("drawn": how many), and is compared with eager from the same state of the generator.
+
+The node's state lies in TMPDIR. Where that is a disk, weights of gigabytes take as long as it needs to have written
+them; a tmpfs measures Kiln alone.
 
 --jobs N builds for up to N problems ahead on the CPU, in a process of its own, while the present one is measured
 (ahead.py); "ahead" says what a problem found built, "exported_ahead" whether it found its file. "gpu_idle_seconds",
@@ -114,6 +121,7 @@ class Bench:
 
 def judged(bench, problem, options, record):
     """Fills `record`, stage by stage: what stands in it when something fails is what was reached."""
+    import dropout
     import export
     import kiln
     import measure
@@ -148,12 +156,14 @@ def judged(bench, problem, options, record):
 
     fast = kiln.load(release["directory"])
     inputs = loaded.inputs(42)
-    if device == "cpu":
-        def run(given):
-            return [torch.from_numpy(a) for a in fast(*(x.numpy() for x in given if isinstance(x, torch.Tensor)))]
-    else:
-        def run(given):
-            return fast(*(x for x in given if isinstance(x, torch.Tensor)))
+    drawn = dropout.Drawn(loaded.model, inputs)
+    record["drawn"] = len(drawn)
+
+    def run(given):
+        tensors = [x for x in given if isinstance(x, torch.Tensor)] + drawn.masks()
+        if device == "cpu":
+            return [torch.from_numpy(a) for a in fast(*(x.numpy() for x in tensors))]
+        return fast(*tensors)
     stages.begin("compare")
     record["close"], record["largest_difference"] = measure.verdicts(run, loaded.model, loaded.inputs, options.trials)
     stages.begin("time")
@@ -188,7 +198,7 @@ def parse(arguments):
     parser.add_argument("checkout", type=pathlib.Path)
     parser.add_argument("results", type=pathlib.Path)
     parser.add_argument("--levels", default="1,2")
-    parser.add_argument("--only", default="", help="problems, such as 1/23,2/4")
+    parser.add_argument("--only", default="", help="problems, such as 1/23,2/52..2/64")
     parser.add_argument("--memory-bound", action="store_true", help="none led by matmul, convolution, attention")
     parser.add_argument("--target", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--budget", type=int, default=30, help="seconds of search per problem")
@@ -208,8 +218,12 @@ def parse(arguments):
 def main(arguments):
     options = parse(arguments)
     done = {(r["level"], r["number"]) for r in summary.load(options.results)}
-    only = set(filter(None, options.only.split(",")))
-    chosen = [p for p in problems.find(options.checkout, [int(x) for x in options.levels.split(",")])
+    found = problems.find(options.checkout, [int(x) for x in options.levels.split(",")])
+    try:
+        only = problems.selected(found, options.only)
+    except ValueError as error:
+        sys.exit(f"cannot run --only {options.only}: {error}")
+    chosen = [p for p in found
               if (p.level, p.number) not in done and (not only or p.key in only)
               and (not options.memory_bound or p.memory_bound)]
     if options.plan_only:
