@@ -36,11 +36,10 @@ class Pending {
   Pending(const Pending&) = delete;
   Pending& operator=(const Pending&) = delete;
 
-  void write(std::span<const std::byte> bytes) {
+  void append(std::span<const std::byte> bytes) {
     size_ += static_cast<std::int64_t>(bytes.size());
     if (size_ > limit_)
       throw Error(ErrorCode::limit, "cannot store an upload: it is larger than " + std::to_string(limit_) + " bytes");
-    hash_.update(bytes);
     while (!bytes.empty()) {
       const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
       if (n < 0 && errno == EINTR) continue;
@@ -49,10 +48,9 @@ class Pending {
     }
   }
   [[nodiscard]] std::int64_t size() const { return size_; }
-  // Once; nothing is written after it.
-  [[nodiscard]] std::string finish() {
+  // Once; nothing is appended after it.
+  void seal() {
     if (::fchmod(fd_.get(), 0444) != 0 || ::fsync(fd_.get()) != 0) throw write_error(root_, errno);
-    return hash_.finish_hex();
   }
   void put_in_place(const std::string& digest) {
     const std::filesystem::path folder = root_ / digest.substr(0, 2);
@@ -67,7 +65,6 @@ class Pending {
   const std::int64_t limit_;
   std::string name_;
   UniqueFd fd_;
-  Sha256 hash_;
   std::int64_t size_ = 0;
 };
 
@@ -78,16 +75,21 @@ class BlobUpload final : public Store::Upload {
  public:
   BlobUpload(const std::filesystem::path& root, std::int64_t limit_bytes, Place place)
       : pending_(root, limit_bytes), place_(std::move(place)) {}
-  void write(std::span<const std::byte> bytes) override { pending_.write(bytes); }
+  void write(std::span<const std::byte> bytes) override {
+    pending_.append(bytes);
+    hash_.update(bytes);
+  }
   [[nodiscard]] std::int64_t size() const override { return pending_.size(); }
   std::string commit() override {
-    const std::string digest = pending_.finish();
+    pending_.seal();
+    const std::string digest = hash_.finish_hex();
     place_(digest, pending_);
     return digest;
   }
 
  private:
   Pending pending_;
+  Sha256 hash_;
   Place place_;
 };
 
@@ -134,15 +136,22 @@ void Blobs::keep(const std::string& digest) const {
   uploads_.erase(digest);
 }
 
+// Only the size of what is there is looked at: that is cheap, and tells a blob that was cut short.
+bool Blobs::keep(const std::string& digest, std::int64_t bytes) const {
+  keep(digest);
+  std::error_code absent;
+  const std::uintmax_t size = std::filesystem::file_size(place(digest), absent);
+  return !absent && size == static_cast<std::uintmax_t>(bytes);
+}
+
 std::string Blobs::put(std::span<const std::byte> bytes) const {
   const std::string digest = sha256_hex(bytes);
-  keep(digest);
-  // Only the size of what is there is looked at: that is cheap, and mends a blob that was cut short.
-  std::error_code absent;
-  if (std::filesystem::file_size(place(digest), absent) == bytes.size() && !absent) return digest;
-  Pending pending(root_, static_cast<std::int64_t>(bytes.size()));
-  pending.write(bytes);
-  pending.put_in_place(pending.finish());
+  const auto size = static_cast<std::int64_t>(bytes.size());
+  if (keep(digest, size)) return digest;
+  Pending pending(root_, size);
+  pending.append(bytes);
+  pending.seal();
+  pending.put_in_place(digest);
   keep(digest);
   return has(digest) ? digest : put(bytes);  // an upload of it came between, and went
 }

@@ -24,6 +24,7 @@ class Blobs {
   // As Store's.
   void drop_upload(const std::string& digest) const;
   void keep(const std::string& digest) const;
+  [[nodiscard]] bool keep(const std::string& digest, std::int64_t bytes) const;
   [[nodiscard]] std::unique_ptr<Store::Upload> upload(std::int64_t limit_bytes) const;
 
  private:

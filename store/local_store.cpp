@@ -121,6 +121,8 @@ void LocalStore::drop_upload(const std::string& digest) {
 
 void LocalStore::keep_blob(const std::string& digest) { blobs_.keep(digest); }
 
+bool LocalStore::keep_blob(const std::string& digest, std::int64_t bytes) { return blobs_.keep(digest, bytes); }
+
 std::unique_ptr<Store::Upload> LocalStore::upload(std::int64_t limit_bytes) {
   require_writable();
   return blobs_.upload(limit_bytes);

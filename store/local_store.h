@@ -52,6 +52,7 @@ class LocalStore : public Store {
   [[nodiscard]] bool has_blob(const std::string& digest) const override { return blobs_.has(digest); }
   void drop_upload(const std::string& digest) override;
   void keep_blob(const std::string& digest) override;
+  [[nodiscard]] bool keep_blob(const std::string& digest, std::int64_t bytes) override;
   [[nodiscard]] std::unique_ptr<Upload> upload(std::int64_t limit_bytes) override;
 
   void add_workload(const Workload& w) override;

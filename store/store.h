@@ -139,6 +139,8 @@ class Store {
   virtual void drop_upload(const std::string& digest) = 0;
   // Something on record names an uploaded blob, or is about to.
   virtual void keep_blob(const std::string& digest) = 0;
+  // The same, and whether it is there with that size: as put_blob of the same bytes, which need not be read for it.
+  [[nodiscard]] virtual bool keep_blob(const std::string& digest, std::int64_t bytes) = 0;
   // Streams an upload of unknown length; discards it unless commit() is called. commit() returns the digest. Must not
   // outlive the store.
   class Upload {

@@ -39,6 +39,8 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
   virtual std::string put(std::string_view bytes) = 0;
+  // Whether the blob of this digest and size is there, as if it were put: bytes that are need not be brought again.
+  [[nodiscard]] virtual bool keep(const std::string& digest, std::int64_t bytes) = 0;
   [[nodiscard]] virtual std::string get(const std::string& digest) const = 0;
 };
 

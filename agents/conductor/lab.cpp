@@ -131,7 +131,16 @@ Lab::StoredGraph Lab::store_graph(const graph::Graph& g) {
 
 std::string Lab::store_constants(const graph::Graph& g) {
   const graph::ConstantLayout layout = graph::layout_constants(g);
-  return layout.total_bytes > 0 ? blobs_.put(graph::constant_blob(g, layout)) : std::string();
+  if (layout.total_bytes == 0) return "";
+  std::string parts;
+  for (std::size_t i = 0; i < g.constants.size(); ++i)
+    if (g.constants[i]) parts += std::to_string(layout.offsets[i]) + " " + g.constants[i]->digest() + "\n";
+  std::string& digest = constants_[parts];
+  if (digest.empty()) {
+    const std::string of_blob = graph::constants_digest(g, layout);
+    digest = blobs_.keep(of_blob, layout.total_bytes) ? of_blob : blobs_.put(graph::constant_blob(g, layout));
+  }
+  return digest;
 }
 
 CheckFact Lab::check(const StoredGraph& stored, const Subject& subject, const std::vector<std::string>& families,

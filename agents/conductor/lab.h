@@ -93,6 +93,7 @@ class Lab {
   double joules_ = 0;
   std::int64_t weight_bytes_ = 0;           // of the workload's distinct constants
   std::map<std::string, BuildFact> built_;  // by digest of source, flags and libraries
+  std::map<std::string, std::string> constants_;  // the digest of a blob, by those of what lies in it
 };
 
 }  // namespace kiln::agents

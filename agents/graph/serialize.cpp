@@ -1,9 +1,11 @@
 #include "agents/graph/serialize.h"
 
+#include <array>
 #include <cstring>
 #include <map>
 
 #include "agents/graph/serialize_parts.h"
+#include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 
 namespace kiln::graph {
@@ -76,6 +78,25 @@ std::string constant_blob(const Graph& graph, const ConstantLayout& layout) {
     std::memcpy(blob.data() + layout.offsets[i], graph.constants[i]->bytes.data(), graph.constants[i]->bytes.size());
   }
   return blob;
+}
+
+std::string constants_digest(const Graph& graph, const ConstantLayout& layout) {
+  static constexpr std::array<std::byte, kAlignment> kZeros{};
+  Sha256 hash;
+  std::int64_t at = 0;
+  const auto fill_up = [&](std::int64_t offset) {
+    hash.update(std::span(kZeros).first(static_cast<std::size_t>(offset - at)));
+  };
+  for (std::size_t i = 0; i < graph.constants.size(); ++i) {
+    if (!graph.constants[i] || graph.constants[i]->bytes.empty() || layout.offsets[i] < at) continue;
+    const auto bytes = static_cast<std::int64_t>(graph.constants[i]->bytes.size());
+    if (bytes == layout.total_bytes) return graph.constants[i]->digest();
+    fill_up(layout.offsets[i]);
+    hash.update(graph.constants[i]->bytes);
+    at = layout.offsets[i] + bytes;
+  }
+  fill_up(layout.total_bytes);  // an empty constant behind the last has a place too
+  return hash.finish_hex();
 }
 
 json::object to_json(const Graph& graph) {

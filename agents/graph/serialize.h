@@ -16,6 +16,8 @@ struct ConstantLayout {
 };
 [[nodiscard]] ConstantLayout layout_constants(const Graph& graph);
 [[nodiscard]] std::string constant_blob(const Graph& graph, const ConstantLayout& layout);
+// SHA-256 of that blob, in hex, without making it.
+[[nodiscard]] std::string constants_digest(const Graph& graph, const ConstantLayout& layout);
 
 [[nodiscard]] json::object to_json(const Graph& graph);
 // `blob` backs the constants and must outlive nothing: the graph shares its ownership.

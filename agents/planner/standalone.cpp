@@ -10,12 +10,15 @@ namespace {
 
 using graph::ValueId;
 
-// The sum of twelve uniform numbers less six: variance one, near enough to normal for weights, and the same bits on
-// every platform, which std::log and std::cos are not.
+// The sum of twelve uniform numbers of 16 bits less six: variance one, near enough to normal for weights, and the same
+// bits on every platform, which std::log and std::cos are not.
 double normal(SplitMix64& random) {
-  double sum = -6;
-  for (int i = 0; i < 12; ++i) sum += random.unit();
-  return sum;
+  std::uint64_t sum = 0;
+  for (int i = 0; i < 3; ++i) {
+    const std::uint64_t bits = random.next();
+    sum += (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
+  }
+  return static_cast<double>(sum) / 65536 - 6 + 12 * 0.5 / 65536;
 }
 
 // Products of weights keep the scale of their other operand when a weight's variance is one over its fan-in: the extent

@@ -21,6 +21,9 @@ class StoreBlobs : public agents::BlobStore {
  public:
   explicit StoreBlobs(store::Store& store) : store_(store) {}
   std::string put(std::string_view bytes) override { return store_.put_blob(bytes); }
+  [[nodiscard]] bool keep(const std::string& digest, std::int64_t bytes) override {
+    return store_.keep_blob(digest, bytes);
+  }
   [[nodiscard]] std::string get(const std::string& digest) const override { return store_.blob(digest); }
 
  private:

@@ -155,6 +155,7 @@ class FolderBlobs : public BlobStore {
  public:
   explicit FolderBlobs(testing::ObjectFolder& folder) : folder_(folder) {}
   std::string put(std::string_view bytes) override { return folder_.put(bytes); }
+  [[nodiscard]] bool keep(const std::string&, std::int64_t) override { return false; }
   [[nodiscard]] std::string get(const std::string& digest) const override { return read_file(folder_.path(digest)); }
 
  private:

@@ -53,6 +53,16 @@ struct Case {
   std::vector<Examined> round(const std::vector<Subject>& subjects) { return Checking(lab, task).round(subjects); }
 };
 
+// Weights of a product, and a bias.
+graph::Graph product(std::uint32_t weights) {
+  graph::Graph g;
+  const graph::ValueId x = g.add_input("x", {graph::DType::f32, {2, 8}});
+  const graph::ValueId w = g.add_constant("w", graph::test::random_floats({8, 3}, weights));
+  g.outputs = g.add_node(graph::MatMul{}, {x, w}, "product");
+  (void)g.add_constant("bias", graph::test::random_floats({3}, 9));
+  return g;
+}
+
 std::vector<Outcome> outcomes(const std::vector<Examined>& round) {
   std::vector<Outcome> out;
   for (const Examined& one : round) out.push_back(one.outcome);
@@ -136,4 +146,18 @@ TEST_CASE("what may win is refuted by any round of fresh values, and past the de
   CHECK(!Checking(late.lab, late.task).refutation(subject_of("a", 1)));
   REQUIRE(late.bench.checks.size() == 1);
   CHECK(late.bench.checks[0].families == fewest_families());
+}
+
+TEST_CASE("constants are brought to the store once, however many plans and graphs have them") {
+  Case<FakeBench> a;
+  const auto brought = [&](const graph::Graph& g) {
+    const int before = a.blobs.brought;
+    CHECK(a.lab.store_constants(g) == sha256_hex(graph::constant_blob(g, graph::layout_constants(g))));
+    return a.blobs.brought - before;
+  };
+  CHECK(brought(a.input.workload) == 0);  // the import has
+  CHECK(brought(product(1)) == 1);
+  CHECK(brought(product(1)) == 0);
+  CHECK(brought(product(2)) == 1);
+  CHECK(a.lab.store_graph(product(2)).constants == a.lab.store_constants(product(2)));
 }

@@ -179,9 +179,16 @@ class MemoryBlobs : public BlobStore {
   std::string put(std::string_view bytes) override {
     const std::string digest = sha256_hex(bytes);
     blobs_[digest] = bytes;
+    ++brought;
     return digest;
   }
+  [[nodiscard]] bool keep(const std::string& digest, std::int64_t bytes) override {
+    const auto found = blobs_.find(digest);
+    return found != blobs_.end() && static_cast<std::int64_t>(found->second.size()) == bytes;
+  }
   [[nodiscard]] std::string get(const std::string& digest) const override { return blobs_.at(digest); }
+
+  int brought = 0;  // how often put() was called
 
  private:
   std::map<std::string, std::string> blobs_;

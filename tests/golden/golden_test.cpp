@@ -21,6 +21,7 @@ struct Blobs : BlobStore {
   testing::ObjectFolder& objects;
   explicit Blobs(testing::ObjectFolder& o) : objects(o) {}
   std::string put(std::string_view bytes) override { return objects.put(bytes); }
+  [[nodiscard]] bool keep(const std::string&, std::int64_t) override { return false; }
   [[nodiscard]] std::string get(const std::string& digest) const override { return read_file(objects.path(digest)); }
 };
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "runtime/base/digest.h"
 #include "runtime/base/json.h"
 #include "tests/graph/build.h"
 
@@ -111,6 +112,23 @@ TEST_CASE("constants are aligned, in order, and equal bytes are stored once") {
   CHECK(layout.offsets[4] == 64);
   CHECK(layout.offsets[0] == -1);
   CHECK(layout.total_bytes == 64 + 256);
+}
+
+TEST_CASE("the digest of constants is their blob's, which is not made for it") {
+  const auto check = [](const Graph& g) {
+    const ConstantLayout layout = layout_constants(g);
+    CHECK(constants_digest(g, layout) == sha256_hex(constant_blob(g, layout)));
+  };
+  check(every_kind());  // one of them twice
+  check(windows_and_order());
+  Graph one;
+  (void)one.add_constant("w", random_floats({3, 5}, 1));
+  check(one);
+  (void)one.add_constant("none", random_floats({0}, 1));
+  (void)one.add_constant("again", random_floats({3, 5}, 1));
+  check(one);
+  (void)one.add_constant("byte", tensor<std::int8_t>(DType::i8, {1}, {7}));
+  check(one);
 }
 
 TEST_CASE("text cut at every byte is refused") {

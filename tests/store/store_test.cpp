@@ -137,6 +137,13 @@ TEST_CASE("a blob that anything but uploads put or keeps stays when they are don
     store->drop_upload(digest);
     CHECK(store->has_blob(digest));
   }
+  // So does one that would be put if it were not there, or of another size.
+  const std::string asked = upload(*store, "asked"), cut = upload(*store, "cut short");
+  CHECK(store->keep_blob(asked, 5));
+  CHECK_FALSE(store->keep_blob(cut, 10));
+  CHECK_FALSE(store->keep_blob(std::string(64, 'a'), 5));
+  store->drop_upload(asked);
+  CHECK(store->has_blob(asked));
   // A store that is opened again does not know what its blobs are for.
   const std::string unknown = upload(*store, "unknown");
   store.reset();
