@@ -142,7 +142,7 @@ def _dropped(place):
 
 
 def _build(node, key, write, description, asked, folder):
-    from export import external_data
+    from export import external_data, workload_name
     place = _exported(folder, key)
     beside = place.with_suffix(".part")
     shutil.rmtree(beside, ignore_errors=True)  # of a run that was stopped
@@ -154,8 +154,8 @@ def _build(node, key, write, description, asked, folder):
     beside.rename(place)
     if asked["problems"].index(key) < _begun(folder):  # too late, perhaps: who has begun looks for it once
         _dropped(place)
-    workload = node.post("/v1/workloads", {"name": file.stem, "model": model, "file_name": file.name,
-                                           "external": external, "dimensions": dimensions})
+    workload = node.post("/v1/workloads", {"name": workload_name(model, external, dimensions), "model": model,
+                                           "file_name": file.name, "external": external, "dimensions": dimensions})
     body = {"workload": workload["id"],
             "build_only": {"architecture": description["gpu"]["architecture"], "node": description}}
     if asked["policy"]:

@@ -1,5 +1,8 @@
 """A problem's model as an ONNX file, with the arithmetic that the benchmark runs: in train mode, nothing folded."""
 
+import hashlib
+import json
+
 import torch
 from torch.onnx import JitScalarType, symbolic_helper
 
@@ -93,6 +96,13 @@ def external_data(path):
     import onnx
     tensors = onnx.load(str(path), load_external_data=False).graph.initializer
     return sorted({pair.value for t in tensors for pair in t.external_data if pair.key == "location"})
+
+
+def workload_name(model, external, dimensions):
+    """Of the digests of a model's file and of what it has beside it: two problems may be the same model, which has one
+    name."""
+    content = json.dumps([model, sorted(external.items()), sorted(dimensions.items())])
+    return "kernelbench-" + hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def written(problem, model, inputs, folder):

@@ -17,6 +17,8 @@ calls as PyTorch draws them ("drawn": how many), and is compared with eager from
 The node's state lies in TMPDIR. Where that is a disk, weights of gigabytes take as long as it needs to have written
 them; a tmpfs measures Kiln alone.
 
+--state FOLDER keeps the node's state: a later run with other RESULTS has its priors and its code objects.
+
 --jobs N builds for up to N problems ahead on the CPU, in a process of its own, while the present one is measured
 (ahead.py); "ahead" says what a problem found built, "exported_ahead" whether it found its file. "gpu_idle_seconds",
 with or without --jobs, is how long the GPU had nothing to do for it.
@@ -69,6 +71,9 @@ class Bench:
         self.options = options
         self.ahead = None
         self.node = node.Node()
+        if options.state:
+            options.state.mkdir(parents=True, exist_ok=True)
+            self.node.state = options.state.resolve()
         config = self.node.folder / "kilnd.toml"
         if options.gpu_libraries:
             config.write_text(f'[paths]\ngpu_libraries = "{options.gpu_libraries}"\n')
@@ -84,9 +89,10 @@ class Bench:
         for location in export.external_data(file):
             external[location] = self.node.upload(file.parent / location)
             (file.parent / location).unlink()
-        model = {"name": file.stem, "model": self.node.upload(file), "file_name": file.name,
-                 "external": external, "dimensions": dimensions}
-        workload = self.node.post("/v1/workloads", model)
+        model = self.node.upload(file)
+        workload = self.node.post("/v1/workloads", {"name": export.workload_name(model, external, dimensions),
+                                                    "model": model, "file_name": file.name, "external": external,
+                                                    "dimensions": dimensions})
         if self.ahead:
             record["ahead"] = self.ahead.take(self.node, problem)
         body = {"workload": workload["id"], "budget_seconds": self.options.budget, "target": self.options.target}
@@ -112,6 +118,7 @@ class Bench:
         if job["state"] != "done":
             raise RuntimeError(job["error"])
         made = [r for r in self.node.get("/v1/releases")["releases"] if r["workload"] == workload["id"]]
+        made = [r for r in made if r["job"] == job["id"]] or made  # an earlier job may have released the incumbent
         faster = [r for r in made if r["kind"] == "tuned" and r["verdict"] == "faster"]
         return job, (faster or made)[-1]
 
@@ -211,6 +218,7 @@ def parse(arguments):
     parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")
     parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
                         help="folders of the driver and NVRTC")
+    parser.add_argument("--state", type=pathlib.Path, help="the node's state, kept: what earlier runs learned is there")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after this long")
     return parser.parse_args(arguments)
 
