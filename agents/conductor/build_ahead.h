@@ -1,6 +1,6 @@
 // Building ahead: what a job on a described device would look at first, compiled on a machine that has none. The search
-// is deterministic, so a job over the same workload, policy and seed draws the same first round; what it draws after
-// it has measured, it builds itself.
+// is deterministic, so the first round of a job over the same workload, policy and seed begins with the same
+// candidates, in the same order, as far as its time goes; what it draws after it has measured, it builds itself.
 #pragma once
 
 #include <string>
