@@ -21,7 +21,7 @@ namespace kiln::agents {
 
 struct BuildRequest {
   RenderedKernel kernel;
-  std::int64_t timeout_ns = 30'000'000'000;
+  std::int64_t timeout_ns = 30'000'000'000;  // of the compiler's processor time; of the wall's ten times as much
 };
 
 // A plan that can be loaded: its code objects and constants are in the blob store under their digests.

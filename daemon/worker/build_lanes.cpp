@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "daemon/targets/processor_time.h"
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/build_recipe.h"
 #include "daemon/worker/memory.h"
@@ -124,8 +125,8 @@ void BuildLanes::begin(Lane& lane, std::size_t index, const agents::BuildRequest
   Frame frame = frame_of(request, allow_spills_);
   lane.worker->send(frame);
   lane.request = index;
-  lane.timeout_ns = request.timeout_ns;
-  lane.deadline_ns = monotonic_ns() + request.timeout_ns + kSecond;  // the worker's own limit comes first
+  lane.begin_ns = monotonic_ns();
+  lane.deadline_ns = lane.begin_ns + targets::wall_limit_ns(request.timeout_ns) + kSecond;  // the worker's come first
   lane.busy = true;
 }
 
@@ -134,10 +135,10 @@ std::optional<agents::BuildFact> BuildLanes::finish(Lane& lane) {
   const Answer answer = lane.worker->receive(lane.deadline_ns);
   lane.worker.reset();
   if (answer.stopped && ++lane.attempts < kAttempts) return std::nullopt;
-  if (answer.kind == Answer::Kind::hung) {
+  if (answer.kind == Answer::Kind::hung || answer.out_of_time) {
     agents::BuildFact fact;
     fact.verdict = Verdict::build_timeout;
-    fact.build_ns = lane.timeout_ns;
+    fact.build_ns = monotonic_ns() - lane.begin_ns;
     return fact;
   }
   if (answer.kind == Answer::Kind::crashed) {

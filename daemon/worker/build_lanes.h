@@ -30,7 +30,7 @@ class BuildLanes {
     std::unique_ptr<WorkerProcess> worker;
     std::filesystem::path scratch;
     std::size_t request = 0;
-    std::int64_t timeout_ns = 0, deadline_ns = 0;
+    std::int64_t begin_ns = 0, deadline_ns = 0;
     int attempts = 0;  // that were stopped
     bool busy = false;
   };

@@ -207,6 +207,7 @@ void WorkerProcess::reap(Answer& answer) {
   }
   answer.stopped = WTERMSIG(status) == SIGKILL;
   answer.forbidden = WTERMSIG(status) == SIGSYS;
+  answer.out_of_time = WTERMSIG(status) == SIGXCPU;
   answer.evidence = "killed by signal " + std::to_string(WTERMSIG(status)) + " (" + ::strsignal(WTERMSIG(status)) + ")";
   if (answer.forbidden) answer.evidence += ": it made a system call that no kernel may make";
 }

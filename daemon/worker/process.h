@@ -20,6 +20,7 @@ struct Answer {
   bool stopped = false;  // for a cause from outside this call: a SIGKILL by an operator or for want of memory, or what
                          // an earlier candidate left running
   bool forbidden = false;  // crashed by SIGSYS: it made a system call that its sandbox does not have
+  bool out_of_time = false;  // crashed by SIGXCPU: it used up its processor time
   int status = 0;          // that it left with, when it did without an answer
   std::string evidence;  // "killed by signal 11 (Segmentation fault)", "past its deadline of 20.0 s"
 };

@@ -54,6 +54,18 @@ TEST_CASE("a GPU's bench: every misbehaviour in shared memory gets its verdict")
   CHECK(same.undoubled.find("element 0 of output 0") != std::string::npos);
 }
 
+TEST_CASE("a GPU's bench: a compiler that does not end is stopped at its limit of processor time") {
+  GpuBench gpu;
+  agents::BuildRequest request;
+  request.kernel.file_name = "kernel.cu";
+  request.kernel.architecture = "sm_90a";
+  request.kernel.source = "// kiln_fake_endless";
+  request.timeout_ns = 1'000'000'000;
+  const agents::BuildFact fact = gpu.bench->build({&request, 1}).front();
+  CHECK(fact.verdict == agents::Verdict::build_timeout);
+  CHECK(fact.build_ns >= 900'000'000);  // the kernel counts the second by ticks
+}
+
 TEST_CASE("a GPU's bench whose processes cannot share memory says so, and judges over the host's") {
   GpuBench gpu("fake-unsharing");
   for (const std::string factor : {"1", "1.001f"}) {

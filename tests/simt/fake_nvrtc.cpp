@@ -51,6 +51,8 @@ int nvrtcCreateProgram(Program** program, const char* source, const char*, int, 
 int nvrtcDestroyProgram(Program** program) { return delete *program, 0; }
 
 int nvrtcCompileProgram(Program* program, int, const char* const*) {
+  for (volatile bool endless = program->source.find("kiln_fake_endless") != std::string::npos; endless;) {
+  }
   const bool measuring = program->source.find("kiln_fma_f64") != std::string::npos;
   write("before.h", before);
   write("simt.h", wrappers);

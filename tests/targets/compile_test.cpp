@@ -3,11 +3,18 @@
 
 #include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <ctime>
 #include <fstream>
+#include <thread>
 
+#include "daemon/targets/processor_time.h"
 #include "runtime/base/error.h"
 #include "tests/temporary_folder.h"
 
@@ -73,7 +80,7 @@ TEST_CASE("what is missing at link time is said, at build time") {
   CHECK_FALSE(compile(with_library).ok);
 }
 
-TEST_CASE("an endless build is stopped at its limit") {
+TEST_CASE("an endless build is stopped at its limit of processor time") {
   const TemporaryFolder scratch;
   CompileRequest r = request(
       scratch,
@@ -84,10 +91,60 @@ TEST_CASE("an endless build is stopped at its limit") {
       "i; return s; }\n"
       "constexpr unsigned long x = spin();\n");
   r.flags = {"-fconstexpr-ops-limit=9000000000000", "-fconstexpr-loop-limit=2000000000"};
-  r.timeout_ns = 300'000'000;
+  r.timeout_ns = 1'000'000'000;
   const CompileResult result = compile(r);  // which would take hours
   CHECK_FALSE(result.ok);
   CHECK(result.timeout);
+  CHECK(result.diagnostics.back().message.find("time limit") != std::string::npos);
+}
+
+TEST_CASE("a build that waits, as on a loaded machine, takes none of its limit; one that waits for ever ends too") {
+  const TemporaryFolder scratch;
+  CompileRequest r = request(scratch, "#include \"late.h\"\nextern \"C\" int answer() { return late; }\n");
+  const std::string late = (scratch.path / "late.h").string();
+  REQUIRE(::mkfifo(late.c_str(), 0600) == 0);  // who reads it waits for a writer
+  r.flags = {"-I."};
+  r.timeout_ns = 1'000'000'000;
+  const auto begin = std::chrono::steady_clock::now();
+  std::thread writer([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2'500));
+    std::ofstream(late) << "constexpr int late = 42;\n";
+  });
+  const CompileResult right = compile(r);
+  writer.join();
+  CHECK(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(2'000));
+  CHECK_FALSE(right.timeout);
+  CHECK(right.ok);
+
+  r.timeout_ns = 100'000'000;  // a second of the wall's
+  const CompileResult never = compile(r);
+  CHECK(never.timeout);
+  CHECK_FALSE(never.ok);
+  CHECK(never.build_ns >= targets::wall_limit_ns(r.timeout_ns));
+}
+
+TEST_CASE("a limit of processor time ends who computes and not who waits, and is counted from now on") {
+  const auto burn = [](double seconds) {
+    const std::clock_t end = std::clock() + static_cast<std::clock_t>(seconds * CLOCKS_PER_SEC);
+    while (std::clock() < end) {
+    }
+  };
+  const auto ended_by = [](const auto& what) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      what();
+      ::_exit(0);
+    }
+    int status = -1;
+    REQUIRE(::waitpid(pid, &status, 0) == pid);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+  };
+  CHECK(ended_by([&] { if (targets::limit_processor_time(1)) burn(5); }) == SIGXCPU);
+  CHECK(ended_by([&] { if (targets::limit_processor_time(1)) ::usleep(1'500'000); }) == 0);
+  CHECK(ended_by([&] {
+          burn(1.2);
+          if (targets::limit_processor_time(1'000'000'000)) burn(0.7);  // 1.9 s in all
+        }) == 0);
 }
 
 TEST_CASE("flags and names that reach outside are refused") {

@@ -42,7 +42,7 @@ struct Bench {
   }
 
   // `before` stands between the headers and the kernel.
-  BuildFact build(const std::string& body, const std::string& before = {}) {
+  BuildFact build(const std::string& body, const std::string& before = {}, std::int64_t timeout_ns = 30'000'000'000) {
     RenderedKernel kernel;
     kernel.file_name = "kernel.cpp";
     kernel.source = "#include \"runtime/kernel_abi.h\"\n" + before +
@@ -50,7 +50,7 @@ struct Bench {
                     "  const float* x = static_cast<const float*>(args[0]); float* y = static_cast<float*>(args[1]); "
                     "(void)task; (void)x; (void)y;\n" +
                     body + "\n}\n";
-    return bench->build(std::vector<BuildRequest>{{kernel, 30'000'000'000}}).front();
+    return bench->build(std::vector<BuildRequest>{{kernel, timeout_ns}}).front();
   }
 
   Subject subject(const std::string& name, const std::string& object) {

@@ -25,6 +25,19 @@ double worst(const CheckFact& fact) {
 
 }  // namespace
 
+TEST_CASE("a compiler that does not end is stopped at its limit of processor time, and the next build is right") {
+  Bench bench;
+  const BuildFact endless = bench.build(
+      "", "constexpr long spin(long n) { for (long i = 0; i < 200000; ++i) n += i; return n; }\n"
+      "template <int N> struct Again { static constexpr long value = spin(N) + Again<N - 1>::value; };\n"
+      "template <> struct Again<0> { static constexpr long value = 0; };\nstatic_assert(Again<800>::value > 0);",
+      1'000'000'000);
+  CHECK(endless.verdict == Verdict::build_timeout);
+  REQUIRE_FALSE(endless.diagnostics.empty());
+  CHECK(endless.diagnostics.back().message == "the compiler was stopped at its time limit");
+  CHECK(bench.check(kRight).verdict == Verdict::ok);
+}
+
 TEST_CASE("a right candidate passes with no error, and every misbehaviour gets its own verdict") {
   Bench bench;
   SUBCASE("right") {

@@ -16,7 +16,7 @@ struct CompileRequest {
   std::vector<std::string> libraries;  // "dnnl"
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   std::filesystem::path scratch;       // an existing folder that this build has to itself
-  std::int64_t timeout_ns = 30'000'000'000;
+  std::int64_t timeout_ns = 30'000'000'000;  // of each process's processor time (daemon/targets/processor_time.h)
 };
 
 struct CompileDiagnostic {

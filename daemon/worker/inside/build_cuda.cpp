@@ -1,8 +1,9 @@
-// build-cuda: request {file_name, flags, architecture, allow_spills} and the source as a file; reply {outcome,
-// diagnostics, kernels, build_ns} and the cubin as a sealed file. Request {op: "toolchain"}; reply {toolchain}, as
-// build's. Touches no device.
+// build-cuda: request {file_name, flags, architecture, allow_spills, timeout_ns} and the source as a file; reply
+// {outcome, diagnostics, kernels, build_ns} and the cubin as a sealed file; beyond its time SIGXCPU ends the process.
+// Request {op: "toolchain"}; reply {toolchain}, as build's. Touches no device.
 #include "agents/artifacts/facts.h"
 #include "daemon/targets/cuda/compile.h"
+#include "daemon/targets/processor_time.h"
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
@@ -76,6 +77,9 @@ Role build_cuda_role(const std::vector<std::string>& arguments) {
     compile.flags = json::get_strings(request.body, "flags", "a build request");
     compile.architecture = json::get_string(request.body, "architecture", "a build request");
     compile.allow_spills = json::get_bool(request.body, "allow_spills", "a build request");
+    // NVRTC works in this process, which has this one build.
+    if (!targets::limit_processor_time(json::get_int(request.body, "timeout_ns", "a build request")))
+      throw system_error("cannot limit the compiler's processor time", errno);
     return reply_of(build(*compiler, compile));
   };
   return role;
