@@ -40,11 +40,7 @@ bool is_answer(const float* y, const std::vector<float>& x) {
   return true;
 }
 
-}  // namespace
-
-TEST_CASE("a plan with constants, prepare, temporaries, state and scratch gives its answer on any number of threads") {
-  ReleaseFolder folder;
-  make_example(folder);
+void answers_on_any_number_of_threads(const ReleaseFolder& folder) {
   for (const int threads : {0, 1, 2, 3, 8}) {
     const Opened o(folder, threads);
     const std::vector<float> x = ramp();
@@ -56,6 +52,14 @@ TEST_CASE("a plan with constants, prepare, temporaries, state and scratch gives 
       REQUIRE(is_answer(y.data(), x));
     }
   }
+}
+
+}  // namespace
+
+TEST_CASE("a plan with constants, prepare, temporaries, state and scratch gives its answer on any number of threads") {
+  ReleaseFolder folder;
+  make_example(folder);
+  answers_on_any_number_of_threads(folder);
 }
 
 TEST_CASE("scratch lies where the plan has room for it, and elsewhere for more threads than it was tuned for") {
@@ -70,17 +74,7 @@ TEST_CASE("scratch lies where the plan has room for it, and elsewhere for more t
   change("\"scratch_bytes\":40", "\"scratch_bytes\":40,\"scratch_offset\":576");  // behind the temporary's 400 bytes
   change("\"temporary_bytes\":528", "\"temporary_bytes\":704");
   folder.finish(plan);
-  for (const int threads : {0, 1, 2, 3, 8}) {
-    const Opened o(folder, threads);
-    const std::vector<float> x = ramp();
-    for (int call = 0; call < 50; ++call) {
-      std::vector<float> y(example_count, -7.0f);
-      const void* inputs[] = {x.data()};
-      void* outputs[] = {y.data()};
-      REQUIRE(kiln_run(o.session, inputs, outputs) == KILN_OK);
-      REQUIRE(is_answer(y.data(), x));
-    }
-  }
+  answers_on_any_number_of_threads(folder);
 }
 
 TEST_CASE("buffers of any alignment") {
