@@ -37,7 +37,7 @@ struct TemplateSpec {
   std::vector<Tunable> tunables;
   std::vector<std::string> constraints;  // each must be nonzero
   std::map<std::string, std::string> geometry;   // "tasks", "scratch_bytes", "workspace_bytes": expression
-  std::map<std::string, std::string> cost;       // "bytes", "flops", "bytes_in_flight": expression
+  std::map<std::string, std::string> cost;       // what it takes, for the order in which is tried: expression
   std::map<std::string, std::string> files;      // name -> text: kernel.cpp, kernel.cu, hooks
   std::string stored{};  // blob that holds a template of the site (store/node_corpus.h); empty: Kiln brought it
 };

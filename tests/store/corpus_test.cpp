@@ -1,6 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <set>
 
 #include "runtime/base/error.h"
 #include "runtime/base/files.h"
@@ -91,6 +93,25 @@ TEST_CASE("the corpus in git compiles, the same text to the same bytes, and a fl
   CHECK_THROWS_AS((void)open_corpus(b), Error);
   write_file_atomic(b, bytes.substr(0, bytes.size() / 2));
   CHECK_THROWS_AS((void)open_corpus(b), Error);
+}
+
+TEST_CASE("a [cost] names what somebody reads, and every template of ours for a CPU has one to be tried by") {
+  const std::filesystem::path root = KILN_SOURCE_DIR, file = std::filesystem::path(KILN_BINARY_DIR) / "corpus_c.db";
+  build_corpus(root / "store/corpus/templates", root / "store/golden", file);
+  const std::set<std::string> of_cpu = {"flops", "bytes"},
+                              of_gpu = {"instructions", "waits",   "meetings", "in_flight",
+                                        "registers",    "traffic", "launches"};
+  for (const TemplateSpec& spec : open_corpus(file).templates) {
+    INFO(spec.family << "/" << spec.name);
+    std::set<std::string> names;
+    for (const auto& [name, unused] : spec.cost) names.insert(name);
+    if (spec.target == "cpu") {
+      CHECK(names == (spec.vendor ? std::set<std::string>{} : of_cpu));
+    } else {
+      CHECK((names.empty() || names.contains("instructions")));
+      CHECK(std::includes(of_gpu.begin(), of_gpu.end(), names.begin(), names.end()));
+    }
+  }
 }
 
 TEST_CASE("a golden case needs an origin, a graph and as many values as its shape") {
