@@ -129,22 +129,8 @@ Hooks pointwise_hooks(const store::TemplateSpec& spec, const PointwiseKernel& k,
   hooks.figures = constant("kRows", product(outer), "rows of the iteration space") +
                   constant("kInner", inner, "elements of a row");
 
-  const Decomposed at = decompose("row", outer, "i", "  ");
-  std::string members, values;
-  for (std::size_t i = 0; i < k.reads.size(); ++i) {
-    members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i);
-    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.read(k.reads[i]),
-                          offset_text(k.reads[i], at.indices));
-  }
-  for (std::size_t r = 0; r < k.writes.size(); ++r) {
-    members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
-    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.write(k.writes[r]),
-                          offset_text(k.writes[r], at.indices));
-  }
-  hooks.code = fmt::format(
-      "// Where one row of the iteration space {} begins in each buffer.\nstruct Row {{\n{}}};\n\n"
-      "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n\n",
-      graph::to_string(k.space), members, at.statements, values);
+  hooks.code =
+      rows_text(k.reads, k.writes, outer, "the iteration space " + graph::to_string(k.space), hooks.arguments) + "\n";
   std::vector<DType> types;
   for (const Access& read : k.reads) types.push_back(read.type);
   hooks.code += expression_function(k.expr, hooks.form, types);

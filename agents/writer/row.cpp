@@ -202,27 +202,14 @@ Hooks row_hooks(const RowKernel& k, const Tunables& tunables) {
   const Writer writer(k, passes);
   hooks.figures = constant("kRows", product(k.outer)) + constant("kLength", k.length, "elements of a row") +
                   constant("kKeptStride", (k.length + 15) / 16 * 16, "floats between kept rows in scratch");
-  const Decomposed at = decompose("row", k.outer, "i", "  ");
-  std::string members, values;
-  for (std::size_t i = 0; i < k.reads.size(); ++i) {
-    members += fmt::format("  const {}* x{};\n", memory_type(k.reads[i].type), i);
-    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.read(k.reads[i]),
-                          offset_text(k.reads[i], at.indices));
-  }
-  for (std::size_t r = 0; r < k.writes.size(); ++r) {
-    members += fmt::format("  {}* y{};\n", memory_type(k.writes[r].type), r);
-    values += fmt::format("{}{} + ({})", values.empty() ? "" : ",\n          ", hooks.arguments.write(k.writes[r]),
-                          offset_text(k.writes[r], at.indices));
-  }
   hooks.code =
       scalar_prelude() +
-      fmt::format(
-          "\n// Computes {}\n\n// Where one row of {} begins in each buffer.\nstruct Row {{\n{}}};\n\n"
-          "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n\n"
-          "// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
-          "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
-          graph::to_string(k.expr), graph::to_string(k.outer), members, at.statements, values,
-          passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }), writer.known(0, "  "));
+      fmt::format("\n// Computes {}\n\n{}\n// What is constant along a row.\nstruct Scalars {{\n{}}};\n"
+                  "inline void start([[maybe_unused]] const Row& at, [[maybe_unused]] Scalars& s) {{\n{}}}\n",
+                  graph::to_string(k.expr),
+                  rows_text(k.reads, k.writes, k.outer, graph::to_string(k.outer), hooks.arguments),
+                  passes.scalar_members([](DType type) { return std::string(scalar_type(type)); }),
+                  writer.known(0, "  "));
   hooks.code += fetch_functions(k);
   std::string list;
   for (int p = 0; p < passes.count; ++p) {

@@ -139,6 +139,28 @@ std::string Arguments::write(const Access& access) {
   return fmt::format("static_cast<{}*>(args[{}])", memory_type(access.type), output(access.buffer));
 }
 
+std::string rows_text(const std::vector<Access>& reads, const std::vector<Access>& writes, const graph::Shape& outer,
+                      const std::string& of, Arguments& arguments) {
+  const Decomposed at = decompose("row", outer, "i", "  ");
+  std::string members, values;
+  const auto begin = [&](const Access& access, const std::string& buffer) {
+    const char* apart = values.empty() ? "" : ",\n          ";
+    values += fmt::format("{}{} + ({})", apart, buffer, offset_text(access, at.indices));
+  };
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    members += fmt::format("  const {}* x{};\n", memory_type(reads[i].type), i);
+    begin(reads[i], arguments.read(reads[i]));
+  }
+  for (std::size_t r = 0; r < writes.size(); ++r) {
+    members += fmt::format("  {}* y{};\n", memory_type(writes[r].type), r);
+    begin(writes[r], arguments.write(writes[r]));
+  }
+  return fmt::format(
+      "// Where one row of {} begins in each buffer.\nstruct Row {{\n{}}};\n\n"
+      "inline Row row_at(void* const* args, [[maybe_unused]] std::int64_t row) {{\n{}  return {{{}}};\n}}\n",
+      of, members, at.statements, values);
+}
+
 std::string constant(std::string_view name, std::int64_t value, std::string_view meaning) {
   const std::string text = fmt::format("constexpr std::int64_t {} = {};", name, value);
   return meaning.empty() ? text + "\n" : fmt::format("{}  // {}\n", text, meaning);

@@ -59,6 +59,11 @@ class Arguments {
   std::vector<RenderedArg> list_;
 };
 
+// "struct Row", a pointer to where one row begins for each access (x0, x1, ..., y0, ...), and "row_at(args, row)",
+// which finds them for the rows that `outer` counts. `of`: what they are rows of, for who reads it.
+[[nodiscard]] std::string rows_text(const std::vector<Access>& reads, const std::vector<Access>& writes,
+                                    const graph::Shape& outer, const std::string& of, Arguments& arguments);
+
 // "constexpr std::int64_t kM = 128;  // meaning\n"
 [[nodiscard]] std::string constant(std::string_view name, std::int64_t value, std::string_view meaning = {});
 

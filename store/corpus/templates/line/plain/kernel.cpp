@@ -3,28 +3,6 @@
 // neighbours is limited by the latency of its operation.
 // Top-k sorts all of a line (bottom-up merges over places, stable), log2(length) passes over 16 bytes an element.
 
-template <class T>
-inline T combined(T a, T b) {
-  if constexpr (kMonoid == Monoid::max) return greatest(a, b);
-  else if constexpr (kMonoid == Monoid::min) return least(a, b);
-  else if constexpr (std::is_integral_v<T>)
-    return kMonoid == Monoid::prod ? static_cast<T>(std::uint64_t(a) * std::uint64_t(b))
-                                   : static_cast<T>(std::uint64_t(a) + std::uint64_t(b));
-  else return kMonoid == Monoid::prod ? a * b : a + b;
-}
-
-template <class T>
-inline bool is_nan(T x) {
-  return x != x;
-}
-
-constexpr Value initial() {
-  using Limits = std::numeric_limits<Value>;
-  if (kMonoid == Monoid::max) return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
-  if (kMonoid == Monoid::min) return Limits::has_infinity ? Limits::infinity() : Limits::max();
-  return kMonoid == Monoid::prod ? Value(1) : Value(0);
-}
-
 // Whether a comes before b, from the best on. A NaN is beyond every number.
 inline bool better(Value a, Value b) {
   if (is_nan(b)) return false;

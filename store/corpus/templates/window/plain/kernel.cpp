@@ -3,28 +3,6 @@
 // tap that covers it, from cache but for the first time; the floor is x and the results once. 16-bit floats are
 // combined in float32 and rounded once.
 
-template <class T>
-inline T combined(T a, T b) {
-  if constexpr (kMonoid == Monoid::max) return greatest(a, b);
-  else if constexpr (kMonoid == Monoid::min) return least(a, b);
-  else if constexpr (std::is_integral_v<T>)
-    return kMonoid == Monoid::prod ? static_cast<T>(std::uint64_t(a) * std::uint64_t(b))
-                                   : static_cast<T>(std::uint64_t(a) + std::uint64_t(b));
-  else return kMonoid == Monoid::prod ? a * b : a + b;
-}
-
-template <class T>
-inline bool is_nan(T x) {
-  return x != x;
-}
-
-constexpr Value initial() {
-  using Limits = std::numeric_limits<Value>;
-  if (kMonoid == Monoid::max) return Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
-  if (kMonoid == Monoid::min) return Limits::has_infinity ? Limits::infinity() : Limits::max();
-  return kMonoid == Monoid::prod ? Value(1) : Value(0);
-}
-
 // How many taps along dimension d count in the divisor of a mean for result `o`.
 inline std::int64_t counted(std::size_t d, std::int64_t o) {
   std::int64_t count = 0;
