@@ -28,6 +28,7 @@
 #include "daemon/targets/cuda/ceilings.h"
 #include "daemon/targets/cuda/compile.h"
 #include "daemon/worker/compare.h"
+#include "daemon/worker/gpu_facts.h"
 #include "daemon/worker/inputs.h"
 #include "runtime/base/error.h"
 #include "runtime/base/json.h"
@@ -47,19 +48,7 @@ struct World {
   targets::cuda::Compiler compiler;
   agents::NodeFacts node;
 
-  World() {
-    const targets::cuda::GpuDescription& d = gpu.description();
-    agents::GpuFacts facts;
-    facts.name = d.name;
-    facts.architecture = d.architecture;
-    facts.multiprocessors = d.multiprocessors;
-    facts.threads_per_multiprocessor = d.threads_per_multiprocessor;
-    facts.shared_per_multiprocessor_bytes = d.shared_per_multiprocessor_bytes;
-    facts.shared_per_block_bytes = d.shared_per_block_bytes;
-    facts.l2_bytes = d.l2_bytes;
-    facts.cluster_launch = d.cluster_launch;
-    node.gpu = facts;
-  }
+  World() { node.gpu = worker::gpu_facts(gpu.description()); }
 };
 
 // What each kernel compiles to, by all cores: a GPU's time is dearer than a CPU's.

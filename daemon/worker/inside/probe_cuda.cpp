@@ -4,6 +4,7 @@
 
 #include "agents/artifacts/facts.h"
 #include "daemon/targets/cuda/ceilings.h"
+#include "daemon/worker/gpu_facts.h"
 #include "daemon/worker/inside/gpu_role.h"
 #include "daemon/worker/inside/role.h"
 #include "daemon/worker/memory.h"
@@ -13,17 +14,7 @@ namespace kiln::worker {
 namespace {
 
 agents::GpuFacts facts_of(const targets::cuda::NodeDescription& node, const targets::cuda::GpuDescription& gpu) {
-  agents::GpuFacts facts;
-  facts.name = gpu.name;
-  facts.architecture = gpu.architecture;
-  facts.multiprocessors = gpu.multiprocessors;
-  facts.threads_per_multiprocessor = gpu.threads_per_multiprocessor;
-  facts.registers_per_multiprocessor = gpu.registers_per_multiprocessor;
-  facts.shared_per_multiprocessor_bytes = gpu.shared_per_multiprocessor_bytes;
-  facts.shared_per_block_bytes = gpu.shared_per_block_bytes;
-  facts.l2_bytes = gpu.l2_bytes;
-  facts.memory_bytes = gpu.memory_bytes;
-  facts.cluster_launch = gpu.cluster_launch;
+  agents::GpuFacts facts = gpu_facts(gpu);
   facts.driver = fmt::format("{}.{}{}", node.driver_version / 1000, node.driver_version % 1000 / 10,
                              node.driver_release.empty() ? "" : " (" + node.driver_release + ")");
   return facts;
