@@ -96,7 +96,9 @@ void check_against_oracle(const testing::EmulatedKernel& kernel, const graph::Gr
 
 // From sm_90 on a kernel may be placed while the launch before it is at work.
 void check_that_it_waits_first(const std::string& cubin) {
-  for (const auto& [symbol, order] : testing::order_of_accesses(cubin)) {
+  const std::map<std::string, testing::Order> kernels = testing::order_of_accesses(cubin);
+  CHECK_FALSE(kernels.empty());
+  for (const auto& [symbol, order] : kernels) {
     INFO(symbol);
     CHECK(order.waits);
     CHECK(order.accesses > 0);
