@@ -144,46 +144,57 @@ struct World {
   cuda::Stream stream = nullptr;
 };
 
+// A release and a session of it.
+struct Opened {
+  explicit Opened(const test::ReleaseFolder& folder, const kiln_options* options = nullptr) {
+    REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), options, &release) == KILN_OK, kiln_last_error());
+    REQUIRE_MESSAGE(kiln_session_create(release, &session) == KILN_OK, kiln_last_error());
+  }
+  ~Opened() {
+    kiln_session_destroy(session);
+    kiln_close(release);
+  }
+  Opened(const Opened&) = delete;
+  Opened& operator=(const Opened&) = delete;
+  void enqueue(const World& world, const Buffer& x, const Buffer& y) const {
+    const void* inputs[] = {x.pointer()};
+    void* outputs[] = {y.pointer()};
+    REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+  }
+  kiln_release* release = nullptr;
+  kiln_session* session = nullptr;
+};
+
 }  // namespace
 
 TEST_CASE("a plan for a GPU runs on the caller's stream, and its weights are prepared once") {
   World world;
   test::ReleaseFolder folder;
   make_release(folder, "sm_90a");
-  kiln_release* release = nullptr;
-  REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
-  CHECK(std::string(kiln_target(release)) == "cuda");
-  kiln_session* session = nullptr;
-  REQUIRE_MESSAGE(kiln_session_create(release, &session) == KILN_OK, kiln_last_error());
+  const Opened o(folder);
+  CHECK(std::string(kiln_target(o.release)) == "cuda");
   const Buffer x(world.api), y(world.api);
   x.fill(1);
   const void* inputs[] = {x.pointer()};
   void* outputs[] = {y.pointer()};
-  CHECK(kiln_run(session, inputs, outputs) == KILN_E_ARGUMENT);
-  REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+  CHECK(kiln_run(o.session, inputs, outputs) == KILN_E_ARGUMENT);
+  o.enqueue(world, x, y);
   check_answer(y, 1);
 
   const void* misaligned[] = {static_cast<const char*>(x.pointer()) + 4};
-  CHECK(kiln_enqueue(session, misaligned, outputs, world.stream) == KILN_E_ARGUMENT);
-  kiln_session_destroy(session);
-  kiln_close(release);
+  CHECK(kiln_enqueue(o.session, misaligned, outputs, world.stream) == KILN_E_ARGUMENT);
 }
 
 TEST_CASE("a call allocates nothing, so that a graph records it and runs it again over new values") {
   World world;
   test::ReleaseFolder folder;
   make_release(folder, "sm_90");
-  kiln_release* release = nullptr;
-  REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
-  kiln_session* session = nullptr;
-  REQUIRE(kiln_session_create(release, &session) == KILN_OK);
+  const Opened o(folder);
   const Buffer x(world.api), y(world.api);
-  const void* inputs[] = {x.pointer()};
-  void* outputs[] = {y.pointer()};
   cuda::Graph graph = nullptr;
   cuda::GraphExec exec = nullptr;
   REQUIRE(world.api.cuStreamBeginCapture_v2(world.stream, cuda::kCaptureThreadLocal) == 0);
-  REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+  o.enqueue(world, x, y);
   REQUIRE(world.api.cuStreamEndCapture(world.stream, &graph) == 0);
   REQUIRE(world.api.cuGraphInstantiateWithFlags(&exec, graph, 0) == 0);
   for (const float first : {3.0f, -5.0f}) {
@@ -194,8 +205,6 @@ TEST_CASE("a call allocates nothing, so that a graph records it and runs it agai
   }
   (void)world.api.cuGraphExecDestroy(exec);
   (void)world.api.cuGraphDestroy(graph);
-  kiln_session_destroy(session);
-  kiln_close(release);
 }
 
 TEST_CASE("a release for another GPU is refused so that the caller falls back") {
@@ -216,19 +225,13 @@ TEST_CASE("a launch whose blocks are to run at the same time is refused where th
                                                            R"("shared_bytes":128,"cluster":1,"cooperative":true)"};
   test::ReleaseFolder fits, exceeds, clusters;
   make_release(fits, "sm_90", {cooperative});
-  kiln_release* release = nullptr;
-  REQUIRE_MESSAGE(kiln_open(fits.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
-  kiln_session* session = nullptr;
-  REQUIRE(kiln_session_create(release, &session) == KILN_OK);
   const Buffer x(world.api), y(world.api);
   x.fill(2);
-  const void* inputs[] = {x.pointer()};
-  void* outputs[] = {y.pointer()};
-  REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+  const Opened o(fits);
+  o.enqueue(world, x, y);
   check_answer(y, 2);
-  kiln_session_destroy(session);
-  kiln_close(release);
 
+  kiln_release* release = nullptr;
   // The fake GPU has 4 multiprocessors of 2048 threads: 256 blocks of 32.
   make_release(exceeds, "sm_90", {cooperative, {R"("args":[4,1],"tasks":3)", R"("args":[4,1],"tasks":257)"}});
   CHECK(kiln_open(exceeds.path().c_str(), nullptr, &release) == KILN_E_TARGET);
@@ -250,19 +253,12 @@ TEST_CASE("a launch that waits by itself is launched before the one ahead of it 
   const auto launched = [&](const Changes& changes) {
     test::ReleaseFolder folder;
     make_release(folder, "sm_90", changes);
-    kiln_release* release = nullptr;
-    REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), nullptr, &release) == KILN_OK, kiln_last_error());
-    kiln_session* session = nullptr;
-    REQUIRE(kiln_session_create(release, &session) == KILN_OK);
+    const Opened o(folder);
     const Buffer x(world.api), y(world.api);
     x.fill(2);
-    const void* inputs[] = {x.pointer()};
-    void* outputs[] = {y.pointer()};
     const long before = programmatic;
-    REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+    o.enqueue(world, x, y);
     check_answer(y, 2);
-    kiln_session_destroy(session);
-    kiln_close(release);
     return programmatic - before;
   };
   CHECK(launched({}) == 0);
@@ -282,17 +278,10 @@ TEST_CASE("constants that the device has already are copied there") {
   kiln_options options = kiln_options_default();
   for (const bool given : {false, true}) {
     options.device_constants = given ? constants.pointer() : nullptr;
-    kiln_release* release = nullptr;
-    REQUIRE_MESSAGE(kiln_open(folder.path().c_str(), &options, &release) == KILN_OK, kiln_last_error());
-    kiln_session* session = nullptr;
-    REQUIRE(kiln_session_create(release, &session) == KILN_OK);
     x.fill(2);
-    const void* inputs[] = {x.pointer()};
-    void* outputs[] = {y.pointer()};
-    REQUIRE_MESSAGE(kiln_enqueue(session, inputs, outputs, world.stream) == KILN_OK, kiln_last_error());
+    const Opened o(folder, &options);
+    o.enqueue(world, x, y);
     CHECK(y.values().at(0) == (given ? 14 : 4));
-    kiln_session_destroy(session);
-    kiln_close(release);
   }
 }
 
