@@ -226,8 +226,12 @@ Outcome Campaign::outcome_of(const Prepared& p, const Member& original, Chosen& 
   agents::Judgement judgement;
   {
     const Spent spent(costs_.checking);
-    judgement =
-        laboratory_->check(p, member, first_seed(options_.seed, chosen.trial.key), kMutantsDeadlineNs);
+    const std::uint64_t seed = first_seed(options_.seed, chosen.trial.key);
+    judgement = laboratory_->check(p, member, seed, kMutantsDeadlineNs);
+    // On a machine that keeps the original from ending too it says nothing of the mutant.
+    if (judgement.verdict == agents::Verdict::hung &&
+        laboratory_->check(p, original, seed, kMutantsDeadlineNs).verdict == agents::Verdict::hung)
+      judgement = laboratory_->check(p, member, seed, kDeadlineNs);
   }
   Wider wider = Wider::equal;
   if (judgement.verdict == agents::Verdict::ok) {
