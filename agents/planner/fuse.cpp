@@ -1,7 +1,8 @@
 // Which groups merge, in which order: the epilogues of heavy kernels first, since they save the most; then what a scan
 // reads; then what follows the last pass of a norm, before a reduction that cannot take that pass in takes it away;
-// then chains of row reductions, what carries most first; then what is left of pointwise; then what Concat joins,
-// written where it belongs.
+// then chains of row reductions, what carries most first; then what is left of pointwise; then reductions that read
+// what a product or a convolution writes, where its template sums them up; then what Concat joins, written where it
+// belongs.
 #include <algorithm>
 
 #include "agents/planner/grouping.h"
@@ -132,6 +133,10 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return !a.heavy && !b.heavy && !a.rows && !b.rows && !recomputes(workload, from, to);
+  });
+  merge_all(groups, [&](const auto& from, const auto& to) {
+    const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
+    return a.heavy && !b.heavy && b.rows;
   });
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);

@@ -51,6 +51,12 @@ std::string row_name(const graph::Expr& expr) {
   return has(expr, ExprOp::row_max) ? "max" : has(expr, ExprOp::row_min) ? "min" : "prod";
 }
 
+std::string statistics(const std::optional<Statistics>& of) {
+  if (!of) return "";
+  const graph::Shape& outer = of->rows.outer;
+  return ", " + row_name(of->rows.expr) + " of " + (outer.empty() ? "all" : sizes(outer) + " rows");
+}
+
 struct Describe {
   std::string operator()(const PointwiseKernel& k) const {
     const std::string ops = what(k.expr, {});
@@ -60,7 +66,8 @@ struct Describe {
     return row_name(k.expr) + " " + (k.outer.empty() ? "" : sizes(k.outer) + " rows of ") + std::to_string(k.length);
   }
   std::string operator()(const MatmulKernel& k) const {
-    return "matmul " + batches(k.batch) + sizes({k.m, k.n, k.k}) + tail(k.epilogue, k.reads);
+    return "matmul " + batches(k.batch) + sizes({k.m, k.n, k.k}) + tail(k.epilogue, k.reads) +
+           statistics(k.statistics);
   }
   std::string operator()(const AttentionKernel& k) const {
     return "attention " + batches(k.batch) + sizes({k.s, k.t, k.d}) + (k.e == k.d ? "" : "x" + std::to_string(k.e)) +
@@ -77,7 +84,7 @@ struct Describe {
     const std::string grouped = k.groups == 1 ? "" : " in " + std::to_string(k.groups) + " groups";
     return (k.transposed ? "transposed convolution " : "convolution ") + std::to_string(k.n) + " x " +
            sizes({k.groups * k.c}) + "x" + sizes(k.in) + " by " + sizes({k.groups * k.m}) + "x" + sizes(k.window) +
-           grouped + tail(k.epilogue, k.reads);
+           grouped + tail(k.epilogue, k.reads) + statistics(k.statistics);
   }
   std::string operator()(const WindowKernel& k) const {
     constexpr std::string_view names[] = {"sum", "mean", "max", "min", "prod", "log-sum-exp"};
@@ -107,6 +114,13 @@ std::string_view anchor(const Kernel& kernel) {
   constexpr std::string_view names[] = {"pointwise", "row",    "matmul", "attention", "gather",  "concat",
                                        "convolution", "window", "pad",    "line",      "scatter", "recurrent"};
   return names[kernel.index()];
+}
+
+const Statistics* statistics_of(const Kernel& kernel) {
+  const auto of = [](const std::optional<Statistics>& s) { return s ? &*s : nullptr; };
+  if (const auto* product = std::get_if<MatmulKernel>(&kernel)) return of(product->statistics);
+  if (const auto* convolution = std::get_if<ConvolutionKernel>(&kernel)) return of(convolution->statistics);
+  return nullptr;
 }
 
 std::string describe(const Kernel& kernel) { return std::visit(Describe{}, kernel); }

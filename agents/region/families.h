@@ -87,4 +87,7 @@ struct Family {
 [[nodiscard]] Family scatter_family(const Region& region, const graph::Node& anchor);
 [[nodiscard]] Family recurrent_family(const Region& region, const graph::Node& anchor);
 
+// The kernel of a product or a convolution whose results are reduced in the same region (statistics.cpp).
+[[nodiscard]] std::optional<Kernel> lower_with_statistics(const Region& region);
+
 }  // namespace kiln::agents

@@ -54,6 +54,16 @@ struct RowKernel {
 // The dimensions of a row, innermost last: `along`, or the one of `length` elements.
 [[nodiscard]] graph::Shape along_of(const RowKernel& kernel);
 
+// What a product or a convolution sums up of its own results for the kernels after it, which need not read them for
+// that: rows that are reduced to a few values each. Read `observed` of the rows, whose buffer is -1, is node `element`
+// of the epilogue. A convolution's row is all results of one or several neighbouring channels of an image, in the
+// order of rows; a product's is one column, of all its rows of a matrix without a batch.
+struct Statistics {
+  RowKernel rows;
+  std::int32_t observed = 0;
+  std::int32_t element = 0;
+};
+
 // acc[b, i, j] = sum_p a[b, i, p] * b[b, p, j];  out_r = epilogue(acc, reads...) with operand 0 = acc and operand 1 + i
 // = reads[i] over [batch..., m, n].
 struct MatmulKernel {
@@ -65,6 +75,7 @@ struct MatmulKernel {
   std::vector<Access> reads;
   graph::Expr epilogue;
   std::vector<Access> writes;  // strides: batch..., m, n; parallel to epilogue.results
+  std::optional<Statistics> statistics{};
 };
 
 // Strides over [batch..., rows, columns]: q [S, D], k [T, D], v [T, E], mask [S, T], out [S, E].
@@ -115,6 +126,7 @@ struct ConvolutionKernel {
   std::vector<Access> reads;
   graph::Expr epilogue;
   std::vector<Access> writes;  // strides: n, groups, m, out...; parallel to epilogue.results
+  std::optional<Statistics> statistics{};
 };
 
 // The monoid over windows of the last dimensions (graph::Window), or a copy with padding around it (graph::Pad). The
@@ -167,6 +179,9 @@ using Kernel = std::variant<PointwiseKernel, RowKernel, MatmulKernel, AttentionK
 // Whether a node is a window without padding, over few elements that it shares with few others: pointwise and row
 // kernels read them where its result is needed.
 [[nodiscard]] bool has_fixed_taps(const graph::Graph& g, const graph::Node& node);
+
+// Null for a kernel that has none.
+[[nodiscard]] const Statistics* statistics_of(const Kernel& kernel);
 
 // The family that a template.toml's `anchor` names: "pointwise", "row", "matmul", "attention", "gather", "concat",
 // "convolution", "window", "pad", "line", "scatter", "recurrent".

@@ -14,6 +14,14 @@ bool computes(const graph::Graph& body) {
                      [](const graph::Node& n) { return std::holds_alternative<graph::Pointwise>(n.op); });
 }
 
+bool reduces_what_it_leads(const graph::Graph& body) {
+  const auto any = [&](auto is) { return std::any_of(body.nodes.begin(), body.nodes.end(), is); };
+  return any([](const graph::Node& n) { return std::holds_alternative<graph::Reduce>(n.op); }) &&
+         any([](const graph::Node& n) {
+           return std::holds_alternative<graph::MatMul>(n.op) || std::holds_alternative<graph::Convolution>(n.op);
+         });
+}
+
 // nullopt: more than one anchor, or one beside row reductions. A window that stands alone is an anchor; beside anything
 // that computes, one that can be read where it is needed is none.
 std::optional<Family> family_of(const Region& region) {
@@ -51,6 +59,7 @@ std::optional<Family> family_of(const Region& region) {
 
 std::optional<Kernel> lower(const Region& region) {
   if (region.body.outputs.empty()) return std::nullopt;
+  if (reduces_what_it_leads(region.body)) return lower_with_statistics(region);
   const std::optional<Family> family = family_of(region);
   if (!family || !family->kernel) return std::nullopt;
   IterationSpace space;

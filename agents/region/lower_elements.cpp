@@ -53,17 +53,46 @@ Family pointwise_family(const Region& region) {
           }};
 }
 
+namespace {
+
+// What the elements of a row kernel are those of: what is reduced, or, where windows across the rows read what the rows
+// give, such as a pool after a softmax over channels, the last of those windows or what is computed of it. Each of its
+// rows then takes in the rows under the window.
+graph::ValueId placed_by(const graph::Graph& body, const graph::Node& anchor, const std::vector<std::size_t>& axes) {
+  const graph::ValueId source = anchor.inputs[0];
+  graph::ValueId at = anchor.outputs[0];
+  if (body.type(at).shape != body.type(source).shape) return source;
+  bool windows = false;
+  for (const graph::Node& node : body.nodes) {
+    if (std::find(node.inputs.begin(), node.inputs.end(), at) == node.inputs.end()) continue;
+    const graph::Shape& result = body.type(node.outputs[0]).shape;
+    if (const auto* window = std::get_if<graph::Window>(&node.op)) {
+      const std::size_t first = result.size() - window->kernel.size();
+      for (const std::size_t axis : axes)
+        if (axis >= first && (window->kernel[axis - first] > 1 || result[axis] != body.type(at).shape[axis]))
+          return source;
+      windows = true;
+    } else if (!std::holds_alternative<graph::Pointwise>(node.op) || result != body.type(at).shape) {
+      return source;
+    }
+    at = node.outputs[0];
+  }
+  return windows ? at : source;
+}
+
+}  // namespace
+
 // The rows are those of the first reduction; every other one must be over the same rows.
 Family row_family(const Region& region, const graph::Node& anchor) {
   constexpr int kRow = 1;
-  const graph::ValueId source = anchor.inputs[0];
-  const graph::Shape& shape = region.body.type(source).shape;
+  const std::size_t rank = region.body.type(anchor.inputs[0]).shape.size();
   std::vector<std::size_t> axes;
-  if (const auto* reduce = std::get_if<graph::Reduce>(&anchor.op)) axes = normalized_axes(reduce->axes, shape.size());
-  if (const auto* softmax = std::get_if<graph::Softmax>(&anchor.op))
-    axes = normalized_axes({softmax->axis}, shape.size());
+  if (const auto* reduce = std::get_if<graph::Reduce>(&anchor.op)) axes = normalized_axes(reduce->axes, rank);
+  if (const auto* softmax = std::get_if<graph::Softmax>(&anchor.op)) axes = normalized_axes({softmax->axis}, rank);
   if (const auto* norm = std::get_if<graph::LayerNorm>(&anchor.op))
-    for (std::size_t d = normalized_axes({norm->axis}, shape.size())[0]; d < shape.size(); ++d) axes.push_back(d);
+    for (std::size_t d = normalized_axes({norm->axis}, rank)[0]; d < rank; ++d) axes.push_back(d);
+  const graph::ValueId source = placed_by(region.body, anchor, axes);
+  const graph::Shape& shape = region.body.type(source).shape;
   std::vector<std::size_t> order;  // of the source's dimensions in the space: rows first, then along the row
   for (std::size_t d = 0; d < shape.size(); ++d)
     if (std::find(axes.begin(), axes.end(), d) == axes.end()) order.push_back(d);

@@ -1,6 +1,8 @@
 // Windows whose results are read from x where they are needed: without padding each is the monoid over elements at
 // fixed distances from the first one, so that it is a scalar expression of as many operands, and whatever x is computed
 // from, and what follows, is in the same kernel.
+#include <algorithm>
+
 #include "agents/region/lowering.h"
 
 namespace kiln::agents {
@@ -14,6 +16,8 @@ constexpr std::int64_t kMostTaps = 64, kMostOperands = 80;
 // Elements read for each element of x: windows that overlap more than a 3x3 window by 2 does share too much to be
 // read, and what x is computed from computed, once for each.
 constexpr double kMostReads = 2.5;
+// Reductions along rows, of a kernel that takes in windows across them: each is a register or two.
+constexpr std::int64_t kMostReductions = 16;
 constexpr std::int64_t kMostNodes = 768;  // of an expression: what x is computed from, once for each tap
 
 ExprOp combining(graph::Monoid monoid) {
@@ -63,6 +67,10 @@ std::int32_t Walk::window(const graph::Window& op, const graph::Node& node, cons
     if (nodes > kMostNodes || operands > kMostOperands) throw Unfoldable{};
     out = tap == 0 ? value : expr.apply(combining(op.monoid), out, value);
   }
+  const auto reductions = std::count_if(expr.nodes.begin(), expr.nodes.end(), [](const graph::ExprNode& n) {
+    return graph::is_row_reduction(n.op);
+  });
+  if (reductions > kMostReductions) throw Unfoldable{};
   if (op.monoid != graph::Monoid::mean) return out;
   return expr.apply(ExprOp::div, out, expr.constant(static_cast<double>(taps), body_.type(node.inputs[0]).dtype));
 }

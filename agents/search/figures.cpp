@@ -100,6 +100,7 @@ struct OfKernel {
     f["m"] = static_cast<double>(k.m);
     f["n"] = static_cast<double>(k.n);
     f["k"] = static_cast<double>(k.k);
+    f["statistics"] = k.statistics ? 1 : 0;
     f["b_is_weight"] = k.b_is_weight ? 1 : 0;
     f["widest_bytes"] = static_cast<double>(std::max(graph::size_of(k.a.type), graph::size_of(k.b.type)));
     f["elements"] = product(out);
@@ -168,6 +169,8 @@ struct OfKernel {
     f["row_reach"] = rank > 1 ? static_cast<double>((k.window[rank - 2] - 1) * k.steps.dilations[rank - 2]) : 0;
     const ConvolutionPhases phases(k);
     f["phases"] = product(phases.count);
+    f["statistics"] = k.statistics ? 1 : 0;
+    f["stretches"] = k.statistics ? f["images"] : 1;
     f["columns"] = static_cast<double>(k.n) * product(phases.out);
     f["widest_bytes"] = static_cast<double>(graph::size_of(k.x.type));
     // A transposed convolution multiplies once per input element and tap.

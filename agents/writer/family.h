@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 
 #include "agents/region/kernel.h"
@@ -24,6 +25,9 @@ struct Hooks {
   bool half = false;                          // 16-bit floats are in its memory: half_prelude()
   bool integers = false;                      // integers are in its lanes: integer_prelude()
   int launches = 1;                           // on a GPU; more than one are KILN_KERNEL_0, KILN_KERNEL_1, ... in turn
+  // Of launches after the first, where their geometry is another: blocks and bytes of shared memory.
+  struct Following { std::int64_t blocks = 0, shared_bytes = 0; };
+  std::optional<Following> following;
   std::vector<std::int64_t> temporary_bytes;  // of the buffers that they leave results in for each other
 };
 

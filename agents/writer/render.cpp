@@ -144,6 +144,7 @@ void add_weights(RenderedKernel& out, const Hooks& hooks, const store::TemplateS
 bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) {
   if (spec.anchor != anchor(kernel)) return false;
   if (spec.target != "cpu") return writer::device::accepts(spec, kernel);
+  if (statistics_of(kernel) != nullptr) return false;
   return spec.vendor ? accepts_onednn(spec, kernel) : std::visit(Accepts{spec}, kernel);
 }
 

@@ -301,6 +301,25 @@ TEST_CASE(
   CHECK(count<Reduce>(parameters.after) == 2);
   CHECK(disagreement(parameters, awkward({3, 2, 4, 5})) <= 1e-11);
 
+  for (const std::int32_t reduced : {1, 2}) {  // across what is normalised, and along a part of it
+    Graph g;
+    const ValueId in = g.add_input("x", {DType::f32, {3, 2, 4, 5}});
+    const ValueId one = g.add_constant("s", random_floats({2, 1, 1}, 7));
+    const ValueId normal = g.add_node(LayerNorm{2, 1e-5, true}, {in, one}, "instance norm")[0];
+    g.outputs = g.add_node(Reduce{Monoid::max, {reduced}, false}, {normal}, "largest");
+    const Proof across = separated(g);
+    CHECK(logged(across.log, "norm_parameters: instance norm"));
+    CHECK(disagreement(across, awkward({3, 2, 4, 5})) <= 1e-11);
+    g.outputs = {g.outputs[0], normal};  // which is written whatever reduces it
+    CHECK_FALSE(logged(separated(g).log, "norm_parameters: "));
+  }
+  Graph same;
+  const ValueId of_rows = same.add_input("x", {DType::f32, {3, 2, 4, 5}});
+  const ValueId unit = same.add_constant("s", random_floats({2, 1, 1}, 7));
+  const ValueId of_each = same.add_node(LayerNorm{2, 1e-5, true}, {of_rows, unit}, "instance norm")[0];
+  same.outputs = same.add_node(Reduce{Monoid::max, {2, 3}, false}, {of_each}, "largest");
+  CHECK_FALSE(logged(separated(same).log, "norm_parameters: "));
+
   for (const Monoid monoid : {Monoid::sum, Monoid::mean, Monoid::max, Monoid::prod, Monoid::log_sum_exp})
     for (const bool keep : {false, true}) {
       Graph g;

@@ -89,6 +89,73 @@ TEST_CASE("what follows a group norm stays with its last pass, whatever reduces 
   (void)check_plan(plain.g, apart, 1);
 }
 
+namespace {
+
+// The mean of x and of the squares about it over `axes`, and x less the mean over the root of the latter.
+ValueId normalised(bodies::Builder& b, ValueId x, const std::vector<std::int32_t>& axes) {
+  const ValueId mean = b.add(graph::Reduce{Monoid::mean, axes, true}, {x});
+  const ValueId centred = models::binary(b, graph::ExprOp::sub, x, mean);
+  const ValueId squares = models::binary(b, graph::ExprOp::mul, centred, centred);
+  const ValueId variance = b.add(graph::Reduce{Monoid::mean, axes, true}, {squares});
+  graph::Pointwise p;
+  const auto var = p.expr.operand(1, graph::DType::f32);
+  const auto moved = p.expr.apply(graph::ExprOp::add, var, p.expr.constant(1e-5, graph::DType::f32));
+  p.expr.results = {p.expr.apply(graph::ExprOp::div, p.expr.operand(0, graph::DType::f32),
+                                 p.expr.apply(graph::ExprOp::sqrt, moved))};
+  return b.add(std::move(p), {centred, variance});
+}
+
+ValueId convolved(bodies::Builder& b, ValueId x, std::int64_t channels) {
+  const graph::Shape no(2, 0), one(2, 1);
+  return b.add(graph::Convolution{{one, one, no, no}, 1, false, no},
+               {x, models::weight(b, {channels, b.shape(x)[1], 3, 3})});
+}
+
+// As of a target whose products and convolutions do not sum their results up.
+bool without_statistics(const Kernel& kernel) { return statistics_of(kernel) == nullptr; }
+
+}  // namespace
+
+TEST_CASE("a batch norm's statistics are the convolution's before it, and one kernel reads its result") {
+  bodies::Builder b(1);
+  const ValueId y = models::gelu(b, convolved(b, b.input({3, 4, 9, 8}), 6));
+  b.g.outputs = {models::gelu(b, normalised(b, y, {0, 2, 3}))};
+  const Partition p = separated(b.g);
+  REQUIRE(anchors(p) == std::vector<std::string>{"convolution", "row", "pointwise"});
+  const Kernel led = *lower(p.regions[static_cast<std::size_t>(p.instances[0].region)]);
+  REQUIRE(statistics_of(led) != nullptr);
+  CHECK(statistics_of(led)->rows.length == 7 * 6);
+  for (const ValueId v : p.instances[1].inputs) CHECK(graph::element_count(b.g.type(v).shape) <= 18);
+  (void)check_plan(b.g, p, 1);
+  const Partition apart = separated(b.g, without_statistics);
+  CHECK(anchors(apart) == std::vector<std::string>{"convolution", "row", "row", "pointwise"});
+  (void)check_plan(b.g, apart, 1);
+}
+
+TEST_CASE("the mean of a convolution's channels is its own, and what it is of is never written") {
+  bodies::Builder b(1);
+  const ValueId y = models::gelu(b, convolved(b, b.input({3, 4, 9, 8}), 6));
+  b.g.outputs = {models::gelu(b, b.add(graph::Reduce{Monoid::mean, {2, 3}, true}, {y}))};
+  const Partition p = separated(b.g);
+  REQUIRE(anchors(p) == std::vector<std::string>{"convolution"});
+  CHECK(std::get<ConvolutionKernel>(*lower(p.regions[0])).writes.empty());
+  (void)check_plan(b.g, p, 1);
+}
+
+TEST_CASE("the statistics of a product's columns are the product's, those of its rows are not") {
+  bodies::Builder b(1);
+  const ValueId normal = normalised(b, models::linear(b, b.input({10, 8}), 6), {0});
+  b.g.outputs = {b.add(graph::Softmax{1, false}, {normal})};
+  const Partition columns = separated(b.g);
+  CHECK(anchors(columns) == std::vector<std::string>{"matmul", "row"});
+  (void)check_plan(b.g, columns, 1);
+  bodies::Builder of_rows(1);
+  of_rows.g.outputs = {normalised(of_rows, models::linear(of_rows, of_rows.input({10, 8}), 6), {1})};
+  const Partition rows = separated(of_rows.g);
+  CHECK(anchors(rows) == std::vector<std::string>{"matmul", "row"});
+  (void)check_plan(of_rows.g, rows, 1);
+}
+
 TEST_CASE("a window takes what it reads and what reads it into one kernel") {
   bodies::Builder b(1);
   const ValueId x = b.input({2, 6, 8, 10});
@@ -104,6 +171,25 @@ TEST_CASE("a mean over windows reads what the windows read, and nothing lies bet
   b.g.outputs = {models::gelu(b, b.add(graph::Reduce{Monoid::mean, {2, 3}, true}, {y}))};
   const Partition p = partition_fused(b.g);
   CHECK(anchors(p) == std::vector<std::string>{"row"});
+  (void)check_plan(b.g, p, 1);
+}
+
+TEST_CASE("windows across the rows of a softmax are read in its kernel, windows along them are not") {
+  for (const std::int32_t axis : {1, 3}) {
+    bodies::Builder b(1);
+    const ValueId y = b.add(graph::Softmax{axis, false}, {models::gelu(b, b.input({2, 6, 8, 12}))});
+    b.g.outputs = {models::gelu(b, pooled(b, y, Monoid::max, 2, 2))};
+    const Partition p = partition_fused(b.g);
+    CHECK(anchors(p) == (axis == 1 ? std::vector<std::string>{"row"} : std::vector<std::string>{"row", "pointwise"}));
+    (void)check_plan(b.g, p, 1);
+  }
+}
+
+TEST_CASE("windows across more rows of a softmax than registers hold stay a kernel of their own") {
+  bodies::Builder b(1);
+  b.g.outputs = {pooled(b, b.add(graph::Softmax{1, false}, {b.input({2, 6, 8, 12})}), Monoid::max, 4, 4)};
+  const Partition p = partition_fused(b.g);
+  CHECK(anchors(p) == std::vector<std::string>{"row", "window"});
   (void)check_plan(b.g, p, 1);
 }
 

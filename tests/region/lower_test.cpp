@@ -329,6 +329,27 @@ TEST_CASE("what windows leave out is not counted as read, and what they share is
   CHECK(cost.flops <= 36 + 48);
 }
 
+TEST_CASE("a product sums up the columns of its result, of one value that it computes, and no rows") {
+  const auto lowered = [](std::int32_t axis, bool written, bool of_two) {
+    Builder b(3);
+    const ValueId y = b.pointwise(b.add(graph::MatMul{false, false}, {b.input({6, 4}), b.input({4, 5})}));
+    std::vector<ValueId> outputs = {b.add(graph::Reduce{graph::Monoid::mean, {axis}, true}, {y})};
+    if (written) outputs.push_back(y);
+    if (of_two) outputs.push_back(b.add(graph::Reduce{graph::Monoid::sum, {axis}, false}, {b.pointwise(y)}));
+    return b.region(outputs);
+  };
+  for (const bool written : {false, true}) {
+    const Region region = lowered(0, written, false);
+    const std::optional<Kernel> kernel = lower(region);
+    REQUIRE(kernel);
+    REQUIRE(statistics_of(*kernel) != nullptr);
+    CHECK(std::get<MatmulKernel>(*kernel).writes.size() == (written ? 1 : 0));
+    check_equal(region, *kernel, 3);
+  }
+  CHECK_FALSE(lower(lowered(1, true, false)));
+  CHECK_FALSE(lower(lowered(0, true, true)));
+}
+
 TEST_CASE("what no single kernel computes is refused") {
   Builder b(1);
   const ValueId first = b.add(graph::MatMul{false, false}, {b.input({3, 4}), b.input({4, 5})});

@@ -167,14 +167,36 @@ struct Run {
   }
 
   void operator()(const MatmulKernel& k) const {
+    Values observed;  // row by row
     for_each(k.batch, [&](const Index& b) {
       for (std::int64_t i = 0; i < k.m; ++i)
         for (std::int64_t j = 0; j < k.n; ++j) {
           double sum = 0;
           for (std::int64_t p = 0; p < k.k; ++p) sum += load(m, k.a, with(b, {i, p})) * load(m, k.b, with(b, {p, j}));
           finish(m, k.epilogue, k.reads, k.writes, with(b, {i, j}), &sum);
+          if (k.statistics)
+            observed.push_back(node_at(k.epilogue, k.statistics->element, k.reads, with(b, {i, j}), sum));
         }
     });
+    if (k.statistics) of_rows(*k.statistics, std::move(observed));
+  }
+
+  double node_at(const graph::Expr& e, std::int32_t node, const std::vector<Access>& reads, const Index& at,
+                 double first) const {
+    return evaluate(e, 1, [&](std::int32_t operand, std::int64_t) {
+      return operand == 0 ? first : load(m, reads.at(static_cast<std::size_t>(operand - 1)), at);
+    }).at(static_cast<std::size_t>(node))[0];
+  }
+
+  // The rows read what was observed as one more input.
+  void of_rows(const Statistics& statistics, Values observed) const {
+    RowKernel rows = statistics.rows;
+    Access& read = rows.reads.at(static_cast<std::size_t>(statistics.observed));
+    REQUIRE(read.buffer == -1);
+    read.buffer = static_cast<std::int32_t>(m.inputs.size());
+    m.inputs.push_back(std::move(observed));
+    (*this)(rows);
+    m.inputs.pop_back();
   }
 
   void operator()(const AttentionKernel& k) const {

@@ -183,11 +183,39 @@ std::optional<ValueId> variance_of_runs(Sweep& pass, const Node& node, Log& log)
   return reduced(pass, Monoid::mean, value, {runs.begin() + 1, runs.end()}, result, origin);
 }
 
+// Whether a product or a convolution makes the value, with nothing but pointwise nodes and views after it.
+bool is_led(const Sweep& pass, ValueId value) {
+  for (const Node* node = pass.maker(value); node != nullptr; node = pass.maker(node->inputs[0])) {
+    if (std::holds_alternative<MatMul>(node->op) || std::holds_alternative<Convolution>(node->op)) return true;
+    if (!is_view(node->op) && !std::holds_alternative<Pointwise>(node->op)) return false;
+  }
+  return false;
+}
+
+// The squares of x - mean, whose mean is taken, where x is what a product or a convolution computes and x - mean is
+// read elsewhere too: computed for themselves, so that the statistics read nothing but x, and what normalises it may be
+// one kernel with what reads that.
+std::optional<ValueId> squares_apart(Sweep& pass, const Node& node, Log& log) {
+  const auto* found = std::get_if<Reduce>(&node.op);
+  if (found == nullptr || found->monoid != Monoid::mean) return std::nullopt;
+  const Reduce reduce = *found;
+  const std::string origin = node.origin;
+  const std::vector<ValueId> squares = pass.operands(node.inputs[0], ExprOp::mul);
+  if (squares.size() != 2 || squares[0] != squares[1] || pass.uses(squares[0]) < 3) return std::nullopt;
+  const std::vector<ValueId> centred = pass.operands(squares[0], ExprOp::sub);
+  if (centred.empty() || pass.made_by<Reduce>(centred[1]) == nullptr) return std::nullopt;
+  if (!is_led(pass, centred[0])) return std::nullopt;
+  log.push_back("squares_apart: " + origin);
+  const ValueId difference = binary(pass, ExprOp::sub, centred[0], centred[1], origin);
+  return pass.add(reduce, {binary(pass, ExprOp::mul, difference, difference, origin)}, origin);
+}
+
 }  // namespace
 
 int reduce_runs(Graph& graph, Log& log) {
   return sweep(graph, [&](Sweep& pass, const Node& node) {
     if (const auto out = variance_of_runs(pass, node, log)) return out;
+    if (const auto out = squares_apart(pass, node, log)) return out;
     return runs_apart(pass, node, log);
   });
 }

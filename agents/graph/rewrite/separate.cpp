@@ -1,6 +1,8 @@
 // What is not one kernel's work is taken apart: a row kernel goes along one stretch of memory, and whatever it reads on
 // the way lies at one distance or stands still.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "agents/graph/rewrite/rewrite.h"
 #include "agents/graph/rewrite/rules.h"
@@ -54,10 +56,41 @@ Statistics statistics(Sweep& pass, const LayerNorm& norm, ValueId x, DType compu
   return out;
 }
 
+// The norms whose results go element by element, and to nothing else, into a reduction over other dimensions than they
+// go over: no kernel does both, so that with the norm as one kernel its result is written and read between.
+std::set<ValueId> reduced_across(const Graph& graph) {
+  std::vector<int> uses(graph.values.size());
+  for (const ValueId v : graph.outputs) ++uses[static_cast<std::size_t>(v)];
+  for (const Node& node : graph.nodes)
+    for (const ValueId v : node.inputs) ++uses[static_cast<std::size_t>(v)];
+  struct Origin { ValueId norm; std::int32_t axis; };
+  std::map<ValueId, Origin> origins;
+  std::set<ValueId> out;
+  for (const Node& node : graph.nodes) {
+    const ValueId result = node.outputs[0];
+    if (const auto* norm = std::get_if<LayerNorm>(&node.op)) origins[result] = {result, norm->axis};
+    for (const ValueId input : node.inputs) {
+      const auto at = origins.find(input);
+      if (at == origins.end() || uses[static_cast<std::size_t>(input)] != 1) continue;
+      const Shape& shape = graph.type(input).shape;
+      if (std::holds_alternative<Pointwise>(node.op) && node.outputs.size() == 1 && graph.type(result).shape == shape)
+        origins.emplace(result, at->second);
+      const auto* reduce = std::get_if<Reduce>(&node.op);
+      if (reduce == nullptr) continue;
+      for (std::size_t d = 0; d < shape.size(); ++d) {
+        const auto axis = static_cast<std::int32_t>(d);
+        const bool reduces = std::find(reduce->axes.begin(), reduce->axes.end(), axis) != reduce->axes.end();
+        if (shape[d] > 1 && reduces != (axis >= at->second.axis)) out.insert(at->second.norm);
+      }
+    }
+  }
+  return out;
+}
+
 // A norm over several dimensions whose scale or bias moves along some of them, as a group norm's per channel: the
 // statistics, which read x once, and a pointwise node that takes the mean off x once more, so that it fuses with what
-// follows and nothing between is written.
-std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, Log& log) {
+// follows and nothing between is written. The same for a norm whose result is reduced `across`.
+std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, const std::set<ValueId>& across, Log& log) {
   const auto* found = std::get_if<LayerNorm>(&node.op);
   if (found == nullptr) return std::nullopt;
   const LayerNorm norm = *found;
@@ -68,7 +101,7 @@ std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, Log& log)
   const bool even = std::all_of(inputs.begin() + 1, inputs.end(), [&](ValueId p) {
     return moves_evenly(pass.graph.type(p).shape, x.shape, axis);
   });
-  if (even) return std::nullopt;
+  if (even && !across.contains(node.outputs[0])) return std::nullopt;
   log.push_back("norm_parameters: " + origin);
   const DType computed = size_of(x.dtype) < size_of(DType::f32) ? DType::f32 : x.dtype;
   const Statistics of = statistics(pass, norm, inputs[0], computed, origin);
@@ -85,7 +118,9 @@ std::optional<ValueId> parameters_apart(Sweep& pass, const Node& node, Log& log)
 }  // namespace
 
 void separate(Graph& graph, std::vector<std::string>& log) {
-  int replaced = sweep(graph, [&](Sweep& pass, const Node& node) { return parameters_apart(pass, node, log); });
+  const std::set<ValueId> across = reduced_across(graph);
+  int replaced =
+      sweep(graph, [&](Sweep& pass, const Node& node) { return parameters_apart(pass, node, across, log); });
   replaced += reduce_runs(graph, log);
   if (replaced > 0) (void)remove_dead(graph);
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "agents/writer/device/device.h"
+#include "agents/writer/device/statistics.h"
 
 namespace kiln::agents::writer::device {
 
@@ -65,7 +66,7 @@ bool accepts_convolution(const ConvolutionKernel& k) {
                       [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); });
 }
 
-Hooks convolution_hooks(const ConvolutionKernel& k) {
+Hooks convolution_hooks(const ConvolutionKernel& k, std::int64_t parts) {
   Hooks hooks;
   const graph::Shape results = joined({k.n, k.groups, k.m}, k.out);
   bool wide = is_wide(k.x, joined({k.n, k.groups, k.c}, k.in)) ||
@@ -85,7 +86,9 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
       fmt::format(
           "constexpr bool kTransposed = {};\nconstexpr int kPhases = {};  // that meet other taps\n"
           "constexpr index_t kColumns = {};  // results of a phase and an output channel\n",
-          k.transposed, product(phases.count), k.n * product(phases.out));
+          k.transposed, product(phases.count), k.n * product(phases.out)) +
+      fmt::format("constexpr index_t kStretches = {};  // of these columns, none of whose results may meet\n",
+                  k.statistics ? k.n : 1);
 
   std::vector<Access> reads = {filled(k.x), filled(k.w)};
   for (const Access& access : filled(k.reads)) reads.push_back(access);
@@ -106,20 +109,25 @@ Hooks convolution_hooks(const ConvolutionKernel& k) {
     types.push_back(reads[i].type);
     call += ", " + element_value(reads[i], i, position(reads[i], result), hooks.arguments);
   }
-  for (std::size_t r = 0; r < writes.size(); ++r) {
+  const graph::Expr epilogue = with_observed(k.epilogue, k.statistics);
+  for (std::size_t r = 0; r < epilogue.results.size(); ++r) {
     declare += fmt::format("  {} z{};\n",
-                           value_type(k.epilogue.nodes[static_cast<std::size_t>(k.epilogue.results[r])].type), r);
+                           value_type(epilogue.nodes[static_cast<std::size_t>(epilogue.results[r])].type), r);
     call += fmt::format(", z{}", r);
+  }
+  for (std::size_t r = 0; r < writes.size(); ++r) {
     stores +=
         "  " + element_store(writes[r], r, position(writes[r], result), fmt::format("z{}", r), hooks.arguments) + "\n";
   }
-  code += expression_function(k.epilogue, types) +
+  code += expression_function(epilogue, types) +
           fmt::format(
-              "\n// The epilogue of one result.\nKILN_DEVICE void finish(const Arguments& arguments, "
+              "\n// The epilogue of one result; what statistics are of, if any.\n"
+              "KILN_DEVICE f32 finish(const Arguments& arguments, "
               "[[maybe_unused]] index_t n, [[maybe_unused]] index_t g, [[maybe_unused]] index_t m, "
               "[[maybe_unused]] index_t o0, [[maybe_unused]] index_t o1, [[maybe_unused]] index_t o2, Value sum) {{\n"
-              "  const Place at = place_of(0);\n{}  expression({});\n{}}}\n",
-              declare, call, stores);
+              "  const Place at = place_of(0);\n{}  expression({});\n{}  return {};\n}}\n",
+              declare, call, stores, k.statistics ? fmt::format("z{}", writes.size()) : "0");
+  code += statistics_code(k.statistics, k.n * k.groups * k.m, parts, hooks);
   hooks.code = arguments_struct(hooks.arguments) + code;
   return hooks;
 }

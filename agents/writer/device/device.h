@@ -106,12 +106,13 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] bool accepts_arg(const LineKernel& kernel);
 [[nodiscard]] bool accepts_sort(const LineKernel& kernel);
 [[nodiscard]] Hooks pad_hooks(const PadKernel& kernel);
-[[nodiscard]] Hooks convolution_hooks(const ConvolutionKernel& kernel);
+// `parts`: that a series of results leaves for statistics (statistics.h).
+[[nodiscard]] Hooks convolution_hooks(const ConvolutionKernel& kernel, std::int64_t parts);
 [[nodiscard]] Hooks window_hooks(const WindowKernel& kernel);
 [[nodiscard]] Hooks scan_hooks(const LineKernel& kernel);
 [[nodiscard]] Hooks arg_hooks(const LineKernel& kernel);
 [[nodiscard]] Hooks sort_hooks(const LineKernel& kernel);
-[[nodiscard]] Hooks matmul_hooks(const MatmulKernel& kernel);
+[[nodiscard]] Hooks matmul_hooks(const MatmulKernel& kernel, std::int64_t parts);
 [[nodiscard]] Hooks attention_hooks(const AttentionKernel& kernel);
 [[nodiscard]] Hooks gather_hooks(const GatherKernel& kernel);
 [[nodiscard]] Hooks concat_hooks(const ConcatKernel& kernel);

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "agents/writer/device/device.h"
+#include "agents/writer/device/statistics.h"
 
 namespace kiln::agents::writer::device {
 
@@ -32,7 +33,7 @@ bool accepts_matmul(const MatmulKernel& k) {
                       [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); });
 }
 
-Hooks matmul_hooks(const MatmulKernel& k) {
+Hooks matmul_hooks(const MatmulKernel& k, std::int64_t parts) {
   Hooks hooks;
   std::vector<Access> reads = {k.a, k.b};
   reads.insert(reads.end(), k.reads.begin(), k.reads.end());
@@ -68,22 +69,27 @@ Hooks matmul_hooks(const MatmulKernel& k) {
                                  strided({{"i", from_end(k.reads[i], 2)}, {"j", from_end(k.reads[i], 1)}}),
                                  hooks.arguments);
   }
-  for (std::size_t r = 0; r < k.writes.size(); ++r) {
+  const graph::Expr epilogue = with_observed(k.epilogue, k.statistics);
+  for (std::size_t r = 0; r < epilogue.results.size(); ++r) {
     declare += fmt::format("  {} z{};\n",
-                           value_type(k.epilogue.nodes[static_cast<std::size_t>(k.epilogue.results[r])].type), r);
+                           value_type(epilogue.nodes[static_cast<std::size_t>(epilogue.results[r])].type), r);
     call += fmt::format(", z{}", r);
+  }
+  for (std::size_t r = 0; r < k.writes.size(); ++r) {
     stores +=
         "  " +
         element_store(k.writes[r], r, strided({{"i", from_end(k.writes[r], 2)}, {"j", from_end(k.writes[r], 1)}}),
                       fmt::format("z{}", r), hooks.arguments) +
         "\n";
   }
-  code += expression_function(k.epilogue, types) +
+  code += expression_function(epilogue, types) +
           fmt::format(
-              "\n// The epilogue of element i, j.\nKILN_DEVICE void finish(const Arguments& arguments, const Place& "
+              "\n// The epilogue of element i, j; what statistics are of, if any.\n"
+              "KILN_DEVICE f32 finish(const Arguments& arguments, const Place& "
               "at, index_t i, index_t j, "
-              "Value sum) {{\n{}  expression({});\n{}}}\n",
-              declare, call, stores);
+              "Value sum) {{\n{}  expression({});\n{}  return {};\n}}\n",
+              declare, call, stores, k.statistics ? fmt::format("z{}", k.writes.size()) : "0");
+  code += statistics_code(k.statistics, k.n, parts, hooks);
   hooks.code = arguments_struct(hooks.arguments) + code;
   return hooks;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "agents/writer/device/device.h"
+#include "agents/writer/device/statistics.h"
 #include "agents/writer/rendering.h"
 #include "runtime/base/error.h"
 
@@ -34,7 +35,7 @@ struct Accepts {
 struct HooksOf {
   const store::TemplateSpec& spec;
   const Tunables& tunables;
-  std::int64_t blocks;
+  std::int64_t blocks, parts;
   Hooks operator()(const PointwiseKernel& k) const {
     return spec.name == "tiles" ? tiles_hooks(k) : pointwise_hooks(k, tunables);
   }
@@ -44,11 +45,11 @@ struct HooksOf {
            : spec.name == "persistent" ? persistent_row_hooks(k, tunables, blocks)
                                        : row_hooks(k, tunables);
   }
-  Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k); }
+  Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k, parts); }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }
-  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(k); }
+  Hooks operator()(const ConvolutionKernel& k) const { return convolution_hooks(k, parts); }
   Hooks operator()(const PadKernel& k) const { return pad_hooks(k); }
   Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
   Hooks operator()(const LineKernel& k) const {
@@ -82,7 +83,9 @@ bool waits_for_predecessor(const store::TemplateSpec& spec, const GpuFacts& gpu)
 
 }  // namespace
 
-bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) { return std::visit(Accepts{spec}, kernel); }
+bool accepts(const store::TemplateSpec& spec, const Kernel& kernel) {
+  return accepts_statistics(spec, statistics_of(kernel)) && std::visit(Accepts{spec}, kernel);
+}
 
 RenderedKernel render(const store::TemplateSpec& spec, const Region& region, const Kernel& kernel,
                       const Variant& variant, const Figures& figures, const NodeFacts& node) {
@@ -90,7 +93,8 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
   const std::int64_t blocks = std::max<std::int64_t>(1, geometry(spec, "blocks", figures, tunables, 1));
-  const Hooks hooks = std::visit(HooksOf{spec, tunables, blocks}, kernel);
+  const std::int64_t parts = geometry(spec, "parts", figures, tunables, kNoParts);
+  const Hooks hooks = std::visit(HooksOf{spec, tunables, blocks, parts}, kernel);
   const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
 
   RenderedLaunch run;
@@ -115,6 +119,9 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   for (int launch = 0; launch < hooks.launches; ++launch) {
     out.run.push_back(run);
     if (hooks.launches > 1) out.run.back().symbol = fmt::format("{}_{}", symbol, launch);
+    if (launch == 0 || !hooks.following) continue;
+    out.run.back().tasks = hooks.following->blocks;
+    out.run.back().geometry->shared_bytes = hooks.following->shared_bytes;
   }
   return out;
 }

@@ -2,10 +2,14 @@
 // registers; each row of x under them is read once for all of them. Neighbouring threads have neighbouring columns, so
 // that a warp reads whole cache lines, and the taps that they share come from the first-level cache. The floor is x and
 // the results once at memory bandwidth; taps times results in instructions limit large windows.
+// With kStatistics a block's results are of one channel of one image, and each warp leaves what its results come to.
 // A window over fewer than three dimensions has leading dimensions of one element (0: depth, 1: rows, 2: columns).
 
 constexpr index_t kRowGroups = (kOut1 + kDown - 1) / kDown;
-constexpr index_t kThreads = kImages * kGroups * kM * kOut0 * kRowGroups * kOut2;
+constexpr index_t kPlaneThreads = kOut0 * kRowGroups * kOut2, kThreads = kImages * kGroups * kM * kPlaneThreads;
+// Blocks begin where these do: all threads, or those of a channel.
+constexpr index_t kStretch = kStatistics ? kPlaneThreads : kThreads;
+constexpr index_t kStretchBlocks = (kStretch + kBlockThreads - 1) / kBlockThreads;
 constexpr int kSpan = (kDown - 1) * kStride1 + (kTaps1 - 1) * kDilation1 + 1;  // rows of x under a thread's results
 
 // Which tap meets the row of x that lies `offset` below a window's first one; -1 for none.
@@ -51,9 +55,12 @@ KILN_DEVICE void add_slice(const Arguments& arguments, const Corner& at, index_t
   }
 }
 
-KILN_ENTRY(KILN_KERNEL) {
-  const index_t thread = static_cast<index_t>(block_index()) * kBlockThreads + static_cast<index_t>(thread_index());
-  if (thread >= kThreads) return;
+KILN_ENTRY(KILN_LED) {
+  const index_t block = static_cast<index_t>(block_index());
+  const index_t of_stretch = block % kStretchBlocks * kBlockThreads + static_cast<index_t>(thread_index());
+  const bool active = of_stretch < kStretch;
+  if (!kStatistics && !active) return;
+  const index_t thread = block / kStretchBlocks * kStretch + (active ? of_stretch : 0);
   const index_t o2 = thread % kOut2, down = thread / kOut2 % kRowGroups * kDown;
   const index_t slice = thread / kOut2 / kRowGroups, o0 = slice % kOut0, plane = slice / kOut0;
   const Corner at = {plane / kM / kGroups, plane / kM % kGroups, plane % kM, down * kStride1 - kBefore1,
@@ -63,7 +70,17 @@ KILN_ENTRY(KILN_KERNEL) {
     const index_t depth = o0 * kStride0 - kBefore0 + k0 * kDilation0;
     if (depth >= 0 && depth < kIn0) add_slice(arguments, at, depth, k0, sums);
   }
+  f32 seen[kDown] = {};
+  bool inside[kDown];
 #pragma unroll
-  for (int d = 0; d < kDown; ++d)
-    if (down + d < kOut1) finish(arguments, at.image, at.group, at.channel, o0, down + d, o2, sums[d]);
+  for (int d = 0; d < kDown; ++d) {
+    inside[d] = active && down + d < kOut1;
+    if (inside[d]) seen[d] = finish(arguments, at.image, at.group, at.channel, o0, down + d, o2, sums[d]);
+  }
+  if constexpr (kStatistics) {
+    const Moments own = moments_of<32>(seen, inside);
+    if (thread_index() % 32 == 0) parts_of(arguments, plane)[of_stretch / 32] = own;
+  }
 }
+
+KILN_CONCLUDE

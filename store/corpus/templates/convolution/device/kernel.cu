@@ -2,17 +2,24 @@
 // from memory and cache; neighbouring threads have neighbouring columns, so that a warp reads whole cache lines, and
 // a weight is the same for a whole warp. For few input channels per group (depthwise: one) the floor is x and the
 // results once at memory bandwidth; with more, shared memory pays (convolution/gemm). A transposed convolution goes
-// phase by phase of its stride, so that nothing is multiplied by the zeros between elements.
+// phase by phase of its stride, so that nothing is multiplied by the zeros between elements. With kStatistics a block's
+// results are of the same channels of one image, and each warp leaves what its results of a channel come to.
 
 constexpr index_t kChannelGroups = (kM + kChannels - 1) / kChannels;
 constexpr index_t kThreads = kColumns * kGroups * kChannelGroups;  // of a phase
+// Blocks begin where these do: all threads, or those of the same channels of an image.
+constexpr index_t kStretch = kStatistics ? kColumns / kStretches : kThreads;
+constexpr index_t kStretchBlocks = (kStretch + kBlockThreads - 1) / kBlockThreads;
 
-KILN_ENTRY(KILN_KERNEL) {
+KILN_ENTRY(KILN_LED) {
   // Phases change fastest: their results are neighbours in memory.
   const index_t block = static_cast<index_t>(block_index());
   const int phase = static_cast<int>(block % kPhases);
-  const index_t thread = block / kPhases * kBlockThreads + static_cast<index_t>(thread_index());
-  if (thread >= kThreads) return;
+  const index_t of_stretch =
+      block / kPhases % kStretchBlocks * kBlockThreads + static_cast<index_t>(thread_index());
+  const bool active = of_stretch < kStretch;
+  if (!kStatistics && !active) return;
+  const index_t thread = block / kPhases / kStretchBlocks * kStretch + (active ? of_stretch : 0);
   const index_t q2 = thread % kPhaseOut2, q1 = thread / kPhaseOut2 % kPhaseOut1;
   const index_t q0 = thread / kPhaseOut2 / kPhaseOut1 % kPhaseOut0;
   const index_t rest = thread / kPhaseOut2 / kPhaseOut1 / kPhaseOut0;
@@ -42,8 +49,19 @@ KILN_ENTRY(KILN_KERNEL) {
     }
   }
   const index_t o0 = q0 * t0.results + t0.phase, o1 = q1 * t1.results + t1.phase, o2 = q2 * t2.results + t2.phase;
-  if (o0 >= kOut0 || o1 >= kOut1 || o2 >= kOut2) return;
+  const bool inside[1] = {active && o0 < kOut0 && o1 < kOut1 && o2 < kOut2};
+  if (!kStatistics && !inside[0]) return;
 #pragma unroll
-  for (int r = 0; r < kChannels; ++r)
-    if (m + r < kM) finish(arguments, image, group, m + r, o0, o1, o2, sums[r]);
+  for (int r = 0; r < kChannels; ++r) {
+    if (m + r >= kM) break;
+    f32 seen[1] = {0};
+    if (inside[0]) seen[0] = finish(arguments, image, group, m + r, o0, o1, o2, sums[r]);
+    if constexpr (kStatistics) {
+      const index_t part = of_stretch / 32 * kPhases + phase;
+      const Moments own = moments_of<32>(seen, inside);
+      if (thread_index() % 32 == 0) parts_of(arguments, (image * kGroups + group) * kM + m + r)[part] = own;
+    }
+  }
 }
+
+KILN_CONCLUDE

@@ -4,35 +4,40 @@
 // from cache but for the first. Sums stay in registers and pass through the epilogue once. A transposed convolution
 // goes phase by phase of its stride, so that nothing is multiplied by the zeros between elements. The floor is the
 // FLOPs of plain multiply-adds: this is the template that is right everywhere, not the one that uses tensor cores.
+// With kStatistics a tile's columns are of one image, and each warp leaves what its results of a channel come to.
 
 constexpr int kAStride = kTileM + 1;
 constexpr int kTileRows = kBlockThreads / kTileN;  // rows of x's tile that the block loads at once
 static_assert(kBlockThreads % kTileN == 0, "a thread loads one column");
-constexpr index_t kTilesM = (kM + kTileM - 1) / kTileM, kTilesN = (kColumns + kTileN - 1) / kTileN;
+constexpr index_t kStretch = kColumns / kStretches;
+constexpr index_t kTilesM = (kM + kTileM - 1) / kTileM, kTilesN = (kStretch + kTileN - 1) / kTileN;  // of a stretch
+constexpr int kLanesN = kThreadsN < 32 ? kThreadsN : 32, kWarpsN = kThreadsN / kLanesN;  // of one row of the tile
 
 // A column of the product: an image, and per dimension a number q that says which result of a phase.
 struct Column {
   index_t image, q0, q1, q2;
   bool inside;
 };
-KILN_DEVICE Column column_of(index_t j) {
+KILN_DEVICE Column column_of(index_t stretch, index_t of_stretch) {
+  const index_t j = stretch * kStretch + of_stretch;
   return {j / kPhaseOut2 / kPhaseOut1 / kPhaseOut0, j / kPhaseOut2 / kPhaseOut1 % kPhaseOut0,
-          j / kPhaseOut2 % kPhaseOut1, j % kPhaseOut2, j < kColumns};
+          j / kPhaseOut2 % kPhaseOut1, j % kPhaseOut2, of_stretch < kStretch};
 }
 
-KILN_ENTRY(KILN_KERNEL) {
+KILN_ENTRY(KILN_LED) {
   Value* a_tile = static_cast<Value*>(shared_memory());
   Value* b_tile = a_tile + kTileK * kAStride;
   // Phases change fastest: their results are neighbours in memory.
   const index_t block = static_cast<index_t>(block_index());
   const int phase = static_cast<int>(block % kPhases);
   const index_t row = block / kPhases % kTilesM * kTileM, tile = block / kPhases / kTilesM;
-  const index_t column = tile % kTilesN * kTileN, group = tile / kTilesN;
+  const index_t column = tile % kTilesN * kTileN;
+  const index_t stretch = tile / kTilesN % kStretches, group = tile / kTilesN / kStretches;
   const Taps t0 = taps0(phase), t1 = taps1(phase), t2 = taps2(phase);
   const int thread = static_cast<int>(thread_index());
   const int tm = thread / kThreadsN, tn = thread % kThreadsN;
   const int loaded_column = thread % kTileN, loaded_row = thread / kTileN;
-  const Column own = column_of(column + loaded_column);
+  const Column own = column_of(stretch, column + loaded_column);
 
   Value sums[kThreadRows][kThreadColumns] = {};
   for (int j0 = 0; j0 < t0.count; ++j0)
@@ -61,16 +66,30 @@ KILN_ENTRY(KILN_KERNEL) {
           block_barrier();
         }
       }
+  f32 seen[kThreadRows][kThreadColumns] = {};
+  bool inside[kThreadColumns];
 #pragma unroll
   for (int c = 0; c < kThreadColumns; ++c) {
-    const Column to = column_of(column + tn + c * kThreadsN);
+    const Column to = column_of(stretch, column + tn + c * kThreadsN);
     const index_t o0 = to.q0 * t0.results + t0.phase, o1 = to.q1 * t1.results + t1.phase;
     const index_t o2 = to.q2 * t2.results + t2.phase;
-    if (!to.inside || o0 >= kOut0 || o1 >= kOut1 || o2 >= kOut2) continue;
+    inside[c] = to.inside && o0 < kOut0 && o1 < kOut1 && o2 < kOut2;
+    if (!inside[c]) continue;
 #pragma unroll
     for (int r = 0; r < kThreadRows; ++r) {
       const index_t m = row + tm + r * kThreadsM;
-      if (m < kM) finish(arguments, to.image, group, m, o0, o1, o2, sums[r][c]);
+      if (m < kM) seen[r][c] = finish(arguments, to.image, group, m, o0, o1, o2, sums[r][c]);
+    }
+  }
+  if constexpr (kStatistics) {
+    const index_t part = (tile % kTilesN * kPhases + phase) * kWarpsN + tn / kLanesN;
+#pragma unroll
+    for (int r = 0; r < kThreadRows; ++r) {
+      const index_t m = row + tm + r * kThreadsM;
+      const Moments own = moments_of<kLanesN>(seen[r], inside);
+      if (m < kM && tn % kLanesN == 0) parts_of(arguments, (stretch * kGroups + group) * kM + m)[part] = own;
     }
   }
 }
+
+KILN_CONCLUDE

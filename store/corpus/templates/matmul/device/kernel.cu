@@ -2,7 +2,7 @@
 // read ceil(n / kTileN) times and each of B ceil(m / kTileM) times, from the second-level cache as long as the tiles
 // under way fit it. Sums stay in registers over all of k and pass through the epilogue once. The floor is 2 m n k /
 // the FLOP/s of plain multiply-adds: this is the template that is right everywhere, not the one that uses tensor
-// cores.
+// cores. With kStatistics each tile leaves what its results of a column come to.
 
 constexpr int kAStride = kTileM + 1, kBStride = kTileN + 1;  // no two rows of a tile begin in the same bank
 constexpr index_t kTilesM = (kM + kTileM - 1) / kTileM, kTilesN = (kN + kTileN - 1) / kTileN;
@@ -22,7 +22,7 @@ KILN_DEVICE void load_tiles(const Arguments& arguments, const Place& at, index_t
   }
 }
 
-KILN_ENTRY(KILN_KERNEL) {
+KILN_ENTRY(KILN_LED) {
   Value* a_tile = static_cast<Value*>(shared_memory());
   Value* b_tile = a_tile + kTileK * kAStride;
   const index_t block = static_cast<index_t>(block_index());
@@ -36,11 +36,28 @@ KILN_ENTRY(KILN_KERNEL) {
     add_products<kAStride, kBStride>(a_tile, b_tile, tm, tn, sums);
     block_barrier();
   }
+  f32 seen[kThreadColumns][kThreadRows] = {};
+  bool inside[kThreadRows];
 #pragma unroll
-  for (int r = 0; r < kThreadRows; ++r)
+  for (int r = 0; r < kThreadRows; ++r) {
+    const index_t i = row + tm + r * kThreadsM;
+    inside[r] = i < kM;
 #pragma unroll
     for (int c = 0; c < kThreadColumns; ++c) {
-      const index_t i = row + tm + r * kThreadsM, j = column + tn + c * kThreadsN;
-      if (i < kM && j < kN) finish(arguments, at, i, j, sums[r][c]);
+      const index_t j = column + tn + c * kThreadsN;
+      if (i < kM && j < kN) seen[c][r] = finish(arguments, at, i, j, sums[r][c]);
     }
+  }
+  if constexpr (kStatistics) {
+    Moments* const met = static_cast<Moments*>(shared_memory());  // no thread reads tiles any more
+    for (int c = 0; c < kThreadColumns; ++c) {
+      const index_t j = column + tn + c * kThreadsN;
+      met[thread_index()] = moments_of<1>(seen[c], inside);
+      block_barrier();
+      if (tm == 0 && j < kN) parts_of(arguments, j)[row / kTileM] = combined(met + tn, kThreadsM, kThreadsN);
+      block_barrier();
+    }
+  }
 }
+
+KILN_CONCLUDE
