@@ -2,31 +2,54 @@
 
 #include <algorithm>
 
-namespace kiln::agents {
+#include "runtime/base/error.h"
 
-std::optional<Composed> compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace) {
+namespace kiln::agents {
+namespace {
+
+std::size_t constants_of(const graph::Graph& g) {
+  return static_cast<std::size_t>(std::count_if(g.constants.begin(), g.constants.end(),
+                                                [](const auto& constant) { return constant.has_value(); }));
+}
+
+}  // namespace
+
+Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace,
+                 const Kept& kept) {
   const std::size_t count = prepared.partition.regions.size();
   Splits splits(count, nullptr);
   std::vector<std::vector<BuiltKernel>> of_region(count);
+  std::vector<std::size_t> outcome_of(count);
   Composed out;
-  for (const RegionOutcome& region : trace.regions) {
+  for (std::size_t r = 0; r < trace.regions.size(); ++r) {
+    const RegionOutcome& region = trace.regions[r];
     const std::size_t i = prepared.index(region.region);
     const Assembled& incumbent = prepared.incumbents[i];
-    if (region.choice.split) splits[i] = &incumbent.parts;
-    of_region[i] = region.choice.split ? incumbent.kernels : std::vector{region.winner.value()};
+    if (!kept[r] && !region.winner)
+      throw Error(ErrorCode::internal, "cannot compose a plan: region " + region.region + " has no winner");
+    outcome_of[i] = r;
+    if (kept[r]) splits[i] = &incumbent.parts;
+    of_region[i] = kept[r] ? incumbent.kernels : std::vector{*region.winner};
     for (std::size_t k = 0; k < of_region[i].size(); ++k) {
-      const std::string part = region.choice.split ? "." + std::to_string(k) : "";
+      const std::string part = kept[r] ? "." + std::to_string(k) : "";
       const RenderedKernel& kernel = of_region[i][k].kernel;
       out.sources.emplace_back(region.region + part + "." + kernel.file_name, kernel.source);
     }
   }
-  if (std::none_of(splits.begin(), splits.end(), [](const Baseline* s) { return s == nullptr; })) return std::nullopt;
   const SplitPartition whole = split(workload, prepared.partition, splits);
   std::vector<BuiltKernel> kernels;
-  for (std::vector<BuiltKernel>& own : of_region) kernels.insert(kernels.end(), own.begin(), own.end());
-  const bool as_imported = trace.algebra.rewrites.empty() && whole.values.values.size() == workload.values.size();
+  std::vector<std::size_t> outcome_of_part;
+  for (std::size_t i = 0; i < count; ++i) {
+    outcome_of_part.insert(outcome_of_part.end(), of_region[i].size(), outcome_of[i]);
+    kernels.insert(kernels.end(), of_region[i].begin(), of_region[i].end());
+  }
+  const bool as_imported = trace.algebra.rewrites.empty() && constants_of(whole.values) == constants_of(workload);
   const std::string constants = as_imported ? lab.input().constants_blob : lab.store_constants(whole.values);
   out.plan = assemble(whole.values, whole.partition, kernels, constants, lab.threads());
+  for (const PlanLaunch& launch : out.plan.run) {
+    const RegionInstance& part = whole.partition.instances.at(static_cast<std::size_t>(launch.instance));
+    out.regions.push_back(outcome_of_part.at(static_cast<std::size_t>(part.region)));
+  }
   return out;
 }
 

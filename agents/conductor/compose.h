@@ -1,7 +1,6 @@
-// From what the searches of the regions found to the tuned plan of the workload.
+// From what the searches of the regions found to a plan of the whole workload.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,14 +10,17 @@
 
 namespace kiln::agents {
 
+// Parallel to Trace::regions: true where the plan keeps the incumbent's kernels, op by op, for the region.
+using Kept = std::vector<bool>;
+
 struct Composed {
   Plan plan;
   std::vector<std::pair<std::string, std::string>> sources;  // file name, text: of every kernel in it
+  std::vector<std::size_t> regions;  // of each launch of plan.run: an index of Trace::regions
 };
 
-// Each region's winner; where RegionChoice::split, the incumbent's kernels of the region. nullopt when that is every
-// region: such a plan is the incumbent's once more.
-[[nodiscard]] std::optional<Composed> compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared,
-                                              const Trace& trace);
+// Each region's winner, or what is kept. Throws Error(internal) where a region that is not kept has no winner.
+[[nodiscard]] Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared,
+                               const Trace& trace, const Kept& kept);
 
 }  // namespace kiln::agents

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "agents/conductor/check_effort.h"
-#include "agents/conductor/compose.h"
 #include "agents/conductor/first_steps.h"
+#include "agents/conductor/whole_plans.h"
 #include "agents/graph/roundings.h"
 #include "agents/planner/memory.h"
 #include "runtime/base/digest.h"
@@ -277,13 +277,15 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   phases.begin("decide", 0.9, "whole workload against the oracle and what runs today");
   JobOutcome out;
   out.baseline = base.plan;
-  std::optional<Composed> composed = compose(lab, workload, prepared, trace);
+  const Plan today = input.incumbent.value_or(base.plan);
+  std::optional<Composed> composed =
+      best_plan(lab, workload, prepared, today, begin_ns + static_cast<std::int64_t>(budget_ns), trace);
   if (!composed) {
     trace.whole.decision = keep_incumbent(trace.regions.size());
   } else {
     out.tuned = std::move(composed->plan);
     out.sources = std::move(composed->sources);
-    trace.whole = judge_whole(lab, workload, input.incumbent.value_or(base.plan), out.tuned, trace.profile);
+    trace.whole = judge_whole(lab, workload, today, out.tuned, trace.profile);
     out.right = trace.whole.judgement.verdict == Verdict::ok;
   }
   journal.decision("decision", to_json(trace.whole.decision));

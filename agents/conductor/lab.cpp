@@ -21,6 +21,12 @@ json::object subject_request(const Subject& subject) {
   return {{"name", subject.name}, {"plan", sha256_hex(json::canonical(to_json(subject.plan)))}};
 }
 
+json::array subject_requests(const std::vector<Subject>& subjects) {
+  json::array out;
+  for (const Subject& subject : subjects) out.emplace_back(subject_request(subject));
+  return out;
+}
+
 // What repeated runs find still there: the last level of cache of whatever runs the plan.
 std::int64_t cache_bytes(const NodeFacts& node) { return node.gpu ? node.gpu->l2_bytes : node.l3_bytes; }
 
@@ -170,12 +176,23 @@ Objective Lab::objective(Extent extent) const {
   return cold(extent) ? Objective::latency : objective_from_name(input_.policy.objective);
 }
 
+MeasureRequest Lab::request_for(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
+                                std::uint64_t seed) const {
+  MeasureRequest live;
+  live.subjects = subjects;
+  live.samples = samples;
+  live.objective = objective(extent);
+  live.instances = cores_;
+  live.cold = cold(extent);
+  live.seed = seed;
+  live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+  return live;
+}
+
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
                         std::uint64_t seed, const std::optional<Proof>& proof,
                         const std::optional<UsualCall>& usual) {
-  json::array names;
-  for (const Subject& subject : subjects) names.emplace_back(subject_request(subject));
-  json::object request{{"subjects", names},
+  json::object request{{"subjects", subject_requests(subjects)},
                        {"samples", samples},
                        {"fresh_process", fresh_process},
                        {"cold", cold(extent)},
@@ -183,22 +200,26 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
   if (objective(extent) != Objective::latency) request["objective"] = name(objective(extent));
   if (proof) request["proof"] = json::object{{"graph", proof->graph}, {"family", proof->family}, {"seed", proof->seed}};
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
-    MeasureRequest live;
-    live.subjects = subjects;
+    MeasureRequest live = request_for(subjects, extent, samples, seed);
     live.proof = proof;
-    live.samples = samples;
     if (samples == 1) live.warmup = 1;  // a look at what is slow, too, and decides nothing
-    live.objective = objective(extent);
-    live.instances = cores_;
-    live.cold = cold(extent);
     live.fresh_process = fresh_process;
-    live.seed = seed;
-    live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
     if (usual && node_.gpu) {
       const auto count = static_cast<double>(subjects.size());
       live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns({count * usual->ns, count * usual->bytes}));
       live.limit_ns = 0;
     }
+    return json::value(to_json(bench_.measure(live)));
+  }));
+}
+
+SampleFact Lab::measure_launches(const std::vector<Subject>& subjects, std::int32_t samples, std::uint64_t seed) {
+  json::object request{{"subjects", subject_requests(subjects)}, {"samples", samples}, {"per_launch", true},
+                       {"cold", cold(Extent::workload)}, {"seed", seed}};
+  return sample_fact_from_json(journal_.fact("measure", request, [&] {
+    MeasureRequest live = request_for(subjects, Extent::workload, samples, seed);
+    live.objective = Objective::latency;
+    live.per_launch = true;
     return json::value(to_json(bench_.measure(live)));
   }));
 }

@@ -73,11 +73,16 @@ class Lab {
                                    bool fresh_process, std::uint64_t seed,
                                    const std::optional<Proof>& proof = std::nullopt,
                                    const std::optional<UsualCall>& usual = std::nullopt);
+  // Of whole plans on a CPU, with the time of each launch (SampleFact::Subject::launch_ns).
+  [[nodiscard]] SampleFact measure_launches(const std::vector<Subject>& subjects, std::int32_t samples,
+                                            std::uint64_t seed);
   [[nodiscard]] std::vector<Trial> priors(const std::string& region);
 
  private:
   [[nodiscard]] bool cold(Extent extent) const;
   [[nodiscard]] Objective objective(Extent extent) const;
+  [[nodiscard]] MeasureRequest request_for(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
+                                           std::uint64_t seed) const;
 
   const JobInput& input_;
   Workbench& bench_;

@@ -42,7 +42,7 @@ json::object region_json(const RegionOutcome& region, const RegionProfile& profi
   winner["judgement"] = to_json(region.judgement);
   winner["floor_fraction"] = region.bottleneck.floor_fraction;
   winner["bottleneck"] = region.bottleneck.text;
-  return {{"key", region.region},
+  json::object out{{"key", region.region},
           {"label", region.label},
           {"occurrences", profile.occurrences},
           {"floor_ns", profile.floor_ns},
@@ -54,6 +54,11 @@ json::object region_json(const RegionOutcome& region, const RegionProfile& profi
           {"choice", to_json(region.choice)},
           {"diagnoses", diagnoses},
           {"stopped_because", region.stopped_because}};
+  if (region.in_place)
+    out["in_place"] = json::object{{"incumbent_ns", region.in_place->incumbent_ns},
+                                   {"winner_ns", region.in_place->winner_ns},
+                                   {"speed_up", to_json(region.in_place->speed_up)}};
+  return out;
 }
 
 // What did not come with Kiln; the signed corpus of a version says nothing of it.
@@ -74,6 +79,14 @@ json::object to_json(const AlgebraOutcome& algebra) {
 
 json::object to_json(const ObjectCounts& objects) {
   return {{"built", objects.built}, {"from_cache", objects.from_cache}};
+}
+
+json::object to_json(const Composition& composition) {
+  json::array trials;
+  for (const PlanTrial& trial : composition.trials)
+    trials.emplace_back(json::object{
+        {"name", trial.name}, {"winners", trial.winners}, {"speed_up", to_json(trial.speed_up)}});
+  return {{"trials", trials}, {"chosen", composition.chosen}};
 }
 
 json::object to_json(const Trace& trace, const JobInput& input) {
@@ -110,6 +123,7 @@ json::object to_json(const Trace& trace, const JobInput& input) {
           {"profile", to_json(trace.profile)},
           {"plan", to_json(trace.plan)},
           {"regions", regions},
+          {"composition", to_json(trace.composition)},
           {"whole", json::object{{"incumbent_judgement", to_json(whole.incumbent_judgement)},
                                  {"judgement", to_json(whole.judgement)},
                                  {"incumbent", to_json(whole.incumbent)},

@@ -28,11 +28,26 @@ struct AlgebraOutcome {
 };
 [[nodiscard]] json::object to_json(const AlgebraOutcome& algebra);
 
+// One plan of several that were timed whole, in turns with what runs today.
+struct PlanTrial {
+  std::string name;          // "alone", "in place", "sure", "without matmul/amx": what decided its regions
+  std::size_t winners = 0;   // regions that run their winner; the others keep the incumbent's kernels
+  SpeedUp speed_up;          // over what runs today
+};
+
+// Which of them became the tuned plan.
+struct Composition {
+  std::vector<PlanTrial> trials;
+  std::string chosen;  // a trial's name; empty where there was nothing to choose from
+};
+[[nodiscard]] json::object to_json(const Composition& composition);
+
 struct Trace {
   AlgebraOutcome algebra;
   ProfileReport profile;
   TuningPlan plan;
   std::vector<RegionOutcome> regions;  // in the order of the plan
+  Composition composition;
   WholeOutcome whole;
   std::vector<PhaseSpan> timeline;
   ObjectCounts objects;

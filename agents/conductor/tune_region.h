@@ -27,6 +27,10 @@ struct CandidateRecord {
   std::string source;  // blob
 };
 
+// What all occurrences of a region take in a call of the whole workload, by the incumbent's kernels and by its winner:
+// launches of two whole plans in turns.
+struct InPlace { double incumbent_ns = 0, winner_ns = 0; SpeedUp speed_up; };
+
 struct RegionOutcome {
   std::string region, label;
   std::string incumbent_label;
@@ -38,6 +42,7 @@ struct RegionOutcome {
   Summary winner_time;
   SpeedUp speed_up;  // in what the objective measures
   RegionChoice choice;  // between the winner and the incumbent's kernels
+  std::optional<InPlace> in_place;
   Judgement judgement;  // of the winner
   Bottleneck bottleneck;
   std::string stopped_because;

@@ -14,14 +14,24 @@ std::string text(const SpeedUp& s, const policies::Policy& policy) {
                      policy.objective == "latency" ? "" : " in " + policy.objective, policy.confidence * 100);
 }
 
+// Slower than the incumbent's kernels by more than the margin: in its median where its interval leaves it open.
+bool loses(const SpeedUp& winner, const policies::Policy& policy) {
+  return winner.comparison == Comparison::slower ||
+         (winner.comparison == Comparison::ambiguous && winner.ratio * (1 + policy.margin) < 1);
+}
+
 }  // namespace
 
 RegionChoice choose(bool any_right, std::size_t tried, const SpeedUp& winner, const policies::Policy& policy) {
   if (tried == 0) return {true, "it was not searched: no budget was left"};
   if (!any_right) return {true, fmt::format("none of its {} candidates was right", tried)};
-  const bool loses = winner.comparison == Comparison::slower ||
-                     (winner.comparison == Comparison::ambiguous && winner.ratio * (1 + policy.margin) < 1);
-  return {loses, fmt::format("its best candidate is {} of the incumbent's kernels", text(winner, policy))};
+  return {loses(winner, policy),
+          fmt::format("its best candidate is {} of the incumbent's kernels", text(winner, policy))};
+}
+
+RegionChoice choose_in_place(const SpeedUp& in_place, const policies::Policy& policy) {
+  return {loses(in_place, policy),
+          fmt::format("in the whole plan its best candidate is {} of the incumbent's kernels", text(in_place, policy))};
 }
 
 json::object to_json(const RegionChoice& c) {

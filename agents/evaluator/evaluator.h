@@ -35,6 +35,8 @@ struct RegionChoice {
 // slower than the incumbent by more than the policy's margin, in the median where its interval leaves it open.
 [[nodiscard]] RegionChoice choose(bool any_right, std::size_t tried, const SpeedUp& winner,
                                   const policies::Policy& policy);
+// What was measured in the whole plan overrules what was measured alone: `in_place` is of all launches of the region.
+[[nodiscard]] RegionChoice choose_in_place(const SpeedUp& in_place, const policies::Policy& policy);
 [[nodiscard]] json::object to_json(const RegionChoice& c);
 
 struct Decision {

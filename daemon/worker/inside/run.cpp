@@ -136,7 +136,7 @@ class CpuSubject final : public Subject {
   }
 
   double sample(bool proves) override {
-    if (!timing_.cold && !timing_.per_launch) {  // puts back what the subject before pushed out of the caches
+    if (!timing_.cold) {  // puts back what the subject before pushed out of the caches
       buffers_.renew();
       (void)call(false);
     }

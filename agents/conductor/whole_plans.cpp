@@ -1,0 +1,264 @@
+#include "agents/conductor/whole_plans.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "agents/conductor/costs.h"
+#include "agents/conductor/first_steps.h"
+#include "agents/planner/memory.h"
+#include "runtime/base/json.h"
+
+namespace kiln::agents {
+namespace {
+
+constexpr std::int32_t kSamples = 16;     // of each plan: nine of them can show a difference, by the sign test
+constexpr std::size_t kKinds = 3;         // of kernels that are taken back in turns
+constexpr std::int64_t kMemoryShare = 4;  // one part in so many of the device's memory may hold plans that take turns
+
+bool all(const Kept& kept) { return std::find(kept.begin(), kept.end(), false) == kept.end(); }
+
+struct Candidate {
+  std::string name;
+  Kept kept;
+  std::optional<Composed> composed{};
+};
+
+class WholePlans {
+ public:
+  WholePlans(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Plan& today, Trace& trace)
+      : lab_(lab), policy_(lab.input().policy), workload_(workload), prepared_(prepared), today_(today), trace_(trace) {
+    for (const RegionOutcome& region : trace.regions) {
+      alone_.push_back(region.choice.split);
+      // Whoever is not known to be slower may be faster in the plan.
+      losers_.push_back(!region.winner || region.speed_up.comparison == Comparison::slower);
+    }
+  }
+
+  std::optional<Composed> run(std::int64_t deadline_ns) {
+    if (all(losers_)) return std::nullopt;
+    const bool in_place = measure_in_place();
+    add("alone", alone_);
+    if (in_place) add("in place", overruled_in_place());
+    add("sure", only_faster());
+    if (candidates_.empty()) return std::nullopt;
+    compare_all();
+    while (descend(deadline_ns)) {}
+    settle();
+    return std::move(candidates_[best_].composed);
+  }
+
+ private:
+  [[nodiscard]] Composed composed(const Kept& kept) { return compose(lab_, workload_, prepared_, trace_, kept); }
+
+  // False where launches cannot be told apart, or a plan did not run: what they took alone decides then.
+  bool measure_in_place() {
+    if (lab_.node().gpu || policy_.objective != "latency") return false;
+    const Composed incumbent = composed(Kept(losers_.size(), true)), winners = composed(losers_);
+    if (!fit({&incumbent.plan, &winners.plan})) return false;
+    const SampleFact samples = lab_.measure_launches({{"incumbent", incumbent.plan}, {"winners", winners.plan}},
+                                                     std::min(kSamples, policy_.confirm_samples), seed("in place"));
+    const auto before = by_region(samples.subjects.at(0), incumbent);
+    const auto after = by_region(samples.subjects.at(1), winners);
+    if (before.empty() || after.empty()) return false;
+    for (std::size_t r = 0; r < losers_.size(); ++r) {
+      if (losers_[r] || before[r].empty() || after[r].empty()) continue;
+      trace_.regions[r].in_place =
+          InPlace{summarize(before[r], policy_.confidence).median_ns, summarize(after[r], policy_.confidence).median_ns,
+                  compare(before[r], after[r], samples.cycles_per_ns, policy_.margin, policy_.confidence)};
+    }
+    return true;
+  }
+
+  // Per region: what its launches took together in each sample; empty where the subject did not run, or has no times
+  // of launches.
+  [[nodiscard]] std::vector<std::vector<double>> by_region(const SampleFact::Subject& subject,
+                                                           const Composed& plan) const {
+    if (subject.verdict != Verdict::ok || subject.launch_ns.empty()) return {};
+    std::vector<std::vector<double>> out(losers_.size());
+    for (const std::size_t region : plan.regions) out[region].assign(subject.launch_ns.size(), 0);
+    for (std::size_t s = 0; s < subject.launch_ns.size(); ++s)
+      for (std::size_t i = 0; i < plan.regions.size(); ++i) out[plan.regions[i]][s] += subject.launch_ns[s].at(i);
+    return out;
+  }
+
+  [[nodiscard]] Kept overruled_in_place() const {
+    Kept kept = alone_;
+    for (std::size_t r = 0; r < kept.size(); ++r)
+      if (const auto& in_place = trace_.regions[r].in_place)
+        kept[r] = choose_in_place(in_place->speed_up, policy_).split;
+    return kept;
+  }
+
+  [[nodiscard]] Kept only_faster() const {
+    Kept kept = losers_;
+    for (std::size_t r = 0; r < kept.size(); ++r) {
+      const RegionOutcome& region = trace_.regions[r];
+      const SpeedUp& known = region.in_place ? region.in_place->speed_up : region.speed_up;
+      if (known.comparison != Comparison::faster) kept[r] = true;
+    }
+    return kept;
+  }
+
+  [[nodiscard]] std::uint64_t seed(const std::string& purpose) const {
+    return seed_for(lab_.input(), "whole plans", purpose);
+  }
+
+  [[nodiscard]] bool fit(const std::vector<const Plan*>& plans) const {
+    const NodeFacts& node = lab_.node();
+    const std::int64_t memory = node.gpu ? node.gpu->memory_bytes : node.memory_bytes;
+    std::int64_t bytes = 0;
+    for (const Plan* plan : plans) {
+      const PlanMemory needs = memory_of(*plan);
+      bytes += needs.weights + needs.prepared + needs.working;
+    }
+    return memory <= 0 || bytes <= memory / kMemoryShare;
+  }
+
+  // Where no other candidate is the same plan, and memory allows one more.
+  bool add(std::string name, Kept kept) {
+    if (all(kept)) return false;
+    for (const Candidate& known : candidates_)
+      if (known.kept == kept) return false;
+    Candidate candidate{std::move(name), std::move(kept), std::nullopt};
+    candidate.composed = composed(candidate.kept);
+    std::vector<const Plan*> plans = {&today_, &candidate.composed->plan};
+    for (const Candidate& known : candidates_)
+      if (known.composed) plans.push_back(&known.composed->plan);
+    if (!candidates_.empty() && !fit(plans)) return false;
+    candidates_.push_back(std::move(candidate));
+    return true;
+  }
+
+  // The first candidates in turns with what runs today. No verdict is drawn from them: the whole workload's last
+  // comparison has samples of its own, so that the best of several is not believed for being the best.
+  void compare_all() {
+    std::vector<Subject> subjects = {{"today", today_}};
+    for (const Candidate& candidate : candidates_) subjects.push_back({candidate.name, candidate.composed->plan});
+    const SampleFact samples = lab_.measure(subjects, Lab::Extent::workload, samples_of_each(), false, seed("turns"));
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+      record(candidates_[i], speed_up(samples, 0, i + 1, 1));
+      if (trace_.composition.trials[i].speed_up.ratio > trace_.composition.trials[best_].speed_up.ratio) best_ = i;
+    }
+  }
+
+  // A greedy step: all regions of one kind of kernel back to the incumbent's, where that is faster than the best plan
+  // so far. What a kernel does to its neighbours, its own launches do not show. Each of `n` questions has an n-th part
+  // of the doubt.
+  bool descend(std::int64_t deadline_ns) {
+    if (trace_.composition.trials[best_].speed_up.comparison == Comparison::faster) return false;
+    if (lab_.now("whole plans") >= deadline_ns) return false;
+    const std::size_t first = candidates_.size();
+    for (const std::string& kind : kinds_of(candidates_[best_].kept))
+      add("without " + kind, without(kind, candidates_[best_].kept));
+    if (candidates_.size() == first) return false;
+    std::vector<Subject> subjects = {{"today", today_}, {"best", candidates_[best_].composed->plan}};
+    for (std::size_t i = first; i < candidates_.size(); ++i)
+      subjects.push_back({candidates_[i].name, candidates_[i].composed->plan});
+    const std::string turns = "turns " + std::to_string(first);
+    const SampleFact samples = lab_.measure(subjects, Lab::Extent::workload, samples_of_each(), false, seed(turns));
+    std::size_t better = best_;
+    double most = 1;
+    for (std::size_t i = first; i < candidates_.size(); ++i) {
+      record(candidates_[i], speed_up(samples, 0, 2 + i - first, 1));
+      const SpeedUp over_best = speed_up(samples, 1, 2 + i - first, candidates_.size() - first);
+      if (over_best.comparison != Comparison::faster || over_best.ratio <= most) continue;
+      most = over_best.ratio;
+      better = i;
+    }
+    for (std::size_t i = 0; i < candidates_.size(); ++i)
+      if (i != better) candidates_[i].composed.reset();
+    return std::exchange(best_, better) != better;
+  }
+
+  // Templates of the winners in a plan, those first that take most of it, while more than one is left.
+  [[nodiscard]] std::vector<std::string> kinds_of(const Kept& kept) const {
+    std::map<std::string, double> taken;
+    for (std::size_t r = 0; r < kept.size(); ++r) {
+      const RegionOutcome& region = trace_.regions[r];
+      if (!kept[r])
+        taken[template_of(region.winner->kernel.variant)] +=
+            region.in_place ? region.in_place->winner_ns : region.winner_time.median_ns;
+    }
+    std::vector<std::string> kinds;
+    for (const auto& [kind, unused] : taken) kinds.push_back(kind);
+    std::stable_sort(kinds.begin(), kinds.end(),
+                     [&](const std::string& a, const std::string& b) { return taken[a] > taken[b]; });
+    if (kinds.size() < 2) kinds.clear();
+    if (kinds.size() > kKinds) kinds.resize(kKinds);
+    return kinds;
+  }
+
+  [[nodiscard]] Kept without(const std::string& kind, Kept kept) const {
+    for (std::size_t r = 0; r < kept.size(); ++r)
+      if (!kept[r] && template_of(trace_.regions[r].winner->kernel.variant) == kind) kept[r] = true;
+    return kept;
+  }
+
+  [[nodiscard]] std::int32_t samples_of_each() const { return std::min(kSamples, policy_.confirm_samples); }
+
+  // A plan that did not run is slower than any other.
+  [[nodiscard]] SpeedUp speed_up(const SampleFact& samples, std::size_t incumbent, std::size_t candidate,
+                                 std::size_t questions) const {
+    const SampleFact::Subject& before = samples.subjects.at(incumbent);
+    const SampleFact::Subject& after = samples.subjects.at(candidate);
+    if (after.verdict != Verdict::ok || before.verdict != Verdict::ok) return {0, 0, 0, Comparison::slower};
+    const double confidence = 1 - (1 - policy_.confidence) / static_cast<double>(questions);
+    return compare(before.cost(), after.cost(), samples.cycles_per_ns, policy_.margin, confidence);
+  }
+
+  void record(const Candidate& candidate, const SpeedUp& over_today) {
+    trace_.composition.trials.push_back({candidate.name,
+                                         static_cast<std::size_t>(std::count(candidate.kept.begin(),
+                                                                             candidate.kept.end(), false)),
+                                         over_today});
+  }
+
+  // The regions' choices as the plan has them, with what decided.
+  void settle() {
+    const Candidate& best = candidates_[best_];
+    trace_.composition.chosen = best.name;
+    json::array regions;
+    for (std::size_t r = 0; r < best.kept.size(); ++r) {
+      RegionOutcome& region = trace_.regions[r];
+      const bool changed = region.choice.split != best.kept[r];
+      if (region.in_place) {
+        const RegionChoice in_place = choose_in_place(region.in_place->speed_up, policy_);
+        region.choice.reason = in_place.reason;
+        if (in_place.split != best.kept[r]) region.choice.reason += of_the_plans();
+      } else if (changed) {
+        region.choice.reason += of_the_plans();
+      }
+      region.choice.split = best.kept[r];
+      if (region.in_place || changed)
+        regions.emplace_back(json::object{{"region", region.region}, {"choice", to_json(region.choice)}});
+    }
+    json::object decision = to_json(trace_.composition);
+    decision["regions"] = std::move(regions);
+    lab_.journal().decision("composition", decision);
+  }
+
+  [[nodiscard]] std::string of_the_plans() const {
+    return "; of the whole plans '" + candidates_[best_].name + "' is the fastest";
+  }
+
+  Lab& lab_;
+  const policies::Policy& policy_;
+  const graph::Graph& workload_;
+  const Prepared& prepared_;
+  const Plan& today_;
+  Trace& trace_;
+  Kept alone_;   // as the regions' own races chose
+  Kept losers_;  // that no plan tries
+  std::vector<Candidate> candidates_;
+  std::size_t best_ = 0;
+};
+
+}  // namespace
+
+std::optional<Composed> best_plan(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Plan& today,
+                                  std::int64_t deadline_ns, Trace& trace) {
+  return WholePlans(lab, workload, prepared, today, trace).run(deadline_ns);
+}
+
+}  // namespace kiln::agents
