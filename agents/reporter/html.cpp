@@ -134,6 +134,23 @@ std::string algebra_paragraph(const json::object& report) {
          "</ul></details>\n";
 }
 
+// Which whole plans took turns before the last comparison.
+std::string plans_table(const json::object& report) {
+  const json::value* found = report.if_contains("composition");
+  if (found == nullptr || array_at(found->as_object(), "trials").empty()) return {};
+  page::Table t{"Whole plans, in turns with the incumbent: by what regions took alone, by what they took in the plan, by "
+                "sure gains only, and without one kind of kernel. The fastest is the tuned plan.",
+                {"Plan", "Regions on their winner", "Ratio incumbent / plan"},
+                {},
+                {false, true, true}};
+  for (const json::value& item : array_at(found->as_object(), "trials")) {
+    const json::object& trial = json::as_object(item, "trial");
+    t.rows.push_back({text_at(trial, "name"), std::to_string(json::get_int(trial, "winners", "trial")),
+                      page::speed_up(object_at(trial, "speed_up"))});
+  }
+  return page::table(t);
+}
+
 std::string decision_section(const json::object& report) {
   const json::object& whole = object_at(report, "whole");
   const json::object& decision = object_at(report, "decision");
@@ -159,7 +176,7 @@ std::string decision_section(const json::object& report) {
                           duration(figure_at(s, "q1_ns")) + " to " + duration(figure_at(s, "q3_ns")),
                           duration(figure_at(s, "min_ns")), std::to_string(json::get_int(s, "samples", member))});
   }
-  out += page::table(times);
+  out += page::table(times) + plans_table(report);
   out += "<p>Correctness: " + text_at(object_at(whole, "judgement"), "reason") + "</p>\n";
   out += algebra_paragraph(report);
   const json::array& rewrites = array_at(report, "rewrites");

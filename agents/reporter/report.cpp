@@ -105,6 +105,11 @@ json::object region(const json::value& v, const std::string& what) {
   out["candidates"] = std::move(candidates);
   out["winner"] = winner(json::at(o, "winner", what), what + ".winner");
   out["choice"] = selected(json::at(o, "choice", what), what + ".choice", {{"kernels", 's'}, {"reason", 's'}});
+  if (const json::value* found = o.if_contains("in_place")) {
+    out["in_place"] = selected(*found, what + ".in_place", {{"incumbent_ns", 'f'}, {"winner_ns", 'f'}});
+    out["in_place"].as_object()["speed_up"] =
+        speed_up(json::at(found->as_object(), "speed_up", what + ".in_place"), what + ".in_place.speed_up");
+  }
   json::array diagnoses;
   for (const json::value& item : json::as_array(json::at(o, "diagnoses", what), what + ".diagnoses")) {
     const std::string place = what + ".diagnoses[" + std::to_string(diagnoses.size()) + "]";
@@ -115,6 +120,20 @@ json::object region(const json::value& v, const std::string& what) {
   }
   out["diagnoses"] = std::move(diagnoses);
   out["stopped_because"] = json::find_string(o, "stopped_because", what).value_or("");
+  return out;
+}
+
+// The plans that were timed whole before the last comparison.
+json::object composition(const json::value& v) {
+  const std::string what = "trace.composition";
+  json::array trials;
+  for (const json::value& item : json::as_array(json::at(json::as_object(v, what), "trials", what), what + ".trials")) {
+    json::object trial = selected(item, what + ".trials", {{"name", 's'}, {"winners", 'n'}});
+    trial["speed_up"] = speed_up(json::at(item.as_object(), "speed_up", what), what + ".speed_up");
+    trials.emplace_back(std::move(trial));
+  }
+  json::object out = selected(v, what, {{"chosen", 's'}});
+  out["trials"] = std::move(trials);
   return out;
 }
 
@@ -217,6 +236,7 @@ json::object report(const json::object& trace) {
     regions.emplace_back(region(item, "trace.regions[" + std::to_string(regions.size()) + "]"));
   out["totals"] = totals(regions);
   out["regions"] = std::move(regions);
+  if (const json::value* plans = trace.if_contains("composition")) out["composition"] = composition(*plans);
   out["whole"] = whole(json::at(trace, "whole", "trace"));
   out["decision"] = decision(json::at(trace, "decision", "trace"));
   out["releases"] = releases(json::at(trace, "releases", "trace"));

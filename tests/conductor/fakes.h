@@ -123,6 +123,9 @@ class FakeBench : public Workbench {
   }
   double joules() override { return joules_each; }
 
+ protected:
+  [[nodiscard]] const std::string& template_of(const std::string& object) const { return template_of_.at(object); }
+
  private:
   std::map<std::string, std::string> template_of_;
 };

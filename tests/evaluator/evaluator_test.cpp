@@ -167,6 +167,18 @@ TEST_CASE("artifacts have the members that the report names") {
   CHECK_FALSE(json::get_bool(d, "promote", "d"));
 }
 
+TEST_CASE("what a region takes in the whole plan is judged by the same rule, and says where it was measured") {
+  const auto splits = [](Comparison c, double ratio) { return choose_in_place(speed_up(c, ratio), kPolicy).split; };
+  CHECK_FALSE(splits(Comparison::faster, 1.3));
+  CHECK_FALSE(splits(Comparison::same, 1.0));
+  CHECK_FALSE(splits(Comparison::ambiguous, 1.2));
+  CHECK(splits(Comparison::ambiguous, 0.9));
+  CHECK(splits(Comparison::slower, 0.78));
+  const std::string reason = choose_in_place(speed_up(Comparison::slower, 0.78), kPolicy).reason;
+  CHECK(reason.find("in the whole plan") == 0);
+  CHECK(reason.find("0.78") != std::string::npos);
+}
+
 TEST_CASE("a region takes the incumbent's kernels where its best candidate loses, or none is right") {
   const auto splits = [](bool any_right, std::size_t tried, Comparison c, double ratio) {
     const RegionChoice choice = choose(any_right, tried, speed_up(c, ratio), kPolicy);

@@ -101,6 +101,26 @@ TEST_CASE("algebraic rewrites and their own gain stand apart, where there are an
   CHECK_THROWS_AS((void)report(trace), Error);
 }
 
+TEST_CASE("the plans that took turns stand in the report and on the page, and what a region took in its plan") {
+  json::object trace = test::trace();
+  CHECK_FALSE(report(trace).contains("composition"));
+  const json::object gain = to_json(SpeedUp{1.375, 1.3, 1.4, Comparison::faster});
+  trace["composition"] = json::object{
+      {"trials", json::array{json::object{{"name", "without <matmul/x>"}, {"winners", 1}, {"speed_up", gain}}}},
+      {"chosen", "without <matmul/x>"}};
+  json::object& region = trace["regions"].as_array()[0].as_object();
+  region["in_place"] = json::object{{"incumbent_ns", 6e6}, {"winner_ns", 5e6}, {"speed_up", gain}};
+  const json::object r = report(trace);
+  CHECK(r.at("composition") == trace.at("composition"));
+  CHECK(r.at("regions").as_array()[0].at("in_place") == region.at("in_place"));
+  CHECK_FALSE(r.at("regions").as_array()[1].as_object().contains("in_place"));
+  const std::string page = html(r);
+  CHECK(page.find("without &lt;matmul/x&gt;") != std::string::npos);
+  CHECK(page.find("1.375") != std::string::npos);
+  region["in_place"].as_object().erase("winner_ns");
+  CHECK_THROWS_AS((void)report(trace), Error);
+}
+
 TEST_CASE("totals count what is there") {
   const json::object totals = report(test::trace()).at("totals").as_object();
   CHECK(json::get_int(totals, "regions", "t") == 2);

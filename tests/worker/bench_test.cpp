@@ -210,6 +210,26 @@ TEST_CASE("one subject that crashes while it is timed costs no other its samples
   CHECK(*std::max_element(fact.cycles_per_ns.begin(), fact.cycles_per_ns.end()) > 0.2);
 }
 
+TEST_CASE("the launches of a plan are timed one by one where that is asked for, and fill its call") {
+  Bench bench;
+  MeasureRequest request;
+  request.subjects = {bench.subject("a", bench.build(kRight).object)};
+  Plan& plan = request.subjects[0].plan;
+  plan.run.push_back(plan.run[0]);
+  request.samples = 5;
+  request.cold = false;
+  request.per_launch = true;
+  const SampleFact fact = bench.bench->measure(request);
+  const SampleFact::Subject& subject = fact.subjects.at(0);
+  REQUIRE(subject.verdict == Verdict::ok);
+  REQUIRE(subject.launch_ns.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    REQUIRE(subject.launch_ns[i].size() == 2);
+    CHECK(std::min(subject.launch_ns[i][0], subject.launch_ns[i][1]) > 0);
+    CHECK(subject.launch_ns[i][0] + subject.launch_ns[i][1] <= subject.ns[i]);
+  }
+}
+
 TEST_CASE("rounds end at their limit, and one of those that were made is proved") {
   Bench bench;
   MeasureRequest request;

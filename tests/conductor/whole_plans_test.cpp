@@ -1,0 +1,141 @@
+// The choice between whole plans: what regions take beside their neighbours overrules what they took alone.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+#include "runtime/base/json.h"
+#include "tests/conductor/gpu_bench.h"
+#include "tests/conductor/jobs.h"
+
+using namespace kiln;
+using namespace kiln::agents;
+
+namespace {
+
+// The classifier's plans, whose launches take 1 ms, but the vendor's softmax two.
+class PlansBench : public FakeBench {
+ public:
+  double product_in_plan_ms = 1;     // of the fused product, beside the softmax
+  double spoiled_by_product_ms = 0;  // that a whole plan with it takes on top, in no launch of its own
+  bool launches_crash = false;       // where they are timed one by one
+  int in_place = 0, whole = 0;       // measurements
+
+  SampleFact measure(const MeasureRequest& request) override {
+    SampleFact fact = FakeBench::measure(request);
+    in_place += request.per_launch ? 1 : 0;
+    whole += request.subjects.front().name == "today" ? 1 : 0;
+    for (std::size_t s = 0; s < fact.subjects.size(); ++s) {
+      SampleFact::Subject& subject = fact.subjects[s];
+      const Plan& plan = request.subjects[s].plan;
+      const bool is_whole = plan.outputs.front().name == request.subjects.front().plan.outputs.front().name &&
+                            plan.run.size() > 1 && has(plan, "softmax");
+      std::vector<double> launches;
+      double spoiled_ms = 0;
+      for (const PlanLaunch& launch : plan.run) {
+        const bool product = launch.label.find("+ tanh") != std::string::npos;
+        const bool vendors = template_of(plan.objects.at(static_cast<std::size_t>(launch.object))) == "row/onednn" ||
+                             subject.name == "incumbent";
+        const bool slow = launch.label.find("softmax") != std::string::npos && vendors;
+        launches.push_back(1e6 * (product && is_whole ? product_in_plan_ms : slow ? 2 : 1));
+        if (product && is_whole) spoiled_ms = spoiled_by_product_ms;
+      }
+      for (std::size_t i = 0; i < subject.ns.size(); ++i) {
+        const double noise = 1 + 0.001 * unit_from(std::to_string(s) + "/" + std::to_string(i));
+        subject.ns[i] = 1e6 * spoiled_ms;
+        for (const double ns : launches) subject.ns[i] += ns * noise;
+        if (request.per_launch) subject.launch_ns.push_back(launches);
+      }
+      if (request.per_launch && launches_crash) subject.verdict = Verdict::crashed;
+    }
+    return fact;
+  }
+
+ private:
+  static bool has(const Plan& plan, const std::string& in_label) {
+    return std::any_of(plan.run.begin(), plan.run.end(), [&](const PlanLaunch& launch) {
+      return launch.label.find(in_label) != std::string::npos;
+    });
+  }
+};
+
+struct Ran {
+  JobOutcome outcome;
+  std::string decisions;
+};
+
+// Live, and once more from the record: both must come to the same.
+Ran ran(PlansBench& bench, std::int64_t seconds = 600) {
+  MemoryBlobs blobs;
+  JobInput input = classifier_input(blobs);
+  input.policy.seconds = seconds;
+  MemoryJournal journal;
+  Ran out{run(input, bench, blobs, journal), decisions_of(journal)};
+  journal.rewind();
+  journal.replay = true;
+  CHECK(json::canonical(run(input, bench, blobs, journal).trace) == json::canonical(out.outcome.trace));
+  return out;
+}
+
+std::string kernels_of(const Ran& job, const std::string& label) {
+  return std::string(region_of(job.outcome, label).at("choice").at("kernels").as_string());
+}
+std::string reason_of(const Ran& job, const std::string& label) {
+  return std::string(region_of(job.outcome, label).at("choice").at("reason").as_string());
+}
+std::string chosen(const Ran& job) {
+  return std::string(job.outcome.trace.at("composition").at("chosen").as_string());
+}
+
+}  // namespace
+
+TEST_CASE("a region whose winner loses in the whole plan keeps the incumbent's kernels, though it won alone") {
+  PlansBench bench;
+  bench.product_in_plan_ms = 5;  // the incumbent's two launches take 2 ms
+  const Ran job = ran(bench);
+  CHECK(region_of(job.outcome, "+ tanh").at("winner").at("speed_up").at("comparison") == "faster");
+  CHECK(kernels_of(job, "+ tanh") == "incumbent");
+  CHECK(reason_of(job, "+ tanh").find("in the whole plan its best candidate is 0.400x") == 0);
+  CHECK(region_of(job.outcome, "+ tanh").at("in_place").at("winner_ns").to_number<double>() == doctest::Approx(5e6));
+  CHECK(kernels_of(job, "softmax") == "winner");
+  CHECK(chosen(job) == "in place");
+  CHECK(job.outcome.decision.at("comparison") == "faster");
+  CHECK(job.decisions.find("composition={") != std::string::npos);
+}
+
+TEST_CASE("where the plan takes what its regions took alone, all winners run and one comparison is enough") {
+  PlansBench bench;
+  const Ran job = ran(bench);
+  CHECK(kernels_of(job, "+ tanh") == "winner");
+  CHECK(kernels_of(job, "softmax") == "winner");
+  CHECK(chosen(job) == "alone");
+  CHECK(job.outcome.trace.at("composition").at("trials").as_array().size() == 1);
+  CHECK(bench.in_place == 1);
+  CHECK(bench.whole == 1);
+}
+
+TEST_CASE("a kind of kernel that slows the whole plan, in no launch of its own, is taken back while the budget lasts") {
+  PlansBench bench;
+  bench.spoiled_by_product_ms = 5;
+  const Ran job = ran(bench);
+  CHECK(chosen(job).find("without matmul/") == 0);
+  CHECK(kernels_of(job, "+ tanh") == "incumbent");
+  CHECK(reason_of(job, "+ tanh").find("of the whole plans 'without matmul/") != std::string::npos);
+  CHECK(kernels_of(job, "softmax") == "winner");
+  CHECK(job.outcome.decision.at("comparison") == "faster");
+
+  PlansBench late;
+  late.spoiled_by_product_ms = 5;
+  const Ran spent = ran(late, 1);
+  CHECK(chosen(spent) == "alone");  // the budget is over, and the plan as it is no faster:
+  CHECK(spent.outcome.decision.at("comparison") == "slower");
+}
+
+TEST_CASE("plans whose launches cannot be timed are chosen by what their regions took alone") {
+  PlansBench bench;
+  bench.launches_crash = true;
+  const Ran job = ran(bench);
+  CHECK(kernels_of(job, "+ tanh") == "winner");
+  CHECK_FALSE(region_of(job.outcome, "+ tanh").contains("in_place"));
+  CHECK(chosen(job) == "alone");
+  CHECK(job.outcome.decision.at("comparison") == "faster");
+}
