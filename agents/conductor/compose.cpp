@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "runtime/base/error.h"
-
 namespace kiln::agents {
 namespace {
 
@@ -15,7 +13,7 @@ std::size_t constants_of(const graph::Graph& g) {
 }  // namespace
 
 Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace,
-                 const Kept& kept) {
+                 const Kernels& chosen) {
   const std::size_t count = prepared.partition.regions.size();
   Splits splits(count, nullptr);
   std::vector<std::vector<BuiltKernel>> of_region(count);
@@ -25,13 +23,11 @@ Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepare
     const RegionOutcome& region = trace.regions[r];
     const std::size_t i = prepared.index(region.region);
     const Assembled& incumbent = prepared.incumbents[i];
-    if (!kept[r] && !region.winner)
-      throw Error(ErrorCode::internal, "cannot compose a plan: region " + region.region + " has no winner");
     outcome_of[i] = r;
-    if (kept[r]) splits[i] = &incumbent.parts;
-    of_region[i] = kept[r] ? incumbent.kernels : std::vector{*region.winner};
+    if (!chosen[r]) splits[i] = &incumbent.parts;
+    of_region[i] = chosen[r] ? std::vector{*chosen[r]} : incumbent.kernels;
     for (std::size_t k = 0; k < of_region[i].size(); ++k) {
-      const std::string part = kept[r] ? "." + std::to_string(k) : "";
+      const std::string part = chosen[r] ? "" : "." + std::to_string(k);
       const RenderedKernel& kernel = of_region[i][k].kernel;
       out.sources.emplace_back(region.region + part + "." + kernel.file_name, kernel.source);
     }

@@ -10,8 +10,8 @@
 
 namespace kiln::agents {
 
-// Parallel to Trace::regions: true where the plan keeps the incumbent's kernels, op by op, for the region.
-using Kept = std::vector<bool>;
+// Parallel to Trace::regions: what computes each; null where the plan keeps the incumbent's kernels, op by op.
+using Kernels = std::vector<const BuiltKernel*>;
 
 struct Composed {
   Plan plan;
@@ -19,8 +19,7 @@ struct Composed {
   std::vector<std::size_t> regions;  // of each launch of plan.run: an index of Trace::regions
 };
 
-// Each region's winner, or what is kept. Throws Error(internal) where a region that is not kept has no winner.
 [[nodiscard]] Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared,
-                               const Trace& trace, const Kept& kept);
+                               const Trace& trace, const Kernels& chosen);
 
 }  // namespace kiln::agents

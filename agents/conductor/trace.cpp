@@ -84,8 +84,10 @@ json::object to_json(const ObjectCounts& objects) {
 json::object to_json(const Composition& composition) {
   json::array trials;
   for (const PlanTrial& trial : composition.trials)
-    trials.emplace_back(json::object{
-        {"name", trial.name}, {"winners", trial.winners}, {"speed_up", to_json(trial.speed_up)}});
+    trials.emplace_back(json::object{{"name", trial.name},
+                                     {"winners", trial.winners},
+                                     {"speed_up", to_json(trial.speed_up)},
+                                     {"working_bytes", trial.working_bytes}});
   return {{"trials", trials}, {"chosen", composition.chosen}};
 }
 

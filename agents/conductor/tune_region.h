@@ -31,6 +31,14 @@ struct CandidateRecord {
 // launches of two whole plans in turns.
 struct InPlace { double incumbent_ns = 0, winner_ns = 0; SpeedUp speed_up; };
 
+// Another right finalist of a region's race.
+struct Alternative {
+  BuiltKernel kernel;
+  Summary time;
+  SpeedUp speed_up, over_winner;  // of it over the incumbent's kernels, and over the winner
+  Judgement judgement;
+};
+
 struct RegionOutcome {
   std::string region, label;
   std::string incumbent_label;
@@ -39,6 +47,7 @@ struct RegionOutcome {
   std::vector<Diagnosis> diagnoses;
   std::vector<LearnedConstraint> learned;
   std::optional<BuiltKernel> winner;
+  std::vector<Alternative> alternatives;  // fastest first
   Summary winner_time;
   SpeedUp speed_up;  // in what the objective measures
   RegionChoice choice;  // between the winner and the incumbent's kernels

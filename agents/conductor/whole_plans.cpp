@@ -16,11 +16,15 @@ constexpr std::int32_t kSamples = 16;     // of each plan: nine of them can show
 constexpr std::size_t kKinds = 3;         // of kernels that are taken back in turns
 constexpr std::int64_t kMemoryShare = 4;  // one part in so many of the device's memory may hold plans that take turns
 
-bool all(const Kept& kept) { return std::find(kept.begin(), kept.end(), false) == kept.end(); }
+constexpr int kMostSpared = 8;            // regions that are given a kernel of less memory
+
+bool of_incumbent(const Kernels& kernels) {
+  return std::all_of(kernels.begin(), kernels.end(), [](const BuiltKernel* kernel) { return kernel == nullptr; });
+}
 
 struct Candidate {
   std::string name;
-  Kept kept;
+  Kernels kernels;
   std::optional<Composed> composed{};
 };
 
@@ -29,14 +33,15 @@ class WholePlans {
   WholePlans(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Plan& today, Trace& trace)
       : lab_(lab), policy_(lab.input().policy), workload_(workload), prepared_(prepared), today_(today), trace_(trace) {
     for (const RegionOutcome& region : trace.regions) {
-      alone_.push_back(region.choice.split);
+      alone_.push_back(region.choice.split ? nullptr : &region.winner.value());
       // Whoever is not known to be slower may be faster in the plan.
-      losers_.push_back(!region.winner || region.speed_up.comparison == Comparison::slower);
+      const bool lost = !region.winner || region.speed_up.comparison == Comparison::slower;
+      winners_.push_back(lost ? nullptr : &*region.winner);
     }
   }
 
   std::optional<Composed> run(std::int64_t deadline_ns) {
-    if (all(losers_)) return std::nullopt;
+    if (of_incumbent(winners_)) return std::nullopt;
     const bool in_place = measure_in_place();
     add("alone", alone_);
     if (in_place) add("in place", overruled_in_place());
@@ -44,25 +49,28 @@ class WholePlans {
     if (candidates_.empty()) return std::nullopt;
     compare_all();
     while (descend(deadline_ns)) {}
+    spare_memory();
     settle();
     return std::move(candidates_[best_].composed);
   }
 
  private:
-  [[nodiscard]] Composed composed(const Kept& kept) { return compose(lab_, workload_, prepared_, trace_, kept); }
+  [[nodiscard]] Composed composed(const Kernels& kernels) {
+    return compose(lab_, workload_, prepared_, trace_, kernels);
+  }
 
   // False where launches cannot be told apart, or a plan did not run: what they took alone decides then.
   bool measure_in_place() {
     if (lab_.node().gpu || policy_.objective != "latency") return false;
-    const Composed incumbent = composed(Kept(losers_.size(), true)), winners = composed(losers_);
+    const Composed incumbent = composed(Kernels(winners_.size(), nullptr)), winners = composed(winners_);
     if (!fit({&incumbent.plan, &winners.plan})) return false;
     const SampleFact samples = lab_.measure_launches({{"incumbent", incumbent.plan}, {"winners", winners.plan}},
                                                      std::min(kSamples, policy_.confirm_samples), seed("in place"));
     const auto before = by_region(samples.subjects.at(0), incumbent);
     const auto after = by_region(samples.subjects.at(1), winners);
     if (before.empty() || after.empty()) return false;
-    for (std::size_t r = 0; r < losers_.size(); ++r) {
-      if (losers_[r] || before[r].empty() || after[r].empty()) continue;
+    for (std::size_t r = 0; r < winners_.size(); ++r) {
+      if (!winners_[r] || before[r].empty() || after[r].empty()) continue;
       trace_.regions[r].in_place =
           InPlace{summarize(before[r], policy_.confidence).median_ns, summarize(after[r], policy_.confidence).median_ns,
                   compare(before[r], after[r], samples.cycles_per_ns, policy_.margin, policy_.confidence)};
@@ -75,29 +83,31 @@ class WholePlans {
   [[nodiscard]] std::vector<std::vector<double>> by_region(const SampleFact::Subject& subject,
                                                            const Composed& plan) const {
     if (subject.verdict != Verdict::ok || subject.launch_ns.empty()) return {};
-    std::vector<std::vector<double>> out(losers_.size());
+    std::vector<std::vector<double>> out(winners_.size());
     for (const std::size_t region : plan.regions) out[region].assign(subject.launch_ns.size(), 0);
     for (std::size_t s = 0; s < subject.launch_ns.size(); ++s)
       for (std::size_t i = 0; i < plan.regions.size(); ++i) out[plan.regions[i]][s] += subject.launch_ns[s].at(i);
     return out;
   }
 
-  [[nodiscard]] Kept overruled_in_place() const {
-    Kept kept = alone_;
-    for (std::size_t r = 0; r < kept.size(); ++r)
+  [[nodiscard]] Kernels overruled_in_place() const {
+    Kernels kernels = alone_;
+    for (std::size_t r = 0; r < kernels.size(); ++r)
       if (const auto& in_place = trace_.regions[r].in_place)
-        kept[r] = choose_in_place(in_place->speed_up, policy_).split;
-    return kept;
+        kernels[r] = choose_in_place(in_place->speed_up, policy_).split ? nullptr : winners_[r];
+    return kernels;
   }
 
-  [[nodiscard]] Kept only_faster() const {
-    Kept kept = losers_;
-    for (std::size_t r = 0; r < kept.size(); ++r) {
-      const RegionOutcome& region = trace_.regions[r];
-      const SpeedUp& known = region.in_place ? region.in_place->speed_up : region.speed_up;
-      if (known.comparison != Comparison::faster) kept[r] = true;
-    }
-    return kept;
+  [[nodiscard]] Kernels only_faster() const {
+    Kernels kernels = winners_;
+    for (std::size_t r = 0; r < kernels.size(); ++r)
+      if (known(r).comparison != Comparison::faster) kernels[r] = nullptr;
+    return kernels;
+  }
+  // Of the region's winner: in place where that was measured.
+  [[nodiscard]] const SpeedUp& known(std::size_t r) const {
+    const RegionOutcome& region = trace_.regions[r];
+    return region.in_place ? region.in_place->speed_up : region.speed_up;
   }
 
   [[nodiscard]] std::uint64_t seed(const std::string& purpose) const {
@@ -116,12 +126,12 @@ class WholePlans {
   }
 
   // Where no other candidate is the same plan, and memory allows one more.
-  bool add(std::string name, Kept kept) {
-    if (all(kept)) return false;
+  bool add(std::string name, Kernels kernels) {
+    if (of_incumbent(kernels)) return false;
     for (const Candidate& known : candidates_)
-      if (known.kept == kept) return false;
-    Candidate candidate{std::move(name), std::move(kept), std::nullopt};
-    candidate.composed = composed(candidate.kept);
+      if (known.kernels == kernels) return false;
+    Candidate candidate{std::move(name), std::move(kernels), std::nullopt};
+    candidate.composed = composed(candidate.kernels);
     std::vector<const Plan*> plans = {&today_, &candidate.composed->plan};
     for (const Candidate& known : candidates_)
       if (known.composed) plans.push_back(&known.composed->plan);
@@ -149,8 +159,8 @@ class WholePlans {
     if (trace_.composition.trials[best_].speed_up.comparison == Comparison::faster) return false;
     if (lab_.now("whole plans") >= deadline_ns) return false;
     const std::size_t first = candidates_.size();
-    for (const std::string& kind : kinds_of(candidates_[best_].kept))
-      add("without " + kind, without(kind, candidates_[best_].kept));
+    for (const std::string& kind : kinds_of(candidates_[best_].kernels))
+      add("without " + kind, without(kind, candidates_[best_].kernels));
     if (candidates_.size() == first) return false;
     std::vector<Subject> subjects = {{"today", today_}, {"best", candidates_[best_].composed->plan}};
     for (std::size_t i = first; i < candidates_.size(); ++i)
@@ -172,12 +182,12 @@ class WholePlans {
   }
 
   // Templates of the winners in a plan, those first that take most of it, while more than one is left.
-  [[nodiscard]] std::vector<std::string> kinds_of(const Kept& kept) const {
+  [[nodiscard]] std::vector<std::string> kinds_of(const Kernels& kernels) const {
     std::map<std::string, double> taken;
-    for (std::size_t r = 0; r < kept.size(); ++r) {
+    for (std::size_t r = 0; r < kernels.size(); ++r) {
       const RegionOutcome& region = trace_.regions[r];
-      if (!kept[r])
-        taken[template_of(region.winner->kernel.variant)] +=
+      if (kernels[r])
+        taken[template_of(kernels[r]->kernel.variant)] +=
             region.in_place ? region.in_place->winner_ns : region.winner_time.median_ns;
     }
     std::vector<std::string> kinds;
@@ -189,10 +199,72 @@ class WholePlans {
     return kinds;
   }
 
-  [[nodiscard]] Kept without(const std::string& kind, Kept kept) const {
-    for (std::size_t r = 0; r < kept.size(); ++r)
-      if (!kept[r] && template_of(trace_.regions[r].winner->kernel.variant) == kind) kept[r] = true;
-    return kept;
+  [[nodiscard]] static Kernels without(const std::string& kind, Kernels kernels) {
+    for (const BuiltKernel*& kernel : kernels)
+      if (kernel && template_of(kernel->kernel.variant) == kind) kernel = nullptr;
+    return kernels;
+  }
+
+  // Memory counts where it costs no time that shows. While the plan's intermediate results and scratch take more than
+  // those of a framework that runs op by op, the region whose scratch reaches highest in the arena is given the fastest
+  // kernel that is not slower, by its race, and makes the plan smaller.
+  void spare_memory() {
+    const std::int64_t goal = eager_working_bytes(lab_.input().workload);
+    Candidate lean{"less memory", candidates_[best_].kernels, std::nullopt};
+    const Composed* now = &*candidates_[best_].composed;
+    for (int spared = 0; spared < kMostSpared && memory_of(now->plan).working > goal; ++spared) {
+      std::optional<std::pair<Kernels, Composed>> smaller = one_smaller(lean.kernels, *now);
+      if (!smaller) break;
+      lean.kernels = std::move(smaller->first);
+      lean.composed = std::move(smaller->second);
+      now = &*lean.composed;
+    }
+    if (!lean.composed || of_incumbent(lean.kernels)) return;
+    const SampleFact samples = lab_.measure({{"today", today_},
+                                             {"best", candidates_[best_].composed->plan},
+                                             {lean.name, lean.composed->plan}},
+                                            Lab::Extent::workload, samples_of_each(), false, seed(lean.name));
+    record(lean, speed_up(samples, 0, 2, 1));
+    candidates_.push_back(std::move(lean));
+    if (!loses(speed_up(samples, 1, 2, 1), policy_)) best_ = candidates_.size() - 1;
+  }
+
+  std::optional<std::pair<Kernels, Composed>> one_smaller(const Kernels& kernels, const Composed& now) {
+    for (const std::size_t r : by_scratch(now)) {
+      for (const BuiltKernel* other : as_fast(r, kernels[r])) {
+        Kernels changed = kernels;
+        changed[r] = other;
+        Composed plan = composed(changed);
+        if (memory_of(plan.plan).working < memory_of(now.plan).working) return std::pair{changed, std::move(plan)};
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Regions with scratch in the arena: whose reaches highest is first.
+  static std::vector<std::size_t> by_scratch(const Composed& plan) {
+    std::map<std::size_t, std::int64_t> end;
+    for (std::size_t i = 0; i < plan.regions.size(); ++i) {
+      const PlanLaunch& launch = plan.plan.run[i];
+      if (launch.scratch_offset && launch.scratch_bytes > 0)
+        end[plan.regions[i]] = std::max(end[plan.regions[i]],
+                                        *launch.scratch_offset + launch.scratch_bytes * plan.plan.threads);
+    }
+    std::vector<std::size_t> regions;
+    for (const auto& [region, unused] : end) regions.push_back(region);
+    std::stable_sort(regions.begin(), regions.end(), [&](std::size_t a, std::size_t b) { return end[a] > end[b]; });
+    return regions;
+  }
+
+  // Besides `kernel`: finalists that did not lose to the winner, fastest first, then the incumbent's kernels (null) where
+  // the winner is not faster than they are.
+  [[nodiscard]] std::vector<const BuiltKernel*> as_fast(std::size_t r, const BuiltKernel* kernel) const {
+    std::vector<const BuiltKernel*> out;
+    if (!kernel) return out;
+    for (const Alternative& other : trace_.regions[r].alternatives)
+      if (&other.kernel != kernel && !loses(other.over_winner, policy_)) out.push_back(&other.kernel);
+    if (known(r).comparison != Comparison::faster) out.push_back(nullptr);
+    return out;
   }
 
   [[nodiscard]] std::int32_t samples_of_each() const { return std::min(kSamples, policy_.confirm_samples); }
@@ -208,10 +280,11 @@ class WholePlans {
   }
 
   void record(const Candidate& candidate, const SpeedUp& over_today) {
-    trace_.composition.trials.push_back({candidate.name,
-                                         static_cast<std::size_t>(std::count(candidate.kept.begin(),
-                                                                             candidate.kept.end(), false)),
-                                         over_today});
+    const auto own = [](const BuiltKernel* kernel) { return kernel != nullptr; };
+    trace_.composition.trials.push_back(
+        {candidate.name,
+         static_cast<std::size_t>(std::count_if(candidate.kernels.begin(), candidate.kernels.end(), own)), over_today,
+         memory_of(candidate.composed->plan).working});
   }
 
   // The regions' choices as the plan has them, with what decided.
@@ -219,18 +292,19 @@ class WholePlans {
     const Candidate& best = candidates_[best_];
     trace_.composition.chosen = best.name;
     json::array regions;
-    for (std::size_t r = 0; r < best.kept.size(); ++r) {
+    for (std::size_t r = 0; r < best.kernels.size(); ++r) {
       RegionOutcome& region = trace_.regions[r];
-      const bool changed = region.choice.split != best.kept[r];
+      bool by_plan = region.choice.split != !best.kernels[r];
+      const bool noted = by_plan || region.in_place;
       if (region.in_place) {
         const RegionChoice in_place = choose_in_place(region.in_place->speed_up, policy_);
         region.choice.reason = in_place.reason;
-        if (in_place.split != best.kept[r]) region.choice.reason += of_the_plans();
-      } else if (changed) {
-        region.choice.reason += of_the_plans();
+        by_plan = in_place.split != !best.kernels[r];
       }
-      region.choice.split = best.kept[r];
-      if (region.in_place || changed)
+      region.choice.split = !best.kernels[r];
+      if (by_plan) region.choice.reason += "; of the whole plans '" + best.name + "' is taken";
+      if (best.kernels[r] && best.kernels[r] != &*region.winner) take(region, *best.kernels[r]);
+      if (noted || by_plan)
         regions.emplace_back(json::object{{"region", region.region}, {"choice", to_json(region.choice)}});
     }
     json::object decision = to_json(trace_.composition);
@@ -238,8 +312,19 @@ class WholePlans {
     lab_.journal().decision("composition", decision);
   }
 
-  [[nodiscard]] std::string of_the_plans() const {
-    return "; of the whole plans '" + candidates_[best_].name + "' is the fastest";
+  // Another finalist in the winner's place, for less memory.
+  void take(RegionOutcome& region, const BuiltKernel& kernel) {
+    const auto at = std::find_if(region.alternatives.begin(), region.alternatives.end(),
+                                 [&](const Alternative& other) { return &other.kernel == &kernel; });
+    region.choice.reason += "; " + to_string(at->kernel.kernel.variant) + " needs less memory than " +
+                            to_string(region.winner->kernel.variant) + " and is as fast";
+    region.winner_time = at->time;
+    region.speed_up = at->speed_up;
+    region.judgement = at->judgement;
+    region.in_place.reset();  // it is the other's
+    for (const RegionProfile& profile : trace_.profile.regions)
+      if (profile.region == region.region) region.bottleneck = bottleneck(profile, at->time.median_ns);
+    region.winner = at->kernel;
   }
 
   Lab& lab_;
@@ -248,8 +333,8 @@ class WholePlans {
   const Prepared& prepared_;
   const Plan& today_;
   Trace& trace_;
-  Kept alone_;   // as the regions' own races chose
-  Kept losers_;  // that no plan tries
+  Kernels alone_;    // as the regions' own races chose
+  Kernels winners_;  // but those that lost: no plan tries them
   std::vector<Candidate> candidates_;
   std::size_t best_ = 0;
 };

@@ -14,13 +14,12 @@ std::string text(const SpeedUp& s, const policies::Policy& policy) {
                      policy.objective == "latency" ? "" : " in " + policy.objective, policy.confidence * 100);
 }
 
-// Slower than the incumbent's kernels by more than the margin: in its median where its interval leaves it open.
-bool loses(const SpeedUp& winner, const policies::Policy& policy) {
-  return winner.comparison == Comparison::slower ||
-         (winner.comparison == Comparison::ambiguous && winner.ratio * (1 + policy.margin) < 1);
-}
-
 }  // namespace
+
+bool loses(const SpeedUp& candidate, const policies::Policy& policy) {
+  return candidate.comparison == Comparison::slower ||
+         (candidate.comparison == Comparison::ambiguous && candidate.ratio * (1 + policy.margin) < 1);
+}
 
 RegionChoice choose(bool any_right, std::size_t tried, const SpeedUp& winner, const policies::Policy& policy) {
   if (tried == 0) return {true, "it was not searched: no budget was left"};

@@ -31,6 +31,8 @@ struct RegionChoice {
   bool split = false;  // the incumbent's kernels, op by op; else its winner
   std::string reason;  // for a person, with the measurement that decided
 };
+// Slower than what it is compared with by more than the margin, in its median where its interval leaves it open.
+[[nodiscard]] bool loses(const SpeedUp& candidate, const policies::Policy& policy);
 // Measurement overrules the planner: a region is split where no candidate was right, or where the best of them is
 // slower than the incumbent by more than the policy's margin, in the median where its interval leaves it open.
 [[nodiscard]] RegionChoice choose(bool any_right, std::size_t tried, const SpeedUp& winner,

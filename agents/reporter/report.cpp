@@ -128,7 +128,7 @@ json::object composition(const json::value& v) {
   const std::string what = "trace.composition";
   json::array trials;
   for (const json::value& item : json::as_array(json::at(json::as_object(v, what), "trials", what), what + ".trials")) {
-    json::object trial = selected(item, what + ".trials", {{"name", 's'}, {"winners", 'n'}});
+    json::object trial = selected(item, what + ".trials", {{"name", 's'}, {"winners", 'n'}, {"working_bytes", 'n'}});
     trial["speed_up"] = speed_up(json::at(item.as_object(), "speed_up", what), what + ".speed_up");
     trials.emplace_back(std::move(trial));
   }

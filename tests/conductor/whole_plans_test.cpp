@@ -139,3 +139,78 @@ TEST_CASE("plans whose launches cannot be timed are chosen by what their regions
   CHECK(chosen(job) == "alone");
   CHECK(job.outcome.decision.at("comparison") == "faster");
 }
+
+namespace {
+
+// Kernels take 1 ms, the vendor's two, and a product with no more scratch than `little_bytes` somewhat longer.
+class ScratchBench : public FakeBench {
+ public:
+  std::int64_t little_bytes = 0;
+  double longer = 1.1;
+
+  SampleFact measure(const MeasureRequest& request) override {
+    SampleFact fact = FakeBench::measure(request);
+    for (std::size_t s = 0; s < fact.subjects.size(); ++s) {
+      double ns = 0;
+      for (const PlanLaunch& launch : request.subjects[s].plan.run) {
+        const std::string& object = request.subjects[s].plan.objects.at(static_cast<std::size_t>(launch.object));
+        const bool vendors = template_of(object).find("/onednn") != std::string::npos;
+        const bool product = launch.label.find("matmul") == 0;
+        ns += 1e6 * (vendors ? 2 : product && launch.scratch_bytes <= little_bytes ? longer : 1 - scratch_gain(launch));
+      }
+      for (std::size_t i = 0; i < fact.subjects[s].ns.size(); ++i)
+        fact.subjects[s].ns[i] = ns * (1 + 1e-6 * unit_from(std::to_string(s) + "/" + std::to_string(i)));
+    }
+    return fact;
+  }
+
+ private:
+  // Far less than the policy's margin.
+  static double scratch_gain(const PlanLaunch& launch) {
+    return 1e-3 * std::min(1.0, static_cast<double>(launch.scratch_bytes) / (1 << 20));
+  }
+};
+
+std::int64_t scratch_of_product(const JobOutcome& outcome) {
+  for (const PlanLaunch& launch : outcome.tuned.run)
+    if (launch.label.find("matmul") == 0) return launch.scratch_bytes;
+  return -1;
+}
+
+}  // namespace
+
+TEST_CASE("a plan of more memory than a framework's results takes the kernel of less scratch that is as fast") {
+  MemoryBlobs blobs;
+  graph::Graph g;  // as a framework runs it, the scores alone lie between its two operators
+  const graph::ValueId x = g.add_input("x", {graph::DType::f32, {512, 64}});
+  const graph::ValueId w = g.add_constant("w", graph::test::random_floats({64, 128}, 1));
+  const graph::ValueId scores = g.add_node(graph::MatMul{}, {x, w}, "scores")[0];
+  g.outputs = g.add_node(graph::Softmax{1, false}, {scores}, "softmax");
+  JobInput input = job_on(std::move(g), "scores", blobs);
+  input.policy.seconds = 600;
+  const auto job = [&](ScratchBench& bench) {
+    MemoryJournal journal;
+    JobOutcome out = run(input, bench, blobs, journal);
+    journal.rewind();
+    journal.replay = true;
+    CHECK(json::canonical(run(input, bench, blobs, journal).trace) == json::canonical(out.trace));
+    return out;
+  };
+  ScratchBench equal;
+  const JobOutcome lean = job(equal);
+  const json::array& trials = lean.trace.at("composition").at("trials").as_array();
+  REQUIRE(trials.size() == 2);
+  CHECK(trials[0].at("working_bytes").to_number<std::int64_t>() > lean.memory.at("eager").to_number<std::int64_t>());
+  CHECK(trials[1].at("working_bytes").to_number<std::int64_t>() <
+        trials[0].at("working_bytes").to_number<std::int64_t>());
+  CHECK(lean.trace.at("composition").at("chosen") == "less memory");
+  CHECK(lean.memory.at("tuned").at("working") == trials[1].at("working_bytes"));
+  CHECK(region_of(lean, "matmul").at("choice").at("reason").as_string().find("needs less memory than") !=
+        std::string::npos);
+  CHECK(lean.decision.at("comparison") == "faster");
+  CHECK(lean.sources.size() == lean.tuned.run.size());
+
+  ScratchBench slower;  // where that kernel takes a tenth longer, memory is not worth it
+  slower.little_bytes = scratch_of_product(lean);
+  CHECK(scratch_of_product(job(slower)) > scratch_of_product(lean));
+}

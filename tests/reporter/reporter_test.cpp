@@ -106,7 +106,8 @@ TEST_CASE("the plans that took turns stand in the report and on the page, and wh
   CHECK_FALSE(report(trace).contains("composition"));
   const json::object gain = to_json(SpeedUp{1.375, 1.3, 1.4, Comparison::faster});
   trace["composition"] = json::object{
-      {"trials", json::array{json::object{{"name", "without <matmul/x>"}, {"winners", 1}, {"speed_up", gain}}}},
+      {"trials", json::array{json::object{
+                     {"name", "without <matmul/x>"}, {"winners", 1}, {"speed_up", gain}, {"working_bytes", 4096}}}},
       {"chosen", "without <matmul/x>"}};
   json::object& region = trace["regions"].as_array()[0].as_object();
   region["in_place"] = json::object{{"incumbent_ns", 6e6}, {"winner_ns", 5e6}, {"speed_up", gain}};
