@@ -256,8 +256,8 @@ class WholePlans {
     return regions;
   }
 
-  // Besides `kernel`: finalists that did not lose to the winner, fastest first, then the incumbent's kernels (null) where
-  // the winner is not faster than they are.
+  // Besides `kernel`: finalists that did not lose to the winner, fastest first, then the incumbent's kernels (null)
+  // where the winner is not faster than they are.
   [[nodiscard]] std::vector<const BuiltKernel*> as_fast(std::size_t r, const BuiltKernel* kernel) const {
     std::vector<const BuiltKernel*> out;
     if (!kernel) return out;

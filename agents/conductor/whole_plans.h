@@ -11,8 +11,8 @@
 namespace kiln::agents {
 
 // The tuned plan; nullopt where every region keeps the incumbent's kernels. `today`: what it has to beat. Fills
-// trace.composition and each region's in_place, and its choice where the plan overruled it; all on record as a decision.
-// After `deadline_ns` on the recorded clock nothing more is tried than one comparison.
+// trace.composition and each region's in_place, and its choice where the plan overruled it; all on record as a
+// decision. After `deadline_ns` on the recorded clock no kind of kernel is taken back any more.
 [[nodiscard]] std::optional<Composed> best_plan(Lab& lab, const graph::Graph& workload, const Prepared& prepared,
                                                 const Plan& today, std::int64_t deadline_ns, Trace& trace);
 

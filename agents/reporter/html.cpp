@@ -138,17 +138,19 @@ std::string algebra_paragraph(const json::object& report) {
 std::string plans_table(const json::object& report) {
   const json::value* found = report.if_contains("composition");
   if (found == nullptr || array_at(found->as_object(), "trials").empty()) return {};
-  page::Table t{"Whole plans, in turns with the incumbent: by what regions took alone, by what they took in the plan, by "
-                "sure gains only, and without one kind of kernel. The fastest is the tuned plan.",
-                {"Plan", "Regions on their winner", "Ratio incumbent / plan"},
+  page::Table t{"Whole plans, in turns with the incumbent: by what regions took alone, by what they took in the plan, "
+                "by sure gains only, without one kind of kernel, and of less memory.",
+                {"Plan", "Regions on kernels of their own", "Working memory", "Ratio incumbent / plan"},
                 {},
-                {false, true, true}};
+                {false, true, true, true}};
   for (const json::value& item : array_at(found->as_object(), "trials")) {
     const json::object& trial = json::as_object(item, "trial");
     t.rows.push_back({text_at(trial, "name"), std::to_string(json::get_int(trial, "winners", "trial")),
+                      fmt::format("{} bytes", json::get_int(trial, "working_bytes", "trial")),
                       page::speed_up(object_at(trial, "speed_up"))});
   }
-  return page::table(t);
+  const std::string chosen = json::get_string(found->as_object(), "chosen", "composition");
+  return page::table(t) + "<p>The tuned plan is '" + escaped(chosen) + "'.</p>\n";
 }
 
 std::string decision_section(const json::object& report) {

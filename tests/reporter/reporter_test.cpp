@@ -118,6 +118,8 @@ TEST_CASE("the plans that took turns stand in the report and on the page, and wh
   const std::string page = html(r);
   CHECK(page.find("without &lt;matmul/x&gt;") != std::string::npos);
   CHECK(page.find("1.375") != std::string::npos);
+  CHECK(page.find("4096 bytes") != std::string::npos);
+  CHECK(page.find("The tuned plan is 'without &lt;matmul/x&gt;'") != std::string::npos);
   region["in_place"].as_object().erase("winner_ns");
   CHECK_THROWS_AS((void)report(trace), Error);
 }
