@@ -15,7 +15,6 @@ namespace {
 constexpr std::int32_t kSamples = 16;     // of each plan: nine of them can show a difference, by the sign test
 constexpr std::size_t kKinds = 3;         // of kernels that are taken back in turns
 constexpr std::int64_t kMemoryShare = 4;  // one part in so many of the device's memory may hold plans that take turns
-
 constexpr int kMostSpared = 8;            // regions that are given a kernel of less memory
 
 bool of_incumbent(const Kernels& kernels) {
@@ -47,8 +46,9 @@ class WholePlans {
     if (in_place) add("in place", overruled_in_place());
     add("sure", only_faster());
     if (candidates_.empty()) return std::nullopt;
-    compare_all();
-    while (descend(deadline_ns)) {}
+    const bool can_choose = candidates_.size() > 1 || !kinds_of(candidates_[0].kernels).empty();
+    if (can_choose) compare_all();
+    while (can_choose && descend(deadline_ns)) {}
     spare_memory();
     settle();
     return std::move(candidates_[best_].composed);

@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <functional>
 
 #include "runtime/base/json.h"
 #include "tests/conductor/gpu_bench.h"
@@ -64,9 +65,10 @@ struct Ran {
 };
 
 // Live, and once more from the record: both must come to the same.
-Ran ran(PlansBench& bench, std::int64_t seconds = 600) {
+Ran ran(PlansBench& bench, std::int64_t seconds = 600,
+        const std::function<JobInput(MemoryBlobs&)>& input_of = classifier_input) {
   MemoryBlobs blobs;
-  JobInput input = classifier_input(blobs);
+  JobInput input = input_of(blobs);
   input.policy.seconds = seconds;
   MemoryJournal journal;
   Ran out{run(input, bench, blobs, journal), decisions_of(journal)};
@@ -111,6 +113,21 @@ TEST_CASE("where the plan takes what its regions took alone, all winners run and
   CHECK(job.outcome.trace.at("composition").at("trials").as_array().size() == 1);
   CHECK(bench.in_place == 1);
   CHECK(bench.whole == 1);
+}
+
+TEST_CASE("the only plan that may be chosen is not timed for the choice") {
+  PlansBench bench;
+  const Ran job = ran(bench, 600, [](MemoryBlobs& blobs) {
+    graph::Graph g;
+    const graph::ValueId x = g.add_input("x", {graph::DType::f32, {32, 64}});
+    g.outputs = {graph::test::apply(g, graph::ExprOp::tanh, graph::test::apply(g, graph::ExprOp::exp, x))};
+    return job_on(std::move(g), "pointwise", blobs);
+  });
+  CHECK(kernels_of(job, "tanh") == "winner");
+  CHECK(chosen(job) == "alone");
+  CHECK(job.outcome.trace.at("composition").at("trials").as_array().empty());
+  CHECK(bench.whole == 0);
+  CHECK(job.outcome.decision.at("comparison") == "faster");
 }
 
 TEST_CASE("a kind of kernel that slows the whole plan, in no launch of its own, is taken back while the budget lasts") {
