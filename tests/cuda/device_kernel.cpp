@@ -2,7 +2,10 @@
 
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -50,29 +53,42 @@ agents::NodeFacts device_node(const std::string& architecture, std::int32_t mult
 
 namespace {
 
-constexpr std::size_t kGuard = 256;
+constexpr std::size_t kAlignment = 16;  // and no more, so that an access that needs more shows
 constexpr unsigned char kPoison = 0xff;  // a NaN in every float type
 
-// A buffer between two guards, 16-byte aligned and no more, so that an access that needs more shows.
+// A buffer that ends before a page that nobody may touch, or begins behind one: a read outside it ends the program.
+// What lies between it and the pages is poisoned.
 class Guarded {
+  struct Unmap {
+    std::size_t bytes;
+    void operator()(unsigned char* p) const { (void)::munmap(p, bytes); }  // ignoring: the test is over
+  };
+
  public:
-  explicit Guarded(std::size_t bytes) : bytes_(bytes), memory_(bytes + 2 * kGuard + 64, kPoison) {
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) + kGuard;
-    begin_ = memory_.data() + kGuard + (32 - address % 32) % 32 + 16;
+  Guarded(std::size_t bytes, simt::Order order) : bytes_(bytes) {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t all = (bytes + kAlignment + page - 1) / page * page + 2 * page;
+    void* mapped = ::mmap(nullptr, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) throw std::runtime_error("cannot map a buffer of a kernel");
+    mapped_ = {static_cast<unsigned char*>(mapped), Unmap{all}};
+    first_ = mapped_.get() + page;
+    last_ = mapped_.get() + all - page;
+    std::memset(first_, kPoison, static_cast<std::size_t>(last_ - first_));
+    if (::mprotect(mapped_.get(), page, PROT_NONE) != 0 || ::mprotect(last_, page, PROT_NONE) != 0)
+      throw std::runtime_error("cannot guard a buffer of a kernel");
+    begin_ = order == simt::Order::forward ? last_ - (bytes + kAlignment - 1) / kAlignment * kAlignment
+                                           : first_ + kAlignment;
   }
   [[nodiscard]] unsigned char* data() { return begin_; }
   [[nodiscard]] bool intact() const {
-    for (const unsigned char* p = memory_.data(); p < begin_; ++p)
-      if (*p != kPoison) return false;
-    for (const unsigned char* p = begin_ + bytes_; p < memory_.data() + memory_.size(); ++p)
-      if (*p != kPoison) return false;
-    return true;
+    const auto is_poison = [](unsigned char byte) { return byte == kPoison; };
+    return std::all_of(first_, begin_, is_poison) && std::all_of(begin_ + bytes_, last_, is_poison);
   }
 
  private:
   std::size_t bytes_;
-  std::vector<unsigned char> memory_;
-  unsigned char* begin_;
+  std::unique_ptr<unsigned char, Unmap> mapped_{nullptr, Unmap{0}};
+  unsigned char *first_ = nullptr, *begin_ = nullptr, *last_ = nullptr;
 };
 
 // Without the C++ library, which this program has, and which takes as long to link as a kernel to compile.
@@ -117,12 +133,13 @@ std::vector<graph::Tensor> EmulatedKernel::run(const std::vector<graph::Tensor>&
   const agents::RenderedKernel& kernel = loaded_->kernel;
   std::vector<Guarded> in, out, temporary;
   for (const graph::Tensor& t : inputs) {
-    in.emplace_back(t.bytes.size());
+    in.emplace_back(t.bytes.size(), order);
     std::memcpy(in.back().data(), t.bytes.data(), t.bytes.size());
   }
   for (const graph::TensorType& t : outputs)
-    out.emplace_back(static_cast<std::size_t>(graph::element_count(t.shape)) * graph::size_of(t.dtype));
-  for (const std::int64_t bytes : kernel.temporary_bytes) temporary.emplace_back(static_cast<std::size_t>(bytes));
+    out.emplace_back(static_cast<std::size_t>(graph::element_count(t.shape)) * graph::size_of(t.dtype), order);
+  for (const std::int64_t bytes : kernel.temporary_bytes)
+    temporary.emplace_back(static_cast<std::size_t>(bytes), order);
   for (const RenderedLaunch& launch : kernel.run) {
     std::vector<void*> arguments;
     for (const RenderedArg& arg : launch.args) {

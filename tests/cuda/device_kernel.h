@@ -25,7 +25,8 @@ class EmulatedKernel {
   EmulatedKernel& operator=(const EmulatedKernel&) = delete;
 
   // Runs the launches. Outputs come back poisoned where nothing was written; throws std::runtime_error when a byte
-  // outside an output was.
+  // outside an output was. A read outside a buffer ends the program: behind it with Order::forward, before it with
+  // backward.
   [[nodiscard]] std::vector<graph::Tensor> run(const std::vector<graph::Tensor>& inputs,
                                                const std::vector<graph::TensorType>& outputs,
                                                simt::Order order) const;

@@ -4,8 +4,10 @@
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
 #include <map>
+#include <regex>
 #include <set>
 
 #include "agents/evaluator/evaluator.h"
@@ -14,6 +16,7 @@
 #include "agents/search/search.h"
 #include "daemon/worker/compare.h"
 #include "daemon/worker/inputs.h"
+#include "runtime/base/files.h"
 #include "tests/cuda/device_kernel.h"
 #include "tests/cuda/graphs.h"
 #include "tests/cuda/nvrtc.h"
@@ -187,6 +190,27 @@ TEST_CASE("a row is divided as single numbers are, by whatever divides it") {
       ++kernels;
     }
   CHECK(kernels > 0);
+}
+
+// A compiler moves a statement that is not volatile out of the condition before it: compute-sanitizer found a load behind
+// the end of a norm's scale so.
+TEST_CASE("assembler that takes an address stays where it was written") {
+  const std::regex head(R"(\basm\s*(volatile)?\s*\()");
+  int kept = 0;
+  const std::filesystem::path root = std::filesystem::path(KILN_SOURCE_DIR) / "store/corpus/templates";
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+    if (entry.path().extension() != ".cu" && entry.path().extension() != ".cuh") continue;
+    const std::string text = read_file(entry.path());
+    for (std::sregex_iterator at(text.begin(), text.end(), head), end; at != end; ++at) {
+      const auto begin = static_cast<std::size_t>(at->position());
+      const std::string statement = text.substr(begin, text.find(");", begin) - begin);
+      if (statement.find("[%") == std::string::npos) continue;
+      INFO(entry.path().string() << ": " << statement);
+      CHECK((*at)[1].matched);
+      ++kept;
+    }
+  }
+  CHECK(kept > 0);
 }
 
 TEST_CASE("every template compiles for every architecture, without a spill") {

@@ -60,9 +60,10 @@ struct GridSlots {
         part.take_slots(of_warps + thread % warps * most_reductions, 1, most_reductions);
         part.template reduce_warp<warps>();
         if (thread == 0) {
-          part.put_slots(of_warps);
+          Slot of_block[most_reductions] = {};
+          part.put_slots(of_block);
 #pragma unroll
-          for (int r = 0; r < most_reductions; ++r) post_slot(set + block * most_reductions + r, of_warps[r], turn);
+          for (int r = 0; r < most_reductions; ++r) post_slot(set + block * most_reductions + r, of_block[r], turn);
         }
       }
       if (thread < blocks * most_reductions) of_blocks[thread] = await_slot(set + thread, turn);

@@ -95,16 +95,17 @@ KILN_DEVICE bf16 to_bf16(f32 x) {
 }
 
 // Loads through the read-only path: what a launch reads, it does not write. `streaming` data passes through once and
-// is not kept in the first-level cache.
+// is not kept in the first-level cache. Volatile, as the compiler else takes the statement out of the condition that
+// says whether there is anything at `from`.
 template <bool streaming>
 KILN_DEVICE Words4 load_words4(const void* from) {
   Words4 w;
   if constexpr (streaming)
-    asm("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];"
         : "=r"(w.at[0]), "=r"(w.at[1]), "=r"(w.at[2]), "=r"(w.at[3])
         : "l"(from));
   else
-    asm("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
+    asm volatile("ld.global.nc.v4.u32 {%0, %1, %2, %3}, [%4];"
         : "=r"(w.at[0]), "=r"(w.at[1]), "=r"(w.at[2]), "=r"(w.at[3])
         : "l"(from));
   return w;
@@ -113,18 +114,18 @@ template <bool streaming>
 KILN_DEVICE Words2 load_words2(const void* from) {
   Words2 w;
   if constexpr (streaming)
-    asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(w.at[0]), "=r"(w.at[1]) : "l"(from));
+    asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];" : "=r"(w.at[0]), "=r"(w.at[1]) : "l"(from));
   else
-    asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(w.at[0]), "=r"(w.at[1]) : "l"(from));
+    asm volatile("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(w.at[0]), "=r"(w.at[1]) : "l"(from));
   return w;
 }
 template <bool streaming>
 KILN_DEVICE u32 load_word(const void* from) {
   u32 w;
   if constexpr (streaming)
-    asm("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(w) : "l"(from));
+    asm volatile("ld.global.nc.L1::no_allocate.u32 %0, [%1];" : "=r"(w) : "l"(from));
   else
-    asm("ld.global.nc.u32 %0, [%1];" : "=r"(w) : "l"(from));
+    asm volatile("ld.global.nc.u32 %0, [%1];" : "=r"(w) : "l"(from));
   return w;
 }
 template <bool streaming>
