@@ -47,6 +47,8 @@ Gpu::~Gpu() {
   (void)api_.cuDevicePrimaryCtxRelease_v2(device_);
 }
 
+std::optional<std::uint32_t> Gpu::sm_mhz() const { return nvml_ ? nvml_->sm_mhz(description_.pci) : std::nullopt; }
+
 GpuReading Gpu::reading() const { return nvml_ ? nvml_->read(description_.pci) : GpuReading{}; }
 
 std::uint64_t Gpu::microjoules() const {

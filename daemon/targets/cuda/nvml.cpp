@@ -106,6 +106,12 @@ GpuReading Nvml::read(const std::string& pci) const {
   return out;
 }
 
+std::optional<std::uint32_t> Nvml::sm_mhz(const std::string& pci) const {
+  const Device device = api_->device(pci);
+  if (!device) return std::nullopt;
+  return Api::ask(api_->clock, device, kSmClock);
+}
+
 std::optional<std::uint64_t> Nvml::energy(const std::string& pci) const {
   const Device device = api_->device(pci);
   if (!device) return std::nullopt;

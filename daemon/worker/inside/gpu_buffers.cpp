@@ -15,7 +15,7 @@ using targets::cuda::SharedMemory;
 namespace {
 
 // Values are made on the host up to this many bytes, and repeated on the device beyond.
-constexpr std::size_t kMadeBytes = std::size_t{32} << 20;
+constexpr std::size_t kMadeBytes = std::size_t{8} << 20;
 constexpr std::size_t kStep = 256;   // bytes: the alignment of device memory
 constexpr std::size_t kPlaces = 32;  // few, so that a warm cache stays warm
 constexpr std::size_t kKeptShare = 8;

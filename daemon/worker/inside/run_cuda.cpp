@@ -86,7 +86,8 @@ class GpuSubject final : public Subject {
   double sample(bool proves) override {
     if (timing_.objective != agents::Objective::latency || pace_.in_batches(timing_.cold, buffers_.sets()))
       return sample_of_many(proves);
-    if (!timing_.cold && last_ns_ < kShortNs) {  // puts back what the subject before pushed out of the cache
+    if (!timing_.cold && last_ns_ < kShortNs && !buffers_.sets().stay_cold()) {
+      // puts back what the subject before pushed out of the cache
       buffers_.renew(candidate_);
       candidate_.enqueue(gpu_.stream());
     }
@@ -216,7 +217,7 @@ class GpuDevice final : public Device {
 
   // 1 where the device does not tell.
   double cycles_per_ns() override {
-    const auto mhz = gpu_.reading().sm_mhz;
+    const std::optional<std::uint32_t> mhz = gpu_.sm_mhz();
     return mhz && *mhz > 0 ? static_cast<double>(*mhz) / 1000 : 1.0;
   }
 
