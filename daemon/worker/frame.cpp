@@ -12,9 +12,13 @@
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
-namespace {
 
-// True when bytes can be read, false at the deadline.
+std::int64_t monotonic_ns() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
 bool wait_readable(int socket, std::int64_t deadline_ns) {
   for (;;) {
     int timeout_ms = -1;
@@ -27,14 +31,6 @@ bool wait_readable(int socket, std::int64_t deadline_ns) {
     if (ready == 0) return false;
     if (errno != EINTR) throw system_error("cannot wait for a frame", errno);
   }
-}
-
-}  // namespace
-
-std::int64_t monotonic_ns() {
-  timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 bool send_frame(int socket, const Frame& frame) {

@@ -25,6 +25,9 @@ struct Frame {
 // open.
 [[nodiscard]] bool send_frame(int socket, const Frame& frame);
 
+// True when there is something to receive, or the peer is gone; false at `deadline_ns`, as below.
+[[nodiscard]] bool wait_readable(int socket, std::int64_t deadline_ns);
+
 enum class Received : std::uint8_t { frame, closed, timed_out };
 // Waits until `deadline_ns` on CLOCK_MONOTONIC (negative: for ever). Throws Error(corrupt) for a frame that breaks a
 // rule.

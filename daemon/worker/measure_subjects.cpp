@@ -1,10 +1,11 @@
 #include "daemon/worker/measure_subjects.h"
 
 #include <algorithm>
-#include <cstring>
 
+#include "daemon/targets/processor_time.h"
 #include "daemon/worker/attempts.h"
 #include "daemon/worker/memory.h"
+#include "daemon/worker/progress.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -81,8 +82,12 @@ class Measurement {
     const std::int64_t flushes_ns = request_.cold ? samples * kSecond / 10 : 0;
     // A counter that moves ten times a second wants half a second of calls, and some more until it moves.
     const std::int64_t counting_ns = request_.objective == agents::Objective::energy ? samples * kSecond : 0;
-    const Answer answer = workers_.run_worker().call(
-        frame, request_.timeout_ns + request_.limit_ns + flushes_ns + counting_ns);
+    Patience patience{request_.timeout_ns + request_.limit_ns + flushes_ns + counting_ns, 0, 0};
+    if (!workers_.gpu()) {  // a GPU has no other users, and a deadline of the incumbent's own calls
+      patience.step_ns = request_.timeout_ns;
+      patience.most_ns = targets::wall_limit_ns(patience.timeout_ns);
+    }
+    const Answer answer = workers_.run_worker().call(frame, patience);
     if (answer.stopped && ++stopped_ < kAttempts) return false;
     if (const auto why = json::find_string(answer.frame.body, "unshared", "a run reply")) {
       workers_.oracle().do_not_share(*why);
@@ -149,13 +154,10 @@ class Measurement {
     return {request_.proof->graph, request_.proof->family, request_.proof->seed, kPoisons[0], Edge::end};
   }
 
-  // The worker keeps the index of the subject that it is at in the progress file, since who dies cannot
-  // answer.
   MeasuredSubject& subject_under_way(int progress_file) {
-    std::uint32_t index = 0;
     const Mapped progress(progress_file, Mapped::Access::read);
-    std::memcpy(&index, progress.bytes().data(), sizeof index);
-    return fact_.subjects[alive_[std::min<std::size_t>(index, alive_.size() - 1)]];
+    const std::size_t index = read_progress(progress.bytes()).subject;
+    return fact_.subjects[alive_[std::min(index, alive_.size() - 1)]];
   }
 
   void read_samples(const json::object& body) {
@@ -178,7 +180,6 @@ class Measurement {
     subject.evidence = what + " while it was timed";
   }
 
-  static constexpr std::size_t kProgressBytes = 4096;
   BenchWorkers& workers_;
   const agents::MeasureRequest& request_;
   agents::SampleFact fact_;

@@ -11,14 +11,17 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <cerrno>
 
+#include "daemon/worker/memory.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
 namespace {
 
 constexpr std::int64_t kHelloNs = 20'000'000'000;
+constexpr std::int64_t kAnswerNs = 1'000'000'000;  // of one that has begun
 constexpr int kEndMs = 20'000;  // after SIGKILL
 
 ErrorCode code_from(const std::string& text) {
@@ -79,6 +82,7 @@ WorkerProcess::WorkerProcess(const Launch& launch) {
 }
 
 void WorkerProcess::spawn(const Launch& launch) {
+  asked_ns_ = monotonic_ns();
   int pair[2];
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
     throw system_error("cannot make a socket pair", errno);
@@ -131,6 +135,7 @@ void WorkerProcess::send(Frame& request) {
   spoke_unasked_ = ::recv(socket_.get(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
   if (::getrandom(&ticket_, sizeof ticket_, 0) != sizeof ticket_) throw system_error("cannot draw a ticket", errno);
   ticket_ &= INT64_MAX;
+  asked_ns_ = monotonic_ns();
   request.body["ticket"] = ticket_;
   // False: the worker is gone, and receive() says how it ended.
   if (!send_frame(socket_.get(), request)) (void)::shutdown(socket_.get(), SHUT_WR);
@@ -143,7 +148,6 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
     answer.stopped = true;  // no fault of this request
     return answer;
   }
-  const std::int64_t begin = monotonic_ns();
   Received received = Received::closed;
   try {
     received = receive_frame(socket_.get(), deadline_ns, answer.frame);
@@ -170,7 +174,7 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
                 "driver",
                 "where it had a GPU, nvidia-smi -q says by 'GPU Recovery Action' what that wants");
   answer.kind = Answer::Kind::hung;
-  answer.evidence = "past its deadline after " + std::to_string((monotonic_ns() - begin) / 1'000'000) + " ms";
+  answer.evidence = "past its deadline after " + std::to_string((monotonic_ns() - asked_ns_) / 1'000'000) + " ms";
   return answer;
 }
 
@@ -186,6 +190,17 @@ Answer WorkerProcess::broken(const std::string& how) {
 Answer WorkerProcess::call(Frame& request, std::int64_t timeout_ns) {
   send(request);
   return receive(monotonic_ns() + timeout_ns);
+}
+
+Answer WorkerProcess::call(Frame& request, const Patience& patience) {
+  send(request);
+  const Mapped progress(request.fds.front().get(), Mapped::Access::read);
+  std::int64_t deadline = patience.deadline_ns(asked_ns_, 0);
+  while (!wait_readable(socket_.get(), deadline)) {
+    deadline = patience.deadline_ns(asked_ns_, read_progress(progress.bytes()).step_ns);
+    if (deadline <= monotonic_ns()) return receive(deadline);
+  }
+  return receive(std::max(deadline, monotonic_ns() + kAnswerNs));
 }
 
 void WorkerProcess::reap(Answer& answer) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "daemon/worker/frame.h"
+#include "daemon/worker/progress.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -42,6 +43,8 @@ class WorkerProcess {
 
   // Sends and waits. An Error that the worker reports (kind "error") is thrown here as the same Error.
   [[nodiscard]] Answer call(Frame& request, std::int64_t timeout_ns);
+  // The same where the request's first file is the worker's progress (progress.h).
+  [[nodiscard]] Answer call(Frame& request, const Patience& patience);
   // The two halves of call(), for several workers at once.
   void send(Frame& request);
   [[nodiscard]] Answer receive(std::int64_t deadline_ns);
@@ -61,6 +64,7 @@ class WorkerProcess {
   UniqueFd socket_;
   json::object hello_;
   std::int64_t ticket_ = -1;  // of the request under way: random, and in its answer
+  std::int64_t asked_ns_ = 0;
   bool spoke_unasked_ = false;
 };
 

@@ -210,6 +210,43 @@ TEST_CASE("one subject that crashes while it is timed costs no other its samples
   CHECK(*std::max_element(fact.cycles_per_ns.begin(), fact.cycles_per_ns.end()) > 0.2);
 }
 
+namespace {
+
+// A kernel whose calls take 4e8 ticks of the wall's clock each, a tenth to half of a second, and do not end where
+// `endless` holds.
+std::string slow(const std::string& endless) {
+  return std::string(kRight) + " if (" + endless + ") for (volatile int forever = 1; forever;) {}\n" +
+         "const auto begin = __builtin_ia32_rdtsc(); while (__builtin_ia32_rdtsc() - begin < 400000000) {}";
+}
+
+}  // namespace
+
+TEST_CASE("a measurement past its deadline is not hung as long as its calls end, and one that loops is") {
+  Bench bench;
+  MeasureRequest request;
+  request.warmup = 1;
+  request.samples = 12;
+  request.cold = false;
+  request.limit_ns = 0;
+  request.timeout_ns = 2'000'000'000;
+  const auto measured = [&](const char* endless) {
+    const BuildFact built = bench.build(slow(endless));
+    INFO((built.diagnostics.empty() ? std::string() : built.diagnostics.front().message));
+    REQUIRE(built.verdict == Verdict::ok);
+    request.subjects = {bench.subject("slow", built.object)};
+    return bench.bench->measure(request);
+  };
+  const SampleFact sound = measured("false");
+  CHECK(sound.subjects.at(0).verdict == Verdict::ok);
+  CHECK(sound.subjects.at(0).ns.size() == 12);
+  CHECK(sound.wall_ns > 2'000'000'000);
+  const SampleFact at_once = measured("true"), later = measured("x[0] > 1");
+  CHECK(at_once.subjects.at(0).verdict == Verdict::hung);
+  CHECK(at_once.subjects.at(0).evidence.find("past its deadline after 2") != std::string::npos);
+  CHECK(later.subjects.at(0).verdict == Verdict::hung);
+  CHECK(later.wall_ns < 15'000'000'000);  // where claims of steps would buy 20 s
+}
+
 TEST_CASE("the launches of a plan are timed one by one where that is asked for, and fill its call") {
   Bench bench;
   MeasureRequest request;

@@ -3,10 +3,10 @@
 #include <sys/random.h>
 
 #include <cerrno>
-#include <cstring>
 #include <numeric>
 
 #include "daemon/worker/inside/candidate.h"
+#include "daemon/worker/progress.h"
 #include "runtime/base/json.h"
 
 namespace kiln::worker {
@@ -80,10 +80,13 @@ class Measurement {
           proof = {request_.fds.at(1 + index).get(), &json::at(request_.body, "layout", "a run request"),
                    request_.body.if_contains("shared")};
         entry.subject = device_.load(directories[index], timing_, proof);
+        step();
         if (proves && timing_.samples > 0) entry.proof_round = drawn_round(timing_.samples);
         const std::int64_t end_ns = monotonic_ns() + kWarmUpNs;
-        for (std::int64_t i = 0; i < timing_.warmup && (i == 0 || monotonic_ns() < end_ns); ++i)
+        for (std::int64_t i = 0; i < timing_.warmup && (i == 0 || monotonic_ns() < end_ns); ++i) {
           entry.subject->warm_up();
+          step();
+        }
       });
     if (timing_.warmup > 0) device_.ready();
   }
@@ -109,16 +112,22 @@ class Measurement {
 
   template <class Work>
   void enter(std::size_t index, Work work) {
-    const auto at_work = static_cast<std::uint32_t>(index);
-    std::memcpy(progress_.writable().data(), &at_work, sizeof at_work);
+    at_.subject = static_cast<std::uint32_t>(index);
+    write_progress(progress_.writable(), at_);
     Entry& entry = entries_[index];
     try {
       work(entry);
+      step();
     } catch (const Refused& refused) {
       entry.refused = refused.why;
       entry.outcome = refused.outcome;
       entry.subject.reset();
     }
+  }
+
+  void step() {
+    at_.step_ns = monotonic_ns();
+    write_progress(progress_.writable(), at_);
   }
 
   [[nodiscard]] json::array answers() const {
@@ -137,6 +146,7 @@ class Measurement {
   const Frame& request_;
   Device& device_;
   Mapped progress_;
+  Progress at_;
   Timing timing_;
   std::vector<Entry> entries_;
 };
