@@ -59,7 +59,7 @@ struct MeasureRequest {
   bool cold = true;  // flush at least twice the last-level cache, or rotate buffers past it, before each sample
   bool fresh_process = false;
   bool per_launch = false;
-  std::int64_t timeout_ns = 60'000'000'000;  // beyond that limit: whoever is at work then hangs
+  std::int64_t timeout_ns = 60'000'000'000;  // beyond that limit, of one subject: whoever is at work then hangs
   std::uint64_t seed = 0;
 };
 

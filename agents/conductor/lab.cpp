@@ -205,8 +205,7 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
     if (samples == 1) live.warmup = 1;  // a look at what is slow, too, and decides nothing
     live.fresh_process = fresh_process;
     if (usual && node_.gpu) {
-      const auto count = static_cast<double>(subjects.size());
-      live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns({count * usual->ns, count * usual->bytes}));
+      live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns(*usual));
       live.limit_ns = 0;
     }
     return json::value(to_json(bench_.measure(live)));

@@ -83,10 +83,10 @@ class Measurement {
     // A counter that moves ten times a second wants half a second of calls, and some more until it moves.
     const std::int64_t counting_ns = request_.objective == agents::Objective::energy ? samples * kSecond : 0;
     Patience patience{request_.timeout_ns + request_.limit_ns + flushes_ns + counting_ns, 0, 0};
-    if (!workers_.gpu()) {  // a GPU has no other users, and a deadline of the incumbent's own calls
-      patience.step_ns = request_.timeout_ns;
-      patience.most_ns = targets::wall_limit_ns(patience.timeout_ns);
-    }
+    patience.step_ns = request_.timeout_ns;
+    // A GPU has no other users, and the time is one subject's.
+    patience.most_ns = workers_.gpu() ? static_cast<std::int64_t>(alive_.size()) * patience.timeout_ns
+                                      : targets::wall_limit_ns(patience.timeout_ns);
     const Answer answer = workers_.run_worker().call(frame, patience);
     if (answer.stopped && ++stopped_ < kAttempts) return false;
     if (const auto why = json::find_string(answer.frame.body, "unshared", "a run reply")) {

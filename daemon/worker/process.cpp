@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::int64_t kHelloNs = 20'000'000'000;
 constexpr std::int64_t kAnswerNs = 1'000'000'000;  // of one that has begun
-constexpr int kEndMs = 20'000;  // after SIGKILL
+constexpr int kEndSeconds = 120;  // after SIGKILL: a driver may have to reset what its kernel was at
 
 ErrorCode code_from(const std::string& text) {
   for (int i = 0; i <= static_cast<int>(ErrorCode::internal); ++i)
@@ -170,8 +170,8 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
   }
   if (!kill())
     throw Error(ErrorCode::unavailable,
-                "cannot go on: a worker that was past its deadline has not ended 20 s after SIGKILL: it waits in a "
-                "driver",
+                "cannot go on: a worker that was past its deadline has not ended " + std::to_string(kEndSeconds) +
+                    " s after SIGKILL: it waits in a driver",
                 "where it had a GPU, nvidia-smi -q says by 'GPU Recovery Action' what that wants");
   answer.kind = Answer::Kind::hung;
   answer.evidence = "past its deadline after " + std::to_string((monotonic_ns() - asked_ns_) / 1'000'000) + " ms";
@@ -233,7 +233,7 @@ bool WorkerProcess::kill() {
   if (pidfd) (void)::syscall(SYS_pidfd_send_signal, pidfd.get(), SIGKILL, nullptr, 0);
   (void)::kill(-pid_, SIGKILL);
   pollfd end{pidfd.get(), POLLIN, 0};
-  const bool ended = !pidfd || ::poll(&end, 1, kEndMs) > 0;
+  const bool ended = !pidfd || ::poll(&end, 1, 1000 * kEndSeconds) > 0;
   if (ended) (void)::waitpid(pid_, nullptr, 0);  // ignoring how: it was killed
   pid_ = -1;
   return ended;

@@ -102,6 +102,24 @@ TEST_CASE("a GPU's bench: a timed call that does nothing, or what an earlier one
   }
 }
 
+TEST_CASE("a GPU's bench: one of several subjects that loops has one subject's time") {
+  GpuBench gpu;
+  const std::string slow =
+      "if (block_index() == 0 && thread_index() == 0) for (volatile int i = 0; i < 100000000; ++i) {}";
+  agents::MeasureRequest request;
+  request.subjects = {gpu.subject("slow", slow), gpu.subject("loops", "for (volatile int i = 0;; ++i) {}"),
+                      gpu.subject("slow too", slow)};
+  request.warmup = 1;
+  request.samples = 12;
+  request.timeout_ns = 2'000'000'000;
+  request.limit_ns = 0;
+  const agents::SampleFact fact = gpu.bench->measure(request);
+  CHECK(fact.subjects.at(0).verdict == agents::Verdict::ok);
+  CHECK(fact.subjects.at(1).verdict == agents::Verdict::hung);
+  CHECK(fact.subjects.at(2).verdict == agents::Verdict::ok);
+  CHECK(fact.subjects.at(0).ns.size() == 12);
+}
+
 TEST_CASE("a GPU's bench takes the oracle's kernels that another built, or builds them again where they are gone") {
   GpuBench gpu;
   gpu.objects.remembers = true;
