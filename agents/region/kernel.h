@@ -78,6 +78,19 @@ struct MatmulKernel {
   std::optional<Statistics> statistics{};
 };
 
+// A product of which one operand streams through and the other stays on chip: that with more rows (a) or columns (b)
+// has `many` of them, the other `few`.
+struct Streamed {
+  bool is_b = false;  // many columns
+  std::int64_t many = 1, few = 1;
+  Access stream;  // strides: batch..., many, k
+  Access kept;    // strides: batch..., few, k
+  // Neighbours along k, or along the many, that one access may move of the operand that streams, as widest_vector() of
+  // a row; 0 where those are not neighbours in memory. And of the operand that is kept along k; 1 where they are not.
+  std::int64_t vector_along_k = 0, vector_across = 0, kept_vector = 1;
+};
+[[nodiscard]] Streamed streamed(const MatmulKernel& kernel);
+
 // Strides over [batch..., rows, columns]: q [S, D], k [T, D], v [T, E], mask [S, T], out [S, E].
 struct AttentionKernel {
   graph::Shape batch;

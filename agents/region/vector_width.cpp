@@ -59,6 +59,28 @@ bool is_own(const RowKernel& k, const Access& read) {
   return k.outer.empty() || std::any_of(read.strides.begin(), rows, [](auto s) { return s != 0; });
 }
 
+Streamed streamed(const MatmulKernel& k) {
+  const auto along_k_last = [](Access access) {
+    if (access.strides.size() > 1) std::swap(access.strides.end()[-1], access.strides.end()[-2]);
+    return access;
+  };
+  Streamed out;
+  out.is_b = k.n > k.m;
+  out.many = out.is_b ? k.n : k.m;
+  out.few = out.is_b ? k.m : k.n;
+  out.stream = out.is_b ? along_k_last(k.b) : k.a;
+  out.kept = out.is_b ? k.a : along_k_last(k.b);
+  const auto of = [](const Access& access, std::int64_t extent) -> std::int64_t {
+    if (access.strides.empty() || access.strides.back() != 1) return 0;
+    const std::vector<Access> alone = {access};
+    return widest({&alone}, extent, false);
+  };
+  out.vector_along_k = of(out.stream, k.k);
+  out.vector_across = of(along_k_last(out.stream), out.many);
+  out.kept_vector = std::max<std::int64_t>(1, of(out.kept, k.k));
+  return out;
+}
+
 std::int64_t widest_vector(const LineKernel& k) {
   if (k.after != 1) return 1;
   std::vector<Access> reads;

@@ -102,6 +102,11 @@ struct OfKernel {
     f["k"] = static_cast<double>(k.k);
     f["statistics"] = k.statistics ? 1 : 0;
     f["b_is_weight"] = k.b_is_weight ? 1 : 0;
+    const Streamed roles = streamed(k);
+    f["many"] = static_cast<double>(roles.many);
+    f["few"] = static_cast<double>(roles.few);
+    f["vector_along_k"] = static_cast<double>(roles.vector_along_k);
+    f["vector_across"] = static_cast<double>(roles.vector_across);
     f["widest_bytes"] = static_cast<double>(std::max(graph::size_of(k.a.type), graph::size_of(k.b.type)));
     f["elements"] = product(out);
     f["flops"] = 2 * f["elements"] * f["k"] + operations(k.epilogue) * f["elements"];

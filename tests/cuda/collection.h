@@ -91,5 +91,6 @@ void add_windows(Collection& c);
 void add_lines(Collection& c);
 void add_convolutions(Collection& c);
 void add_fused(Collection& c);
+void add_streamed_products(Collection& c);
 
 }  // namespace kiln::testing

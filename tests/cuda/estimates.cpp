@@ -46,6 +46,14 @@ graph::Graph softmax_of(graph::Shape shape) {
   return g;
 }
 
+graph::Graph product_of(graph::Shape a, graph::Shape b, bool transposed, graph::DType type) {
+  graph::Graph g;
+  g.name = "product";
+  const graph::ValueId of_a = testing::input(g, std::move(a), type);
+  g.outputs = {testing::add_node(g, graph::MatMul{false, transposed}, {of_a, testing::input(g, std::move(b), type)})};
+  return g;
+}
+
 }  // namespace
 
 TEST_CASE("every configuration of a template that says what a thread does has a first guess") {
@@ -75,4 +83,17 @@ TEST_CASE("one row wants many threads, many rows want few each, and clusters are
   CHECK(least(many, "resident", 1) < least(many, "resident", 0));
   const graph::Graph longest = softmax_of({1, 1 << 22});
   CHECK(least(space_of("row/split", longest)) < least(space_of("row/device", longest)));
+}
+
+TEST_CASE("a matrix by a column streams once, and is not tried where there are many columns") {
+  // 8.6 GB, of which an H200 copies half in 2 ms (docs/performance.md).
+  const graph::Graph column = product_of({2048, 1 << 20}, {1 << 20, 1}, false, graph::DType::f32);
+  const float by_gemv = least(space_of("matmul/gemv_dot", column));
+  CHECK(by_gemv > 1.8e6f);
+  CHECK(by_gemv < 3e6f);
+  CHECK(10 * by_gemv < least(space_of("matmul/device", column)));
+  const graph::Graph decoded = product_of({4, 4096}, {14336, 4096}, true, graph::DType::bf16);
+  CHECK(4 * least(space_of("matmul/gemv_dot", decoded)) < least(space_of("matmul/device", decoded)));
+  CHECK(space_of("matmul/gemv_dot", product_of({64, 4096}, {4096, 4096}, true, graph::DType::f32)).rows.empty());
+  CHECK(space_of("matmul/gemv_dot", product_of({4, 4096}, {4096, 4096}, false, graph::DType::f32)).rows.empty());
 }

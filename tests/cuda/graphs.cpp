@@ -205,6 +205,7 @@ std::vector<NamedGraph> device_graphs() {
   add_lines(c);
   add_convolutions(c);
   add_fused(c);
+  add_streamed_products(c);
   return std::move(c.graphs);
 }
 

@@ -106,6 +106,22 @@ std::vector<NamedGraph> large_graphs() {
   c.add("layer norm f32 1024x262144", [](Graph& g) {
     return add_node(g, graph::LayerNorm{1, 1e-5}, {input(g, {1024, 262144}), input(g, {262144}), input(g, {262144})});
   });
+  const auto product = [&](const std::string& name, Shape a, Shape b, bool transposed, DType type = DType::f32) {
+    c.add("product " + name, [&](Graph& g) {
+      const ValueId of_a = input(g, a, type);
+      return add_node(g, graph::MatMul{false, transposed}, {of_a, input(g, b, type)});
+    });
+  };
+  product("f32 2048x1048576 by a column", {2048, 1048576}, {1048576, 1}, false);
+  product("f32 256x524288 by 524288x256", {256, 524288}, {524288, 256}, false);
+  for (const std::int64_t rows : {1, 4, 16})
+    for (const bool transposed : {true, false}) {
+      const std::string by =
+          std::to_string(rows) + (transposed ? " rows by rows of weights" : " rows by columns of weights");
+      const auto weights = [&](std::int64_t k, std::int64_t n) { return transposed ? Shape{n, k} : Shape{k, n}; };
+      product("bf16 " + by + " 14336x4096", {rows, 4096}, weights(4096, 14336), transposed, DType::bf16);
+      product("bf16 " + by + " 4096x4096", {rows, 4096}, weights(4096, 4096), transposed, DType::bf16);
+    }
   const auto convolution = [&](const std::string& name, Shape x, Shape w, const graph::Convolution& op) {
     c.add(name, [&](Graph& g) { return add_node(g, op, {input(g, x), input(g, w)}); });
   };

@@ -33,7 +33,7 @@ bool accepts_matmul(const MatmulKernel& k) {
                       [](const graph::ExprNode& n) { return graph::is_row_reduction(n.op); });
 }
 
-Hooks matmul_hooks(const MatmulKernel& k, std::int64_t parts) {
+Hooks product_hooks(const MatmulKernel& k, std::int64_t parts) {
   Hooks hooks;
   std::vector<Access> reads = {k.a, k.b};
   reads.insert(reads.end(), k.reads.begin(), k.reads.end());
@@ -90,7 +90,13 @@ Hooks matmul_hooks(const MatmulKernel& k, std::int64_t parts) {
               "Value sum) {{\n{}  expression({});\n{}  return {};\n}}\n",
               declare, call, stores, k.statistics ? fmt::format("z{}", k.writes.size()) : "0");
   code += statistics_code(k.statistics, k.n, parts, hooks);
-  hooks.code = arguments_struct(hooks.arguments) + code;
+  hooks.code = std::move(code);
+  return hooks;
+}
+
+Hooks matmul_hooks(const MatmulKernel& k, std::int64_t parts) {
+  Hooks hooks = product_hooks(k, parts);
+  hooks.code = arguments_struct(hooks.arguments) + hooks.code;
   return hooks;
 }
 

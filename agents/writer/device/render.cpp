@@ -19,7 +19,9 @@ struct Accepts {
     return spec.name == "tiles" ? accepts_tiles(k) : accepts_pointwise(k);
   }
   bool operator()(const RowKernel& k) const { return accepts_row(k); }
-  bool operator()(const MatmulKernel& k) const { return accepts_matmul(k); }
+  bool operator()(const MatmulKernel& k) const {
+    return spec.name == "gemv_dot" ? accepts_gemv(k, true) : accepts_matmul(k);
+  }
   bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
   bool operator()(const GatherKernel& k) const { return accepts_gather(k); }
   bool operator()(const ConcatKernel& k) const { return accepts_concat(k); }
@@ -45,7 +47,9 @@ struct HooksOf {
            : spec.name == "persistent" ? persistent_row_hooks(k, tunables, blocks)
                                        : row_hooks(k, tunables);
   }
-  Hooks operator()(const MatmulKernel& k) const { return matmul_hooks(k, parts); }
+  Hooks operator()(const MatmulKernel& k) const {
+    return spec.name == "gemv_dot" ? gemv_hooks(k, tunables) : matmul_hooks(k, parts);
+  }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
   Hooks operator()(const ConcatKernel& k) const { return concat_hooks(k); }

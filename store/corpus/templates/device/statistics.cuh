@@ -73,6 +73,3 @@ KILN_DEVICE Totals totals_of(const Moments* parts, i64 count, f64 length, Slot* 
   }
   return {sum, block_sum<threads>(squares, slots, thread)};
 }
-
-#define KILN_JOINED_WITH(symbol, number) symbol##_##number
-#define KILN_NUMBERED(symbol, number) KILN_JOINED_WITH(symbol, number)

@@ -26,6 +26,10 @@ struct alignas(8) Words2 {
   u32 at[2];
 };
 
+// Of a kernel's several launches each has the kernel's name and its number.
+#define KILN_JOINED_WITH(symbol, number) symbol##_##number
+#define KILN_NUMBERED(symbol, number) KILN_JOINED_WITH(symbol, number)
+
 #ifdef KILN_EMULATION
 #include KILN_EMULATION
 #else

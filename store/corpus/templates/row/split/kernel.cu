@@ -86,16 +86,13 @@ KILN_DEVICE void run_launch(PassList<P, Later...>, const Arguments& arguments, c
   }
 }
 
-#define KILN_JOIN(symbol, launch) symbol##_##launch
-#define KILN_LAUNCH_OF(symbol, launch) KILN_JOIN(symbol, launch)
-#define KILN_LAUNCH(launch)                                                           \
-  KILN_ENTRY(KILN_LAUNCH_OF(KILN_KERNEL, launch)) {                                   \
-    const index_t block = static_cast<index_t>(block_index());                        \
-    const Segment segment = {block / kSplits, static_cast<int>(block % kSplits),      \
-                             static_cast<int>(thread_index())};                       \
-    const Place at = place_of(segment.row);                                           \
-    Scalars s;                                                                        \
-    start(arguments, at, s);                                                          \
-    run_launch<launch, 0>(Passes{}, arguments, at, segment, s);                       \
+#define KILN_LAUNCH(launch)                                                                                         \
+  KILN_ENTRY(KILN_NUMBERED(KILN_KERNEL, launch)) {                                                                  \
+    const index_t block = static_cast<index_t>(block_index());                                                      \
+    const Segment segment = {block / kSplits, static_cast<int>(block % kSplits), static_cast<int>(thread_index())}; \
+    const Place at = place_of(segment.row);                                                                         \
+    Scalars s;                                                                                                      \
+    start(arguments, at, s);                                                                                        \
+    run_launch<launch, 0>(Passes{}, arguments, at, segment, s);                                                     \
   }
 KILN_LAUNCHES
