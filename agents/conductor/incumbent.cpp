@@ -11,12 +11,8 @@
 namespace kiln::agents {
 namespace {
 
-// The one that the incumbent runs: a vendor's where there is one, else the first.
-std::size_t reference_of(const Candidates& candidates) {
-  for (std::size_t i = 0; i < candidates.specs.size(); ++i)
-    if (candidates.specs[i]->vendor) return i;
-  return 0;
-}
+// A guess less sure than this changes no baseline.
+constexpr float kFarSlower = 4;
 
 RenderedKernel reference_kernel(const Lab& lab, const Region& region) {
   const std::optional<Kernel> kernel = lower(region);
@@ -63,6 +59,22 @@ Candidates all_for(const Lab& lab, const Region& region, const Kernel& kernel, P
 }
 
 }  // namespace
+
+std::size_t reference_of(const Candidates& candidates) {
+  std::size_t likely = 0;
+  float first_ns = 0, least_ns = 0;
+  for (std::size_t i = 0; i < candidates.specs.size(); ++i) {
+    const Space& space = candidates.spaces[i];
+    if (candidates.specs[i]->vendor) return i;
+    if (space.estimate_ns.empty()) continue;
+    const float ns = space.estimate_ns[static_cast<std::size_t>(std::max(0, space.default_row))];
+    if (i == 0) first_ns = ns;
+    if (least_ns > 0 && ns >= least_ns) continue;
+    least_ns = ns;
+    likely = i;
+  }
+  return first_ns > kFarSlower * least_ns ? likely : 0;
+}
 
 Buildable buildable(const Lab& lab, Purpose purpose) {
   return [&lab, purpose](const Kernel& kernel) {

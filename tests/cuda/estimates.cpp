@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
+#include "agents/conductor/incumbent.h"
 #include "agents/search/search.h"
 #include "agents/writer/writer.h"
 #include "tests/cuda/collection.h"
@@ -14,17 +16,37 @@ using namespace kiln;
 
 namespace {
 
-agents::Space space_of(const std::string& name, const graph::Graph& g) {
+// Templates that take the graph, whatever has `words` in its name, by name.
+agents::Candidates candidates_of(const std::string& words, const graph::Graph& g) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
   const agents::Region region = agents::cut_region(g, nodes).region;
-  const agents::NodeFacts node = testing::device_node("sm_90a");
+  agents::Candidates out;
+  out.node = testing::device_node("sm_90a");
   const std::optional<agents::Kernel> kernel = agents::lower(region);
   REQUIRE(kernel);
-  for (const store::TemplateSpec& spec : testing::device_templates())
-    if (spec.family + "/" + spec.name == name && agents::accepts(spec, *kernel))
-      return agents::enumerate(spec, region, *kernel, agents::figures_of(*kernel, node, 1), node);
-  return {};
+  out.figures = agents::figures_of(*kernel, out.node, 1);
+  std::map<std::string, const store::TemplateSpec*> by_name;
+  for (const store::TemplateSpec& spec : testing::device_templates()) by_name[spec.family + "/" + spec.name] = &spec;
+  for (const auto& [name, spec] : by_name) {
+    if (name.find(words) == std::string::npos || !agents::accepts(*spec, *kernel)) continue;
+    agents::Space space = agents::enumerate(*spec, region, *kernel, out.figures, out.node);
+    if (space.rows.empty()) continue;
+    out.specs.push_back(spec);
+    out.spaces.push_back(std::move(space));
+  }
+  return out;
+}
+
+agents::Space space_of(const std::string& name, const graph::Graph& g) {
+  agents::Candidates found = candidates_of(name, g);
+  return found.spaces.empty() ? agents::Space{} : std::move(found.spaces.front());
+}
+
+std::string reference_of(const graph::Graph& g) {
+  const agents::Candidates found = candidates_of("", g);
+  const store::TemplateSpec& spec = *found.specs.at(agents::reference_of(found));
+  return spec.family + "/" + spec.name;
 }
 
 // Least estimate of the rows whose `tunable` is `value`.
@@ -96,4 +118,10 @@ TEST_CASE("a matrix by a column streams once, and is not tried where there are m
   CHECK(4 * least(space_of("matmul/gemv_dot", decoded)) < least(space_of("matmul/device", decoded)));
   CHECK(space_of("matmul/gemv_dot", product_of({64, 4096}, {4096, 4096}, true, graph::DType::f32)).rows.empty());
   CHECK(space_of("matmul/gemv_dot", product_of({4, 4096}, {4096, 4096}, false, graph::DType::f32)).rows.empty());
+}
+
+TEST_CASE("what runs op by op is the first template, unless another is guessed to be far faster") {
+  CHECK(reference_of(product_of({2048, 1 << 20}, {1 << 20, 1}, false, graph::DType::f32)) == "matmul/gemv_dot");
+  CHECK(reference_of(product_of({512, 512}, {512, 512}, false, graph::DType::f32)) == "matmul/device");
+  CHECK(reference_of(softmax_of({16384, 4096})) == "row/device");
 }
