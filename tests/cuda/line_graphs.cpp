@@ -45,6 +45,8 @@ void add_lines(Collection& c) {
   scan("running sum over the middle", {3, 70, 20}, {Monoid::sum, 1, false, false});
   scan("running product from the end, exclusive", {2, 33, 9}, {Monoid::prod, 1, true, true}, DType::f64);
   scan("running maximum of small integers", {3, 100}, {Monoid::max, 1, false, false}, DType::i8);
+  scan("running sum of one short line, exclusive", {1, 9}, {Monoid::sum, 1, true, false}, DType::i64);
+  scan("running product of two over eight columns", {1, 2, 8}, {Monoid::prod, 1, false, false});
   c.add("running sum of masked rows", [](Graph& g) {
     const ValueId masked = pointwise(g, {input(g, {5, 1000}), input(g, {5, 1000}, DType::boolean)},
                                      [](Expr& e, const auto& in) {
