@@ -16,7 +16,7 @@ using namespace kiln;
 
 namespace {
 
-// Templates that take the graph, whatever has `words` in its name, by name.
+// The templates with `words` in their names that take the graph, by name.
 agents::Candidates candidates_of(const std::string& words, const graph::Graph& g) {
   std::vector<std::int32_t> nodes(g.nodes.size());
   for (std::size_t i = 0; i < nodes.size(); ++i) nodes[i] = static_cast<std::int32_t>(i);
@@ -38,9 +38,12 @@ agents::Candidates candidates_of(const std::string& words, const graph::Graph& g
   return out;
 }
 
+// Empty where the template does not take the graph.
 agents::Space space_of(const std::string& name, const graph::Graph& g) {
   agents::Candidates found = candidates_of(name, g);
-  return found.spaces.empty() ? agents::Space{} : std::move(found.spaces.front());
+  for (std::size_t i = 0; i < found.specs.size(); ++i)
+    if (found.specs[i]->family + "/" + found.specs[i]->name == name) return std::move(found.spaces[i]);
+  return {};
 }
 
 std::string reference_of(const graph::Graph& g) {
@@ -116,6 +119,9 @@ TEST_CASE("a matrix by a column streams once, and is not tried where there are m
   CHECK(10 * by_gemv < least(space_of("matmul/device", column)));
   const graph::Graph decoded = product_of({4, 4096}, {14336, 4096}, true, graph::DType::bf16);
   CHECK(4 * least(space_of("matmul/gemv_dot", decoded)) < least(space_of("matmul/device", decoded)));
+  const graph::Graph across = product_of({4, 4096}, {4096, 14336}, false, graph::DType::bf16);
+  CHECK(4 * least(space_of("matmul/gemv_axpy", across)) < least(space_of("matmul/device", across)));
+  CHECK(space_of("matmul/gemv_axpy", decoded).rows.empty());
   CHECK(space_of("matmul/gemv_dot", product_of({64, 4096}, {4096, 4096}, true, graph::DType::f32)).rows.empty());
   CHECK(space_of("matmul/gemv_dot", product_of({4, 4096}, {4096, 4096}, false, graph::DType::f32)).rows.empty());
 }
@@ -124,4 +130,15 @@ TEST_CASE("what runs op by op is the first template, unless another is guessed t
   CHECK(reference_of(product_of({2048, 1 << 20}, {1 << 20, 1}, false, graph::DType::f32)) == "matmul/gemv_dot");
   CHECK(reference_of(product_of({512, 512}, {512, 512}, false, graph::DType::f32)) == "matmul/device");
   CHECK(reference_of(softmax_of({16384, 4096})) == "row/device");
+}
+
+TEST_CASE("few results of a long sum are shared by many blocks, and many results by none") {
+  const agents::Space few =
+      space_of("matmul/split_k", product_of({256, 1 << 19}, {1 << 19, 256}, false, graph::DType::f32));
+  CHECK(least(few) < least(few, "splits", 8));
+  CHECK(4 * least(few) < least(few, "splits", 1));
+  const agents::Space many =
+      space_of("matmul/split_k", product_of({4096, 4096}, {4096, 4096}, false, graph::DType::f32));
+  for (std::size_t row = 0; row < many.rows.size(); ++row)
+    CHECK(agents::variant_of(many, row).tunables.at("splits") == 1);
 }

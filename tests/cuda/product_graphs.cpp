@@ -23,6 +23,21 @@ void add_streamed_products(Collection& c) {
   c.add("sixteen rows by rows of weights in f16", [](Graph& g) {
     return product(g, {false, true}, {16, 264}, {70, 264}, DType::f16);
   });
+  c.add("row by columns of weights in bf16", [](Graph& g) {
+    return product(g, {false, false}, {1, 515}, {515, 264}, DType::bf16);
+  });
+  c.add("five rows by columns of weights, with silu", [](Graph& g) {
+    return silu(g, product(g, {false, false}, {5, 130}, {130, 75}));
+  });
+  c.add("transposed matrix by three columns in f16", [](Graph& g) {
+    return product(g, {true, true}, {2, 140, 72}, {2, 3, 140}, DType::f16);
+  });
+  c.add("few results of a long sum", [](Graph& g) {
+    return unary(g, product(g, {false, false}, {40, 1100}, {1100, 36}), ExprOp::tanh);
+  });
+  c.add("few results of a long sum, transposed in bf16", [](Graph& g) {
+    return product(g, {true, true}, {2, 1027, 33}, {2, 47, 1027}, DType::bf16);
+  });
   c.add("queries by keys that heads share", [](Graph& g) {
     return product(g, {false, true}, {2, 3, 2, 72}, {2, 1, 39, 72});
   });

@@ -13,6 +13,9 @@
 namespace kiln::agents::writer::device {
 namespace {
 
+bool is_along_k(const store::TemplateSpec& spec) { return spec.name == "gemv_dot"; }
+bool is_gemv(const store::TemplateSpec& spec) { return is_along_k(spec) || spec.name == "gemv_axpy"; }
+
 struct Accepts {
   const store::TemplateSpec& spec;
   bool operator()(const PointwiseKernel& k) const {
@@ -20,7 +23,7 @@ struct Accepts {
   }
   bool operator()(const RowKernel& k) const { return accepts_row(k); }
   bool operator()(const MatmulKernel& k) const {
-    return spec.name == "gemv_dot" ? accepts_gemv(k, true) : accepts_matmul(k);
+    return is_gemv(spec) ? accepts_gemv(k, is_along_k(spec)) : accepts_matmul(k);
   }
   bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
   bool operator()(const GatherKernel& k) const { return accepts_gather(k); }
@@ -37,7 +40,7 @@ struct Accepts {
 struct HooksOf {
   const store::TemplateSpec& spec;
   const Tunables& tunables;
-  std::int64_t blocks, parts;
+  std::int64_t blocks, block_threads, parts;
   Hooks operator()(const PointwiseKernel& k) const {
     return spec.name == "tiles" ? tiles_hooks(k) : pointwise_hooks(k, tunables);
   }
@@ -48,7 +51,9 @@ struct HooksOf {
                                        : row_hooks(k, tunables);
   }
   Hooks operator()(const MatmulKernel& k) const {
-    return spec.name == "gemv_dot" ? gemv_hooks(k, tunables) : matmul_hooks(k, parts);
+    return is_gemv(spec)            ? gemv_hooks(k, tunables, is_along_k(spec))
+           : spec.name == "split_k" ? split_k_hooks(k, tunables, block_threads)
+                                    : matmul_hooks(k, parts);
   }
   Hooks operator()(const AttentionKernel& k) const { return attention_hooks(k); }
   Hooks operator()(const GatherKernel& k) const { return gather_hooks(k); }
@@ -97,8 +102,9 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   const Tunables tunables = complete_tunables(spec, variant);
   check_constraints(spec, figures, tunables);
   const std::int64_t blocks = std::max<std::int64_t>(1, geometry(spec, "blocks", figures, tunables, 1));
+  const std::int64_t block_threads = geometry(spec, "block_threads", figures, tunables, 1);
   const std::int64_t parts = geometry(spec, "parts", figures, tunables, kNoParts);
-  const Hooks hooks = std::visit(HooksOf{spec, tunables, blocks, parts}, kernel);
+  const Hooks hooks = std::visit(HooksOf{spec, tunables, blocks, block_threads, parts}, kernel);
   const std::string symbol = "kiln_" + digest_of(variant).substr(0, 12);
 
   RenderedLaunch run;
@@ -106,10 +112,10 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   run.args = hooks.arguments.list();
   run.tasks = blocks;
   const bool cooperative = geometry(spec, "cooperative", figures, tunables, 0) != 0;
-  run.geometry = Geometry{static_cast<std::int32_t>(geometry(spec, "block_threads", figures, tunables, 1)),
-                          geometry(spec, "shared_bytes", figures, tunables, 0),
-                          static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1)), cooperative,
-                          !cooperative && waits_for_predecessor(spec, *node.gpu)};
+  run.geometry =
+      Geometry{static_cast<std::int32_t>(block_threads), geometry(spec, "shared_bytes", figures, tunables, 0),
+               static_cast<std::int32_t>(geometry(spec, "cluster", figures, tunables, 1)), cooperative,
+               !cooperative && waits_for_predecessor(spec, *node.gpu)};
 
   RenderedKernel out;
   out.variant = variant;

@@ -77,7 +77,7 @@ KILN_ENTRY(KILN_LED) {
     Value sum = met[(r * kFew + c) * kPieces];
 #pragma unroll
     for (int piece = 1; piece < kPieces; ++piece) sum += met[(r * kFew + c) * kPieces + piece];
-    if (tile * kTileRows + r < kMany) leave(arguments, at, batch, split, tile * kTileRows + r, c, sum);
+    if (tile * kTileRows + r < kMany) leave_of(arguments, at, batch, split, tile * kTileRows + r, c, sum);
   }
 }
 
