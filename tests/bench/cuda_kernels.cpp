@@ -2,8 +2,9 @@
 // takes it: first small ones against the oracle, then large ones against the measured copy bandwidth. Needs the
 // driver and NVRTC.
 //
-//   cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]    variants per template, 8 unless given; only graphs or
-//   templates ("row/persistent") whose name holds WORDS, and of these only templates whose name holds TEMPLATE
+//   cuda_kernels check|bench [VARIANTS] [WORDS] [TEMPLATE]    variants per template, 8 unless given: its default, half
+//   of them those that the first guess is best of, where there is one, and others drawn; only graphs or templates
+//   ("row/persistent") whose name holds WORDS, and of these only templates whose name holds TEMPLATE
 //
 // Exit status 0: all right; 1: a kernel is wrong; 2: no kernel has these words, and all names are listed.
 //
@@ -17,6 +18,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <thread>
@@ -145,7 +147,17 @@ struct Candidate {
   std::vector<agents::RenderedKernel> kernels;
 };
 
-// The default of each template and others drawn from its space.
+// The rows of the least estimates.
+std::vector<std::size_t> likely_rows(const agents::Space& space, std::size_t count) {
+  std::vector<std::size_t> rows(space.estimate_ns.size());
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](std::size_t a, std::size_t b) { return space.estimate_ns[a] < space.estimate_ns[b]; });
+  rows.resize(std::min(rows.size(), count));
+  return rows;
+}
+
+// The default of each template, those that its first guess is best of, and others drawn from its space.
 Candidate candidates(const World& world, const testing::NamedGraph& named, std::size_t variants,
                      const testing::KernelPick& pick) {
   const graph::Graph& g = named.graph;
@@ -161,10 +173,12 @@ Candidate candidates(const World& world, const testing::NamedGraph& named, std::
     const agents::Space space = agents::enumerate(spec, out.region, *kernel, figures, world.node);
     if (space.rows.empty()) continue;
     std::vector<std::size_t> rows = {static_cast<std::size_t>(std::max(0, space.default_row))};
-    while (rows.size() < std::min(variants, space.rows.size())) {
-      const auto row = static_cast<std::size_t>(random.below(space.rows.size()));
+    const auto add = [&rows](std::size_t row) {
       if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
-    }
+    };
+    for (const std::size_t row : likely_rows(space, variants / 2)) add(row);
+    while (rows.size() < std::min(variants, space.rows.size()))
+      add(static_cast<std::size_t>(random.below(space.rows.size())));
     for (const std::size_t row : rows)
       out.kernels.push_back(
           agents::render(spec, out.region, *kernel, agents::variant_of(space, row), figures, world.node));

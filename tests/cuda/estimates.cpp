@@ -122,6 +122,9 @@ TEST_CASE("a matrix by a column streams once, and is not tried where there are m
   const graph::Graph across = product_of({4, 4096}, {4096, 14336}, false, graph::DType::bf16);
   CHECK(4 * least(space_of("matmul/gemv_axpy", across)) < least(space_of("matmul/device", across)));
   CHECK(space_of("matmul/gemv_axpy", decoded).rows.empty());
+  const graph::Graph sixteen = product_of({16, 4096}, {14336, 4096}, true, graph::DType::bf16);
+  CHECK(1.5f * least(space_of("matmul/gemv_mma", sixteen)) < least(space_of("matmul/gemv_dot", sixteen)));
+  CHECK(space_of("matmul/gemv_mma", column).rows.empty());
   CHECK(space_of("matmul/gemv_dot", product_of({64, 4096}, {4096, 4096}, true, graph::DType::f32)).rows.empty());
   CHECK(space_of("matmul/gemv_dot", product_of({4, 4096}, {4096, 4096}, false, graph::DType::f32)).rows.empty());
 }

@@ -38,6 +38,10 @@ void add_streamed_products(Collection& c) {
   c.add("few results of a long sum, transposed in bf16", [](Graph& g) {
     return product(g, {true, true}, {2, 1027, 33}, {2, 47, 1027}, DType::bf16);
   });
+  c.add("rows of weights in bf16 by nine columns", [](Graph& g) {
+    const ValueId y = product(g, {false, true}, {2, 75, 520}, {2, 9, 520}, DType::bf16);
+    return binary(g, y, input(g, {75, 1}, DType::bf16), ExprOp::add);
+  });
   c.add("queries by keys that heads share", [](Graph& g) {
     return product(g, {false, true}, {2, 3, 2, 72}, {2, 1, 39, 72});
   });

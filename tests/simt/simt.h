@@ -103,3 +103,30 @@ inline f32 fast_div(f32 a, f32 b) { return a / b; }
 inline f32 fast_exp2(f32 x) { return exp2f(x); }
 inline f32 fast_choice(f32 a, f32 b, f32 x, f32 y) { return a < b ? x : y; }
 inline f32 fast_rsqrt(f32 x) { return 1.0f / sqrtf(x); }
+
+// As store/corpus/templates/device/matrix.cuh: every lane gets its rows of A from the lanes of its g, and the two columns
+// of B that its sums are in from those that have them.
+template <class T>
+inline void add_matrix_product(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)[2]) {
+  const u32 lane = thread_index() % 32, t = lane % 4;
+  f32 rows[2][16], columns[2][16];
+  const auto put_words = [](f32* to, u32 first, u32 second) {
+    T halves[4];
+    __builtin_memcpy(halves, &first, sizeof first);
+    __builtin_memcpy(halves + 2, &second, sizeof second);
+    for (int i = 0; i < 4; ++i) to[i] = to_f32(halves[i]);
+  };
+  for (u32 mask = 0; mask < 32; ++mask) {
+    u32 words[6];
+    for (int i = 0; i < 4; ++i) words[i] = shuffle_xor(a[i], mask);
+    for (int i = 0; i < 2; ++i) words[4 + i] = shuffle_xor(b[i], mask);
+    const u32 of = lane ^ mask, place = of % 4 * 4;
+    if (of / 4 == lane / 4)
+      for (int half = 0; half < 2; ++half) put_words(rows[half] + place, words[half], words[2 + half]);
+    for (u32 column = 0; column < 2; ++column)
+      if (of / 4 == 2 * t + column) put_words(columns[column] + place, words[4], words[5]);
+  }
+  for (int half = 0; half < 2; ++half)
+    for (int column = 0; column < 2; ++column)
+      for (int k = 0; k < 16; ++k) sums[2 * half + column] += rows[half][k] * columns[column][k];
+}

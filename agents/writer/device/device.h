@@ -117,6 +117,8 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] Hooks product_hooks(const MatmulKernel& kernel, std::int64_t parts);
 // Products whose operand of many rows or columns streams through, and has its neighbours along k or across it.
 [[nodiscard]] bool accepts_gemv(const MatmulKernel& kernel, bool along_k);
+// The same along k in half precision, both operands by vectors that a matrix instruction takes.
+[[nodiscard]] bool accepts_gemv_mma(const MatmulKernel& kernel);
 [[nodiscard]] Hooks gemv_hooks(const MatmulKernel& kernel, const Tunables& tunables, bool along_k);
 // Products whose blocks share k.
 [[nodiscard]] Hooks split_k_hooks(const MatmulKernel& kernel, const Tunables& tunables, std::int64_t block_threads);

@@ -13,7 +13,7 @@
 namespace kiln::agents::writer::device {
 namespace {
 
-bool is_along_k(const store::TemplateSpec& spec) { return spec.name == "gemv_dot"; }
+bool is_along_k(const store::TemplateSpec& spec) { return spec.name == "gemv_dot" || spec.name == "gemv_mma"; }
 bool is_gemv(const store::TemplateSpec& spec) { return is_along_k(spec) || spec.name == "gemv_axpy"; }
 
 struct Accepts {
@@ -23,7 +23,9 @@ struct Accepts {
   }
   bool operator()(const RowKernel& k) const { return accepts_row(k); }
   bool operator()(const MatmulKernel& k) const {
-    return is_gemv(spec) ? accepts_gemv(k, is_along_k(spec)) : accepts_matmul(k);
+    return spec.name == "gemv_mma" ? accepts_gemv_mma(k)
+           : is_gemv(spec)         ? accepts_gemv(k, is_along_k(spec))
+                                   : accepts_matmul(k);
   }
   bool operator()(const AttentionKernel& k) const { return accepts_attention(k); }
   bool operator()(const GatherKernel& k) const { return accepts_gather(k); }

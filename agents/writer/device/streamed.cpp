@@ -11,8 +11,9 @@ namespace kiln::agents::writer::device {
 
 namespace {
 
-constexpr std::int64_t kMostFew = 16;      // sums of a row that a thread keeps in registers
-constexpr std::int64_t kPartsOfALane = 8;  // that are in flight at once when results are added up
+constexpr std::int64_t kMostFew = 16;             // sums of a row that a thread keeps in registers
+constexpr std::int64_t kOfMatrixInstruction = 8;  // neighbours along k that a lane brings to two of them
+constexpr std::int64_t kPartsOfALane = 8;         // that are in flight at once when results are added up
 
 // load_streamed(r, p) and load_kept(c, p): kVector neighbours along k from p on, of either operand.
 std::string loads_along_k(const Streamed& roles, Arguments& arguments) {
@@ -103,6 +104,12 @@ bool accepts_gemv(const MatmulKernel& k, bool along_k) {
   if (!accepts_matmul(k)) return false;
   const Streamed roles = streamed(k);
   return roles.few <= kMostFew && (along_k ? roles.vector_along_k : roles.vector_across) > 0;
+}
+
+bool accepts_gemv_mma(const MatmulKernel& k) {
+  if (!accepts_gemv(k, true) || !is_half(k.a.type)) return false;
+  const Streamed roles = streamed(k);
+  return roles.vector_along_k == kOfMatrixInstruction && roles.kept_vector == kOfMatrixInstruction;
 }
 
 Hooks gemv_hooks(const MatmulKernel& k, const Tunables& tunables, bool along_k) {
