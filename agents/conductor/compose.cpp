@@ -49,4 +49,14 @@ Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepare
   return out;
 }
 
+std::vector<std::vector<double>> times_by_region(const SampleFact::Subject& subject, const Composed& plan,
+                                                 std::size_t count) {
+  std::vector<std::vector<double>> out(count);
+  if (subject.verdict != Verdict::ok || subject.launch_ns.empty()) return out;
+  for (const std::size_t region : plan.regions) out[region].assign(subject.launch_ns.size(), 0);
+  for (std::size_t s = 0; s < subject.launch_ns.size(); ++s)
+    for (std::size_t i = 0; i < plan.regions.size(); ++i) out[plan.regions[i]][s] += subject.launch_ns[s].at(i);
+  return out;
+}
+
 }  // namespace kiln::agents

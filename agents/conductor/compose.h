@@ -22,4 +22,9 @@ struct Composed {
 [[nodiscard]] Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared,
                                const Trace& trace, const Kernels& chosen);
 
+// Per region of Composed::regions, `count` of them: what its launches took together in each sample, nanoseconds. Empty
+// where it has no launch; all are where the plan did not run, or its launches were not timed one by one.
+[[nodiscard]] std::vector<std::vector<double>> times_by_region(const SampleFact::Subject& subject, const Composed& plan,
+                                                               std::size_t count);
+
 }  // namespace kiln::agents

@@ -260,7 +260,8 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   const Assembled base = incumbent_of(lab, input.workload);
   const graph::Graph workload = rewritten(lab, trace.algebra);
   measure_algebra(lab, base.plan, workload, trace.algebra);
-  const Prepared prepared = measure_incumbents(lab, partition_fused(workload, buildable(lab, Purpose::candidate)));
+  const Prepared prepared = measure_incumbents(
+      lab, workload, partition_fused(workload, buildable(lab, Purpose::candidate)), trace.algebra);
 
   phases.begin("plan", 0.09);
   trace.profile = profile(lab.node(), prepared.partition);

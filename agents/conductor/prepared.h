@@ -7,6 +7,7 @@
 
 #include "agents/benchmark/benchmark.h"
 #include "agents/conductor/incumbent.h"
+#include "agents/conductor/trace.h"
 
 namespace kiln::agents {
 
@@ -21,8 +22,11 @@ struct Prepared {
   [[nodiscard]] std::size_t index(const std::string& region) const;
 };
 
-// Builds and times what each region runs on today. Throws Error(unavailable) naming the region whose incumbent does not
-// run.
-[[nodiscard]] Prepared measure_incumbents(Lab& lab, Partition partition);
+// Builds and times what each region of the workload runs on today. On a CPU, where latency is the objective, its launches
+// are timed in a plan of all incumbents: a call of it says what a process and some calls for each kind of region would, of
+// which a network may have scores. Regions alone elsewhere, or where that plan does not run. Throws Error(unavailable)
+// naming the region whose incumbent does not run.
+[[nodiscard]] Prepared measure_incumbents(Lab& lab, const graph::Graph& workload, Partition partition,
+                                          const AlgebraOutcome& algebra);
 
 }  // namespace kiln::agents

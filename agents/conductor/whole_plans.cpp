@@ -66,9 +66,11 @@ class WholePlans {
     if (!fit({&incumbent.plan, &winners.plan})) return false;
     const SampleFact samples = lab_.measure_launches({{"incumbent", incumbent.plan}, {"winners", winners.plan}},
                                                      std::min(kSamples, policy_.confirm_samples), seed("in place"));
-    const auto before = by_region(samples.subjects.at(0), incumbent);
-    const auto after = by_region(samples.subjects.at(1), winners);
-    if (before.empty() || after.empty()) return false;
+    const auto before = times_by_region(samples.subjects.at(0), incumbent, winners_.size());
+    const auto after = times_by_region(samples.subjects.at(1), winners, winners_.size());
+    const auto is_empty = [](const std::vector<double>& times) { return times.empty(); };
+    if (std::all_of(before.begin(), before.end(), is_empty) || std::all_of(after.begin(), after.end(), is_empty))
+      return false;
     for (std::size_t r = 0; r < winners_.size(); ++r) {
       if (!winners_[r] || before[r].empty() || after[r].empty()) continue;
       trace_.regions[r].in_place =
@@ -76,18 +78,6 @@ class WholePlans {
                   compare(before[r], after[r], samples.cycles_per_ns, policy_.margin, policy_.confidence)};
     }
     return true;
-  }
-
-  // Per region: what its launches took together in each sample; empty where the subject did not run, or has no times
-  // of launches.
-  [[nodiscard]] std::vector<std::vector<double>> by_region(const SampleFact::Subject& subject,
-                                                           const Composed& plan) const {
-    if (subject.verdict != Verdict::ok || subject.launch_ns.empty()) return {};
-    std::vector<std::vector<double>> out(winners_.size());
-    for (const std::size_t region : plan.regions) out[region].assign(subject.launch_ns.size(), 0);
-    for (std::size_t s = 0; s < subject.launch_ns.size(); ++s)
-      for (std::size_t i = 0; i < plan.regions.size(); ++i) out[plan.regions[i]][s] += subject.launch_ns[s].at(i);
-    return out;
   }
 
   [[nodiscard]] Kernels overruled_in_place() const {

@@ -19,11 +19,13 @@ class PlansBench : public FakeBench {
   double product_in_plan_ms = 1;     // of the fused product, beside the softmax
   double spoiled_by_product_ms = 0;  // that a whole plan with it takes on top, in no launch of its own
   bool launches_crash = false;       // where they are timed one by one
-  int in_place = 0, whole = 0;       // measurements
+  // Measurements: of the incumbent's launches, of launches of two plans, of whole plans, of regions' incumbents alone.
+  int profiles = 0, in_place = 0, whole = 0, alone = 0;
 
   SampleFact measure(const MeasureRequest& request) override {
     SampleFact fact = FakeBench::measure(request);
-    in_place += request.per_launch ? 1 : 0;
+    (request.subjects.size() > 1 ? in_place : profiles) += request.per_launch ? 1 : 0;
+    alone += request.subjects.size() > 1 && request.subjects.front().name.size() == 16 ? 1 : 0;  // a region's key
     whole += request.subjects.front().name == "today" ? 1 : 0;
     for (std::size_t s = 0; s < fact.subjects.size(); ++s) {
       SampleFact::Subject& subject = fact.subjects[s];
@@ -113,6 +115,32 @@ TEST_CASE("where the plan takes what its regions took alone, all winners run and
   CHECK(job.outcome.trace.at("composition").at("trials").as_array().size() == 1);
   CHECK(bench.in_place == 1);
   CHECK(bench.whole == 1);
+}
+
+TEST_CASE("incumbents are profiled by one plan of theirs, in which each region's launches are timed") {
+  PlansBench bench;
+  const Ran job = ran(bench);
+  CHECK(bench.profiles == 1);
+  CHECK(bench.alone == 0);
+  // The vendor's softmax takes 2 ms, a launch of anything else 1 ms.
+  const auto plan = job.outcome.trace.at("plan").at("regions").as_array();
+  const auto of = [&](const std::string& label) {
+    const std::string key(region_of(job.outcome, label).at("key").as_string());
+    for (const json::value& region : plan)
+      if (region.at("region").as_string() == key) return region.at("head_room_ns").to_number<double>();
+    return 0.0;
+  };
+  CHECK(of("softmax") > 1.9e6);
+  CHECK(of("softmax") < 2e6);
+}
+
+TEST_CASE("incumbents are profiled one by one where their plan does not run launch by launch") {
+  PlansBench bench;
+  bench.launches_crash = true;
+  const Ran job = ran(bench);
+  CHECK(bench.profiles == 1);
+  CHECK(bench.alone == 1);
+  CHECK(job.outcome.decision.at("comparison") == "faster");
 }
 
 TEST_CASE("the only plan that may be chosen is not timed for the choice") {
