@@ -1,6 +1,7 @@
 #include "agents/graph/interpreter/product.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace kiln::graph::interpreter {
 namespace {
@@ -13,26 +14,38 @@ namespace {
 #define KILN_WIDTHS
 #endif
 
-// Rows whose sums are held at once, half a panel wide: 4 x 8 doubles are 8 of AVX2's 16 registers.
-constexpr std::int64_t kRows = 4;
-constexpr std::int64_t kHalf = kPanelColumns / 2;
+// Rows whose sums are held at once, over as many columns as Lanes has: 6 x 8 doubles are 12 of AVX2's 16 registers.
+constexpr std::int64_t kRows = 6;
+
+// Vectors of the compiler's, unrolled by hand: at -O2 it leaves loops over lanes and rows as they are, a fifth as fast.
+template <class T>
+struct Lanes;
+template <>
+struct Lanes<double> { using Vector = double __attribute__((vector_size(64))); };
+template <>
+struct Lanes<float> { using Vector = float __attribute__((vector_size(64))); };
+template <>
+struct Lanes<std::uint64_t> { using Vector = std::uint64_t __attribute__((vector_size(64))); };
 
 // Integers wrap, which is defined for unsigned ones only.
 template <class T, class Carrier = T>
 [[gnu::always_inline]] inline void multiply(const Matrix<T>& a, const T* panel, T* c, std::int64_t stride,
                                             std::int64_t m, std::int64_t width, std::int64_t k) {
+  using Vector = typename Lanes<Carrier>::Vector;
+  constexpr std::int64_t lanes = sizeof(Vector) / sizeof(T);
   for (std::int64_t i = 0; i < m; i += kRows) {
     const T* row[kRows];
     for (std::int64_t r = 0; r < kRows; ++r) row[r] = a.base + std::min(i + r, m - 1) * a.rows;
-    for (std::int64_t begin = 0; begin < width; begin += kHalf) {
-      Carrier sums[kRows][kHalf] = {};
+    for (std::int64_t begin = 0; begin < width; begin += lanes) {
+      Vector sums[kRows] = {};
       const T* line = panel + begin;
-      for (std::int64_t p = 0; p < k; ++p, line += kPanelColumns)
-        for (std::int64_t r = 0; r < kRows; ++r) {
-          const auto factor = static_cast<Carrier>(row[r][p * a.columns]);
-          for (std::int64_t j = 0; j < kHalf; ++j) sums[r][j] += factor * static_cast<Carrier>(line[j]);
-        }
-      const std::int64_t kept = std::min(kHalf, width - begin);
+      for (std::int64_t p = 0; p < k; ++p, line += kPanelColumns) {
+        Vector columns;
+        std::memcpy(&columns, line, sizeof columns);
+#pragma GCC unroll 6
+        for (std::int64_t r = 0; r < kRows; ++r) sums[r] += static_cast<Carrier>(row[r][p * a.columns]) * columns;
+      }
+      const std::int64_t kept = std::min(lanes, width - begin);
       for (std::int64_t r = 0; r < std::min(kRows, m - i); ++r)
         for (std::int64_t j = 0; j < kept; ++j) c[(i + r) * stride + begin + j] = static_cast<T>(sums[r][j]);
     }
