@@ -45,10 +45,16 @@ double least_memory_ns(const NodeFacts& node, double bytes) {
 // How many products of bfloat16, or of bytes, the tile unit computes while it computes one at float32 accuracy
 // (store/corpus/templates/cpu/tiles.h): six of parts, and bytes lie twice as dense.
 constexpr double kProductsOfBf16 = 6, kProductsOfBytes = 12;
+// And how many an instruction without tiles has where one of float32 has one (VDPBF16PS).
+constexpr double kPairOfBf16 = 2;
 
 double products_by_tiles(const NodeFacts& node, graph::DType type) {
   const double bf16 = type == graph::DType::bf16 ? kProductsOfBf16 : 1;
   return figure(node.flops, "f32_by_tiles") * (graph::is_integer(type) ? kProductsOfBytes : bf16);
+}
+
+bool has_feature(const NodeFacts& node, std::string_view name) {
+  return std::find(node.features.begin(), node.features.end(), name) != node.features.end();
 }
 
 // Half types are computed in f32 here. Products of matrices may run on the tile unit; without one those of integers
@@ -62,7 +68,8 @@ double flops_for(const NodeFacts& node, const Region& region) {
     const graph::DType type = region.body.type(n.inputs[0]).dtype;
     const double tiles = products_by_tiles(node, type);
     if (graph::is_integer(type) && tiles == 0) return 0;
-    most = std::max(most, tiles);
+    const bool pairs = type == graph::DType::bf16 && has_feature(node, "avx512_bf16");
+    most = std::max({most, tiles, pairs ? kPairOfBf16 * figure(node.flops, "f32") : 0});
   }
   return most;
 }

@@ -36,11 +36,12 @@ bool is_product_of_floats(const MatmulKernel& k) {
 }
 
 // Of one packed B, in units of four bytes. On the tile unit, tiles of 32 products of bfloat16 (three parts of a
-// float32) and an exponent for each column, or tiles of 64 products of bytes; with VNNI
-// fours of bytes and a sum for each column.
+// float32) and an exponent for each column, or tiles of 64 products of bytes; without it pairs of bfloat16 and an
+// exponent, or fours of bytes and a sum, for each column.
 std::string_view packed_size(std::string_view name) {
   if (name == "amx") return "kPanels * ((kK + 31) / 32 * 1536 + kNr)";
   if (name == "amx_bf16") return "kPanels * ((kK + 31) / 32 * 512 + kNr)";
+  if (name == "avx512_bf16") return "kPanels * ((kK + 1) / 2 + 1) * kNr";
   if (name == "avx512_vnni") return "kPanels * ((kK + 3) / 4 + 1) * kNr";
   return name == "amx_int8" ? "kPanels * ((kK + 63) / 64 * 512)" : "kPanels * kK * kNr";
 }
@@ -82,7 +83,7 @@ bool accepts_matmul(const store::TemplateSpec& spec, const MatmulKernel& k) {
     return false;
   if (!vectorizable_with_integers(k.epilogue)) return false;
   if (spec.name == "amx") return k.b_is_weight && k.a.type == DType::f32;
-  if (spec.name == "amx_bf16") return k.a.type == DType::bf16;
+  if (spec.name == "amx_bf16" || spec.name == "avx512_bf16") return k.a.type == DType::bf16;
   if (spec.name == "amx_int8") return is_byte(k.a.type);
   if (spec.name == "avx512_vnni") return is_byte(k.a.type) && k.b.type == DType::i8;
   if (spec.name == "direct" && is_product_of_integers(k)) return false;

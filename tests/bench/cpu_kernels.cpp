@@ -30,7 +30,7 @@ using bench::workload_of;
 namespace {
 
 constexpr std::pair<const char*, const char*> kTemplates[] = {
-    {"matmul", "amx_bf16"},  {"matmul", "amx_int8"}, {"matmul", "avx512_vnni"},
+    {"matmul", "amx_bf16"},  {"matmul", "avx512_bf16"}, {"matmul", "amx_int8"}, {"matmul", "avx512_vnni"},
     {"matmul", "amx"},       {"matmul", "packed"},  {"matmul", "direct"},   {"matmul", "onednn"},
     {"row", "fused"},        {"row", "onednn"},     {"pointwise", "fused"}, {"pointwise", "transpose"},
     {"pointwise", "onednn"}, {"attention", "fused"}, {"convolution", "direct"}, {"convolution", "channels"},

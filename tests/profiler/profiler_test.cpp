@@ -103,6 +103,16 @@ TEST_CASE("products may run on the tile unit, other work not") {
   CHECK(profile(node, one_negation(1 << 20)).regions.at(0).compute_ns == doctest::Approx(1048576 / 100.0));
 }
 
+TEST_CASE("without a tile unit products of bfloat16 may be two to a lane") {
+  NodeFacts node = round_machine();
+  CHECK(profile(node, one_matmul(512, 512, 512, DType::bf16)).regions.at(0).compute_ns ==
+        doctest::Approx(268435456 / 100.0));
+  node.features.emplace_back("avx512_bf16");
+  CHECK(profile(node, one_matmul(512, 512, 512, DType::bf16)).regions.at(0).compute_ns ==
+        doctest::Approx(268435456 / 200.0));
+  CHECK(profile(node, one_matmul(512, 512, 512)).regions.at(0).compute_ns == doctest::Approx(268435456 / 100.0));
+}
+
 TEST_CASE("without a tile unit products of integers have no floor from arithmetic") {
   CHECK(profile(round_machine(), one_matmul(512, 512, 512, DType::i32)).regions.at(0).compute_ns == 0);
 }

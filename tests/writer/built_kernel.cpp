@@ -39,8 +39,8 @@ agents::NodeFacts this_node() {
   if (__builtin_cpu_supports("fma")) node.features.emplace_back("fma");
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl")) node.features.emplace_back("avx512f");
   if (has_cpu_feature("amx_bf16") && has_cpu_feature("avx512_bf16"))
-    for (const char* feature : {"amx_tile", "amx_bf16", "avx512_bf16"}) node.features.emplace_back(feature);
-  for (const char* feature : {"amx_int8", "avx512_vnni"})
+    for (const char* feature : {"amx_tile", "amx_bf16"}) node.features.emplace_back(feature);
+  for (const char* feature : {"amx_int8", "avx512_vnni", "avx512_bf16"})
     if (has_cpu_feature(feature)) node.features.emplace_back(feature);
   node.cores = 2;
   node.l1d_bytes = 48 << 10;

@@ -3,7 +3,7 @@
 // A float is the sum of three bfloat16 numbers: three times 8 bits hold its 24. Of the nine products of parts, the six
 // that reach 2^-24 of the whole are added up in float32 by the tile unit (Henry, Tang, Heinecke, arXiv 1904.06376),
 // which errs less than rounding the float32 product. The tile unit takes denormals for zero, so that operands are
-// scaled by powers of two first, which is exact.
+// scaled by powers of two first, which is exact. After bfloat16.h.
 //
 // A step multiplies 32 rows of A, 32 deep, with 32 columns of B: tiles 0 to 3 hold sums, 4 and 5 rows, 6 and 7 columns.
 
@@ -24,8 +24,6 @@ struct __attribute__((packed)) TileShapes {
 
 // ---- parts
 
-inline __m512 widened(__m256i half) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)); }
-
 // The next part of 16 floats, and what it leaves of them.
 inline __m256i next_part(__m512& rest) {
   const auto part_of_rest = (__m256i)_mm512_cvtneps_pbh(rest);
@@ -34,14 +32,6 @@ inline __m256i next_part(__m512& rest) {
 }
 
 inline __m512i magnitude(__m512 x) { return _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff)); }
-
-// The e for which 2^-e brings the largest of some floats near 1, from the bits of their magnitudes; kNotFinite when
-// there is an infinity or a NaN among them.
-constexpr float kNotFinite = 1000;
-inline float exponent_of(std::uint32_t most) {
-  const auto exponent = static_cast<std::int32_t>(most >> 23);
-  return exponent == 255 ? kNotFinite : static_cast<float>(exponent == 0 ? -126 : exponent - 127);
-}
 
 // The exponents of 16 columns by the bits of their largest magnitudes; whether all are finite.
 inline bool column_exponents(__m512i most, float* to) {
@@ -53,10 +43,6 @@ inline bool column_exponents(__m512i most, float* to) {
     finite = finite && to[i] != kNotFinite;
   }
   return finite;
-}
-
-inline __mmask16 first_lanes(std::int64_t count) {
-  return static_cast<__mmask16>(count >= kSide ? 0xffff : count <= 0 ? 0 : (1u << count) - 1);
 }
 
 // Rows p and p + 1 of 16 columns, as pairs: a line of the tile of each part. A bfloat16 is its one part.

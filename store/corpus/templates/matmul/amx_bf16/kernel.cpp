@@ -7,58 +7,15 @@
 //
 // Products of bfloat16 are exact in float32, in which the tile unit adds them up, but it takes denormals for zero and
 // leaves none behind (Intel SDM, TDPBF16PS). Hence columns of B are scaled by powers of two, which is exact, so that
-// their largest element is near 1, and so are those rows of A whose largest is far from it. The unit's wrappers:
-// cpu/tiles.h.
-
-// ---- elements and their exponents
-
-inline __m256i scaled(__m256i x, __m512 exponent) {
-  return (__m256i)_mm512_cvtneps_pbh(_mm512_scalef_ps(widened(x), exponent));
-}
-
-// Lanes i of `count` are from[i * stride], others 0.
-template <std::int64_t stride>
-inline __m512i load_32(const ElementB* from, std::int64_t count) {
-  if constexpr (stride == 1) return _mm512_maskz_loadu_epi16(count >= 32 ? ~0u : (1u << count) - 1, from);
-  std::uint16_t x[32] = {};
-  for (std::int64_t i = 0; i < count && i < 32; ++i) x[i] = from[i * stride].bits;
-  return _mm512_loadu_si512(x);
-}
-template <std::int64_t stride>
-inline __m256i load_16(const ElementB* from, std::int64_t count) {
-  if constexpr (stride == 1) return _mm256_maskz_loadu_epi16(first_lanes(count), from);
-  std::uint16_t x[16] = {};
-  for (std::int64_t i = 0; i < count && i < 16; ++i) x[i] = from[i * stride].bits;
-  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
-}
-
-// The e for which 2^-e brings the largest of some elements near 1, from the bits of their magnitudes; 0 where there is
-// an infinity or a NaN among them, which no scale changes.
-inline float scale_of(std::uint32_t most) {
-  const float exponent = exponent_of(most << 16);
-  return exponent == kNotFinite ? 0.0f : exponent;
-}
-
-// Largest elements of rows that need no scale: what the tile unit takes for zero then is less than 2^-86 of the
-// largest product, and no sum overflows that does not in float32.
-constexpr std::uint32_t kLeastPlain = (127 - 20) << 7, kMostPlain = (127 + 60) << 7, kInfinity = 255 << 7;
+// their largest element is near 1, and so are those rows of A whose largest is far from it (cpu/bfloat16.h). The unit's
+// wrappers: cpu/tiles.h.
 
 // ---- rows of A
 
-inline std::uint32_t largest(const ElementA* row) {
-  __m512i most = _mm512_setzero_si512();
-  for (std::int64_t p = 0; p < kK; p += kDeep) {
-    const __m512i x = load_32<kAColumn>(row + p * kAColumn, kK - p);
-    most = _mm512_max_epu16(most, _mm512_and_si512(x, _mm512_set1_epi16(0x7fff)));
-  }
-  const __m512i odd = _mm512_srli_epi32(most, 16), even = _mm512_and_si512(most, _mm512_set1_epi32(0xffff));
-  return _mm512_reduce_max_epu32(_mm512_max_epu32(odd, even));
-}
-
 // Copies one row of A into its lines of the tiles [depth][half][row]; its exponent.
 inline float copy_row(const ElementA* row, Bytes* to) {
-  const std::uint32_t most = largest(row);
-  if (most == 0 || most >= kInfinity || (most >= kLeastPlain && most < kMostPlain)) {
+  const std::uint32_t most = largest<kAColumn>(row, kK);
+  if (!wants_scale(most)) {
     for (std::int64_t p = 0; p < kK; p += kDeep, to += kStep)
       _mm512_storeu_si512(to, load_32<kAColumn>(row + p * kAColumn, kK - p));
     return 0.0f;
@@ -84,12 +41,7 @@ inline void pack_columns(const ElementB* from, std::int64_t width, Bytes* to) {
       return p < kK ? load_16<kBColumn>(from + p * kBRow + v * kLanes * kBColumn, width - v * kLanes)
                     : _mm256_setzero_si256();
     };
-    __m256i most = _mm256_setzero_si256();
-    for (std::int64_t p = 0; p < kK; ++p)
-      most = _mm256_max_epu16(most, _mm256_and_si256(row(p), _mm256_set1_epi16(0x7fff)));
-    std::uint16_t bits[kLanes];
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(bits), most);
-    for (int i = 0; i < kLanes; ++i) exponents[v * kLanes + i] = scale_of(bits[i]);
+    column_scales(row, kK, exponents + v * kLanes);
     const __m512 scale = _mm512_sub_ps(_mm512_setzero_ps(), _mm512_loadu_ps(exponents + v * kLanes));
     for (std::int64_t p = 0; p < kSteps * kDeep; p += 2) {
       const __m512i low = _mm512_cvtepu16_epi32(scaled(row(p), scale)),
