@@ -193,6 +193,7 @@ def parse(arguments):
                         help="up to so many tokens max-autotune is a contender too")
     parser.add_argument("--jobs", type=int, default=0, help="cases whose kernels are built ahead, for cuda")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after this long")
+    parser.add_argument("--state", type=pathlib.Path, help="the node's state, kept: what earlier runs learned is there")
     parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
                         help="folders of the driver and NVRTC")
     parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")

@@ -1,5 +1,8 @@
 """The table of the row operators, out of lines as a run writes them."""
 
+import inspect
+import pathlib
+import re
 import unittest
 
 import llm_rows
@@ -40,6 +43,16 @@ class Table(unittest.TestCase):
         text = llm_rows.table([record("gelu/1x128", {"kiln": 1.0, "eager": 2.0, "compile default": 4.0}),
                                record("softmax/1x128", {"kiln": 1.0, "eager": 8.0, "compile default": 0.25})])
         self.assertIn("1 tokens, 2 cases: 4.00x eager, 1.00x compile (least 0.25x, 1 below 1)", text)
+
+
+class Options(unittest.TestCase):
+    def test_what_it_borrows_finds_its_options(self):
+        given = llm_rows.parse(["results.jsonl"])
+        self.assertEqual(given.results, pathlib.Path("results.jsonl"))
+        for borrowed in (llm_rows.run.Bench, llm_rows.ahead.Ahead):
+            asked = set(re.findall(r"options\.([a-z_]+)", inspect.getsource(borrowed)))
+            self.assertGreater(len(asked), 0)
+            self.assertEqual({name for name in asked if not hasattr(given, name)}, set())
 
 
 if __name__ == "__main__":
