@@ -1,6 +1,7 @@
 #include "agents/conductor/build_ahead.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "agents/conductor/alone.h"
@@ -44,7 +45,8 @@ struct Work {
   std::int64_t skipped = 0;
 };
 
-// In the order in which a job asks for them: its baseline, the incumbent of each region, then the candidates.
+// In the order in which a job asks for them: its baseline, the incumbent of each region, then the candidates, and the
+// same of the parts that regions have.
 Work work_of(Lab& lab, std::int32_t candidates) {
   Work work;
   const auto add = [&](std::vector<RenderedKernel> kernels) {
@@ -57,10 +59,21 @@ Work work_of(Lab& lab, std::int32_t candidates) {
   AlgebraOutcome algebra;
   const graph::Graph workload = rewritten(lab, algebra);
   if (!algebra.rewrites.empty()) add_incumbent(workload);
-  const Partition partition = partition_fused(workload, buildable(lab, Purpose::candidate));
+  const Buildable accepted = buildable(lab, Purpose::candidate);
+  const Partition partition = partition_fused(workload, accepted);
   work.regions = partition.regions.size();
-  for (const Region& region : partition.regions) add_incumbent(standalone(region, lab.input().seed));
+  std::vector<Region> parts;
+  for (const Region& region : partition.regions) {
+    const graph::Graph alone = standalone(region, lab.input().seed);
+    add_incumbent(alone);
+    if (std::optional<Baseline> apart = in_parts(region, alone, accepted))
+      std::move(apart->partition.regions.begin(), apart->partition.regions.end(), std::back_inserter(parts));
+  }
   for (const Region& region : partition.regions) add(first_round(lab, region, candidates, work.skipped));
+  for (const Region& part : parts) {
+    add_incumbent(standalone(part, lab.input().seed));
+    add(first_round(lab, part, candidates, work.skipped));
+  }
   return work;
 }
 

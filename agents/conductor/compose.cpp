@@ -10,42 +10,80 @@ std::size_t constants_of(const graph::Graph& g) {
                                                 [](const auto& constant) { return constant.has_value(); }));
 }
 
-}  // namespace
+// What a plan is assembled from.
+struct Pieces {
+  SplitPartition whole;
+  std::vector<BuiltKernel> kernels;      // parallel to whole.partition.regions
+  std::vector<std::size_t> outcomes;     // of each, an index of the outcomes
+  std::vector<std::pair<std::string, std::string>> sources;
+};
 
-Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace,
+Pieces pieces_of(const graph::Graph& workload, const Prepared& prepared, const std::vector<RegionOutcome>& outcomes,
                  const Kernels& chosen) {
   const std::size_t count = prepared.partition.regions.size();
   Splits splits(count, nullptr);
   std::vector<std::vector<BuiltKernel>> of_region(count);
   std::vector<std::size_t> outcome_of(count);
-  Composed out;
-  for (std::size_t r = 0; r < trace.regions.size(); ++r) {
-    const RegionOutcome& region = trace.regions[r];
+  Pieces out;
+  for (std::size_t r = 0; r < outcomes.size(); ++r) {
+    const RegionOutcome& region = outcomes[r];
     const std::size_t i = prepared.index(region.region);
-    const Assembled& incumbent = prepared.incumbents[i];
     outcome_of[i] = r;
-    if (!chosen[r]) splits[i] = &incumbent.parts;
-    of_region[i] = chosen[r] ? std::vector{*chosen[r]} : incumbent.kernels;
+    if (chosen[r].kernel) {
+      of_region[i] = {*chosen[r].kernel};
+    } else {
+      const Assembled& several = chosen[r].parts ? *chosen[r].parts : prepared.incumbents[i];
+      splits[i] = &several.parts;
+      of_region[i] = several.kernels;
+    }
     for (std::size_t k = 0; k < of_region[i].size(); ++k) {
-      const std::string part = chosen[r] ? "" : "." + std::to_string(k);
+      const std::string part = chosen[r].kernel ? "" : "." + std::to_string(k);
       const RenderedKernel& kernel = of_region[i][k].kernel;
       out.sources.emplace_back(region.region + part + "." + kernel.file_name, kernel.source);
     }
   }
-  const SplitPartition whole = split(workload, prepared.partition, splits);
-  std::vector<BuiltKernel> kernels;
-  std::vector<std::size_t> outcome_of_part;
+  out.whole = split(workload, prepared.partition, splits);
   for (std::size_t i = 0; i < count; ++i) {
-    outcome_of_part.insert(outcome_of_part.end(), of_region[i].size(), outcome_of[i]);
-    kernels.insert(kernels.end(), of_region[i].begin(), of_region[i].end());
+    out.outcomes.insert(out.outcomes.end(), of_region[i].size(), outcome_of[i]);
+    out.kernels.insert(out.kernels.end(), of_region[i].begin(), of_region[i].end());
   }
+  return out;
+}
+
+}  // namespace
+
+Chosen chosen_of(const RegionOutcome& region) {
+  if (region.choice.in_parts) return {nullptr, &region.in_parts->assembled};
+  return {region.choice.split ? nullptr : &region.winner.value(), nullptr};
+}
+
+Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Trace& trace,
+                 const Kernels& chosen) {
+  Pieces pieces = pieces_of(workload, prepared, trace.regions, chosen);
+  const SplitPartition& whole = pieces.whole;
   const bool as_imported = trace.algebra.rewrites.empty() && constants_of(whole.values) == constants_of(workload);
   const std::string constants = as_imported ? lab.input().constants_blob : lab.store_constants(whole.values);
-  out.plan = assemble(whole.values, whole.partition, kernels, constants, lab.threads());
+  Composed out;
+  out.sources = std::move(pieces.sources);
+  out.plan = assemble(whole.values, whole.partition, pieces.kernels, constants, lab.threads());
   for (const PlanLaunch& launch : out.plan.run) {
     const RegionInstance& part = whole.partition.instances.at(static_cast<std::size_t>(launch.instance));
-    out.regions.push_back(outcome_of_part.at(static_cast<std::size_t>(part.region)));
+    out.regions.push_back(pieces.outcomes.at(static_cast<std::size_t>(part.region)));
   }
+  return out;
+}
+
+Assembled compose_parts(Lab& lab, const graph::Graph& alone, const Prepared& parts,
+                        const std::vector<RegionOutcome>& outcomes) {
+  Kernels chosen;
+  for (const RegionOutcome& region : outcomes) chosen.push_back(chosen_of(region));
+  Pieces pieces = pieces_of(alone, parts, outcomes, chosen);
+  Assembled out;
+  out.stored = lab.store_graph(alone);
+  out.plan = assemble(pieces.whole.values, pieces.whole.partition, pieces.kernels,
+                      lab.store_constants(pieces.whole.values), lab.threads());
+  out.parts = {std::move(pieces.whole.values), std::move(pieces.whole.partition)};
+  out.kernels = std::move(pieces.kernels);
   return out;
 }
 

@@ -10,8 +10,17 @@
 
 namespace kiln::agents {
 
-// Parallel to Trace::regions: what computes each; null where the plan keeps the incumbent's kernels, op by op.
-using Kernels = std::vector<const BuiltKernel*>;
+// What computes a region: one kernel, or several; the incumbent's, op by op, where neither is named.
+struct Chosen {
+  const BuiltKernel* kernel = nullptr;
+  const Assembled* parts = nullptr;
+  [[nodiscard]] bool own() const { return kernel != nullptr || parts != nullptr; }
+  friend bool operator==(const Chosen&, const Chosen&) = default;
+};
+[[nodiscard]] Chosen chosen_of(const RegionOutcome& region);  // by its choice
+
+// Parallel to Trace::regions.
+using Kernels = std::vector<Chosen>;
 
 struct Composed {
   Plan plan;
@@ -21,6 +30,10 @@ struct Composed {
 
 [[nodiscard]] Composed compose(Lab& lab, const graph::Graph& workload, const Prepared& prepared,
                                const Trace& trace, const Kernels& chosen);
+
+// Of one region, whose graph is `alone`, from what was found for its parts, each as its choice has it.
+[[nodiscard]] Assembled compose_parts(Lab& lab, const graph::Graph& alone, const Prepared& parts,
+                                      const std::vector<RegionOutcome>& outcomes);
 
 // Per region of Composed::regions, `count` of them: what its launches took together in each sample, nanoseconds. Empty
 // where it has no launch; all are where the plan did not run, or its launches were not timed one by one.

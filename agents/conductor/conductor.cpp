@@ -4,6 +4,8 @@
 
 #include "agents/conductor/check_effort.h"
 #include "agents/conductor/first_steps.h"
+#include "agents/conductor/in_parts.h"
+#include "agents/conductor/search_regions.h"
 #include "agents/conductor/whole_plans.h"
 #include "agents/graph/roundings.h"
 #include "agents/planner/memory.h"
@@ -15,26 +17,6 @@ namespace {
 
 constexpr double kSearchShare = 0.85;      // of what is left after profiling; the rest decides
 constexpr double kLeastSearchShare = 0.75;  // of the budget, however long the building of what runs today took
-constexpr double kLooksShare = 0.5;        // of a search's time at most, kept for one look at each region to come
-
-// Times phases on the recorded clock and tells the operator where the job is.
-class Phases {
- public:
-  Phases(Lab& lab, Trace& trace) : lab_(lab), trace_(trace) {}
-
-  void begin(const std::string& phase, double fraction, const std::string& detail = {}) {
-    const std::int64_t now = lab_.now(phase);
-    if (!trace_.timeline.empty()) trace_.timeline.back().end_ns = now;
-    trace_.timeline.push_back({phase, now, now, detail});
-    lab_.journal().progress({phase, fraction, json::object{{"detail", detail}}});
-  }
-  void end() { trace_.timeline.back().end_ns = lab_.now("end"); }
-
- private:
-  Lab& lab_;
-  Trace& trace_;
-};
-
 
 // The gain of the rewrites apart from that of the kernels: the same kind of plan for both graphs, in turns.
 void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workload, AlgebraOutcome& algebra) {
@@ -48,115 +30,6 @@ void measure_algebra(Lab& lab, const Plan& baseline, const graph::Graph& workloa
                                               "': " + std::string(name(subject.verdict)) + ": " + subject.evidence);
   algebra.speed_up = compare(samples.subjects.at(0).cost(), samples.subjects.at(1).cost(), samples.cycles_per_ns,
                              lab.input().policy.margin, lab.input().policy.confidence);
-}
-
-json::object region_progress(const RegionOutcome& region, std::size_t index, std::size_t count) {
-  std::size_t failed = 0;
-  double best_ns = 0;
-  for (const CandidateRecord& record : region.candidates) {
-    if (record.verdict != Verdict::ok && record.verdict != Verdict::slower) ++failed;
-    if (record.median_ns > 0 && (best_ns == 0 || record.median_ns < best_ns)) best_ns = record.median_ns;
-  }
-  return {{"region", region.label}, {"index", index},    {"regions", count}, {"tried", region.candidates.size()},
-          {"failed", failed},       {"best_ns", best_ns}};
-}
-
-// A region that no time was left for, as what it runs on today.
-RegionOutcome unsearched(const Prepared& prepared, std::size_t index) {
-  RegionOutcome out;
-  out.region = prepared.partition.regions[index].key;
-  out.label = prepared.partition.regions[index].label;
-  out.incumbent_label = op_by_op_label(prepared.incumbents[index]);
-  out.incumbent = prepared.incumbent_time[index];
-  out.stopped_because = "no budget was left for it";
-  return out;
-}
-
-void decide_region(Lab& lab, RegionOutcome& outcome) {
-  outcome.choice =
-      choose(outcome.winner.has_value(), outcome.candidates.size(), outcome.speed_up, lab.input().policy);
-  json::array tried;
-  for (const CandidateRecord& record : outcome.candidates)
-    tried.emplace_back(json::object{{"variant", digest_of(record.variant)}, {"verdict", name(record.verdict)}});
-  lab.journal().decision(
-      "region/" + outcome.region,
-      json::object{{"candidates", tried},
-                   {"speed_up", to_json(outcome.speed_up)},
-                   {"winner", outcome.winner ? digest_of(outcome.winner->kernel.variant) : "none"},
-                   {"choice", to_json(outcome.choice)}});
-}
-
-// Builds what the searches of the next regions begin with, together, so that every core has something to compile: alone
-// a region of little time has one kernel. Returns the region after them.
-std::size_t build_together(Lab& lab, const Prepared& prepared, const TuningPlan& plan, std::size_t from,
-                           const std::map<std::string, std::int32_t>& wins) {
-  const std::size_t end = std::min(plan.regions.size(), from + 2 * static_cast<std::size_t>(lab.node().cores));
-  std::vector<RenderedKernel> first;
-  for (std::size_t i = from; i < end; ++i) {
-    const Region& region = prepared.partition.regions[prepared.index(plan.regions[i].region)];
-    const std::size_t most = plan.regions[i].worth_looking ? lab.input().corpus.size() : 1;
-    for (RenderedKernel& kernel : first_kernels(lab, region, wins, most)) first.push_back(std::move(kernel));
-  }
-  (void)lab.build(first);
-  return end;
-}
-
-// In the plan's order, each of the time that a look at each of those after it leaves; what a region leaves of its share
-// goes to them. When the time is over, those not worth looking at run what the incumbent does.
-void search_regions(Lab& lab, Phases& phases, const Prepared& prepared, Trace& trace, std::int64_t search_end_ns) {
-  double shares_left = 0;
-  for (const RegionPlan& region : trace.plan.regions) shares_left += region.budget_share;
-  const std::size_t count = trace.plan.regions.size();
-  std::int64_t candidate_ns = 0;
-  std::map<std::string, std::int32_t> wins;
-  std::size_t built = 0;
-  std::int64_t least_look_ns = 0;  // that a region took
-  for (std::size_t i = 0; i < count; ++i) {
-    const RegionPlan& region_plan = trace.plan.regions[i];
-    const std::size_t index = prepared.index(region_plan.region);
-    const Region& region = prepared.partition.regions[index];
-    const double fraction = 0.1 + 0.8 * static_cast<double>(i) / static_cast<double>(count);
-    phases.begin("search/" + region.key, fraction, region.label);
-    std::int64_t now = trace.timeline.back().begin_ns;
-    const double share = shares_left > 0 ? region_plan.budget_share / shares_left : 1;
-    shares_left -= region_plan.budget_share;
-    if (now >= search_end_ns && !region_plan.worth_looking) {
-      trace.regions.push_back(unsearched(prepared, index));
-      decide_region(lab, trace.regions.back());
-      continue;
-    }
-    if (i >= built) {
-      built = build_together(lab, prepared, trace.plan, i, wins);
-      now = lab.now("built ahead");
-    }
-
-    RegionTask task;
-    task.region = &region;
-    const auto profile = std::find_if(trace.profile.regions.begin(), trace.profile.regions.end(),
-                                      [&](const RegionProfile& p) { return p.region == region.key; });
-    if (profile == trace.profile.regions.end())
-      throw Error(ErrorCode::internal, "cannot tune region " + region.key + ": it has no profile");
-    task.profile = &*profile;
-    task.standalone = prepared.standalone[index];
-    task.incumbent = prepared.incumbents[index];
-    task.incumbent_ns = prepared.incumbent_ns.at(region.key);
-    task.begin_ns = now;
-    task.candidate_ns = candidate_ns;
-    task.each_template = region_plan.worth_looking;
-    task.wins = wins;
-    const auto left_ns = static_cast<double>(std::max<std::int64_t>(0, search_end_ns - now));
-    const double looks_ns = static_cast<double>(least_look_ns) * static_cast<double>(count - i - 1);
-    task.deadline_ns = now + static_cast<std::int64_t>(share * (left_ns - std::min(looks_ns, kLooksShare * left_ns)));
-    RegionOutcome outcome = tune_region(lab, task, [&](const RegionOutcome& so_far) {
-      lab.journal().progress({"search/" + region.key, fraction, region_progress(so_far, i, count)});
-    });
-    if (outcome.candidate_ns > 0) candidate_ns = outcome.candidate_ns;
-    const std::int64_t took_ns = lab.now("searched") - now;  // less than nothing after a restart of the node
-    if (took_ns > 0 && (least_look_ns == 0 || took_ns < least_look_ns)) least_look_ns = took_ns;
-    decide_region(lab, outcome);
-    if (outcome.winner && !outcome.choice.split) ++wins[template_of(outcome.winner->kernel.variant)];
-    trace.regions.push_back(std::move(outcome));
-  }
 }
 
 // Nothing was found that the incumbent does not run already; what was learned is still reported.
@@ -250,32 +123,33 @@ JobOutcome run_job(const JobInput& input, Workbench& bench, BlobStore& blobs, Jo
   Lab lab(input, bench, blobs, journal, priors, clock_ns);
   require_computable(lab);
   Trace trace;
-  Phases phases(lab, trace);
+  Phases phases(lab, trace.timeline);
 
-  phases.begin("profile", 0.0, "measuring the node");
-  const std::int64_t begin_ns = trace.timeline.front().begin_ns;
+  const std::int64_t begin_ns = phases.begin("profile", 0.0, "measuring the node");
   lab.probe();
 
-  phases.begin("baseline", 0.03, "building what runs today");
+  (void)phases.begin("baseline", 0.03, "building what runs today");
   const Assembled base = incumbent_of(lab, input.workload);
   const graph::Graph workload = rewritten(lab, trace.algebra);
   measure_algebra(lab, base.plan, workload, trace.algebra);
   const Prepared prepared = measure_incumbents(
       lab, workload, partition_fused(workload, buildable(lab, Purpose::candidate)), trace.algebra);
 
-  phases.begin("plan", 0.09);
+  const std::int64_t now = phases.begin("plan", 0.09);
   trace.profile = profile(lab.node(), prepared.partition);
   journal.decision("profile_report", to_json(trace.profile));
   trace.plan = plan(prepared.partition, trace.profile, prepared.incumbent_ns, input.corpus, input.policy);
   journal.decision("tuning_plan", to_json(trace.plan));
 
-  const std::int64_t now = trace.timeline.back().begin_ns;
   const auto budget_ns = static_cast<double>(input.policy.seconds) * 1e9;
   const double left_ns = budget_ns - static_cast<double>(now - begin_ns);
-  search_regions(lab, phases, prepared, trace,
-                 now + static_cast<std::int64_t>(std::max(kSearchShare * left_ns, kLeastSearchShare * budget_ns)));
+  const double search_ns = std::max(kSearchShare * left_ns, kLeastSearchShare * budget_ns);
+  const std::vector<PartsTask> in_parts = parts_of(lab, prepared, trace.plan);
+  const double whole_ns = search_ns * (1 - share_of(in_parts));
+  search_regions(lab, phases, prepared, trace, {now + static_cast<std::int64_t>(whole_ns), 0.1, 0.85});
+  try_in_parts(lab, phases, prepared, in_parts, trace, {now + static_cast<std::int64_t>(search_ns), 0.85, 0.9});
 
-  phases.begin("decide", 0.9, "whole workload against the oracle and what runs today");
+  (void)phases.begin("decide", 0.9, "whole workload against the oracle and what runs today");
   JobOutcome out;
   out.baseline = base.plan;
   const Plan today = input.incumbent.value_or(base.plan);

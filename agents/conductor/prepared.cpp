@@ -29,11 +29,6 @@ std::size_t Prepared::index(const std::string& region) const {
 
 namespace {
 
-void progress(Lab& lab, std::size_t step, std::size_t steps, const std::string& label) {
-  const double part = static_cast<double>(step) / static_cast<double>(steps);
-  lab.journal().progress({"baseline", 0.04 + 0.05 * part, json::object{{"detail", label}}});
-}
-
 // A sum over samples with a preemption in one of them misleads the budget; one sample of a plan of minutes has to do.
 std::int32_t samples_of_plan(double floor_ns) {
   constexpr double enough_ns = 5e8;  // of floors: a few seconds of calls
@@ -47,7 +42,7 @@ bool measured_in_place(Lab& lab, const graph::Graph& workload, const AlgebraOutc
   Trace unsearched;
   unsearched.algebra = algebra;
   for (const Region& region : regions) unsearched.regions.emplace_back().region = region.key;
-  const Composed plan = compose(lab, workload, out, unsearched, Kernels(regions.size(), nullptr));
+  const Composed plan = compose(lab, workload, out, unsearched, Kernels(regions.size()));
   const ProfileReport floors = profile(lab.node(), out.partition);
   const SampleFact samples = lab.measure_launches({{"incumbent", plan.plan}}, samples_of_plan(floors.floor_ns),
                                                   seed_for(lab.input(), "incumbent", "in place"));
@@ -64,12 +59,12 @@ bool measured_in_place(Lab& lab, const graph::Graph& workload, const AlgebraOutc
   return true;
 }
 
-void measure_alone(Lab& lab, Prepared& out) {
+void measure_alone(Lab& lab, Prepared& out, const PreparedProgress& progress) {
   const std::vector<Region>& regions = out.partition.regions;
   const std::size_t at_once = lab.node().gpu ? 1 : kAtOnce;
   for (std::size_t begin = 0; begin < regions.size(); begin += at_once) {
     const std::size_t end = std::min(regions.size(), begin + at_once);
-    progress(lab, regions.size() + begin, 2 * regions.size(), regions[begin].label);
+    progress(0.5 + 0.5 * static_cast<double>(begin) / static_cast<double>(regions.size()), regions[begin].label);
     std::vector<Subject> subjects;
     for (std::size_t i = begin; i < end; ++i) subjects.push_back({regions[i].key, out.incumbents[i].plan});
     const SampleFact samples = lab.measure(subjects, Lab::Extent::region, kSamples, false, lab.input().seed);
@@ -86,19 +81,33 @@ void measure_alone(Lab& lab, Prepared& out) {
   }
 }
 
-}  // namespace
-
-Prepared measure_incumbents(Lab& lab, const graph::Graph& workload, Partition partition,
-                            const AlgebraOutcome& algebra) {
+Prepared with_incumbents(Lab& lab, Partition partition, const PreparedProgress& progress) {
   Prepared out;
   out.partition = std::move(partition);
   const std::vector<Region>& regions = out.partition.regions;
   for (std::size_t i = 0; i < regions.size(); ++i) {
-    progress(lab, i, 2 * regions.size(), regions[i].label);
+    progress(0.5 * static_cast<double>(i) / static_cast<double>(regions.size()), regions[i].label);
     out.standalone.push_back(standalone(regions[i], lab.input().seed));
     out.incumbents.push_back(incumbent_of(lab, out.standalone.back()));
   }
-  if (!measured_in_place(lab, workload, algebra, out)) measure_alone(lab, out);
+  return out;
+}
+
+}  // namespace
+
+Prepared measure_incumbents(Lab& lab, const graph::Graph& workload, Partition partition,
+                            const AlgebraOutcome& algebra) {
+  const auto progress = [&lab](double part, const std::string& label) {
+    lab.journal().progress({"baseline", 0.04 + 0.05 * part, json::object{{"detail", label}}});
+  };
+  Prepared out = with_incumbents(lab, std::move(partition), progress);
+  if (!measured_in_place(lab, workload, algebra, out)) measure_alone(lab, out, progress);
+  return out;
+}
+
+Prepared measure_incumbents_alone(Lab& lab, Partition partition, const PreparedProgress& progress) {
+  Prepared out = with_incumbents(lab, std::move(partition), progress);
+  measure_alone(lab, out, progress);
   return out;
 }
 

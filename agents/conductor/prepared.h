@@ -1,6 +1,7 @@
 // The regions of a job with what each runs on today, before any is searched.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -28,5 +29,10 @@ struct Prepared {
 // naming the region whose incumbent does not run.
 [[nodiscard]] Prepared measure_incumbents(Lab& lab, const graph::Graph& workload, Partition partition,
                                           const AlgebraOutcome& algebra);
+
+// The same of regions alone, in a graph that is no workload. `progress` is called with the part that is done, and with a
+// region's label.
+using PreparedProgress = std::function<void(double part, const std::string& label)>;
+[[nodiscard]] Prepared measure_incumbents_alone(Lab& lab, Partition partition, const PreparedProgress& progress);
 
 }  // namespace kiln::agents

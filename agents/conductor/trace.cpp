@@ -7,14 +7,20 @@
 namespace kiln::agents {
 namespace {
 
-const RegionProfile& profile_of(const Trace& trace, const std::string& region) {
-  for (const RegionProfile& profile : trace.profile.regions)
+const RegionProfile& profile_of(const std::vector<RegionProfile>& profiles, const std::string& region) {
+  for (const RegionProfile& profile : profiles)
     if (profile.region == region) return profile;
   throw Error(ErrorCode::internal, "cannot report region " + region + ": it has no profile");
 }
 
 std::string variant_text(const RegionOutcome& region) {
   if (region.choice.split) return "the incumbent's, op by op";
+  if (region.choice.in_parts) {
+    std::string text = "in parts:";
+    for (const BuiltKernel& kernel : region.in_parts->assembled.kernels)
+      text += (text.back() == ':' ? " " : " + ") + to_string(kernel.kernel.variant);
+    return text;
+  }
   return region.winner ? to_string(region.winner->kernel.variant) : "none";
 }
 
@@ -23,6 +29,21 @@ json::object candidate_json(const CandidateRecord& record, std::size_t order) {
           {"verdict", name(record.verdict)},    {"reason", record.reason},
           {"median_ns", record.median_ns},      {"order", order},
           {"build_ns", record.build_ns},        {"source", record.source}};
+}
+
+json::object region_json(const RegionOutcome& region, const RegionProfile& profile);
+
+json::object in_parts_json(const InParts& parts) {
+  json::array regions;
+  for (const RegionOutcome& part : parts.regions)
+    regions.emplace_back(region_json(part, profile_of(parts.profiles, part.region)));
+  return {{"measured", parts.measured},
+          {"reason", parts.reason},
+          {"summary", to_json(parts.time)},
+          {"speed_up", to_json(parts.speed_up)},
+          {"over_winner", to_json(parts.over_winner)},
+          {"judgement", to_json(parts.judgement)},
+          {"regions", std::move(regions)}};
 }
 
 json::object region_json(const RegionOutcome& region, const RegionProfile& profile) {
@@ -58,6 +79,20 @@ json::object region_json(const RegionOutcome& region, const RegionProfile& profi
     out["in_place"] = json::object{{"incumbent_ns", region.in_place->incumbent_ns},
                                    {"winner_ns", region.in_place->winner_ns},
                                    {"speed_up", to_json(region.in_place->speed_up)}};
+  if (region.in_parts) out["in_parts"] = in_parts_json(*region.in_parts);
+  return out;
+}
+
+// The regions of the plan, each followed by the parts that were tried in its place.
+struct Told { const RegionOutcome* region; const RegionProfile* profile; };
+std::vector<Told> with_parts(const Trace& trace) {
+  std::vector<Told> out;
+  for (const RegionOutcome& region : trace.regions) {
+    out.push_back({&region, &profile_of(trace.profile.regions, region.region)});
+    if (!region.in_parts) continue;
+    for (const RegionOutcome& part : region.in_parts->regions)
+      out.push_back({&part, &profile_of(region.in_parts->profiles, part.region)});
+  }
   return out;
 }
 
@@ -94,7 +129,7 @@ json::object to_json(const Composition& composition) {
 json::object to_json(const Trace& trace, const JobInput& input) {
   json::array regions;
   for (const RegionOutcome& region : trace.regions)
-    regions.emplace_back(region_json(region, profile_of(trace, region.region)));
+    regions.emplace_back(region_json(region, profile_of(trace.profile.regions, region.region)));
   json::array timeline;
   for (const PhaseSpan& span : trace.timeline)
     timeline.emplace_back(json::object{
@@ -145,18 +180,20 @@ json::object to_json(const Trace& trace, const JobInput& input) {
 json::array summary_rows(const Trace& trace) {
   json::array rows;
   for (const RegionOutcome& region : trace.regions) {
-    const RegionProfile& profile = profile_of(trace, region.region);
+    const RegionProfile& profile = profile_of(trace.profile.regions, region.region);
+    const bool in_parts = region.choice.in_parts;
+    const SpeedUp& speed_up = in_parts ? region.in_parts->speed_up : region.speed_up;
     rows.emplace_back(json::object{{"region", region.region},
                                    {"label", region.label},
                                    {"occurrences", profile.occurrences},
                                    {"incumbent_ns", region.incumbent.median_ns},
-                                   {"winner_ns", region.winner_time.median_ns},
+                                   {"winner_ns", (in_parts ? region.in_parts->time : region.winner_time).median_ns},
                                    {"floor_ns", profile.floor_ns},
-                                   {"speed_up", region.speed_up.ratio},
-                                   {"low", region.speed_up.low},
-                                   {"high", region.speed_up.high},
-                                   {"error", region.judgement.normwise_error},
-                                   {"verdict", name(region.speed_up.comparison)},
+                                   {"speed_up", speed_up.ratio},
+                                   {"low", speed_up.low},
+                                   {"high", speed_up.high},
+                                   {"error", (in_parts ? region.in_parts->judgement : region.judgement).normwise_error},
+                                   {"verdict", name(speed_up.comparison)},
                                    {"variant", variant_text(region)},
                                    {"candidates", region.candidates.size()}});
   }
@@ -169,8 +206,10 @@ std::vector<std::pair<std::string, std::string>> artifacts(const Trace& trace) {
   out.emplace_back("tuning_plan.json", json::pretty(to_json(trace.plan)));
   json::array candidates;
   std::vector<ResultRow> rows;
-  for (const RegionOutcome& region : trace.regions) {
-    const double floor_ns = profile_of(trace, region.region).floor_ns;
+  const std::vector<Told> all = with_parts(trace);
+  for (const auto& [told, profile] : all) {
+    const RegionOutcome& region = *told;
+    const double floor_ns = profile->floor_ns;
     for (std::size_t i = 0; i < region.candidates.size(); ++i) {
       const CandidateRecord& record = region.candidates[i];
       json::object item = candidate_json(record, i);
@@ -187,8 +226,8 @@ std::vector<std::pair<std::string, std::string>> artifacts(const Trace& trace) {
   out.emplace_back("candidate_variants.json", json::pretty(candidates));
   out.emplace_back("bench_results.csv", to_csv(rows));
   json::array diagnoses;
-  for (const RegionOutcome& region : trace.regions)
-    for (const Diagnosis& diagnosis : region.diagnoses) diagnoses.emplace_back(to_json(diagnosis));
+  for (const auto& [region, profile] : all)
+    for (const Diagnosis& diagnosis : region->diagnoses) diagnoses.emplace_back(to_json(diagnosis));
   out.emplace_back("diagnoses.json", json::pretty(diagnoses));
   out.emplace_back("decision.json", json::pretty(to_json(trace.whole.decision)));
   return out;

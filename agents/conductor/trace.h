@@ -30,9 +30,9 @@ struct AlgebraOutcome {
 
 // One plan of several that were timed whole, in turns with what runs today.
 struct PlanTrial {
-  std::string name;          // "alone", "in place", "sure", "without matmul/amx", "less memory": what
-                             // decided its regions
-  std::size_t winners = 0;   // regions that run their winner; the others keep the incumbent's kernels
+  std::string name;          // "alone", "in place", "sure", "one kernel", "in parts", "without matmul/amx",
+                             // "less memory": what decided its regions
+  std::size_t winners = 0;   // regions that run their winner, or in parts; the others keep the incumbent's kernels
   SpeedUp speed_up;          // over what runs today
   std::int64_t working_bytes = 0;  // intermediate results and scratch (agents/planner/memory.h)
 };

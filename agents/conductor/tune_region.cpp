@@ -22,6 +22,7 @@ namespace {
 constexpr std::int32_t kRaceSamples = 5;  // of everyone, docs/measuring.md
 constexpr std::size_t kFinalists = 6;     // that get the policy's confirm_samples
 constexpr std::int32_t kLateSamples = 9;  // of a race after the region's time: seven can show a difference
+constexpr std::size_t kCarried = 3;       // of another region's candidates
 constexpr double kProposingShare = 0.6;   // of a region's time; the rest confirms and races what was found
 
 // The state of one region's search. Its members are only ever appended to; the verdicts of a round are final.
@@ -36,7 +37,8 @@ class RegionSearch {
         stored_(lab.store_graph(task.standalone)),
         priors_(lab.priors(task.region->key)),
         at_once_(subjects_at_once(lab.node(), task.profile->bytes)),
-        profile_(*task.profile) {
+        profile_(*task.profile),
+        repaired_(carried_over(candidates_.spaces, task.hints, kCarried)) {
     profile_ = profile_again();  // an earlier region may have raised the ceilings
     out_.region = task.region->key;
     out_.label = task.region->label;
@@ -371,7 +373,7 @@ class RegionSearch {
   Checking checking_{lab_, checking_task()};
   std::vector<Trial> trials_;
   std::vector<Failure> failures_;  // of the round at work
-  std::vector<Proposal> repaired_;
+  std::vector<Proposal> repaired_;  // or carried over: what a round begins with
   std::vector<Built> good_;  // right and measured, slower ones too: the plan needs a kernel for every region
   double best_ = 0, joules_ = 0;  // by the objective; of the job so far
   std::vector<std::pair<std::size_t, double>> passed_;  // of the round at work: record, and its look's relative time

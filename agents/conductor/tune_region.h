@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@ namespace kiln::agents {
 // One candidate's story, in the order in which it was tried.
 struct CandidateRecord {
   Variant variant;
-  std::string why;  // "default", "prior", "forest", "neighbour", "random", "repaired"
+  std::string why;  // "default", "prior", "forest", "neighbour", "random", "repaired", "carried"
   Verdict verdict = Verdict::invalid;
   std::string reason;
   double median_ns = 0;
@@ -39,6 +40,8 @@ struct Alternative {
   Judgement judgement;
 };
 
+struct InParts;
+
 struct RegionOutcome {
   std::string region, label;
   std::string incumbent_label;
@@ -56,6 +59,20 @@ struct RegionOutcome {
   Bottleneck bottleneck;
   std::string stopped_because;
   std::int64_t candidate_ns = 0;  // what one took on average, build and check
+  std::shared_ptr<const InParts> in_parts;  // null where the planner knows of no parts, or it was not searched
+};
+
+// A region as several kernels, where bytes do not tell whether one is faster (planner's in_parts): its parts are
+// regions of their own, searched like others, and all of them together are timed beside the region's winner.
+struct InParts {
+  std::vector<RegionOutcome> regions;
+  std::vector<RegionProfile> profiles;  // of the regions; occurrences are those in one call of the whole region
+  bool measured = false;                // else `reason` says why it was not tried, or what was wrong with it
+  Assembled assembled;                  // when measured: each part by its winner or its incumbent's kernels
+  Judgement judgement;
+  Summary time;
+  SpeedUp speed_up, over_winner;  // of it over the incumbent's kernels, and over the winner where there is one
+  std::string reason;
 };
 
 struct RegionTask {
@@ -71,6 +88,7 @@ struct RegionTask {
   bool each_template = true;  // a round has at least one of every template, whatever the time
   // Of templates ("matmul/packed"), in the regions before: those are tried first that won there (likely_first).
   std::map<std::string, std::int32_t> wins{};
+  std::vector<Trial> hints{};  // of another region that is almost this one: the best of them are tried first
 };
 
 using RegionProgress = std::function<void(const RegionOutcome&)>;

@@ -18,7 +18,7 @@ constexpr std::int64_t kMemoryShare = 4;  // one part in so many of the device's
 constexpr int kMostSpared = 8;            // regions that are given a kernel of less memory
 
 bool of_incumbent(const Kernels& kernels) {
-  return std::all_of(kernels.begin(), kernels.end(), [](const BuiltKernel* kernel) { return kernel == nullptr; });
+  return std::none_of(kernels.begin(), kernels.end(), [](const Chosen& chosen) { return chosen.own(); });
 }
 
 struct Candidate {
@@ -32,10 +32,11 @@ class WholePlans {
   WholePlans(Lab& lab, const graph::Graph& workload, const Prepared& prepared, const Plan& today, Trace& trace)
       : lab_(lab), policy_(lab.input().policy), workload_(workload), prepared_(prepared), today_(today), trace_(trace) {
     for (const RegionOutcome& region : trace.regions) {
-      alone_.push_back(region.choice.split ? nullptr : &region.winner.value());
+      alone_.push_back(chosen_of(region));
       // Whoever is not known to be slower may be faster in the plan.
       const bool lost = !region.winner || region.speed_up.comparison == Comparison::slower;
-      winners_.push_back(lost ? nullptr : &*region.winner);
+      winners_.push_back(lost ? Chosen{} : Chosen{&*region.winner, nullptr});
+      if (region.choice.in_parts) winners_.back() = alone_.back();
     }
   }
 
@@ -45,6 +46,8 @@ class WholePlans {
     add("alone", alone_);
     if (in_place) add("in place", overruled_in_place());
     add("sure", only_faster());
+    add("one kernel", with_parts(false));
+    add("in parts", with_parts(true));
     if (candidates_.empty()) return std::nullopt;
     const bool can_choose = candidates_.size() > 1 || !kinds_of(candidates_[0].kernels).empty();
     if (can_choose) compare_all();
@@ -62,7 +65,7 @@ class WholePlans {
   // False where launches cannot be told apart, or a plan did not run: what they took alone decides then.
   bool measure_in_place() {
     if (lab_.node().gpu || policy_.objective != "latency") return false;
-    const Composed incumbent = composed(Kernels(winners_.size(), nullptr)), winners = composed(winners_);
+    const Composed incumbent = composed(Kernels(winners_.size())), winners = composed(winners_);
     if (!fit({&incumbent.plan, &winners.plan})) return false;
     const SampleFact samples = lab_.measure_launches({{"incumbent", incumbent.plan}, {"winners", winners.plan}},
                                                      std::min(kSamples, policy_.confirm_samples), seed("in place"));
@@ -72,7 +75,7 @@ class WholePlans {
     if (std::all_of(before.begin(), before.end(), is_empty) || std::all_of(after.begin(), after.end(), is_empty))
       return false;
     for (std::size_t r = 0; r < winners_.size(); ++r) {
-      if (!winners_[r] || before[r].empty() || after[r].empty()) continue;
+      if (!winners_[r].own() || before[r].empty() || after[r].empty()) continue;
       trace_.regions[r].in_place =
           InPlace{summarize(before[r], policy_.confidence).median_ns, summarize(after[r], policy_.confidence).median_ns,
                   compare(before[r], after[r], samples.cycles_per_ns, policy_.margin, policy_.confidence)};
@@ -84,20 +87,34 @@ class WholePlans {
     Kernels kernels = alone_;
     for (std::size_t r = 0; r < kernels.size(); ++r)
       if (const auto& in_place = trace_.regions[r].in_place)
-        kernels[r] = choose_in_place(in_place->speed_up, policy_).split ? nullptr : winners_[r];
+        kernels[r] = choose_in_place(in_place->speed_up, policy_).split ? Chosen{} : winners_[r];
     return kernels;
   }
 
   [[nodiscard]] Kernels only_faster() const {
     Kernels kernels = winners_;
     for (std::size_t r = 0; r < kernels.size(); ++r)
-      if (known(r).comparison != Comparison::faster) kernels[r] = nullptr;
+      if (known(r).comparison != Comparison::faster) kernels[r] = {};
     return kernels;
   }
-  // Of the region's winner: in place where that was measured.
+  // Of the region's kernel, or of its parts where these were chosen alone: in place where that was measured.
   [[nodiscard]] const SpeedUp& known(std::size_t r) const {
     const RegionOutcome& region = trace_.regions[r];
-    return region.in_place ? region.in_place->speed_up : region.speed_up;
+    if (region.in_place) return region.in_place->speed_up;
+    return winners_[r].parts ? region.in_parts->speed_up : region.speed_up;
+  }
+
+  // As chosen alone, but every region that may be one kernel or several so, or so: those where neither loses.
+  [[nodiscard]] Kernels with_parts(bool in_parts) const {
+    Kernels kernels = alone_;
+    for (std::size_t r = 0; r < kernels.size(); ++r) {
+      const RegionOutcome& region = trace_.regions[r];
+      if (!region.in_parts || !region.in_parts->measured) continue;
+      const Chosen one{region.winner ? &*region.winner : nullptr, nullptr};
+      if (in_parts && !loses(region.in_parts->speed_up, policy_)) kernels[r] = {nullptr, &region.in_parts->assembled};
+      if (!in_parts && one.own() && !loses(region.speed_up, policy_)) kernels[r] = one;
+    }
+    return kernels;
   }
 
   [[nodiscard]] std::uint64_t seed(const std::string& purpose) const {
@@ -176,8 +193,8 @@ class WholePlans {
     std::map<std::string, double> taken;
     for (std::size_t r = 0; r < kernels.size(); ++r) {
       const RegionOutcome& region = trace_.regions[r];
-      if (kernels[r])
-        taken[template_of(kernels[r]->kernel.variant)] +=
+      if (kernels[r].kernel)
+        taken[template_of(kernels[r].kernel->kernel.variant)] +=
             region.in_place ? region.in_place->winner_ns : region.winner_time.median_ns;
     }
     std::vector<std::string> kinds;
@@ -190,8 +207,8 @@ class WholePlans {
   }
 
   [[nodiscard]] static Kernels without(const std::string& kind, Kernels kernels) {
-    for (const BuiltKernel*& kernel : kernels)
-      if (kernel && template_of(kernel->kernel.variant) == kind) kernel = nullptr;
+    for (Chosen& chosen : kernels)
+      if (chosen.kernel && template_of(chosen.kernel->kernel.variant) == kind) chosen = {};
     return kernels;
   }
 
@@ -221,9 +238,9 @@ class WholePlans {
 
   std::optional<std::pair<Kernels, Composed>> one_smaller(const Kernels& kernels, const Composed& now) {
     for (const std::size_t r : by_scratch(now)) {
-      for (const BuiltKernel* other : as_fast(r, kernels[r])) {
+      for (const BuiltKernel* other : as_fast(r, kernels[r].kernel)) {
         Kernels changed = kernels;
-        changed[r] = other;
+        changed[r] = {other, nullptr};
         Composed plan = composed(changed);
         if (memory_of(plan.plan).working < memory_of(now.plan).working) return std::pair{changed, std::move(plan)};
       }
@@ -270,7 +287,7 @@ class WholePlans {
   }
 
   void record(const Candidate& candidate, const SpeedUp& over_today) {
-    const auto own = [](const BuiltKernel* kernel) { return kernel != nullptr; };
+    const auto own = [](const Chosen& chosen) { return chosen.own(); };
     trace_.composition.trials.push_back(
         {candidate.name,
          static_cast<std::size_t>(std::count_if(candidate.kernels.begin(), candidate.kernels.end(), own)), over_today,
@@ -284,16 +301,19 @@ class WholePlans {
     json::array regions;
     for (std::size_t r = 0; r < best.kernels.size(); ++r) {
       RegionOutcome& region = trace_.regions[r];
-      bool by_plan = region.choice.split != !best.kernels[r];
+      const Chosen& chosen = best.kernels[r];
+      const bool split = !chosen.own(), in_parts = chosen.parts != nullptr;
+      bool by_plan = region.choice.split != split || region.choice.in_parts != in_parts;
       const bool noted = by_plan || region.in_place;
       if (region.in_place) {
         const RegionChoice in_place = choose_in_place(region.in_place->speed_up, policy_);
         region.choice.reason = in_place.reason;
-        by_plan = in_place.split != !best.kernels[r];
+        by_plan = in_place.split != split || in_parts != (winners_[r].parts != nullptr && !split);
       }
-      region.choice.split = !best.kernels[r];
+      region.choice.split = split;
+      region.choice.in_parts = in_parts;
       if (by_plan) region.choice.reason += "; of the whole plans '" + best.name + "' is taken";
-      if (best.kernels[r] && best.kernels[r] != &*region.winner) take(region, *best.kernels[r]);
+      if (chosen.kernel && chosen.kernel != &*region.winner) take(region, *chosen.kernel);
       if (noted || by_plan)
         regions.emplace_back(json::object{{"region", region.region}, {"choice", to_json(region.choice)}});
     }

@@ -33,8 +33,23 @@ RegionChoice choose_in_place(const SpeedUp& in_place, const policies::Policy& po
           fmt::format("in the whole plan its best candidate is {} of the incumbent's kernels", text(in_place, policy))};
 }
 
+RegionChoice choose_parts(const RegionChoice& one, const SpeedUp& over_incumbent, const SpeedUp& over_winner,
+                          const policies::Policy& policy) {
+  RegionChoice choice = one;
+  const std::string parts = "; in parts it is " + text(over_incumbent, policy) + " of the incumbent's kernels";
+  if (one.split) {
+    choice.in_parts = !loses(over_incumbent, policy);
+    choice.split = !choice.in_parts;
+    choice.reason += parts;
+    return choice;
+  }
+  choice.in_parts = !loses(over_incumbent, policy) && over_winner.ratio > 1;
+  choice.reason += parts + " and " + text(over_winner, policy) + " of that candidate";
+  return choice;
+}
+
 json::object to_json(const RegionChoice& c) {
-  return {{"kernels", c.split ? "incumbent" : "winner"}, {"reason", c.reason}};
+  return {{"kernels", c.in_parts ? "parts" : c.split ? "incumbent" : "winner"}, {"reason", c.reason}};
 }
 
 Decision decide(const Judgement& check, const SpeedUp& search_process, const SpeedUp& fresh_process,

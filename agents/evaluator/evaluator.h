@@ -30,6 +30,7 @@ struct Judgement {
 struct RegionChoice {
   bool split = false;  // the incumbent's kernels, op by op; else its winner
   std::string reason;  // for a person, with the measurement that decided
+  bool in_parts = false;  // instead, the winners of the parts that the planner knows
 };
 // Slower than what it is compared with by more than the margin, in its median where its interval leaves it open.
 [[nodiscard]] bool loses(const SpeedUp& candidate, const policies::Policy& policy);
@@ -39,6 +40,10 @@ struct RegionChoice {
                                   const policies::Policy& policy);
 // What was measured in the whole plan overrules what was measured alone: `in_place` is of all launches of the region.
 [[nodiscard]] RegionChoice choose_in_place(const SpeedUp& in_place, const policies::Policy& policy);
+// A region as one kernel, as `one` has it, and in parts: the faster by its median, where the parts do not lose to the
+// incumbent's kernels. `over_winner` counts where `one` is not split.
+[[nodiscard]] RegionChoice choose_parts(const RegionChoice& one, const SpeedUp& over_incumbent,
+                                        const SpeedUp& over_winner, const policies::Policy& policy);
 [[nodiscard]] json::object to_json(const RegionChoice& c);
 
 struct Decision {

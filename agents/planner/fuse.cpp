@@ -13,7 +13,7 @@ namespace {
 
 using graph::ValueId;
 
-struct Kinds { bool heavy = false, rows = false, scan = false, concat = false; };
+struct Kinds { bool heavy = false, rows = false, windows = false, scan = false, concat = false; };
 
 Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
   Kinds kinds;
@@ -22,6 +22,7 @@ Kinds kinds_of(const graph::Graph& g, const Grouping::Nodes& nodes) {
     const bool rows = std::holds_alternative<graph::Reduce>(op) || std::holds_alternative<graph::Softmax>(op) ||
                       std::holds_alternative<graph::LayerNorm>(op);
     kinds.rows = kinds.rows || rows;
+    kinds.windows = kinds.windows || std::holds_alternative<graph::Window>(op);
     kinds.scan = kinds.scan || std::holds_alternative<graph::Scan>(op);
     kinds.concat = kinds.concat || std::holds_alternative<graph::Concat>(op);
     const bool light = rows || std::holds_alternative<graph::Pointwise>(op) ||
@@ -108,8 +109,11 @@ Partition partition_op_by_op(const graph::Graph& workload, const Buildable& buil
   return groups.partition();
 }
 
-Partition partition_fused(const graph::Graph& workload, const Buildable& buildable) {
+Partition partition_fused(const graph::Graph& workload, const Buildable& buildable, Fusing how) {
   Grouping groups(workload, buildable);
+  const auto computes_more = [](const Kinds& a, const Kinds& b) {
+    return (a.rows || b.rows) && (a.windows || b.windows);
+  };
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return a.heavy && !b.heavy && !b.rows;
@@ -128,7 +132,8 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   });
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
-    return !a.heavy && !b.heavy && (a.rows || b.rows) && (a.rows || !recomputes(workload, from, to));
+    return !a.heavy && !b.heavy && (a.rows || b.rows) && (a.rows || !recomputes(workload, from, to)) &&
+           (how == Fusing::most || !computes_more(a, b));
   }, Order::most_first);
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
@@ -136,13 +141,25 @@ Partition partition_fused(const graph::Graph& workload, const Buildable& buildab
   });
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
-    return a.heavy && !b.heavy && b.rows;
+    return how == Fusing::most && a.heavy && !b.heavy && b.rows;
   });
   merge_all(groups, [&](const auto& from, const auto& to) {
     const Kinds a = kinds_of(workload, from), b = kinds_of(workload, to);
     return !a.heavy && !a.rows && b.concat;
   });
   return groups.partition();
+}
+
+std::optional<Baseline> in_parts(const Region& region, const graph::Graph& alone, const Buildable& buildable) {
+  Grouping::Nodes all;
+  for (std::size_t n = 0; n < alone.nodes.size(); ++n) all.insert(static_cast<std::int32_t>(n));
+  const Kinds kinds = kinds_of(alone, all);
+  if (!kinds.rows || (!kinds.heavy && !kinds.windows)) return std::nullopt;
+  Partition parts = partition_fused(alone, buildable, Fusing::least_work);
+  if (parts.instances.size() < 2) return std::nullopt;
+  for (const Region& part : parts.regions)
+    if (part.key == region.key) return std::nullopt;
+  return Baseline{alone, std::move(parts)};
 }
 
 }  // namespace kiln::agents

@@ -1,8 +1,10 @@
 // The planner: partitions a workload into regions, says what is worth trying where, and assembles kernels into plans.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,8 +42,19 @@ struct Baseline {
 };
 [[nodiscard]] Baseline baseline(const graph::Graph& workload, const Buildable& buildable = any_kernel);
 
+// `least_work`: without what makes a kernel compute more, or hold more in registers, so that less is moved: statistics
+// that a product or a convolution sums up beside its results, and windows over rows that are reduced in the same
+// kernel.
+enum class Fusing : std::uint8_t { most, least_work };
+
 // Fused by cost: bytes saved against recomputation and parallelism; only regions that lower() and `buildable` accept.
-[[nodiscard]] Partition partition_fused(const graph::Graph& workload, const Buildable& buildable = any_kernel);
+[[nodiscard]] Partition partition_fused(const graph::Graph& workload, const Buildable& buildable = any_kernel,
+                                        Fusing how = Fusing::most);
+
+// The same region as several kernels, where bytes alone do not tell whether one is faster: `alone`, which is
+// standalone(region), partitioned for the least work. nullopt where that is one kernel too.
+[[nodiscard]] std::optional<Baseline> in_parts(const Region& region, const graph::Graph& alone,
+                                               const Buildable& buildable);
 
 struct RegionPlan {
   std::string region;
@@ -71,11 +84,11 @@ struct BuiltKernel {
   std::string object;  // SHA-256
 };
 
-// Null for a region that runs as one kernel; the baseline of standalone() of one that runs op by op after all.
+// Null for a region that runs as one kernel; the baseline of standalone(), or its in_parts(), of one that does not.
 using Splits = std::vector<const Baseline*>;
 
-// The partition with every instance of a split region (parallel to partition.regions) in the parts of its baseline:
-// the regions of each in place of the region. `values` is the workload with a value for each result that passes
+// The partition with every instance of a split region (parallel to partition.regions) in its parts: the regions of each
+// in place of the region. `values` is the workload with a value for each result that passes
 // between parts and for each constant that only a baseline has; its nodes are those of the workload.
 struct SplitPartition {
   graph::Graph values;

@@ -8,6 +8,7 @@
 #include "agents/artifacts/facts.h"
 #include "agents/artifacts/fields.h"
 #include "agents/reporter/page.h"
+#include "agents/reporter/regions.h"
 #include "agents/reporter/reporter.h"
 #include "runtime/base/json.h"
 
@@ -139,7 +140,7 @@ std::string plans_table(const json::object& report) {
   const json::value* found = report.if_contains("composition");
   if (found == nullptr || array_at(found->as_object(), "trials").empty()) return {};
   page::Table t{"Whole plans, in turns with the incumbent: by what regions took alone, by what they took in the plan, "
-                "by sure gains only, without one kind of kernel, and of less memory.",
+                "by sure gains only, with and without parts, without one kind of kernel, and of less memory.",
                 {"Plan", "Regions on kernels of their own", "Working memory", "Ratio incumbent / plan"},
                 {},
                 {false, true, true, true}};
@@ -189,8 +190,9 @@ std::string decision_section(const json::object& report) {
 
 // What the tuned plan runs for a region.
 std::string runs(const json::object& region) {
-  if (json::get_string(object_at(region, "choice"), "kernels", "choice") == "incumbent")
-    return "the incumbent's kernels, op by op";
+  const std::string kernels = json::get_string(object_at(region, "choice"), "kernels", "choice");
+  if (kernels == "incumbent") return "the incumbent's kernels, op by op";
+  if (kernels == "parts") return "its parts, each by itself";
   return page::variant(object_at(region, "winner").at("variant"));
 }
 
@@ -213,16 +215,18 @@ std::string regions_section(const json::object& report) {
     const json::object& r = json::as_object(item, "region");
     const json::object& winner = object_at(r, "winner");
     const json::object& incumbent = object_at(r, "incumbent");
-    const json::object& speed = object_at(winner, "speed_up");
+    const bool in_parts = json::get_string(object_at(r, "choice"), "kernels", "choice") == "parts";
+    const json::object& run = in_parts ? object_at(r, "in_parts") : winner;
+    const json::object& speed = object_at(run, "speed_up");
     const std::string number = std::to_string(t.rows.size() + 1);
     t.rows.push_back(
         {number,
          text_at(r, "label") + "<br><span class=\"muted\">" + escaped(runs(r)) + "</span>",
          std::to_string(json::get_int(r, "occurrences", "region")),
          duration(figure_at(object_at(incumbent, "summary"), "median_ns")),
-         duration(figure_at(object_at(winner, "summary"), "median_ns")), page::speed_up(speed),
+         duration(figure_at(object_at(run, "summary"), "median_ns")), page::speed_up(speed),
          page::percent(figure_at(winner, "floor_fraction")),
-         fmt::format("{:.2g}", figure_at(object_at(winner, "judgement"), "normwise_error")),
+         fmt::format("{:.2g}", figure_at(object_at(run, "judgement"), "normwise_error")),
          page::badge(json::get_string(speed, "comparison", "speed-up"))});
     const auto source = json::find_string(winner, "source", "winner");
     const std::string stopped = json::get_string(r, "stopped_because", "region");
@@ -239,9 +243,8 @@ std::string regions_section(const json::object& report) {
 
 std::string search_section(const json::object& report) {
   std::string plots, lists;
-  std::size_t number = 0;
-  for (const json::value& item : array_at(report, "regions")) {
-    const json::object& r = json::as_object(item, "region");
+  for (const auto& [number, tried] : with_parts(array_at(report, "regions"))) {
+    const json::object& r = *tried;
     plots += page::convergence(r);
     page::Table t{"",
                   {"#", "Variant", "Proposed by", "Verdict", "Median", "Build", "Reason"},
@@ -254,7 +257,7 @@ std::string search_section(const json::object& report) {
                         page::badge(json::get_string(c, "verdict", "candidate")), duration(figure_at(c, "median_ns")),
                         duration(figure_at(c, "build_ns")), text_at(c, "reason")});
     }
-    lists += fmt::format("<details><summary>{}. {}: {} candidates</summary>{}</details>\n", ++number,
+    lists += fmt::format("<details><summary>{}. {}: {} candidates</summary>{}</details>\n", number,
                          text_at(r, "label"), t.rows.size(), page::table(t));
   }
   return "<h2 id=\"search\">Search</h2>\n<p>Best time so far against candidates tried. Filled: at least as fast as the "
@@ -276,12 +279,10 @@ std::string failures_section(const json::object& report) {
     counts +=
         fmt::format("{} {} &nbsp; ", json::get_int(by_verdict, member.key(), "by_verdict"), page::badge(member.key()));
   page::Table t{"", {"Region", "Variant", "Verdict", "Cause", "Proof", "What was done"}, {}, {}};
-  std::size_t number = 0;
-  for (const json::value& item : array_at(report, "regions")) {
-    ++number;
-    for (const json::value& d_item : array_at(json::as_object(item, "region"), "diagnoses")) {
+  for (const auto& [number, region] : with_parts(array_at(report, "regions"))) {
+    for (const json::value& d_item : array_at(*region, "diagnoses")) {
       const json::object& d = json::as_object(d_item, "diagnosis");
-      t.rows.push_back({std::to_string(number), escaped(page::variant(d.at("variant"))),
+      t.rows.push_back({number, escaped(page::variant(d.at("variant"))),
                         page::badge(json::get_string(d, "verdict", "diagnosis")), text_at(d, "cause"),
                         text_at(d, "proof"), text_at(d, "action") + learned_text(d.at("learned"))});
     }

@@ -7,6 +7,7 @@
 
 #include "agents/artifacts/fields.h"
 #include "agents/artifacts/verdict.h"
+#include "agents/reporter/regions.h"
 #include "agents/reporter/reporter.h"
 #include "runtime/base/json.h"
 
@@ -92,6 +93,26 @@ json::object winner(const json::value& v, const std::string& what) {
   return out;
 }
 
+json::object region(const json::value& v, const std::string& what);
+
+json::array regions_of(const json::value& v, const std::string& what) {
+  json::array out;
+  for (const json::value& item : json::as_array(v, what))
+    out.emplace_back(region(item, what + "[" + std::to_string(out.size()) + "]"));
+  return out;
+}
+
+json::object in_parts(const json::value& v, const std::string& what) {
+  json::object out = selected(v, what, {{"measured", 'b'}, {"reason", 's'}});
+  const json::object& o = v.as_object();
+  out["summary"] = summary(json::at(o, "summary", what), what + ".summary");
+  out["speed_up"] = speed_up(json::at(o, "speed_up", what), what + ".speed_up");
+  out["over_winner"] = speed_up(json::at(o, "over_winner", what), what + ".over_winner");
+  out["judgement"] = judgement(json::at(o, "judgement", what), what + ".judgement");
+  out["regions"] = regions_of(json::at(o, "regions", what), what + ".regions");
+  return out;
+}
+
 json::object region(const json::value& v, const std::string& what) {
   json::object out = selected(v, what, {{"key", 's'}, {"label", 's'}, {"occurrences", 'n'}, {"floor_ns", 'f'}});
   const json::object& o = json::as_object(v, what);
@@ -110,6 +131,7 @@ json::object region(const json::value& v, const std::string& what) {
     out["in_place"].as_object()["speed_up"] =
         speed_up(json::at(found->as_object(), "speed_up", what + ".in_place"), what + ".in_place.speed_up");
   }
+  if (const json::value* found = o.if_contains("in_parts")) out["in_parts"] = in_parts(*found, what + ".in_parts");
   json::array diagnoses;
   for (const json::value& item : json::as_array(json::at(o, "diagnoses", what), what + ".diagnoses")) {
     const std::string place = what + ".diagnoses[" + std::to_string(diagnoses.size()) + "]";
@@ -192,23 +214,28 @@ json::array releases(const json::value& v) {
 // What a reader asks first, counted once here so that nobody has to count differently.
 json::object totals(const json::array& regions) {
   std::map<std::string, std::int64_t> verdicts;
-  std::int64_t candidates = 0, diagnoses = 0, improved = 0, split = 0, unsearched = 0;
-  for (const json::value& item : regions) {
-    const json::object& r = item.as_object();
-    for (const json::value& c : r.at("candidates").as_array()) {
+  std::int64_t candidates = 0, diagnoses = 0, improved = 0, split = 0, in_parts = 0, unsearched = 0;
+  for (const auto& [number, tried] : with_parts(regions)) {
+    for (const json::value& c : tried->at("candidates").as_array()) {
       ++candidates;
       ++verdicts[std::string(c.at("verdict").as_string())];
     }
-    diagnoses += static_cast<std::int64_t>(r.at("diagnoses").as_array().size());
+    diagnoses += static_cast<std::int64_t>(tried->at("diagnoses").as_array().size());
+  }
+  for (const json::value& item : regions) {
+    const json::object& r = item.as_object();
     unsearched += r.at("candidates").as_array().empty() ? 1 : 0;
     split += r.at("choice").at("kernels").as_string() == "incumbent" ? 1 : 0;
-    improved += r.at("winner").at("speed_up").at("comparison").as_string() == "faster" ? 1 : 0;
+    const bool parts = r.at("choice").at("kernels").as_string() == "parts";
+    in_parts += parts ? 1 : 0;
+    const json::value& speed = parts ? r.at("in_parts").at("speed_up") : r.at("winner").at("speed_up");
+    improved += speed.at("comparison").as_string() == "faster" ? 1 : 0;
   }
   json::object by_verdict;
   for (const auto& [verdict, count] : verdicts) by_verdict[verdict] = count;
-  return {{"regions", regions.size()}, {"regions_faster", improved}, {"regions_split", split},
-          {"regions_unsearched", unsearched}, {"candidates", candidates}, {"by_verdict", by_verdict},
-          {"diagnoses", diagnoses}};
+  return {{"regions", regions.size()},      {"regions_faster", improved},       {"regions_split", split},
+          {"regions_in_parts", in_parts},   {"regions_unsearched", unsearched}, {"candidates", candidates},
+          {"by_verdict", by_verdict},       {"diagnoses", diagnoses}};
 }
 
 }  // namespace
@@ -231,9 +258,7 @@ json::object report(const json::object& trace) {
     out["site_templates"] = std::move(templates);
   }
   if (const json::value* seed = trace.if_contains("seed"); seed && seed->is_number()) out["seed"] = *seed;
-  json::array regions;
-  for (const json::value& item : json::as_array(json::at(trace, "regions", "trace"), "trace.regions"))
-    regions.emplace_back(region(item, "trace.regions[" + std::to_string(regions.size()) + "]"));
+  json::array regions = regions_of(json::at(trace, "regions", "trace"), "trace.regions");
   out["totals"] = totals(regions);
   out["regions"] = std::move(regions);
   if (const json::value* plans = trace.if_contains("composition")) out["composition"] = composition(*plans);

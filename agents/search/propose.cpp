@@ -282,19 +282,23 @@ void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64&
   }
 }
 
+// Those that were measured and have a place here, fastest first.
+std::vector<Place> fastest_places(const std::vector<Space>& spaces, std::vector<Trial> trials, std::size_t most) {
+  std::erase_if(trials, [](const Trial& t) { return !measured(t); });
+  std::stable_sort(trials.begin(), trials.end(),
+                   [](const Trial& a, const Trial& b) { return a.median_ns < b.median_ns; });
+  std::vector<Place> out;
+  for (const Trial& trial : trials) {
+    if (out.size() == most) break;
+    if (const auto place = place_of(spaces, trial.variant)) out.push_back(*place);
+  }
+  return out;
+}
+
 void add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batch& batch) {
   for (std::size_t s = 0; s < spaces.size(); ++s)
     if (spaces[s].default_row >= 0) batch.add({s, static_cast<std::size_t>(spaces[s].default_row)}, "default");
-  std::erase_if(priors, [](const Trial& t) { return !measured(t); });
-  std::stable_sort(priors.begin(), priors.end(),
-                   [](const Trial& a, const Trial& b) { return a.median_ns < b.median_ns; });
-  std::size_t used = 0;
-  for (const Trial& prior : priors) {
-    const auto place = place_of(spaces, prior.variant);
-    if (!place) continue;
-    if (++used > kMostPriors) break;
-    batch.add(*place, "prior");
-  }
+  for (const Place& place : fastest_places(spaces, std::move(priors), kMostPriors)) batch.add(place, "prior");
 }
 
 void add_mix(const std::vector<Space>& spaces, Known& known, const Features& features, SplitMix64& random,
@@ -333,6 +337,16 @@ void add_mix(const std::vector<Space>& spaces, Known& known, const Features& fea
 }
 
 }  // namespace
+
+std::vector<Proposal> carried_over(const std::vector<Space>& spaces, std::vector<Trial> trials, std::size_t most) {
+  std::vector<Proposal> out;
+  for (const Place& place : fastest_places(spaces, std::move(trials), most)) {
+    const Variant variant = variant_of(spaces[place.space], place.row);
+    if (std::none_of(out.begin(), out.end(), [&](const Proposal& p) { return p.variant == variant; }))
+      out.push_back({variant, "carried"});
+  }
+  return out;
+}
 
 std::vector<Proposal> propose(const std::vector<Space>& spaces, const std::vector<Trial>& trials,
                               const std::vector<Trial>& priors, const std::vector<LearnedConstraint>& learned,

@@ -52,7 +52,8 @@ struct LearnedConstraint {
 };
 [[nodiscard]] bool excludes(const LearnedConstraint& c, const Variant& v);
 
-struct Proposal { Variant variant; std::string why; };  // "default", "prior", "likely", "forest", "neighbour", "random"
+// `why`: "default", "prior", "likely", "forest", "neighbour", "random"; "carried" from another region.
+struct Proposal { Variant variant; std::string why; };
 
 // Up to `batch` untried variants over all spaces. First the defaults of each space and the priors, then a mix of tree
 // surrogate and neighbourhood of the best; never one that was tried or excluded. Empty when the spaces are exhausted.
@@ -60,6 +61,10 @@ struct Proposal { Variant variant; std::string why; };  // "default", "prior", "
                                             const std::vector<Trial>& priors,
                                             const std::vector<LearnedConstraint>& learned, std::uint64_t seed,
                                             std::int32_t batch);
+// The fastest trials of another region as configurations of these spaces, at most so many: of templates and tunables
+// that both have, since a kernel that does almost the same has almost the same best.
+[[nodiscard]] std::vector<Proposal> carried_over(const std::vector<Space>& spaces, std::vector<Trial> trials,
+                                                 std::size_t most);
 [[nodiscard]] json::object to_json(const Proposal& p);
 
 }  // namespace kiln::agents

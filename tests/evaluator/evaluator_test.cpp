@@ -199,3 +199,22 @@ TEST_CASE("a region takes the incumbent's kernels where its best candidate loses
   CHECK(artifact.at("kernels") == "incumbent");
   CHECK(json::get_string(artifact, "reason", "choice").find("not searched") != std::string::npos);
 }
+
+TEST_CASE("a region runs in parts where they are the faster by the median and do not lose to the incumbent's kernels") {
+  const RegionChoice winner = choose(true, 9, speed_up(Comparison::faster, 1.3), kPolicy);
+  const RegionChoice split = choose(true, 9, speed_up(Comparison::slower, 0.7), kPolicy);
+  const auto kernels = [](const RegionChoice& one, double over_incumbent, double over_winner) {
+    const Comparison c = over_incumbent > 1 ? Comparison::faster : Comparison::slower;
+    const RegionChoice choice = choose_parts(one, speed_up(c, over_incumbent),
+                                             speed_up(Comparison::ambiguous, over_winner), kPolicy);
+    CHECK(choice.reason.find(one.reason) == 0);
+    CHECK_FALSE((choice.split && choice.in_parts));
+    return json::get_string(to_json(choice), "kernels", "choice");
+  };
+  CHECK(kernels(winner, 1.5, 1.15) == "parts");
+  CHECK(kernels(winner, 1.2, 0.92) == "winner");
+  CHECK(kernels(winner, 0.8, 1.15) == "winner");  // another moment than the region's race
+  CHECK(kernels(split, 1.5, 2.1) == "parts");
+  CHECK(kernels(split, 1.5, 0) == "parts");  // one kernel is behind the incumbent's, or was never right
+  CHECK(kernels(split, 0.9, 1.3) == "incumbent");
+}

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "agents/graph/interpreter.h"
@@ -18,14 +19,20 @@ namespace {
 
 // The plan in which the regions named by the bits of `which` run op by op, in shared memory with the interpreter as its
 // kernels, against the workload itself. Returns the launches.
-std::size_t check_split(const graph::Graph& g, const Partition& partition, std::uint64_t which) {
+using PartsOf = std::function<std::optional<Baseline>(const Region&, const graph::Graph& alone)>;
+std::optional<Baseline> op_by_op(const Region&, const graph::Graph& alone) { return baseline(alone); }
+
+std::size_t check_split(const graph::Graph& g, const Partition& partition, std::uint64_t which,
+                        const PartsOf& parts_of = op_by_op) {
   std::vector<Baseline> baselines;
   baselines.reserve(partition.regions.size());
   Splits splits;
   for (std::size_t r = 0; r < partition.regions.size(); ++r) {
     const bool chosen = (which >> (r % 64) & 1) != 0;
-    if (chosen) baselines.push_back(baseline(standalone(partition.regions[r], 3)));
-    splits.push_back(chosen ? &baselines.back() : nullptr);
+    std::optional<Baseline> parts;
+    if (chosen) parts = parts_of(partition.regions[r], standalone(partition.regions[r], 3));
+    if (parts) baselines.push_back(std::move(*parts));
+    splits.push_back(parts ? &baselines.back() : nullptr);
   }
   const SplitPartition whole = split(g, partition, splits);
   const Plan plan = assemble(whole.values, whole.partition, machine::fake_kernels(whole.partition), "", 2);
@@ -94,4 +101,66 @@ TEST_CASE("constants that only a baseline has are added once, behind those of th
 TEST_CASE("what is split is said for every region") {
   const graph::Graph g = models::encoder(1, 1);
   CHECK_THROWS_AS((void)split(g, partition_fused(g), {}), Error);
+}
+
+namespace {
+
+std::optional<Baseline> parts_of(const Region& region, const graph::Graph& alone) {
+  return in_parts(region, alone, any_kernel);
+}
+
+std::vector<std::string> anchors_in_parts(const Region& region) {
+  std::vector<std::string> out;
+  if (const auto parts = parts_of(region, standalone(region, 1)))
+    for (const RegionInstance& instance : parts->partition.instances)
+      out.emplace_back(anchor(*lower(parts->partition.regions[static_cast<std::size_t>(instance.region)])));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a convolution that sums its results up is, in parts, a convolution and rows, and computes the same") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({3, 4, 9, 8});
+  const graph::Shape no(2, 0), one(2, 1);
+  const ValueId y = b.add(graph::Convolution{{one, one, no, no}, 1, false, no}, {x, models::weight(b, {6, 4, 3, 3})});
+  const ValueId mean = b.add(graph::Reduce{graph::Monoid::mean, {2, 3}, true}, {models::gelu(b, y)});
+  b.g.outputs = {models::gelu(b, mean), models::gelu(b, x)};
+  const Partition p = partition_fused(b.g);
+  REQUIRE(p.regions.size() == 2);
+  std::size_t have_parts = 0;
+  for (const Region& region : p.regions) {
+    const std::vector<std::string> anchors = anchors_in_parts(region);
+    if (anchors.empty()) continue;
+    ++have_parts;
+    CHECK(anchors == std::vector<std::string>{"convolution", "row"});
+  }
+  CHECK(have_parts == 1);
+  CHECK(check_split(b.g, p, ~std::uint64_t{0}, parts_of) == check_split(b.g, p, 0) + 1);
+}
+
+TEST_CASE("what bytes alone decide has no parts: chains of pointwise, norms, products with their activation") {
+  const graph::Graph g = models::encoder(2, 1);
+  for (const Region& region : partition_fused(g).regions) CHECK(anchors_in_parts(region).empty());
+}
+
+TEST_CASE("a part that runs op by op after all is taken apart in its turn") {
+  bodies::Builder b(1);
+  const ValueId x = b.input({3, 4, 9, 8});
+  const graph::Shape no(2, 0), one(2, 1);
+  const ValueId y = b.add(graph::Convolution{{one, one, no, no}, 1, false, no}, {x, models::weight(b, {6, 4, 3, 3})});
+  const ValueId mean = b.add(graph::Reduce{graph::Monoid::mean, {2, 3}, true}, {models::gelu(b, y)});
+  b.g.outputs = {models::gelu(b, mean)};
+  const Partition p = partition_fused(b.g);
+  REQUIRE(p.regions.size() == 1);
+  const auto nested = [](const Region& region, const graph::Graph& alone) {
+    const Baseline parts = *in_parts(region, alone, any_kernel);
+    std::vector<Baseline> of_parts;
+    for (const Region& part : parts.partition.regions) of_parts.push_back(baseline(standalone(part, 4)));
+    Splits splits;
+    for (const Baseline& part : of_parts) splits.push_back(&part);
+    SplitPartition whole = split(parts.graph, parts.partition, splits);
+    return std::optional(Baseline{std::move(whole.values), std::move(whole.partition)});
+  };
+  CHECK(check_split(b.g, p, 1, nested) == check_split(b.g, p, 1));
 }

@@ -155,6 +155,36 @@ TEST_CASE("regions that run the incumbent's kernels are counted, and the page sa
   CHECK_THROWS_AS((void)report(trace), Error);
 }
 
+TEST_CASE("parts that were tried in a region's place stand in the report, are counted, and listed under its number") {
+  json::object trace = test::trace();
+  json::object& region = trace["regions"].as_array()[0].as_object();
+  json::object part = trace["regions"].as_array()[1].as_object();
+  part["label"] = "sum <of> rows";
+  const json::value summary = region.at("winner").at("summary"), judgement = region.at("winner").at("judgement");
+  const auto speed_up = [](double ratio) {
+    return json::object{{"ratio", ratio}, {"low", ratio}, {"high", ratio}, {"comparison", "faster"}};
+  };
+  region["in_parts"] = json::object{{"measured", true},         {"reason", ""},
+                                    {"summary", summary},       {"speed_up", speed_up(2.25)},
+                                    {"judgement", judgement},   {"over_winner", speed_up(1.5)},
+                                    {"regions", json::array{part}}};
+  const json::object before = report(trace);
+  CHECK(json::get_int(before.at("totals").as_object(), "regions_in_parts", "t") == 0);
+  region["choice"] = to_json(RegionChoice{false, "in parts it is 2.25x of it", true});
+  const json::object r = report(trace);
+  CHECK(r.at("regions").as_array()[0].at("in_parts") == region.at("in_parts"));
+  const json::object totals = r.at("totals").as_object();
+  CHECK(json::get_int(totals, "regions", "t") == 2);
+  CHECK(json::get_int(totals, "regions_in_parts", "t") == 1);
+  CHECK(json::get_int(totals, "candidates", "t") == 72);  // 24 of each, the part among them
+  const std::string page = html(r);
+  CHECK(page.find("its parts, each by itself") != std::string::npos);
+  CHECK(page.find("1.1. sum &lt;of&gt; rows: 24 candidates") != std::string::npos);
+  CHECK(page.find("2.25x") != std::string::npos);
+  region["in_parts"].as_object().erase("over_winner");
+  CHECK_THROWS_AS((void)report(trace), Error);
+}
+
 TEST_CASE("a trace without a member, or with one of another type, gives a report or an Error that names the place") {
   json::value trace = test::trace();
   int refused = 0;

@@ -54,6 +54,23 @@ TEST_CASE("defaults and then priors come first, fastest prior first") {
   CHECK(p[4].why == "random");
 }
 
+TEST_CASE("what another region found is carried over to templates and tunables that are here too, fastest first") {
+  const std::vector<Space> there = {grid_space("x", 3, 4), grid_space("z", 2, 4)};
+  const std::vector<Space> here = {grid_space("x", 2, 4)};  // the same template, and a tunable less
+  const std::vector<Trial> found = {{variant_of(there[0], 21), Verdict::ok, 200},       // 1, 1, 1
+                                    {variant_of(there[1], 3), Verdict::ok, 100},        // another template
+                                    {variant_of(there[0], 6), Verdict::slower, 300},    // 0, 1, 2
+                                    {variant_of(there[0], 22), Verdict::ok, 250},       // 1, 1, 2: the first again here
+                                    {variant_of(there[0], 9), Verdict::wrong, 0}};
+  const auto carried = carried_over(here, found, 3);
+  REQUIRE(carried.size() == 2);
+  CHECK(carried[0].variant == variant_of(here[0], 5));
+  CHECK(carried[1].variant == variant_of(here[0], 1));
+  CHECK(carried[0].why == "carried");
+  CHECK(carried_over(here, found, 1).size() == 1);
+  CHECK(carried_over(here, {}, 3).empty());
+}
+
 TEST_CASE("while nothing is measured most of what is tried is what the first guess calls likely") {
   std::vector<Space> spaces = {grid_space("x", 3, 10), grid_space("y", 3, 10)};
   for (std::size_t row = 0; row < spaces[0].rows.size(); ++row)
