@@ -95,13 +95,63 @@ bool saturates(const graph::Expr& expr) {
   });
 }
 
-bool saturates(const graph::Graph& graph) {
-  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const graph::Node& node) {
-    if (const auto* pointwise = std::get_if<graph::Pointwise>(&node.op)) return saturates(pointwise->expr);
-    if (const auto* reduce = std::get_if<graph::Reduce>(&node.op)) return reduce->monoid == graph::Monoid::log_sum_exp;
-    return std::holds_alternative<graph::Softmax>(node.op) || std::holds_alternative<graph::Attention>(node.op) ||
-           std::holds_alternative<graph::Recurrent>(node.op);
-  });
+bool saturates(const graph::Node& node) {
+  if (const auto* pointwise = std::get_if<graph::Pointwise>(&node.op)) return saturates(pointwise->expr);
+  if (const auto* reduce = std::get_if<graph::Reduce>(&node.op)) return reduce->monoid == graph::Monoid::log_sum_exp;
+  return std::holds_alternative<graph::Softmax>(node.op) || std::holds_alternative<graph::Attention>(node.op) ||
+         std::holds_alternative<graph::Recurrent>(node.op);
+}
+
+// Whether an expression divides by a drawn operand, which may be next to zero, or by what is as small: a root of it, a
+// product with it, its sum with an epsilon. A divisor that the expression keeps from zero, as 1 + exp(-x), is none.
+bool divides_by_drawn(const graph::Expr& expr, const std::vector<bool>& drawn) {
+  using enum graph::ExprOp;
+  constexpr double kEpsilon = 0.01;
+  std::vector<bool> small(expr.nodes.size(), false);
+  for (std::size_t i = 0; i < expr.nodes.size(); ++i) {
+    const graph::ExprNode& node = expr.nodes[i];
+    const auto is_small = [&](std::size_t arg) { return small[static_cast<std::size_t>(node.args[arg])]; };
+    const auto is_epsilon = [&](std::size_t arg) {
+      const graph::ExprNode& other = expr.nodes[static_cast<std::size_t>(node.args[arg])];
+      return other.op == constant && graph::is_float(other.type) && std::abs(other.value) <= kEpsilon;
+    };
+    switch (node.op) {
+      case operand: small[i] = drawn[static_cast<std::size_t>(node.operand)]; break;
+      case cast: case neg: case abs: case sqrt: small[i] = is_small(0); break;
+      case mul: small[i] = is_small(0) || is_small(1); break;
+      case add: small[i] = (is_small(0) && is_epsilon(1)) || (is_small(1) && is_epsilon(0)); break;
+      case div: if (is_small(1)) return true; break;
+      case reciprocal: case rsqrt: if (is_small(0)) return true; break;
+      default: break;
+    }
+  }
+  return false;
+}
+
+enum class Where : std::uint8_t { anywhere, behind_drawn_divisors };
+
+// `behind_drawn_divisors`: of values that were divided by elements of an input, or depend on such values.
+bool saturates(const graph::Graph& graph, Where where) {
+  if (where == Where::anywhere)
+    return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const graph::Node& node) { return saturates(node); });
+  std::vector<bool> drawn(graph.values.size(), false), divided(graph.values.size(), false);
+  for (const graph::ValueId v : graph.inputs) drawn[static_cast<std::size_t>(v)] = graph::is_float(graph.type(v).dtype);
+  for (const graph::Node& node : graph.nodes) {
+    std::vector<bool> operands;
+    bool behind = false;
+    for (const graph::ValueId v : node.inputs) {
+      operands.push_back(drawn[static_cast<std::size_t>(v)]);
+      behind = behind || divided[static_cast<std::size_t>(v)];
+    }
+    const auto* pointwise = std::get_if<graph::Pointwise>(&node.op);
+    behind = behind || (pointwise != nullptr && divides_by_drawn(pointwise->expr, operands));
+    if (behind && saturates(node)) return true;
+    for (const graph::ValueId v : node.outputs) {
+      drawn[static_cast<std::size_t>(v)] = graph::is_view(node.op) && operands.front();
+      divided[static_cast<std::size_t>(v)] = behind;
+    }
+  }
+  return false;
 }
 
 }  // namespace
@@ -110,7 +160,7 @@ std::vector<Conditioning> conditioning_of(const graph::Graph& graph, bool large,
                                           const std::function<double(std::size_t output)>& effective,
                                           const Differences& differences) {
   std::vector<Conditioning> out(graph.outputs.size());
-  const bool together = large && saturates(graph);  // elements err together
+  const bool together = saturates(graph, large ? Where::anywhere : Where::behind_drawn_divisors);  // elements err so
   std::vector<double> counts;
   for (std::size_t o = 0; o < out.size(); ++o)
     counts.push_back(!graph::is_float(graph.type(graph.outputs[o]).dtype) ? kMany : together ? 1 : effective(o));

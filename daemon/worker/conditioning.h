@@ -31,7 +31,9 @@ using Evaluate = std::function<std::vector<graph::Tensor>(const std::vector<grap
 //
 // `large`: the inputs are so large that functions saturate (is_large, inputs.h). Then rounding matters in few places
 // (rows of an attention whose two best scores are close), and all elements of such a place err together, however many
-// they are: n is taken to be 1 wherever the graph has a function that saturates.
+// they are: n is taken to be 1 wherever the graph has a function that saturates. Inputs of any size are as large once
+// they are divided by drawn ones, some of which are next to zero: a region of a softmax that gets standard deviations
+// from another one. There the same holds for what saturates behind the division.
 [[nodiscard]] std::vector<Conditioning> conditioning_of(const graph::Graph& graph, const Evaluate& plain,
                                                         const std::vector<graph::Tensor>& inputs,
                                                         const std::vector<graph::Tensor>& expected, bool large,

@@ -8,7 +8,6 @@
 #include "agents/graph/interpreter.h"
 #include "daemon/worker/arena.h"
 #include "daemon/worker/compare.h"
-#include "daemon/worker/conditioning.h"
 #include "daemon/worker/inputs.h"
 #include "runtime/base/json.h"
 
@@ -222,121 +221,6 @@ TEST_CASE("an arena: aligned windows, guards all around, and each broken guard b
   CHECK_THROWS_AS((void)arena_from_json(
                       json::parse("{\"inputs\":[[9223372036854775807,9223372036854775807]],\"outputs\":[]}", "t"), 100),
                   Error);
-}
-
-namespace {
-
-Conditioning conditioning_over(const graph::Graph& g, const std::vector<graph::Tensor>& inputs, bool amplified) {
-  const auto plain = [&g](const std::vector<graph::Tensor>& near) {
-    return graph::evaluate(g, near, graph::Arithmetic::model);
-  };
-  return conditioning_of(g, plain, inputs, graph::evaluate(g, inputs, graph::Arithmetic::fp64), amplified, 5, 1).at(0);
-}
-
-}  // namespace
-
-TEST_CASE("what a rounding of the inputs does to the answer: much where it cancels, nothing for many elements") {
-  using namespace graph;
-  const auto sums = [](std::int64_t rows, float left, float right) {
-    Graph g;
-    const ValueId x = g.add_input("x", {DType::f32, {rows, 2}});
-    g.outputs = g.add_node(Reduce{Monoid::sum, {1}, false}, {x}, "sum");
-    Tensor input = Tensor::zeros({DType::f32, {rows, 2}});
-    for (std::int64_t i = 0; i < rows; ++i) {
-      input.as<float>()[static_cast<std::size_t>(2 * i)] = left;
-      input.as<float>()[static_cast<std::size_t>(2 * i + 1)] = right;
-    }
-    return conditioning_over(g, {input}, false);
-  };
-  // A unit in the last place is 2^-23 of 1 and 2^-24 below it: at most both, over the sum of 0.001, and seven times
-  // that for one element.
-  const Conditioning cancelled = sums(1, 1.0f, -0.999f);
-  CHECK(cancelled.normwise <= 7 * (0x1p-23 + 0x1p-24) / 0.00099);
-  CHECK(cancelled.normwise > 0x1p-26 / 0.001);
-  const Conditioning plain = sums(1, 1.0f, 1.0f);
-  CHECK(plain.normwise <= 7 * 0x1p-23);
-  CHECK(sums(64, 1.0f, -0.999f).normwise == 0);
-  CHECK(sums(60, 1.0f, -0.999f).normwise > 0);
-}
-
-TEST_CASE("amplified inputs: what saturates is as uncertain as its scores, what is linear is not") {
-  using namespace graph;
-  const auto conditioned = [](bool saturating, bool amplified) {
-    Graph g;
-    const ValueId x = g.add_input("x", {DType::f32, {2, 1}}), y = g.add_input("y", {DType::f32, {400, 2}});
-    const ValueId scores = g.add_node(MatMul{false, false}, {y, x}, "scores")[0];
-    g.outputs = saturating ? g.add_node(Softmax{0, false}, {scores}, "softmax") : std::vector<ValueId>{scores};
-    std::vector<Tensor> inputs = {make_input(g.type(x), std::nullopt, "amplified", 7, 0),
-                                  make_input(g.type(y), std::nullopt, "amplified", 7, 1)};
-    // Two scores of 4096 each, equal but for their roundings, above all others.
-    inputs[0].as<float>()[0] = 64;
-    inputs[0].as<float>()[1] = 0.001f;
-    for (float& value : inputs[1].as<float>()) value = std::min(value, 60.0f);
-    inputs[1].as<float>()[0] = inputs[1].as<float>()[4] = 64;
-    return conditioning_over(g, inputs, amplified);
-  };
-  // A unit in the last place of 64, times 64, moves a score by 2^-11, and each of two equal weights by a quarter of it.
-  CHECK(conditioned(true, true).normwise > 0x1p-16);
-  CHECK(conditioned(true, true).normwise < 7 * 0x1p-11);
-  CHECK(conditioned(false, true).normwise == 0);  // many elements, each with a rounding of its own
-}
-
-TEST_CASE("what is rounded to integers may take a step next to a tie, and stays on one") {
-  using namespace graph;
-  constexpr std::int64_t rows = 256, columns = 192, depth = 128;
-  // round(x w / step) as i32, the products summed at once or in two halves: both are right.
-  const auto quantised = [&](bool halves, double step) {
-    Graph g;
-    const ValueId x = g.add_input("x", {DType::f32, {rows, depth}});
-    const ValueId w = g.add_input("w", {DType::f32, {depth, columns}});
-    const auto part = [&](std::int64_t begin, std::int64_t extent) {
-      const ValueId a = g.add_node(Slice{{0, begin}, {rows, extent}, {1, 1}}, {x}, "left")[0];
-      const ValueId b = g.add_node(Slice{{begin, 0}, {extent, columns}, {1, 1}}, {w}, "right")[0];
-      return g.add_node(MatMul{false, false}, {a, b}, "product")[0];
-    };
-    const ValueId first = part(0, halves ? depth / 2 : depth), second = halves ? part(depth / 2, depth / 2) : first;
-    Expr e;
-    auto sum = e.operand(0, DType::f32);
-    if (halves) sum = e.apply(ExprOp::add, sum, e.operand(1, DType::f32));
-    const auto quotient = e.apply(ExprOp::div, sum, e.constant(step, DType::f32));
-    const auto moved = e.apply(ExprOp::add, e.apply(ExprOp::round, quotient), e.constant(128, DType::f32));
-    e.results = {e.cast(moved, DType::i32)};
-    g.outputs = g.add_node(Pointwise{e}, halves ? std::vector{first, second} : std::vector{first}, "quantise");
-    return g;
-  };
-  const auto allowed = [&](const Graph& g, const std::vector<Tensor>& inputs, const std::vector<Tensor>& expected) {
-    std::vector<Conditioning> figures(1);
-    allow_for_ties(
-        g, [&](const Graph& nudged) { return evaluate(nudged, inputs, Arithmetic::model); }, expected, figures);
-    return figures[0].normwise;
-  };
-  const auto error = [](const Tensor& got, const Tensor& want) {
-    double squares = 0, norm = 0;
-    for (std::int64_t i = 0; i < want.count(); ++i) {
-      const double right = load_double(want.type.dtype, want.bytes.data(), i);
-      const double difference = load_double(got.type.dtype, got.bytes.data(), i) - right;
-      squares += difference * difference;
-      norm += right * right;
-    }
-    return std::sqrt(squares / norm);
-  };
-  const Graph g = quantised(false, 0.01), other = quantised(true, 0.01);
-  int steps = 0;
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
-    const std::vector<Tensor> inputs = {make_input({DType::f32, {rows, depth}}, std::nullopt, "normal", seed, 0),
-                                        make_input({DType::f32, {depth, columns}}, std::nullopt, "normal", seed, 1)};
-    const std::vector<Tensor> expected = evaluate(g, inputs, Arithmetic::fp64);
-    const double of_other = error(evaluate(other, inputs, Arithmetic::model)[0], expected[0]);
-    steps += of_other > 0;
-    CHECK(of_other <= allowed(g, inputs, expected));
-    CHECK(allowed(g, inputs, expected) < 2e-4);  // rounding down errs by 6e-4
-  }
-  CHECK(steps > 0);
-  // Small integers and a step of a power of two: half of all values lie on ties, and all are exact.
-  const Graph exact = quantised(false, 2);
-  const std::vector<Tensor> inputs = {make_input({DType::f32, {rows, depth}}, std::nullopt, "integers", 3, 0),
-                                      make_input({DType::f32, {depth, columns}}, std::nullopt, "integers", 3, 1)};
-  CHECK(allowed(exact, inputs, evaluate(exact, inputs, Arithmetic::fp64)) == 0);
 }
 
 TEST_CASE("elements that still are poison") {
