@@ -42,8 +42,8 @@ struct Candidates {
   // Of a variant's template. Throws Error(internal) when it is none of these.
   [[nodiscard]] const store::TemplateSpec& spec_of(const Variant& variant) const;
 };
-// Which of them the incumbent runs by its defaults: a vendor's where there is one, else the first, unless by their first
-// guesses (estimate.h) another takes less than a quarter of its time. Not for none.
+// Which of them the incumbent runs by its defaults: a vendor's where there is one, else the first, unless by their
+// first guesses (estimate.h) another takes less than a quarter of its time. Not for none.
 [[nodiscard]] std::size_t reference_of(const Candidates& candidates);
 // Whether some template of the job's corpus accepts a kernel.
 [[nodiscard]] Buildable buildable(const Lab& lab, Purpose purpose);

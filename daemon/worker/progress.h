@@ -20,8 +20,8 @@ inline constexpr std::size_t kProgressBytes = 4096;  // of the file
 void write_progress(std::span<std::byte> file, const Progress& progress);
 [[nodiscard]] Progress read_progress(std::span<const std::byte> file);
 
-// How long an answer is waited for. On a CPU that others use too, a sound measurement takes many times as long as alone:
-// as long as its steps end, it does not hang.
+// How long an answer is waited for. On a CPU that others use too, a sound measurement takes many times as long as
+// alone: as long as its steps end, it does not hang.
 struct Patience {
   std::int64_t timeout_ns = 0;  // since it was asked
   std::int64_t step_ns = 0;     // since its last step, beyond that; 0: steps buy no time

@@ -192,8 +192,8 @@ TEST_CASE("a row is divided as single numbers are, by whatever divides it") {
   CHECK(kernels > 0);
 }
 
-// A compiler moves a statement that is not volatile out of the condition before it: compute-sanitizer found a load behind
-// the end of a norm's scale so.
+// A compiler moves a statement that is not volatile out of the condition before it: compute-sanitizer found a load
+// behind the end of a norm's scale so.
 TEST_CASE("assembler that takes an address stays where it was written") {
   const std::regex head(R"(\basm\s*(volatile)?\s*\()");
   int kept = 0;

@@ -104,8 +104,8 @@ inline f32 fast_exp2(f32 x) { return exp2f(x); }
 inline f32 fast_choice(f32 a, f32 b, f32 x, f32 y) { return a < b ? x : y; }
 inline f32 fast_rsqrt(f32 x) { return 1.0f / sqrtf(x); }
 
-// As store/corpus/templates/device/matrix.cuh: every lane gets its rows of A from the lanes of its g, and the two columns
-// of B that its sums are in from those that have them.
+// As store/corpus/templates/device/matrix.cuh: every lane gets its rows of A from the lanes of its g, and the two
+// columns of B that its sums are in from those that have them.
 template <class T>
 inline void add_matrix_product(f32 (&sums)[4], const u32 (&a)[4], const u32 (&b)[2]) {
   const u32 lane = thread_index() % 32, t = lane % 4;

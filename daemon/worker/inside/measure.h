@@ -4,8 +4,8 @@
 //            limit_ns, layout, shared?, counters?: [{name, range_uj}]} + progress file
 //            [+ an arena per subject: a file, or memory of a GPU that is shared] [+ a file per counter of energy]
 //            -> {subjects: [{name, ns, nj?, launch_ns} | {name, refused or forbidden}], cycles_per_ns}
-// The progress file (daemon/worker/progress.h) says which subject is at work, so that the parent knows whom a crash belongs
-// to, and when the last step ended.
+// The progress file (daemon/worker/progress.h) says which subject is at work, so that the parent knows whom a crash
+// belongs to, and when the last step ended.
 #pragma once
 
 #include <cstdint>

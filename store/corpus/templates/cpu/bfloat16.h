@@ -1,6 +1,6 @@
-// Numbers in bfloat16 for instructions that multiply them exactly and add up in float32, but take denormals for zero and
-// leave none behind (Intel SDM, TDPBF16PS and VDPBF16PS): operands are scaled by powers of two, which is exact, so that
-// their largest element is near 1.
+// Numbers in bfloat16 for instructions that multiply them exactly and add up in float32, but take denormals for zero
+// and leave none behind (Intel SDM, TDPBF16PS and VDPBF16PS): operands are scaled by powers of two, which is exact,
+// so that their largest element is near 1.
 
 inline __m512 widened(__m256i half) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)); }
 

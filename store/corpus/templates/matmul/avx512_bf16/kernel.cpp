@@ -1,12 +1,11 @@
-// Data movement: B is packed once per loaded plan when it is a weight, else before each run, in panels of pairs of rows; a
-// panel is used by all row tiles of the task from the first or second level of cache. The rows of a task are copied into
-// scratch in the order of use and broadcast from there, two elements at a time. Sums stay in registers over all of k, the
-// epilogue runs on a tile in the first level, results are written once. The floor is 2 m n k over twice the rate of
-// multiply-adds of one vector in float32; with few rows it is the bytes of B; the broadcasts of A limit it where tiles
-// are low.
-//
-// The instruction (Intel SDM, VDPBF16PS) multiplies exactly and adds up in float32; what its taking denormals for zero
-// wants is in cpu/bfloat16.h: columns of B have a scale each, and so have rows of A that need one.
+// Data movement: B is packed once per loaded plan when it is a weight, else before each run, in panels of pairs of
+// rows; a panel is used by all row tiles of the task from the first or second level of cache. The rows of a task are
+// copied into scratch in the order of use and broadcast from there, two elements at a time. Sums stay in registers
+// over all of k, the epilogue runs on a tile in the first level, results are written once. The floor is 2 m n k over
+// twice the rate of multiply-adds of one vector in float32; with few rows it is the bytes of B; the broadcasts of A
+// limit it where tiles are low.  The instruction (Intel SDM, VDPBF16PS) multiplies exactly and adds up in float32;
+// what its taking denormals for zero wants is in cpu/bfloat16.h: columns of B have a scale each, and so have rows of
+// A that need one.
 
 constexpr std::int64_t kPairs = (kK + 1) / 2;
 constexpr std::int64_t kPanelSize = (kPairs + 1) * kNr;  // and a row of the columns' exponents
