@@ -1,9 +1,9 @@
 // Data movement: the operand with many rows (or columns) streams from memory once, past the first-level cache, by
-// vectors of eight along k that are matrix instructions' operands as they come: four lanes have neighbouring vectors of
-// one row of it and of one of the few, and since both lie in the same order along k, which index is which makes no
+// vectors of eight along k that are matrix instructions' operands as they come: four lanes have neighbouring vectors
+// of one row of it and of one of the few, and since both lie in the same order along k, which index is which makes no
 // difference. A warp takes kTiles sixteens of rows and all of the few, in eights; kUnroll vectors of each row are in
-// flight. What is read of the few comes from the caches, once for each block. The floor is the bytes of the large operand
-// / bandwidth. With kSplits blocks to a row, a second launch adds up what they leave.
+// flight. What is read of the few comes from the caches, once for each block. The floor is the bytes of the large
+// operand / bandwidth. With kSplits blocks to a row, a second launch adds up what they leave.
 
 constexpr int kWarps = kBlockThreads / 32, kTeams = kWarps / kRowWarps;  // a team's warps share rows
 constexpr int kEights = (kFew + 7) / 8;
