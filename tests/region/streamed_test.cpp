@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <optional>
+
+#include "agents/region/kernel.h"
 #include "tests/region/bodies.h"
 
 using namespace kiln;
