@@ -9,14 +9,9 @@
 #include "tests/graphs/random_graph.h"
 
 using namespace kiln;
+using testing::device_buildable;
 
 namespace {
-
-bool buildable(const agents::Kernel& kernel) {
-  for (const store::TemplateSpec& spec : testing::device_templates())
-    if (agents::accepts(spec, kernel)) return true;
-  return false;
-}
 
 bool has_variant(const agents::Region& region, const agents::NodeFacts& node) {
   const std::optional<agents::Kernel> kernel = agents::lower(region);
@@ -36,10 +31,10 @@ TEST_CASE("each region of a random graph's plans has a variant on a GPU, op by o
   std::size_t planned = 0;
   for (std::uint64_t seed = 0; seed < 600; ++seed) {
     const graph::Graph g = testing::random_graph(seed);
-    if (!agents::uncomputed(g, buildable).empty()) continue;
+    if (!agents::uncomputed(g, device_buildable).empty()) continue;
     ++planned;
     for (const agents::Partition& partition :
-         {agents::baseline(g, buildable).partition, agents::partition_fused(g, buildable)})
+         {agents::baseline(g, device_buildable).partition, agents::partition_fused(g, device_buildable)})
       for (const agents::Region& region : partition.regions) {
         if (!seen.insert(region.key).second) continue;
         INFO("graph " << seed << ": " << region.label);

@@ -37,6 +37,12 @@ const std::vector<store::TemplateSpec>& device_templates() {
   return specs;
 }
 
+bool device_buildable(const agents::Kernel& kernel) {
+  for (const store::TemplateSpec& spec : device_templates())
+    if (agents::accepts(spec, kernel)) return true;
+  return false;
+}
+
 agents::NodeFacts device_node(const std::string& architecture, std::int32_t multiprocessors) {
   agents::NodeFacts node;
   agents::GpuFacts gpu;

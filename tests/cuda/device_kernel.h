@@ -13,6 +13,8 @@ namespace kiln::testing {
 
 // Every template of the source tree for target cuda.
 [[nodiscard]] const std::vector<store::TemplateSpec>& device_templates();
+// Whether one of them takes the kernel.
+[[nodiscard]] bool device_buildable(const agents::Kernel& kernel);
 // A node with a GPU like an H200, whose numbers decide geometry; nothing is asked of a real one.
 [[nodiscard]] agents::NodeFacts device_node(const std::string& architecture, std::int32_t multiprocessors = 132);
 

@@ -26,14 +26,9 @@
 #include "tests/models/plan_figures.h"
 
 using namespace kiln;
+using testing::device_buildable;
 
 namespace {
-
-bool buildable(const agents::Kernel& kernel) {
-  for (const store::TemplateSpec& spec : testing::device_templates())
-    if (agents::accepts(spec, kernel)) return true;
-  return false;
-}
 
 // Those with a variant that the device can hold.
 json::array templates_of(const agents::Region& region, const agents::NodeFacts& node) {
@@ -83,7 +78,7 @@ json::array unbuilt(const graph::Graph& model, const agents::NodeFacts& node) {
   json::array out;
   std::set<std::string> seen;
   for (const agents::Partition& partition :
-       {agents::baseline(model, buildable).partition, agents::partition_fused(model, buildable)})
+       {agents::baseline(model, device_buildable).partition, agents::partition_fused(model, device_buildable)})
     for (const agents::Region& region : partition.regions)
       if (seen.insert(region.key).second)
         for (json::value& why : unbuilt(region, node, compiler)) out.push_back(std::move(why));
@@ -119,11 +114,11 @@ json::object plan_of(const std::string& file, const agents::NodeFacts& node, boo
     out["refused"] = error.what();
     return out;
   }
-  const std::vector<std::string> uncomputed = agents::uncomputed(model, buildable);
+  const std::vector<std::string> uncomputed = agents::uncomputed(model, device_buildable);
   out["uncomputed"] = json::to_array(uncomputed);
   json::array regions;
   if (uncomputed.empty()) {
-    const agents::Partition fused = agents::partition_fused(model, buildable);
+    const agents::Partition fused = agents::partition_fused(model, device_buildable);
     const std::vector<std::int64_t> chains = chains_of(model, fused);
     std::vector<json::array> runs(fused.regions.size());
     for (std::size_t i = 0; i < chains.size(); ++i)
