@@ -82,12 +82,11 @@ class Measurement {
     const std::int64_t flushes_ns = request_.cold ? samples * kSecond / 10 : 0;
     // A counter that moves ten times a second wants half a second of calls, and some more until it moves.
     const std::int64_t counting_ns = request_.objective == agents::Objective::energy ? samples * kSecond : 0;
-    Patience patience{request_.timeout_ns + request_.limit_ns + flushes_ns + counting_ns, 0, 0};
-    patience.step_ns = request_.timeout_ns;
+    const std::int64_t limit_ns = request_.timeout_ns + request_.limit_ns + flushes_ns + counting_ns;
     // A GPU has no other users, and the time is one subject's.
-    patience.most_ns = workers_.gpu() ? static_cast<std::int64_t>(alive_.size()) * patience.timeout_ns
-                                      : targets::wall_limit_ns(patience.timeout_ns);
-    const Answer answer = workers_.run_worker().call(frame, patience);
+    const std::int64_t most_ns =
+        workers_.gpu() ? static_cast<std::int64_t>(alive_.size()) * limit_ns : targets::wall_limit_ns(limit_ns);
+    const Answer answer = workers_.run_worker().call(frame, Patience{limit_ns, request_.timeout_ns, most_ns});
     if (answer.stopped && ++stopped_ < kAttempts) return false;
     if (const auto why = json::find_string(answer.frame.body, "unshared", "a run reply")) {
       workers_.oracle().do_not_share(*why);

@@ -49,10 +49,10 @@ Gpu::~Gpu() {
 
 std::optional<std::uint32_t> Gpu::sm_mhz() const { return nvml_ ? nvml_->sm_mhz(description_.pci) : std::nullopt; }
 
-GpuReading Gpu::reading() const { return nvml_ ? nvml_->read(description_.pci) : GpuReading{}; }
+bool Gpu::counts_energy() const { return nvml_ && nvml_->energy_mj(description_.pci); }
 
 std::uint64_t Gpu::microjoules() const {
-  const auto energy_mj = nvml_ ? nvml_->energy(description_.pci) : std::nullopt;
+  const auto energy_mj = nvml_ ? nvml_->energy_mj(description_.pci) : std::nullopt;
   if (!energy_mj)
     throw Error(ErrorCode::unavailable,
                 "cannot measure energy: this node has no energy counter: NVML is not there, or counts none of this GPU",

@@ -44,8 +44,9 @@ class Gpu {
   [[nodiscard]] const GpuDescription& description() const { return description_; }
   [[nodiscard]] const NodeDescription& node() const { return node_; }
   [[nodiscard]] kiln::cuda::Stream stream() const { return stream_; }
-  [[nodiscard]] GpuReading reading() const;  // clocks, power, temperature; empty without NVML
-  [[nodiscard]] std::optional<std::uint32_t> sm_mhz() const;  // the first of them
+  // Nothing where NVML does not tell.
+  [[nodiscard]] std::optional<std::uint32_t> sm_mhz() const;
+  [[nodiscard]] bool counts_energy() const;
   // That the GPU took since its driver was loaded. Throws Error(unavailable) where NVML does not tell.
   [[nodiscard]] std::uint64_t microjoules() const;
 

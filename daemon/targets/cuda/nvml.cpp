@@ -6,10 +6,9 @@ namespace kiln::targets::cuda {
 namespace {
 
 using Device = struct NvmlDeviceTag*;          // nvmlDevice_t
-constexpr int kSuccess = 0;                    // nvmlReturn_t
-constexpr int kSmClock = 1, kMemoryClock = 2;  // nvmlClockType_t
-constexpr int kGpuTemperature = 0;             // nvmlTemperatureSensors_t
-constexpr unsigned kMostLinks = 18;            // NVML_NVLINK_MAX_LINKS
+constexpr int kSuccess = 0;          // nvmlReturn_t
+constexpr int kSmClock = 1;          // nvmlClockType_t
+constexpr unsigned kMostLinks = 18;  // NVML_NVLINK_MAX_LINKS
 
 template <class Function>
 bool find(void* library, const char* symbol, Function& out) {
@@ -27,10 +26,7 @@ struct Nvml::Api {
   int (*driver_version)(char* text, unsigned length) = nullptr;
   int (*by_pci)(const char* pci, Device*) = nullptr;
   int (*clock)(Device, int type, unsigned* mhz) = nullptr;
-  int (*temperature)(Device, int sensor, unsigned* celsius) = nullptr;
-  int (*power)(Device, unsigned* milliwatts) = nullptr;
   int (*energy)(Device, unsigned long long* millijoules) = nullptr;
-  int (*reasons)(Device, unsigned long long* bits) = nullptr;
   int (*mig_mode)(Device, unsigned* current, unsigned* pending) = nullptr;
   int (*pcie_generation)(Device, unsigned*) = nullptr;
   int (*pcie_width)(Device, unsigned*) = nullptr;
@@ -43,12 +39,7 @@ struct Nvml::Api {
     (void)find(library, "nvmlSystemGetDriverVersion",
                driver_version);  // ignoring absence, here and below: see the members
     (void)find(library, "nvmlDeviceGetClockInfo", clock);
-    (void)find(library, "nvmlDeviceGetTemperature", temperature);
-    (void)find(library, "nvmlDeviceGetPowerUsage", power);
     (void)find(library, "nvmlDeviceGetTotalEnergyConsumption", energy);
-    // Renamed with release 12.2; drivers before it have the old name, drivers after it both.
-    if (!find(library, "nvmlDeviceGetCurrentClocksEventReasons", reasons))
-      (void)find(library, "nvmlDeviceGetCurrentClocksThrottleReasons", reasons);
     (void)find(library, "nvmlDeviceGetMigMode", mig_mode);
     (void)find(library, "nvmlDeviceGetCurrPcieLinkGeneration", pcie_generation);
     (void)find(library, "nvmlDeviceGetCurrPcieLinkWidth", pcie_width);
@@ -93,26 +84,13 @@ std::string Nvml::driver_release() const {
   return text;
 }
 
-GpuReading Nvml::read(const std::string& pci) const {
-  GpuReading out;
-  const Device device = api_->device(pci);
-  if (!device) return out;
-  out.sm_mhz = Api::ask(api_->clock, device, kSmClock);
-  out.memory_mhz = Api::ask(api_->clock, device, kMemoryClock);
-  out.temperature_c = Api::ask(api_->temperature, device, kGpuTemperature);
-  out.power_mw = Api::ask(api_->power, device);
-  out.energy_mj = energy(pci);
-  out.throttle_reasons = Api::ask(api_->reasons, device);
-  return out;
-}
-
 std::optional<std::uint32_t> Nvml::sm_mhz(const std::string& pci) const {
   const Device device = api_->device(pci);
   if (!device) return std::nullopt;
   return Api::ask(api_->clock, device, kSmClock);
 }
 
-std::optional<std::uint64_t> Nvml::energy(const std::string& pci) const {
+std::optional<std::uint64_t> Nvml::energy_mj(const std::string& pci) const {
   const Device device = api_->device(pci);
   if (!device) return std::nullopt;
   return Api::ask(api_->energy, device);

@@ -1,6 +1,5 @@
-// NVML, found at run time: clocks, power, temperature and the reasons of a lowered clock, beside each sample.
-// Everything is optional: without the library, or where a device does not tell, the value is absent and the report
-// says so.
+// NVML, found at run time: the clock beside each sample, energy, and what a device is. Everything is optional: without
+// the library, or where a device does not tell, the value is absent and the report says so.
 #pragma once
 
 #include <cstdint>
@@ -9,15 +8,6 @@
 #include <string>
 
 namespace kiln::targets::cuda {
-
-// One look at a device. Sources: NVML API reference, nvmlDeviceGet*.
-struct GpuReading {
-  std::optional<std::uint32_t> sm_mhz, memory_mhz;
-  std::optional<std::uint32_t> temperature_c;
-  std::optional<std::uint32_t> power_mw;
-  std::optional<std::uint64_t> energy_mj;         // since the driver was loaded
-  std::optional<std::uint64_t> throttle_reasons;  // nvmlClocksEventReason bits; 0: none, 1: idle
-};
 
 // What does not change while the driver is loaded.
 struct GpuTraits {
@@ -35,11 +25,10 @@ class Nvml {
   Nvml& operator=(const Nvml&) = delete;
 
   [[nodiscard]] std::string driver_release() const;
-  // `pci` as the driver API gives it. All values are absent for a device that NVML does not know.
-  [[nodiscard]] GpuReading read(const std::string& pci) const;
-  // Of read(), alone: each question takes about a millisecond of a GPU in a virtual machine.
+  // `pci` as the driver API gives it; absent for a device that NVML does not know. Each question takes about a
+  // millisecond of a GPU in a virtual machine. Sources: NVML API reference, nvmlDeviceGet*.
   [[nodiscard]] std::optional<std::uint32_t> sm_mhz(const std::string& pci) const;
-  [[nodiscard]] std::optional<std::uint64_t> energy(const std::string& pci) const;
+  [[nodiscard]] std::optional<std::uint64_t> energy_mj(const std::string& pci) const;  // since the driver was loaded
   [[nodiscard]] GpuTraits traits(const std::string& pci) const;
 
  private:

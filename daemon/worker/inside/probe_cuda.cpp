@@ -39,8 +39,10 @@ Role probe_cuda_role(const std::vector<std::string>& arguments) {
     if (op == "describe") {
       agents::NodeFacts facts;
       facts.gpu = facts_of(device.node(), device.description());
-      (device.reading().energy_mj ? facts.energy_counter : facts.no_energy_counter) =
-          device.reading().energy_mj ? "NVML" : "NVML is not there, or counts no energy of this GPU";
+      if (device.counts_energy())
+        facts.energy_counter = "NVML";
+      else
+        facts.no_energy_counter = "NVML is not there, or counts no energy of this GPU";
       reply.body = agents::to_json(facts);
       return reply;
     }
