@@ -63,6 +63,7 @@ class StoreBench : public agents::Workbench {
     out.threads = policy.threads;
     out.cores = shared_cores(targets::cpu::detect().cores, policy.share);
     out.target = target;
+    out.ordinal = env.gpu;
     out.library_path = env.gpu_libraries;
     out.memory = env.bench_memory;
     return out;

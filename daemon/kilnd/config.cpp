@@ -132,6 +132,7 @@ Settings parse_config(std::string_view toml, std::string_view file_name, const S
   keys.path("paths.include", s.include);
   keys.path("paths.policy", s.policy);
   keys.text("paths.gpu_libraries", s.gpu_libraries);
+  keys.integer("gpu.device", s.gpu, 0, 255);
   keys.texts("access.viewer_groups", s.viewer_groups);
   keys.texts("access.operator_groups", s.operator_groups);
   keys.texts("access.admin_groups", s.admin_groups);
@@ -195,6 +196,7 @@ std::vector<Change> changes(const Settings& from, const Settings& to) {
   compare("paths.worker", from.worker.string(), to.worker.string(), true);
   compare("paths.include", from.include.string(), to.include.string(), true);
   compare("paths.gpu_libraries", from.gpu_libraries, to.gpu_libraries, true);
+  compare("gpu.device", std::to_string(from.gpu), std::to_string(to.gpu), true);
   compare("paths.policy", from.policy.string(), to.policy.string(), true);
   compare("access.viewer_groups", joined(from.viewer_groups), joined(to.viewer_groups), false);
   compare("access.operator_groups", joined(from.operator_groups), joined(to.operator_groups), false);

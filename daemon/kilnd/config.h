@@ -17,6 +17,7 @@ namespace kiln::kilnd {
 struct Settings {
   // [paths]
   std::filesystem::path state, socket, corpus, worker, include, policy;
+  std::int32_t gpu = 0;         // which of the node's, by the driver's count
   std::string gpu_libraries{};  // folders with colons between; empty: where the system's loader looks
   // [access]: group names or numbers
   std::vector<std::string> viewer_groups, operator_groups, admin_groups;

@@ -22,6 +22,7 @@ struct JobEnvironment {
   std::filesystem::path include_dir;  // holds runtime/kernel_abi.h
   policies::Policy default_policy;
   std::string gpu_libraries{};        // folders with a GPU's driver or compiler that are not the system's own
+  std::int32_t gpu = 0;               // that jobs for a GPU run on, by the driver's count
   std::shared_ptr<worker::BenchMemory> bench_memory{};  // of all benches; null: each finds out by itself
   std::filesystem::path nodes{};                        // descriptions of nodes, by architecture
   store::ObjectCache* objects = nullptr;                // that benches take code objects from; null: they build all

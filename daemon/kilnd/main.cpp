@@ -70,7 +70,7 @@ int serve(const Options& options, const Settings& settings, Log& log) {
 
   store::ObjectCache objects(settings.state / "objects", settings.object_cache_bytes);
   const JobEnvironment environment{*store, corpus, *key, settings.worker, settings.include, policy,
-                                   settings.gpu_libraries, std::make_shared<worker::BenchMemory>(),
+                                   settings.gpu_libraries, settings.gpu, std::make_shared<worker::BenchMemory>(),
                                    settings.corpus.parent_path() / "nodes", &objects};
   std::unique_ptr<control::JobControl> jobs = make_job_runner(environment);
   std::unique_ptr<control::ModelImporter> importer = make_importer(environment);

@@ -17,6 +17,7 @@ struct BenchOptions {
   std::int32_t threads = 0;           // 0: all cores that its workers may use
   std::int32_t cores = 0;             // that its workers, compilers too, run on; 0: all that the daemon may use
   std::string target{"cpu"};          // "cpu", "cuda": what candidates are built for and run on
+  std::int32_t ordinal = 0;           // of target "cuda": which GPU, by the driver's count
   std::string
       library_path{};  // folders with a GPU's driver or compiler that are not the system's, colons between
   // Operations of a graph from which on its expected outputs are computed on the GPU. Its kernels take seconds to

@@ -37,7 +37,8 @@ BenchWorkers::BenchWorkers(const BenchOptions& options, ObjectSource& objects)
 Launch BenchWorkers::oracle_launch() const {
   const std::string threads = std::to_string(cores());
   if (!gpu()) return cpu_launch_of("oracle", {threads});
-  return launch_of("oracle", {threads, staging_.root().string(), std::to_string(options_.least_device_work)});
+  return launch_of("oracle", {threads, staging_.root().string(), std::to_string(options_.ordinal),
+                              std::to_string(options_.least_device_work)});
 }
 
 Launch BenchWorkers::launch_of(const std::string& role, std::vector<std::string> arguments) const {
@@ -56,7 +57,7 @@ std::int32_t BenchWorkers::cores() const {
 
 WorkerProcess& BenchWorkers::run_worker() {
   if (!run_ || !run_->alive())
-    run_ = std::make_unique<WorkerProcess>(launch_of("run", {staging_.root().string()}));
+    run_ = std::make_unique<WorkerProcess>(launch_of("run", {staging_.root().string(), std::to_string(options_.ordinal)}));
   return *run_;
 }
 

@@ -56,7 +56,8 @@ std::map<std::string, double> figures_of(const json::object& reply, const char* 
 }
 
 void probe_gpu(BenchWorkers& workers, agents::NodeFacts& facts) {
-  WorkerProcess worker(workers.launch_of("probe", {workers.staging().root().string()}));
+  WorkerProcess worker(workers.launch_of(
+      "probe", {workers.staging().root().string(), std::to_string(workers.options().ordinal)}));
   Frame describe;
   describe.body = {{"op", "describe"}};
   agents::NodeFacts described = agents::node_facts_from_json(ask_gpu(worker, describe).body);

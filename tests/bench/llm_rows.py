@@ -184,19 +184,10 @@ def parse(arguments):
     parser.add_argument("--tokens", type=numbers, default=[1, 16, 128, 2048, 16384])
     parser.add_argument("--widths", type=numbers, default=[4096, 8192, 12288], help="multiples of 128")
     parser.add_argument("--only", type=names, default=[], help="operators or cases, such as rmsnorm,swiglu/16x4096")
-    parser.add_argument("--target", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--budget", type=int, default=3, help="seconds of search per case")
-    parser.add_argument("--policy", help="policy file of the jobs")
-    parser.add_argument("--rounds", type=int, default=30, help="timed samples of each contender")
     parser.add_argument("--modes", type=names, default=["default"], help="of torch.compile; none leave it out")
     parser.add_argument("--fastest", type=int, default=1, metavar="TOKENS",
                         help="up to so many tokens max-autotune is a contender too")
-    parser.add_argument("--jobs", type=int, default=0, help="cases whose kernels are built ahead, for cuda")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no case after this long")
-    parser.add_argument("--state", type=pathlib.Path, help="the node's state, kept: what earlier runs learned is there")
-    parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
-                        help="folders of the driver and NVRTC")
-    parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")
+    run.add_node_arguments(parser, "case", budget=3, rounds=30)
     parser.add_argument("--table", action="store_true", help="print the table of RESULTS and run nothing")
     return parser.parse_args(arguments)
 

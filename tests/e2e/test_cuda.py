@@ -52,6 +52,21 @@ class CudaJob(unittest.TestCase):
         self.assertEqual(refused.exception.status, 400)
 
 
+class AnotherGpu(unittest.TestCase):
+    def test_one_that_the_node_does_not_have_is_refused_with_how_many_it_has(self):
+        single = private.Node()
+        self.addCleanup(single.close)
+        config = single.folder / "kilnd.toml"
+        config.write_text(f'[paths]\ngpu_libraries = "{FAKE}"\n[gpu]\ndevice = 1\n')
+        single.arguments = ["--config", config]
+        single.start()
+        workload = single.import_block()
+        job = single.post("/v1/jobs", {"workload": workload["id"], "budget_seconds": 5, "target": "cuda"})
+        row = single.wait(job["id"])
+        self.assertEqual(row["state"], "failed")
+        self.assertIn("cannot use GPU 1: the node has 1", row["error"])
+
+
 class NoGpu(unittest.TestCase):
     def test_a_node_without_a_driver_says_so_and_goes_on(self):
         try:

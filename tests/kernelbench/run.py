@@ -64,10 +64,11 @@ class Stages:
 
 
 class Bench:
-    """A private daemon that tunes for one target."""
+    """A private daemon that tunes for one target, and the GPU that it has as the only one that this process sees."""
 
     def __init__(self, options):
         import node
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(options.gpu)  # PyTorch and libkiln have not opened the driver yet
         os.environ.setdefault("KILN_LIBRARY", str(node.BINARY / "lib/libkiln.so"))
         self.options = options
         self.ahead = None
@@ -76,9 +77,8 @@ class Bench:
             options.state.mkdir(parents=True, exist_ok=True)
             self.node.state = options.state.resolve()
         config = self.node.folder / "kilnd.toml"
-        if options.gpu_libraries:
-            config.write_text(f'[paths]\ngpu_libraries = "{options.gpu_libraries}"\n')
-            self.node.arguments = ["--config", config]
+        config.write_text(f'[paths]\ngpu_libraries = "{options.gpu_libraries}"\n[gpu]\ndevice = {options.gpu}\n')
+        self.node.arguments = ["--config", config]
         self.node.start()
 
     def tune(self, problem, file, dimensions, record, policy=None):
@@ -201,6 +201,21 @@ def plan_only(options, chosen):
     print(dry.table(summary.load(options.results)))
 
 
+def add_node_arguments(parser, each, budget, rounds):
+    """What Bench and Ahead ask of their options. `each`: what a job is for, in a word."""
+    parser.add_argument("--target", default="cuda", choices=("cuda", "cpu"))
+    parser.add_argument("--budget", type=int, default=budget, help=f"seconds of search per {each}")
+    parser.add_argument("--policy", help="policy file of the jobs")
+    parser.add_argument("--rounds", type=int, default=rounds, help="timed samples of each contender")
+    parser.add_argument("--jobs", type=int, default=0, help=f"{each}s whose kernels are built ahead, for cuda")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help=f"begin no {each} after this long")
+    parser.add_argument("--gpu", type=int, default=0, metavar="N", help="which GPU, by the driver's count")
+    parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
+                        help="folders of the driver and NVRTC")
+    parser.add_argument("--state", type=pathlib.Path, help="the node's state, kept: what earlier runs learned is there")
+    parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")
+
+
 def parse(arguments):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkout", type=pathlib.Path)
@@ -208,19 +223,10 @@ def parse(arguments):
     parser.add_argument("--levels", default="1,2")
     parser.add_argument("--only", default="", help="problems, such as 1/23,2/52..2/64")
     parser.add_argument("--memory-bound", action="store_true", help="none led by matmul, convolution, attention")
-    parser.add_argument("--target", default="cuda", choices=("cuda", "cpu"))
-    parser.add_argument("--budget", type=int, default=30, help="seconds of search per problem")
-    parser.add_argument("--policy", help="policy file of the jobs")
-    parser.add_argument("--rounds", type=int, default=100, help="timed trials of each contender")
     parser.add_argument("--trials", type=int, default=5, help="fresh inputs for the benchmark's verdicts")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="leave torch.compile out")
-    parser.add_argument("--jobs", type=int, default=0, help="problems whose kernels are built ahead, for cuda")
     parser.add_argument("--batch-divisor", type=int, default=1)
-    parser.add_argument("--plan-only", metavar="PROGRAM", help="device_plan of the build: plans are made, not run")
-    parser.add_argument("--gpu-libraries", default=os.environ.get("LD_LIBRARY_PATH", ""),
-                        help="folders of the driver and NVRTC")
-    parser.add_argument("--state", type=pathlib.Path, help="the node's state, kept: what earlier runs learned is there")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no problem after this long")
+    add_node_arguments(parser, "problem", budget=30, rounds=100)
     return parser.parse_args(arguments)
 
 

@@ -25,7 +25,7 @@ std::string refusal(const std::string& text) {
 const std::string kWhole =
     "[paths]\nstate = \"/s\"\nsocket = \"/r/c.sock\"\ncorpus = \"/c.db\"\nworker = \"/w\"\ninclude = \"/i\"\npolicy = "
     "\"/p.toml\"\n"
-    "[access]\nviewer_groups = [\"a\", \"12\"]\noperator_groups = [\"b\"]\nadmin_groups = []\nsocket_group = \"g\"\n"
+    "[gpu]\ndevice = 3\n[access]\nviewer_groups = [\"a\", \"12\"]\noperator_groups = [\"b\"]\nadmin_groups = []\nsocket_group = \"g\"\n"
     "[limits]\nclients = 10\nclients_per_uid = 5\nblob_bytes = 2097152\nobject_cache_bytes = 7\n"
     "request_seconds = 3\nidle_seconds = 60\n[log]\nlevel = \"debug\"\n";
 
@@ -39,6 +39,7 @@ TEST_CASE("every key is read") {
   CHECK(s.worker == "/w");
   CHECK(s.include == "/i");
   CHECK(s.policy == "/p.toml");
+  CHECK(s.gpu == 3);
   CHECK(s.viewer_groups == std::vector<std::string>{"a", "12"});
   CHECK(s.operator_groups == std::vector<std::string>{"b"});
   CHECK(s.admin_groups.empty());
@@ -127,7 +128,7 @@ TEST_CASE("the sample configuration holds every key, and what it comments out ar
   CHECK(changes(plain, parse_config(open, "kilnd.toml", defaults)).empty());
   for (const char* key :
        {"state", "socket", "policy", "viewer_groups", "operator_groups", "admin_groups", "socket_group", "clients",
-        "clients_per_uid", "blob_bytes", "object_cache_bytes", "request_seconds", "idle_seconds", "level"})
+        "clients_per_uid", "blob_bytes", "object_cache_bytes", "request_seconds", "idle_seconds", "level", "device"})
     CHECK(open.find("\n" + std::string(key) + " = ") != std::string::npos);
 }
 

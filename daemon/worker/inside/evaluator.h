@@ -17,9 +17,9 @@ class Evaluator {
  public:
   // Without a GPU.
   explicit Evaluator(int threads) : threads_(threads) {}
-  // With GPU 0, for graphs of at least `least_device_work` operations.
-  Evaluator(int threads, double least_device_work)
-      : threads_(threads), least_device_work_(least_device_work), gpu_(std::make_unique<LazyGpu>(0)) {}
+  // With a GPU, by the driver's count, for graphs of at least `least_device_work` operations.
+  Evaluator(int threads, double least_device_work, std::int32_t ordinal)
+      : threads_(threads), least_device_work_(least_device_work), gpu_(std::make_unique<LazyGpu>(ordinal)) {}
 
   [[nodiscard]] int threads() const { return threads_; }
   // The architecture that kernels are wanted for; empty: none are.

@@ -31,6 +31,8 @@ SandboxRules gpu_rules(const std::string& staging) {
   return rules;
 }
 
+std::int32_t ordinal_of(const std::string& argument) { return std::atoi(argument.c_str()); }
+
 targets::cuda::Gpu& LazyGpu::get() {
   if (!gpu_) gpu_ = std::make_unique<targets::cuda::Gpu>(ordinal_);
   return *gpu_;

@@ -15,6 +15,9 @@ namespace kiln::worker {
 // own.
 [[nodiscard]] SandboxRules gpu_rules(const std::string& staging);
 
+// Which GPU, of the argument that the daemon wrote.
+[[nodiscard]] std::int32_t ordinal_of(const std::string& argument);
+
 // The GPU of a worker, opened at the first request: the driver starts threads, and a sandbox is entered with one.
 class LazyGpu {
  public:

@@ -219,7 +219,8 @@ Role oracle_role(const std::vector<std::string>& arguments) {
 
 Role oracle_cuda_role(const std::vector<std::string>& arguments) {
   return role_of(gpu_rules(arguments.at(1)),
-                 Evaluator(threads_of(arguments.at(0)), std::strtod(arguments.at(2).c_str(), nullptr)));
+                 Evaluator(threads_of(arguments.at(0)), std::strtod(arguments.at(3).c_str(), nullptr),
+                           ordinal_of(arguments.at(2))));
 }
 
 }  // namespace kiln::worker

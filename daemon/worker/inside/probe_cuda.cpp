@@ -31,7 +31,7 @@ json::object figures(const std::map<std::string, double>& of) {
 Role probe_cuda_role(const std::vector<std::string>& arguments) {
   Role role;
   role.rules = gpu_rules(arguments.at(0));
-  const auto gpu = std::make_shared<LazyGpu>(0);
+  const auto gpu = std::make_shared<LazyGpu>(ordinal_of(arguments.at(1)));
   role.handle = [gpu](const Frame& request) {
     Frame reply;
     targets::cuda::Gpu& device = gpu->get();

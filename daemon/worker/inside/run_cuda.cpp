@@ -310,7 +310,7 @@ class Runner {
 Role run_cuda_role(const std::vector<std::string>& arguments) {
   Role role;
   role.rules = gpu_rules(arguments.at(0));
-  const auto runner = std::make_shared<Runner>(0);
+  const auto runner = std::make_shared<Runner>(ordinal_of(arguments.at(1)));
   role.handle = [runner](Frame request) { return runner->handle(std::move(request)); };
   return role;
 }
