@@ -57,7 +57,8 @@ std::int32_t BenchWorkers::cores() const {
 
 WorkerProcess& BenchWorkers::run_worker() {
   if (!run_ || !run_->alive())
-    run_ = std::make_unique<WorkerProcess>(launch_of("run", {staging_.root().string(), std::to_string(options_.ordinal)}));
+    run_ = std::make_unique<WorkerProcess>(
+        launch_of("run", {staging_.root().string(), std::to_string(options_.ordinal)}));
   return *run_;
 }
 

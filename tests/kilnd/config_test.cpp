@@ -25,7 +25,8 @@ std::string refusal(const std::string& text) {
 const std::string kWhole =
     "[paths]\nstate = \"/s\"\nsocket = \"/r/c.sock\"\ncorpus = \"/c.db\"\nworker = \"/w\"\ninclude = \"/i\"\npolicy = "
     "\"/p.toml\"\n"
-    "[gpu]\ndevice = 3\n[access]\nviewer_groups = [\"a\", \"12\"]\noperator_groups = [\"b\"]\nadmin_groups = []\nsocket_group = \"g\"\n"
+    "[gpu]\ndevice = 3\n"
+    "[access]\nviewer_groups = [\"a\", \"12\"]\noperator_groups = [\"b\"]\nadmin_groups = []\nsocket_group = \"g\"\n"
     "[limits]\nclients = 10\nclients_per_uid = 5\nblob_bytes = 2097152\nobject_cache_bytes = 7\n"
     "request_seconds = 3\nidle_seconds = 60\n[log]\nlevel = \"debug\"\n";
 
