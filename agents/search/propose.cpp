@@ -1,5 +1,5 @@
-// What to try next. Seeds first (defaults, priors); while little is measured, of what the templates' own costs call
-// likely, and by chance; then, slot by slot, one of three sources drawn at random: the
+// What to try next. Seeds first (defaults, priors), and what the templates' own costs call likeliest; while little is
+// measured, of what these call likely, and by chance; then, slot by slot, one of three sources drawn at random: the
 // unmeasured neighbours of the best, all that is unmeasured (both ranked by a forest), or chance. Handbook figures: a
 // forest alone settles too early on rugged spaces, neighbours alone get stuck; 10 % chance keeps both honest.
 #include <algorithm>
@@ -24,6 +24,7 @@ constexpr std::size_t kMostPriors = 10;
 constexpr double kLikelyShare = 0.7;         // of what is tried before a forest says anything
 constexpr double kLikely = 1.25;             // of the least estimate: rows up to there are as good as each other
 constexpr std::size_t kFewestLikely = 48;    // and as many in any case
+constexpr std::size_t kSurest = 6;           // of the least estimates, tried before anything is drawn
 constexpr std::size_t kMostScored = 50'000;  // rows ranked per call; above that a random subset, neighbours always
 
 struct Place {
@@ -96,20 +97,20 @@ class Exclusions {
   std::vector<std::vector<Rule>> rules_;
 };
 
-// Points of all spaces in one feature vector: the space, then one column per tunable name. Templates of a family share
-// names, so what is learned of a tile size in one serves the other.
+// Points of all spaces in one feature vector: the space, the first guess, then one column per tunable name. Templates
+// of a family share names, so what is learned of a tile size in one serves the other.
 class Features {
  public:
   explicit Features(const std::vector<Space>& spaces) : spaces_(spaces) {
     std::set<std::string> names;
     for (const Space& space : spaces) names.insert(space.names.begin(), space.names.end());
     const std::vector<std::string> columns(names.begin(), names.end());
-    width_ = 1 + columns.size();
+    width_ = kFixed + columns.size();
     for (const Space& space : spaces) {
       auto& mine = columns_.emplace_back();
       for (const std::string& name : space.names)
-        mine.push_back(
-            1 + static_cast<std::size_t>(std::lower_bound(columns.begin(), columns.end(), name) - columns.begin()));
+        mine.push_back(kFixed + static_cast<std::size_t>(
+                                    std::lower_bound(columns.begin(), columns.end(), name) - columns.begin()));
     }
   }
   [[nodiscard]] std::size_t width() const { return width_; }
@@ -117,13 +118,16 @@ class Features {
     std::fill(out, out + width_, -1.0f);
     out[0] = static_cast<float>(p.space);
     const Space& space = spaces_[p.space];
+    if (!space.estimate_ns.empty()) out[1] = space.estimate_ns[p.row];
     for (std::size_t i = 0; i < space.names.size(); ++i)
       out[columns_[p.space][i]] = static_cast<float>(space.rows[p.row][i]);
   }
 
  private:
+  static constexpr std::size_t kFixed = 2;  // the space, the guess
+
   const std::vector<Space>& spaces_;
-  std::size_t width_ = 1;
+  std::size_t width_ = kFixed;
   std::vector<std::vector<std::size_t>> columns_;  // per space, per tunable
 };
 
@@ -253,7 +257,7 @@ std::vector<Place> open_places(const std::vector<Space>& spaces, const Known& kn
   return all;
 }
 
-// Rows of least estimate, in places' order; the rest of the spaces, and those without an estimate, are left to chance.
+// Rows of least estimate, least first; the rest of the spaces, and those without an estimate, are left to chance.
 std::vector<Place> likely_places(const std::vector<Space>& spaces, const Known& known) {
   std::vector<std::pair<float, Place>> estimated;
   for (std::size_t s = 0; s < spaces.size(); ++s)
@@ -267,8 +271,16 @@ std::vector<Place> likely_places(const std::vector<Space>& spaces, const Known& 
   return out;
 }
 
-void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64& random, Batch& batch) {
+void add_surest(const std::vector<Place>& likely, Batch& batch) {
+  for (std::size_t i = 0; i < std::min(kSurest, likely.size()); ++i) batch.add(likely[i], "likely");
+}
+
+void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64& random, bool begins, Batch& batch) {
   std::vector<Place> likely = likely_places(spaces, known);
+  if (begins) {
+    add_surest(likely, batch);
+    std::erase_if(likely, [&](const Place& place) { return !batch.open(place); });
+  }
   while (!batch.full()) {
     if (!likely.empty() && random.unit() < kLikelyShare) {
       std::swap(likely[random.below(likely.size())], likely.back());
@@ -359,7 +371,7 @@ std::vector<Proposal> propose(const std::vector<Space>& spaces, const std::vecto
   Batch batch(spaces, known, static_cast<std::size_t>(std::max(batch_size, 0)));
   add_seeds(spaces, priors, batch);
   if (known.best.size() < kFirstRandom)
-    add_first(spaces, known, random, batch);
+    add_first(spaces, known, random, trials.empty(), batch);
   else
     add_mix(spaces, known, features, random, batch);
   return batch.take();

@@ -53,16 +53,18 @@ std::vector<NamedGraph> large_graphs() {
     c.add("rms norm bf16 " + std::to_string(tokens) + "x8192", [&](Graph& g) {
       return rms_norm(g, input(g, {tokens, 8192}, DType::bf16), input(g, {8192}, DType::bf16));
     });
-  c.add("add + rms norm bf16 16384x8192", [](Graph& g) {
-    const ValueId sum =
-        binary(g, input(g, {16384, 8192}, DType::bf16), input(g, {16384, 8192}, DType::bf16), ExprOp::add);
-    return rms_norm(g, sum, input(g, {8192}, DType::bf16));
-  });
-  c.add("layer norm bf16 16384x4096", [](Graph& g) {
-    return add_node(
-        g, graph::LayerNorm{1, 1e-5},
-        {input(g, {16384, 4096}, DType::bf16), input(g, {4096}, DType::bf16), input(g, {4096}, DType::bf16)});
-  });
+  for (const auto& [rows, length] : {std::pair<std::int64_t, std::int64_t>{2048, 8192}, {16384, 8192}, {16384, 12288}})
+    c.add("add + rms norm bf16 " + std::to_string(rows) + "x" + std::to_string(length),
+          [&, n = rows, d = length](Graph& g) {
+            const ValueId sum = binary(g, input(g, {n, d}, DType::bf16), input(g, {n, d}, DType::bf16), ExprOp::add);
+            return rms_norm(g, sum, input(g, {d}, DType::bf16));
+          });
+  for (const std::int64_t length : {4096, 8192, 12288})
+    c.add("layer norm bf16 16384x" + std::to_string(length), [&](Graph& g) {
+      const ValueId x = input(g, {16384, length}, DType::bf16);
+      return add_node(g, graph::LayerNorm{1, 1e-5},
+                      {x, input(g, {length}, DType::bf16), input(g, {length}, DType::bf16)});
+    });
   c.add("sum of rows f32 32768x16384", [](Graph& g) {
     return add_node(g, graph::Reduce{Monoid::sum, {1}, false}, {input(g, {32768, 16384})});
   });

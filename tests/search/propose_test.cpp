@@ -86,6 +86,11 @@ TEST_CASE("while nothing is measured most of what is tried is what the first gue
     CHECK(valley_ns(p.variant) <= static_cast<double>(sorted[47]));
   }
   CHECK(likely >= 32);
+  const auto first = propose(spaces, {}, {}, {}, 1, 8);  // the two defaults, and the likeliest
+  for (std::size_t i = 2; i < first.size(); ++i) {
+    CHECK(first[i].why == "likely");
+    CHECK(static_cast<float>(valley_ns(first[i].variant)) == sorted[i - 2]);
+  }
   CHECK(random >= 8);  // what has no guess is tried too
 }
 
