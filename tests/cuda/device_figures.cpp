@@ -140,6 +140,45 @@ TEST_CASE("doubled inputs are drawn doubled") {
   CHECK(drawn.read().bytes == doubled.bytes);
 }
 
+TEST_CASE("what is kept and doubled has the bits of what is drawn doubled, and one that was changed is found") {
+  for (const DType type : {DType::f64, DType::f32, DType::f16, DType::bf16, DType::i32})
+    for (const std::string family : {"normal", "denormals", "amplified"}) {
+      INFO(family << " of " << name(type));
+      const TensorType of{type, {3001}};
+      const worker::InputDraw how = worker::draw_of(type, Domain{-70, 90}, family, 11, 3);
+      for (const int power : {0, 1, -2}) {
+        const OnDevice kept(of), again(of), rescaled(of);
+        worker::device::draw(launcher(), how, 0, kept.raw());
+        worker::device::draw(launcher(), how, power, again.raw());
+        worker::device::rescale(launcher(), kept.raw(), power, rescaled.raw());
+        CHECK(rescaled.read().bytes == again.read().bytes);
+        CHECK(worker::device::first_unrescaled(launcher(), kept.raw(), again.raw(), power) == -1);
+        Tensor changed = again.read();
+        for (const std::size_t i : {3000, 1234}) changed.bytes[i * size_of(type)] ^= std::byte{1};
+        CHECK(worker::device::first_unrescaled(launcher(), kept.raw(), OnDevice(changed).raw(), power) == 1234);
+      }
+    }
+}
+
+TEST_CASE("every 16-bit float is compared by the value that the host gives it") {
+  for (const DType type : {DType::f16, DType::bf16}) {
+    Tensor all = Tensor::zeros({type, {65'536}});
+    for (std::size_t i = 0; i < 65'536; ++i) {
+      const auto bits = static_cast<std::uint16_t>(i);
+      std::memcpy(&all.bytes[2 * i], &bits, 2);
+    }
+    const Tensor right = widened_to_f64(all);
+    check_compared(all, all, right);
+    const OnDevice raw(all);
+    const worker::device::Launcher exact(gpu_of_test(), device_oracle().module(), Arithmetic::fp64);
+    const agents::ErrorFact found =
+        worker::device::compare(launcher(), raw.raw(), worker::device::uploaded(launcher(), all.type, all.bytes),
+                                worker::device::uploaded(exact, right.type, right.bytes), 0);
+    CHECK(found.normwise == 0);
+    CHECK(found.mismatched_nonfinite == 0);
+  }
+}
+
 TEST_CASE("the first element of each kind is found on a GPU") {
   for (const DType type : {DType::f64, DType::f32, DType::f16, DType::i8}) {
     const Tensor a = input(type, 5000, "normal", 4);
@@ -221,27 +260,34 @@ TEST_CASE("SipHash-2-4 has the values of its authors") {
 }
 
 TEST_CASE("a digest on a GPU is the hash of its parts' hashes, and follows key, order and every bit") {
-  constexpr std::int64_t kBytes = 8 * 300 + 5;
+  constexpr std::int64_t kBytes = 8 * 30'000 + 5;
   Tensor bytes = worker::make_input({DType::u8, {kBytes}}, Domain{0, 255}, "normal", 3, 0);
   const auto digest = [&](worker::device::HashKey key) {
     worker::device::TreeHash hash(launcher(), key);
     hash.add(OnDevice(bytes).raw().base, kBytes);
     return hash.finish();
   };
-  // By hand: word i, the last of them filled up with zeros, belongs to part i modulo their number.
-  std::vector<std::uint64_t> words(301, 0);
+  // By hand: word i, the last of them filled up with zeros, belongs to part i modulo their number; so do parts' hashes.
+  std::vector<std::uint64_t> words(30'001, 0);
   std::memcpy(words.data(), bytes.bytes.data(), kBytes);
-  const auto lanes = static_cast<std::size_t>(worker::device::lanes_of(301));
+  const auto parts_of = [](const std::vector<std::uint64_t>& whole) {
+    const auto lanes = static_cast<std::size_t>(worker::device::lanes_of(static_cast<std::int64_t>(whole.size())));
+    std::vector<std::uint64_t> parts;
+    for (std::size_t lane = 0; lane < lanes; ++lane) {
+      targets::SipHash part(1, 2);
+      std::uint64_t length = 0;
+      for (std::size_t i = lane; i < whole.size(); i += lanes, length += 8) part.add(whole[i]);
+      parts.push_back(part.finish(length << 56));
+    }
+    return parts;
+  };
   targets::SipHash root(1, 2);
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    targets::SipHash part(1, 2);
-    std::uint64_t length = 0;
-    for (std::size_t i = lane; i < words.size(); i += lanes, length += 8) part.add(words[i]);
-    root.add(part.finish(length << 56));
-  }
+  const std::vector<std::uint64_t> upper = parts_of(parts_of(words));
+  for (const std::uint64_t hash : upper) root.add(hash);
   root.add(static_cast<std::uint64_t>(kBytes));
   char text[40];
-  std::snprintf(text, sizeof text, "siphash-tree:%016llx", root.finish((lanes + 1) * 8 << 56));
+  std::snprintf(text, sizeof text, "siphash-tree:%016llx",
+                static_cast<unsigned long long>(root.finish((upper.size() + 1) * 8 << 56)));
   const std::string before = digest({1, 2});
   CHECK(before == text);
   CHECK(digest({1, 3}) != before);

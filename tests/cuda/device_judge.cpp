@@ -159,6 +159,30 @@ TEST_CASE("what is wrong in an arena is found, in either call") {
   CHECK(findings.errors.at(0).worst_index == 50);
 }
 
+TEST_CASE("inputs that were not kept are drawn again, with the same findings") {
+  for (const bool makes_room : {false, true}) {
+    Calls calls(row_sums());
+    if (makes_room) calls.judge.make_room();
+    for (const char* family : {"normal", "doubled"}) {
+      calls.judge.prepare(calls.question(family));
+      calls.fill(family);
+      calls.call();
+      check_clean(calls.found(family));
+      for (const int copy : {0, 1}) {
+        if (std::string_view(family) == "doubled") continue;  // once after "normal"
+        const worker::ArenaLayout::Window input = calls.layout.inputs[0];
+        std::vector<std::byte> bytes = calls.read(copy, input);
+        bytes[1001] ^= std::byte{1};
+        calls.write(copy, input.offset, bytes);
+        CHECK(calls.found(family).input == 0);
+        bytes[1001] ^= std::byte{1};
+        calls.write(copy, input.offset, bytes);
+        check_clean(calls.found(family));
+      }
+    }
+  }
+}
+
 TEST_CASE("doubled inputs must double what was judged before") {
   Calls calls(row_sums());
   REQUIRE(calls.powers);

@@ -14,12 +14,14 @@ using device::Launcher;
 using device::Raw;
 
 struct DeviceJudge::Evaluation {
+  std::vector<std::shared_ptr<const targets::cuda::DeviceMemory>> inputs;  // as the model's types; empty: not kept
   device::Arrays expected, plain;
   std::vector<Conditioning> conditioning;  // of each output
-  std::string digest;                      // of all expected outputs
+  std::string digest, doubled_digest;      // of all expected outputs, and of those of doubled inputs
 
   [[nodiscard]] std::size_t bytes() const {
     std::size_t sum = 0;
+    for (const auto& memory : inputs) sum += memory->bytes();
     for (const device::Arrays* arrays : {&expected, &plain})
       for (const Array& array : *arrays) sum += array.memory->bytes();
     return sum;
@@ -55,18 +57,37 @@ Raw output_at(const Question& question, const std::byte* base, const ArenaLayout
   return {question.graph.type(question.graph.outputs[o]), const_cast<std::byte*>(base) + layout.outputs[o].offset};
 }
 
-// The inputs of an evaluation, moved with these seeds where there are any.
-device::Inputs drawn(const Question& question, const Launcher& launcher, const std::vector<std::uint64_t>& seeds) {
-  device::Inputs inputs;
+using InputMemory = std::vector<std::shared_ptr<const targets::cuda::DeviceMemory>>;
+
+Raw raw_input(const Question& question, std::size_t i, const targets::cuda::DeviceMemory& memory) {
+  return {question.graph.type(question.graph.inputs[i]), memory.pointer()};
+}
+
+InputMemory drawn(const Question& question, const Launcher& launcher) {
+  InputMemory inputs;
   for (std::size_t i = 0; i < question.graph.inputs.size(); ++i) {
-    const graph::TensorType& type = question.graph.type(question.graph.inputs[i]);
-    const auto elements = launcher.take(bytes_of(type));
-    const Raw raw{type, elements->pointer()};
-    device::draw(launcher, drawing(question, i), 0, raw);
-    if (!seeds.empty()) device::nudge(launcher, seeds[i], raw);
-    inputs.push_back(device::widened(launcher, type, elements));
+    inputs.push_back(launcher.take(bytes_of(question.graph.type(question.graph.inputs[i]))));
+    device::draw(launcher, drawing(question, i), 0, raw_input(question, i, *inputs.back()));
   }
   return inputs;
+}
+
+// The inputs of an evaluation, of those that are kept or else drawn for it, moved with these seeds where there are any.
+device::Inputs inputs_of(const Question& question, const Launcher& launcher, const InputMemory& kept,
+                         const std::vector<std::uint64_t>& seeds) {
+  InputMemory inputs = kept.empty() ? drawn(question, launcher) : kept;
+  device::Inputs out;
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const Raw raw = raw_input(question, i, *inputs[i]);
+    if (!seeds.empty() && !kept.empty() && graph::is_float(raw.type.dtype)) {
+      const std::size_t bytes = bytes_of(raw.type);
+      inputs[i] = launcher.take(bytes);
+      device::copy(launcher, raw.base, inputs[i]->pointer(), bytes);
+    }
+    if (!seeds.empty()) device::nudge(launcher, seeds[i], raw_input(question, i, *inputs[i]));
+    out.push_back(device::widened(launcher, raw.type, std::move(inputs[i])));
+  }
+  return out;
 }
 
 // Of a check's inputs, which no candidate is told.
@@ -100,7 +121,15 @@ std::int64_t broken_guard(const targets::cuda::Gpu& gpu, const std::byte* base, 
 DeviceJudge::DeviceJudge(const DeviceOracle& oracle) : oracle_(oracle) {}
 DeviceJudge::~DeviceJudge() = default;
 
-void DeviceJudge::forget() { kept_.clear(); }
+void DeviceJudge::forget() {
+  kept_.clear();
+  keeps_inputs_ = true;
+}
+
+void DeviceJudge::make_room() {
+  kept_.clear();
+  keeps_inputs_ = false;
+}
 
 void DeviceJudge::prepare(const Question& question) { (void)evaluation_of(question); }
 
@@ -114,11 +143,12 @@ DeviceJudge::Evaluation& DeviceJudge::evaluation_of(const Question& question) {
   const Launcher exact(oracle_.gpu(), oracle_.module(), graph::Arithmetic::fp64);
   const Launcher plain(oracle_.gpu(), oracle_.module(), graph::Arithmetic::model);
   auto made = std::make_unique<Evaluation>();
-  made->expected = device::evaluate(g, drawn(question, exact, {}), exact);
-  made->plain = device::evaluate(g, drawn(question, plain, {}), plain);
+  if (keeps_inputs_) made->inputs = drawn(question, plain);
+  made->expected = device::evaluate(g, inputs_of(question, exact, made->inputs, {}), exact);
+  made->plain = device::evaluate(g, inputs_of(question, plain, made->inputs, {}), plain);
   const auto effective = [&](std::size_t o) { return device::effective_count(exact, made->expected[o]); };
   const auto differences = [&](const std::vector<std::uint64_t>& seeds) {
-    const device::Arrays got = device::evaluate(g, drawn(question, plain, seeds), plain);
+    const device::Arrays got = device::evaluate(g, inputs_of(question, plain, made->inputs, seeds), plain);
     std::vector<Conditioning> out;
     for (std::size_t o = 0; o < got.size(); ++o) out.push_back(device::difference(plain, got[o], made->expected[o]));
     return out;
@@ -128,7 +158,7 @@ DeviceJudge::Evaluation& DeviceJudge::evaluation_of(const Question& question) {
   allow_for_ties(
       g,
       DifferencesOf([&](const graph::Graph& nudged) {
-        const device::Arrays got = device::evaluate(nudged, drawn(question, plain, {}), plain);
+        const device::Arrays got = device::evaluate(nudged, inputs_of(question, plain, made->inputs, {}), plain);
         std::vector<Conditioning> out;
         for (std::size_t o = 0; o < got.size(); ++o)
           out.push_back(device::difference(plain, got[o], made->expected[o]));
@@ -142,17 +172,27 @@ void DeviceJudge::fill(const Question& question, std::byte* base, int copies) co
   const targets::cuda::Gpu& gpu = oracle_.gpu();
   const Launcher launcher(oracle_.gpu(), oracle_.module(), graph::Arithmetic::model);
   const ArenaLayout layout = question.layout();
-  for (int copy = 0; copy < copies; ++copy, base += layout.total_bytes) {
+  const auto found = kept_.find(question.evaluation());
+  const bool kept = found != kept_.end() && !found->second->inputs.empty();
+  for (int copy = 0; copy < copies; ++copy) {
+    std::byte* const arena = base + static_cast<std::size_t>(copy) * layout.total_bytes;
     for (const ArenaGap& gap : gaps_of(layout)) {
       std::vector<std::byte> painted(gap.bytes);
       paint_gap(painted, gap, question.poison);
-      if (!painted.empty()) gpu.copy_in(address_of(base + gap.offset), painted);
+      if (!painted.empty()) gpu.copy_in(address_of(arena + gap.offset), painted);
     }
-    for (std::size_t i = 0; i < layout.inputs.size(); ++i)
-      device::draw(launcher, drawing(question, i), input_power(question, i), input_at(question, base, layout, i));
+    for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
+      const Raw to = input_at(question, arena, layout, i);
+      if (copy > 0)
+        device::copy(launcher, base + layout.inputs[i].offset, to.base, layout.inputs[i].bytes);
+      else if (kept)
+        device::rescale(launcher, raw_input(question, i, *found->second->inputs[i]), input_power(question, i), to);
+      else
+        device::draw(launcher, drawing(question, i), input_power(question, i), to);
+    }
     for (const ArenaLayout::Window& output : layout.outputs)
       kiln::cuda::check(gpu.api(),
-                        gpu.api().cuMemsetD8Async(address_of(base + output.offset),
+                        gpu.api().cuMemsetD8Async(address_of(arena + output.offset),
                                                   static_cast<unsigned char>(question.poison), output.bytes,
                                                   gpu.stream()),
                         "poison an output");
@@ -160,19 +200,35 @@ void DeviceJudge::fill(const Question& question, std::byte* base, int copies) co
   gpu.synchronize();
 }
 
+std::int64_t DeviceJudge::changed_input(const Question& question, const Evaluation& right, const std::byte* base,
+                                        int copies) const {
+  const Launcher launcher(oracle_.gpu(), oracle_.module(), graph::Arithmetic::model);
+  const ArenaLayout layout = question.layout();
+  std::int64_t changed = -1;
+  for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
+    const Raw first = input_at(question, base, layout, i);
+    const int power = input_power(question, i);
+    bool intact = (right.inputs.empty()
+                       ? device::first_redrawn(launcher, drawing(question, i), power, first)
+                       : device::first_unrescaled(launcher, raw_input(question, i, *right.inputs[i]), first, power)) < 0;
+    for (int copy = 1; copy < copies && intact; ++copy)  // what is like an input that is intact is so too
+      intact = device::first_different(launcher, first,
+                                       input_at(question, base + static_cast<std::size_t>(copy) * layout.total_bytes,
+                                                layout, i)) < 0;
+    if (!intact) changed = static_cast<std::int64_t>(i);
+  }
+  return changed;
+}
+
 Findings DeviceJudge::judge(const Question& question, const std::byte* base, int copies) {
   Evaluation& right = evaluation_of(question);
   const Launcher launcher(oracle_.gpu(), oracle_.module(), graph::Arithmetic::model);
   const ArenaLayout layout = question.layout();
   Findings out;
-  for (int copy = 0; copy < copies; ++copy) {
-    const std::byte* const arena = base + static_cast<std::size_t>(copy) * layout.total_bytes;
-    if (out.guard < 0) out.guard = broken_guard(oracle_.gpu(), arena, layout, question.poison);
-    for (std::size_t i = 0; i < layout.inputs.size(); ++i)
-      if (device::first_redrawn(launcher, drawing(question, i), input_power(question, i),
-                                input_at(question, arena, layout, i)) >= 0)
-        out.input = static_cast<std::int64_t>(i);
-  }
+  for (int copy = 0; copy < copies && out.guard < 0; ++copy)
+    out.guard = broken_guard(oracle_.gpu(), base + static_cast<std::size_t>(copy) * layout.total_bytes, layout,
+                             question.poison);
+  out.input = changed_input(question, right, base, copies);
   device::TreeHash hash(launcher, key_of(question));
   for (std::size_t o = 0; o < layout.outputs.size(); ++o) {
     const Raw output = output_at(question, base, layout, o);
@@ -193,8 +249,9 @@ Findings DeviceJudge::judge(const Question& question, const std::byte* base, int
     out.errors.push_back(std::move(fact));
   }
   out.digest = hash.finish();
-  if (right.digest.empty() && !question.is_doubled()) right.digest = digest_of(question, launcher, right.expected);
-  out.expected_digest = question.is_doubled() ? digest_of(question, launcher, right.expected) : right.digest;
+  std::string& digest = question.is_doubled() ? right.doubled_digest : right.digest;
+  if (digest.empty()) digest = digest_of(question, launcher, right.expected);
+  out.expected_digest = digest;
   out.undoubled = undoubled(question, base);
   out.evaluator = "GPU";
   return out;
@@ -205,13 +262,11 @@ OutputElement DeviceJudge::undoubled(const Question& question, const std::byte* 
   const ArenaLayout layout = question.layout();
   const targets::cuda::Gpu& gpu = oracle_.gpu();
   if (question.family == "normal") {
+    const Launcher launcher(oracle_.gpu(), oracle_.module(), graph::Arithmetic::model);
     last_.clear();
     for (const ArenaLayout::Window& output : layout.outputs) {
-      last_.push_back(gpu.allocate(output.bytes));
-      kiln::cuda::check(gpu.api(),
-                        gpu.api().cuMemcpyDtoDAsync_v2(last_.back().address(), address_of(base + output.offset),
-                                                       output.bytes, gpu.stream()),
-                        "keep an output");
+      last_.push_back(launcher.take(output.bytes));
+      device::copy(launcher, base + output.offset, last_.back()->pointer(), output.bytes);
     }
     gpu.synchronize();
   }
@@ -221,8 +276,8 @@ OutputElement DeviceJudge::undoubled(const Question& question, const std::byte* 
   const Launcher launcher(oracle_.gpu(), oracle_.module(), graph::Arithmetic::model);
   for (std::size_t o = 0; o < last_.size(); ++o) {
     const Raw now = output_at(question, base, layout, o);
-    if (last_[o].bytes() != layout.outputs[o].bytes) return {static_cast<std::int64_t>(o), 0};
-    const Raw before{now.type, last_[o].pointer()};
+    if (last_[o]->bytes() != layout.outputs[o].bytes) return {static_cast<std::int64_t>(o), 0};
+    const Raw before{now.type, last_[o]->pointer()};
     const std::int64_t i = device::first_unscaled(launcher, before, now, output_power(question, o));
     if (i >= 0) return {static_cast<std::int64_t>(o), i};
   }

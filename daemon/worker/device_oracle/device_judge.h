@@ -1,5 +1,5 @@
-// The oracle's work on a GPU from the inputs to the verdict: inputs are drawn there, right outputs stay there, and what
-// a candidate left is compared there; figures come back. What is found is what inside/host_judge.h finds in the host's
+// The oracle's work on a GPU from the inputs to the verdict: inputs are drawn there, they and right outputs stay there,
+// and what a candidate left is compared with them there; figures come back. What is found is what inside/host_judge.h finds in the host's
 // memory, but for sums of squares in double, and digests of another kind.
 #pragma once
 
@@ -32,15 +32,22 @@ class DeviceJudge {
   [[nodiscard]] Findings judge(const Question& question, const std::byte* base, int copies);
   // Gives back the evaluations that are kept; what is asked for again is made again.
   void forget();
+  // The same where the device had not the memory: from then on inputs are drawn again where they are wanted, until the
+  // next forget().
+  void make_room();
 
  private:
   struct Evaluation;
   [[nodiscard]] Evaluation& evaluation_of(const Question& question);
+  [[nodiscard]] std::int64_t changed_input(const Question& question, const Evaluation& right, const std::byte* base,
+                                           int copies) const;
   [[nodiscard]] OutputElement undoubled(const Question& question, const std::byte* base);
 
   const DeviceOracle& oracle_;
+  bool keeps_inputs_ = true;
   std::map<std::string, std::unique_ptr<Evaluation>> kept_;  // by Question::evaluation()
-  std::vector<targets::cuda::DeviceMemory> last_;            // the outputs over "normal" that were judged last
+  // The outputs over "normal" that were judged last.
+  std::vector<std::shared_ptr<const targets::cuda::DeviceMemory>> last_;
 };
 
 }  // namespace kiln::worker

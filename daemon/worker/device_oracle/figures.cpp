@@ -35,9 +35,20 @@ class Parts {
   const std::shared_ptr<const targets::cuda::DeviceMemory> memory_;
 };
 
-std::int64_t first_of(const Parts<Int>& parts) {
+// What so many lanes left, put together on the device by fewer (`fold` names the kernel): the host reads kilobytes.
+template <class Part>
+std::vector<Part> folded(const Launcher& launcher, const std::string& fold, const Parts<Part>& parts,
+                         std::int64_t lanes) {
+  const std::int64_t fewer = lanes_of(lanes);
+  const Parts<Part> of_fewer(launcher, fewer);
+  const kernels::FoldPartsArguments given = {parts.base(), of_fewer.base(), lanes, fewer};
+  launcher.launch(fold, given, fewer);
+  return of_fewer.read();
+}
+
+std::int64_t first_of(const Launcher& launcher, const Parts<Int>& parts, std::int64_t lanes) {
   std::int64_t first = -1;
-  for (const Int found : parts.read())
+  for (const Int found : folded(launcher, "fold_found", parts, lanes))
     if (found >= 0 && (first < 0 || found < first)) first = found;
   return first;
 }
@@ -48,7 +59,7 @@ std::int64_t find(const Launcher& launcher, kernels::Find what, const Raw& a, co
   const kernels::FindArguments given = {a.base, b, static_cast<Int*>(first.base()), a.count(), lanes, what,
                                         static_cast<Int>(a.type.dtype), poison, power};
   launcher.launch("find", given, lanes);
-  return first_of(first);
+  return first_of(launcher, first, lanes);
 }
 
 kernels::DrawArguments draw_arguments(const InputDraw& how, int power, const Raw& of) {
@@ -69,19 +80,35 @@ Int exponent_of(double largest) {
   return largest == 0 || (largest > 1e-70 && largest < 1e70) ? 0 : std::ilogb(largest);
 }
 
-kernels::Extremes sum(const std::vector<kernels::Extremes>& parts) {
-  kernels::Extremes all{};
-  for (const kernels::Extremes& part : parts) {
-    if (part.worst > all.worst || (part.worst == all.worst && part.worst > 0 && part.worst_index < all.worst_index)) {
-      all.worst = part.worst;
-      all.worst_index = part.worst_index;
-    }
-    all.plain_worst = std::max(all.plain_worst, part.plain_worst);
-    all.largest = std::max(all.largest, part.largest);
-    if (part.mismatched > 0 && (all.mismatched == 0 || part.first_mismatch < all.first_mismatch))
-      all.first_mismatch = part.first_mismatch;
-    all.mismatched += part.mismatched;
-    all.finite += part.finite;
+// `part` is of other elements.
+void add(kernels::Extremes& all, const kernels::Extremes& part) {
+  if (part.worst > all.worst || (part.worst == all.worst && part.worst > 0 && part.worst_index < all.worst_index)) {
+    all.worst = part.worst;
+    all.worst_index = part.worst_index;
+  }
+  all.plain_worst = std::max(all.plain_worst, part.plain_worst);
+  all.largest = std::max(all.largest, part.largest);
+  if (part.mismatched > 0 && (all.mismatched == 0 || part.first_mismatch < all.first_mismatch))
+    all.first_mismatch = part.first_mismatch;
+  all.mismatched += part.mismatched;
+  all.finite += part.finite;
+}
+
+struct Sums {
+  kernels::Extremes extremes{};
+  long double got = 0, plain = 0, want = 0;  // squares
+};
+// One pass over the three arrays.
+Sums sums(const Launcher& launcher, kernels::CompareArguments given) {
+  const Parts<kernels::Figures> figures(launcher, given.lanes);
+  given.parts = figures.base();
+  launcher.launch("figures", given, given.lanes);
+  Sums all;
+  for (const kernels::Figures& part : folded(launcher, "fold_figures", figures, given.lanes)) {
+    add(all.extremes, part.extremes);
+    all.got += part.squares.got;
+    all.plain += part.squares.plain;
+    all.want += part.squares.want;
   }
   return all;
 }
@@ -115,32 +142,23 @@ Comparison compared(const Launcher& launcher, const void* got, Int type, const A
   given.plain_type = type_of(plain);
   given.want_type = type_of(expected);
   given.power = power;
-  const Parts<kernels::Extremes> extremes(launcher, lanes);
-  given.parts = extremes.base();
-  launcher.launch("extremes", given, lanes);
-  const kernels::Extremes all = sum(extremes.read());
-
+  Sums all_sums = sums(launcher, given);
+  const kernels::Extremes all = all_sums.extremes;
   given.got_exponent = exponent_of(all.worst);
   given.plain_exponent = exponent_of(all.plain_worst);
   given.want_exponent = exponent_of(all.largest);
-  const Parts<kernels::Squares> squares(launcher, lanes);
-  given.parts = squares.base();
-  launcher.launch("squares", given, lanes);
-  long double of_got = 0, of_plain = 0, of_want = 0;
-  for (const kernels::Squares& part : squares.read()) {
-    of_got += part.got;
-    of_plain += part.plain;
-    of_want += part.want;
-  }
+  // Squares that left double's range are taken once more, scaled.
+  if (given.got_exponent != 0 || given.plain_exponent != 0 || given.want_exponent != 0)
+    all_sums = sums(launcher, given);
   const auto norm = [](long double sum_of_squares, Int exponent) {
     return static_cast<double>(std::ldexp(std::sqrt(sum_of_squares), static_cast<int>(exponent)));
   };
-  const double right = norm(of_want, given.want_exponent);
+  const double right = norm(all_sums.want, given.want_exponent);
   const double rms = all.finite > 0 ? right / std::sqrt(static_cast<double>(all.finite)) : 0;
   Comparison out{{}, right};
   agents::ErrorFact& fact = out.fact;
-  fact.normwise = norm(of_got, given.got_exponent) / (right > 0 ? right : 1);
-  fact.normwise_plain = norm(of_plain, given.plain_exponent) / (right > 0 ? right : 1);
+  fact.normwise = norm(all_sums.got, given.got_exponent) / (right > 0 ? right : 1);
+  fact.normwise_plain = norm(all_sums.plain, given.plain_exponent) / (right > 0 ? right : 1);
   fact.max_scaled = all.worst / (rms > 0 ? rms : 1);
   fact.max_scaled_plain = all.plain_worst / (rms > 0 ? rms : 1);
   fact.mismatched_nonfinite = all.mismatched;
@@ -168,7 +186,21 @@ std::int64_t first_redrawn(const Launcher& launcher, const InputDraw& how, int p
   const kernels::RedrawArguments given = {draw_arguments(how, power, found), found.base,
                                           static_cast<Int*>(first.base()), lanes};
   launcher.launch("redraw", given, lanes);
-  return first_of(first);
+  return first_of(launcher, first, lanes);
+}
+
+void rescale(const Launcher& launcher, const Raw& from, int power, const Raw& to) {
+  const auto type = static_cast<Int>(from.type.dtype);
+  const kernels::RoundArguments given = {from.base, to.base, from.count(), type, type,
+                                         graph::is_float(from.type.dtype) ? power : 0};
+  launcher.launch("round_elements", given, from.count());
+}
+
+void copy(const Launcher& launcher, const void* from, void* to, std::size_t bytes) {
+  const auto address = [](const void* at) { return reinterpret_cast<kiln::cuda::DevicePointer>(at); };
+  const kiln::cuda::DriverApi& api = launcher.gpu().api();
+  kiln::cuda::check(api, api.cuMemcpyDtoDAsync_v2(address(to), address(from), bytes, launcher.gpu().stream()),
+                    "copy on the GPU");
 }
 
 void nudge(const Launcher& launcher, std::uint64_t seed, const Raw& at) {
@@ -185,6 +217,10 @@ std::int64_t first_different(const Launcher& launcher, const Raw& a, const Raw& 
 }
 std::int64_t first_unscaled(const Launcher& launcher, const Raw& a, const Raw& b, int power) {
   return find(launcher, kernels::find_unscaled, a, b.base, 0, power);
+}
+std::int64_t first_unrescaled(const Launcher& launcher, const Raw& a, const Raw& b, int power) {
+  if (power == 0 || !graph::is_float(a.type.dtype)) return first_different(launcher, a, b);
+  return find(launcher, kernels::find_rescaled, a, b.base, 0, power);
 }
 
 agents::ErrorFact compare(const Launcher& launcher, const Raw& output, const Array& plain, const Array& expected,
@@ -241,7 +277,13 @@ void TreeHash::add(const void* base, std::int64_t bytes) {
   const kernels::HashArguments given = {base,  static_cast<Int*>(leaves.base()), bytes,
                                         lanes, static_cast<Int>(key_.low),       static_cast<Int>(key_.high)};
   launcher_.launch("hash", given, lanes);
-  for (const Int leaf : leaves.read()) leaves_.push_back(static_cast<std::uint64_t>(leaf));
+  // Of their hashes those of fewer parts, that the host need not hash them one after the other.
+  const std::int64_t fewer = lanes_of(lanes);
+  const Parts<Int> upper(launcher_, fewer);
+  const kernels::HashArguments above = {leaves.base(), static_cast<Int*>(upper.base()), 8 * lanes,
+                                        fewer, given.key0, given.key1};
+  launcher_.launch("hash", above, fewer);
+  for (const Int leaf : upper.read()) leaves_.push_back(static_cast<std::uint64_t>(leaf));
   leaves_.push_back(static_cast<std::uint64_t>(bytes));
 }
 

@@ -27,6 +27,10 @@ struct Raw {
 void draw(const Launcher& launcher, const InputDraw& how, int power, const Raw& to);
 // The first element that is not what draw() would put there; -1: there is none.
 [[nodiscard]] std::int64_t first_redrawn(const Launcher& launcher, const InputDraw& how, int power, const Raw& found);
+// to = from * 2^power, rounded to their type, as draw() does it.
+void rescale(const Launcher& launcher, const Raw& from, int power, const Raw& to);
+// On the launcher's stream; not waited for.
+void copy(const Launcher& launcher, const void* from, void* to, std::size_t bytes);
 // `moved` of daemon/worker/conditioning.cpp, in place.
 void nudge(const Launcher& launcher, std::uint64_t seed, const Raw& at);
 
@@ -34,6 +38,8 @@ void nudge(const Launcher& launcher, std::uint64_t seed, const Raw& at);
 [[nodiscard]] std::int64_t first_poisoned(const Launcher& launcher, const Raw& a, std::byte poison);
 [[nodiscard]] std::int64_t first_different(const Launcher& launcher, const Raw& a, const Raw& b);
 [[nodiscard]] std::int64_t first_unscaled(const Launcher& launcher, const Raw& a, const Raw& b, int power);
+// The first element of b that rescale(a, power) would not put there.
+[[nodiscard]] std::int64_t first_unrescaled(const Launcher& launcher, const Raw& a, const Raw& b, int power);
 
 // compare_output() (daemon/worker/compare.h), whose sums are in double here: equal to some units in the twelfth digit.
 // `plain` and `expected` are multiplied by 2^power first.
@@ -46,7 +52,8 @@ void nudge(const Launcher& launcher, std::uint64_t seed, const Raw& at);
 // (sum x^2)^2 / sum x^4 over the finite elements; 1 where all are zero.
 [[nodiscard]] double effective_count(const Launcher& launcher, const Array& x);
 
-// Who does not know the key makes no two contents of one digest: SipHash-2-4 of each part, and of those in their order.
+// Who does not know the key makes no two contents of one digest: SipHash-2-4 of each part, of those parts' hashes in
+// fewer parts, and of these in their order.
 // 64 bits. No cryptographic hash: it tells contents apart within one check, and is no name for them.
 struct HashKey { std::uint64_t low = 0, high = 0; };
 class TreeHash {

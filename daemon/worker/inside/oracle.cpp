@@ -117,14 +117,14 @@ class Oracle {
     return reply;
   }
 
-  // work() of the device; once more, with nothing kept there, where it had not the memory.
+  // work() of the device; once more, with nothing kept there and inputs drawn again, where it had not the memory.
   template <class Work>
   static auto with_room(DeviceJudge& device, Work work) {
     try {
       return work();
     } catch (const kiln::cuda::DriverError& error) {
       if (error.code() != ErrorCode::limit) throw;
-      device.forget();
+      device.make_room();
       return work();
     }
   }

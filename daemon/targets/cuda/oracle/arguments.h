@@ -157,9 +157,12 @@ struct NudgeArguments { void* at; Int count, type, seed; };
 enum Find : Int {
   find_poisoned,   // of a has no byte but `poison`
   find_different,  // has other bits in a than in b
-  find_unscaled    // of b is not exactly 2^power times what a has (NaN where that is one)
+  find_unscaled,   // of b is not exactly 2^power times what a has (NaN where that is one)
+  find_rescaled    // has other bits in b than 2^power times what a has, rounded to the type
 };
 struct FindArguments { const void *a, *b; Int* first; Int count, lanes, find, type, poison, power; };
+// What `count` lanes left, put together by fewer: the first element found, or Figures.
+struct FoldPartsArguments { const void* from; void* to; Int count, lanes; };
 // `found` is compared with what would be drawn.
 struct RedrawArguments { DrawArguments draw; const void* found; Int* first; Int lanes; };
 
@@ -167,11 +170,15 @@ struct RedrawArguments { DrawArguments draw; const void* found; Int* first; Int 
 // right are multiplied by 2^power first. Squares are of values divided by 2^exponent, lest they leave double's range.
 struct CompareArguments {
   const void *got, *plain, *want;
-  void* parts;  // Extremes or Squares of each lane
+  void* parts;  // Figures of each lane
   Int count, lanes, type, plain_type, want_type, power, got_exponent, plain_exponent, want_exponent;
 };
 struct Extremes { double worst, plain_worst, largest; Int worst_index, finite, mismatched, first_mismatch; };
 struct Squares { double got, plain, want; };
+struct Figures {
+  Extremes extremes;
+  Squares squares;
+};
 
 // Of finite elements the largest magnitude, or the sums of squares and fourth powers of what is left of them after a
 // division by 2^exponent.

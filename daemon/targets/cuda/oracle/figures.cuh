@@ -7,29 +7,111 @@ KILN_DEVICE f64 number(const void* from, i64 type, i64 i) {
 KILN_DEVICE f64 scaled(f64 x, i64 power) { return power == 0 ? x : ldexp(x, static_cast<int>(power)); }
 KILN_DEVICE bool is_finite(f64 x) { return x - x == 0; }
 
-KILN_DEVICE bool is_poisoned(const void* a, i64 i, i64 size, i64 poison) {
-  const unsigned char* bytes = static_cast<const unsigned char*>(a) + i * size;
-  for (i64 b = 0; b < size; ++b)
-    if (bytes[b] != static_cast<unsigned char>(poison)) return false;
-  return true;
+// Elements of a lane that are loaded before the first of them is looked at: one load at a time for each thread keeps a
+// tenth of what a memory's latency asks for under way.
+constexpr int kBatch = 8;
+constexpr int kBatchOfThree = 4;  // of three arrays in double: more does not stay in registers
+
+// Elements i, i + step, i + 2 step, ... that are before `count`; 0 behind them.
+template <class T, int n, class U>
+KILN_DEVICE void load(U (&x)[n], const void* from, i64 i, i64 step, i64 count) {
+#pragma unroll
+  for (int k = 0; k < n; ++k)
+    x[k] = i + k * step < count ? static_cast<U>(static_cast<const T*>(from)[i + k * step]) : U(0);
 }
-KILN_DEVICE bool is_found(const FindArguments& given, i64 i) {
-  if (given.find == find_poisoned) return is_poisoned(given.a, i, size_of(given.type), given.poison);
-  if (given.find == find_different) return !same_bits(given.a, i, given.b, i, size_of(given.type));
-  const f64 wanted = scaled(number(given.a, given.type, i), given.power), found = number(given.b, given.type, i);
-  return found != wanted && !(found != found && wanted != wanted);
+// As their bits, `size` bytes of them.
+template <int n>
+KILN_DEVICE void load_bits(u64 (&x)[n], const void* from, i64 size, i64 i, i64 step, i64 count) {
+  switch (size) {
+    case 8: load<u64>(x, from, i, step, count); break;
+    case 4: load<u32>(x, from, i, step, count); break;
+    case 2: load<u16>(x, from, i, step, count); break;
+    default: load<unsigned char>(x, from, i, step, count); break;
+  }
+}
+// As numbers times 2^power: what number() and scaled() say of each.
+template <int n>
+KILN_DEVICE void load_numbers(f64 (&x)[n], const void* from, i64 type, i64 power, i64 i, i64 step, i64 count) {
+  if (type == type_f64) {
+    load<f64>(x, from, i, step, count);
+  } else if (type == type_f32) {
+    load<f32>(x, from, i, step, count);
+  } else if (type == type_f16 || type == type_bf16) {
+    u32 bits[n];
+    load<u16>(bits, from, i, step, count);
+#pragma unroll
+    for (int k = 0; k < n; ++k) x[k] = value_of(bits[k], type == type_f16 ? 5 : 8);
+  } else {
+#pragma unroll
+    for (int k = 0; k < n; ++k) x[k] = i + k * step < count ? number(from, type, i + k * step) : 0.0;
+  }
+  if (power == 0) return;
+#pragma unroll
+  for (int k = 0; k < n; ++k) x[k] = scaled(x[k], power);
+}
+
+// Of one batch of a lane's elements those that are looked for; what is said of places behind the last is not used.
+KILN_DEVICE void find_in(bool (&found)[kBatch], const FindArguments& given, i64 i) {
+  const i64 size = size_of(given.type);
+  if (given.find == find_unscaled) {
+    f64 wanted[kBatch], has[kBatch];
+    load_numbers(wanted, given.a, given.type, given.power, i, given.lanes, given.count);
+    load_numbers(has, given.b, given.type, 0, i, given.lanes, given.count);
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) found[k] = has[k] != wanted[k] && !(has[k] != has[k] && wanted[k] != wanted[k]);
+    return;
+  }
+  u64 a[kBatch], b[kBatch];
+  if (given.find == find_rescaled) {
+    f64 numbers[kBatch];
+    load_numbers(numbers, given.a, given.type, given.power, i, given.lanes, given.count);
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) {
+      a[k] = 0;
+      put_number(&a[k], given.type, 0, numbers[k]);
+    }
+  } else {
+    load_bits(a, given.a, size, i, given.lanes, given.count);
+  }
+  if (given.find == find_poisoned) {
+    const u64 poisoned = static_cast<u64>(given.poison & 0xff) * 0x0101010101010101ull >> (64 - 8 * size);
+#pragma unroll
+    for (int k = 0; k < kBatch; ++k) b[k] = poisoned;
+  } else {
+    load_bits(b, given.b, size, i, given.lanes, given.count);
+  }
+#pragma unroll
+  for (int k = 0; k < kBatch; ++k) found[k] = (a[k] == b[k]) == (given.find == find_poisoned);
 }
 namespace find_kernels {
 using Arguments = FindArguments;
 KILN_ENTRY(find) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     i64 first = -1;
-    for (i64 i = lane; i < arguments.count && first < 0; i += arguments.lanes)
-      if (is_found(arguments, i)) first = i;
+    for (i64 i = lane; i < arguments.count && first < 0; i += kBatch * arguments.lanes) {
+      bool found[kBatch];
+      find_in(found, arguments, i);
+#pragma unroll
+      for (int k = kBatch; k-- > 0;)
+        if (found[k] && i + k * arguments.lanes < arguments.count) first = i + k * arguments.lanes;
+    }
     arguments.first[lane] = first;
   }
 }
 }  // namespace find_kernels
+namespace fold_found_kernels {
+using Arguments = FoldPartsArguments;
+KILN_ENTRY(fold_found) {
+  for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
+    i64 first = -1;
+    for (i64 i = lane; i < arguments.count; i += arguments.lanes) {
+      const i64 found = static_cast<const i64*>(arguments.from)[i];
+      if (found >= 0 && (first < 0 || found < first)) first = found;
+    }
+    static_cast<i64*>(arguments.to)[lane] = first;
+  }
+}
+}  // namespace fold_found_kernels
 
 // Both finite, or the same infinity, or both NaN.
 KILN_DEVICE bool same_kind(f64 value, f64 right) {
@@ -37,10 +119,6 @@ KILN_DEVICE bool same_kind(f64 value, f64 right) {
 }
 // The three values of one element.
 struct Compared { f64 got, plain, want; };
-KILN_DEVICE Compared compared_at(const CompareArguments& given, i64 i) {
-  return {number(given.got, given.type, i), scaled(number(given.plain, given.plain_type, i), given.power),
-          scaled(number(given.want, given.want_type, i), given.power)};
-}
 
 KILN_DEVICE void add(Extremes& extremes, const Compared& x, i64 i) {
   if (!same_kind(x.got, x.want)) {
@@ -71,30 +149,68 @@ KILN_DEVICE void add(Squares& squares, const CompareArguments& given, const Comp
 }
 namespace compare_kernels {
 using Arguments = CompareArguments;
-KILN_ENTRY(extremes) {
-  for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
-    Extremes part{};
-    for (i64 i = lane; i < arguments.count; i += arguments.lanes) add(part, compared_at(arguments, i), i);
-    static_cast<Extremes*>(arguments.parts)[lane] = part;
-  }
-}
-KILN_ENTRY(squares) {
-  for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
-    Squares part{};
-    for (i64 i = lane; i < arguments.count; i += arguments.lanes) add(part, arguments, compared_at(arguments, i));
-    static_cast<Squares*>(arguments.parts)[lane] = part;
+KILN_ENTRY(figures) {
+  const i64 lanes = arguments.lanes, count = arguments.count;
+  for (i64 lane = first_index(); lane < lanes; lane += index_step()) {
+    Figures part{};
+    for (i64 i = lane; i < count; i += kBatchOfThree * lanes) {
+      f64 got[kBatchOfThree], plain[kBatchOfThree], want[kBatchOfThree];
+      load_numbers(got, arguments.got, arguments.type, 0, i, lanes, count);
+      load_numbers(plain, arguments.plain, arguments.plain_type, arguments.power, i, lanes, count);
+      load_numbers(want, arguments.want, arguments.want_type, arguments.power, i, lanes, count);
+#pragma unroll
+      for (int k = 0; k < kBatchOfThree; ++k) {
+        if (i + k * lanes >= count) break;
+        const Compared x = {got[k], plain[k], want[k]};
+        add(part.extremes, x, i + k * lanes);
+        add(part.squares, arguments, x);
+      }
+    }
+    static_cast<Figures*>(arguments.parts)[lane] = part;
   }
 }
 }  // namespace compare_kernels
+
+KILN_DEVICE void add(Extremes& all, const Extremes& part) {
+  if (part.worst > all.worst || (part.worst == all.worst && part.worst > 0 && part.worst_index < all.worst_index)) {
+    all.worst = part.worst;
+    all.worst_index = part.worst_index;
+  }
+  if (part.plain_worst > all.plain_worst) all.plain_worst = part.plain_worst;
+  if (part.largest > all.largest) all.largest = part.largest;
+  if (part.mismatched > 0 && (all.mismatched == 0 || part.first_mismatch < all.first_mismatch))
+    all.first_mismatch = part.first_mismatch;
+  all.mismatched += part.mismatched;
+  all.finite += part.finite;
+}
+namespace fold_figures_kernels {
+using Arguments = FoldPartsArguments;
+KILN_ENTRY(fold_figures) {
+  for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
+    Figures all{};
+    for (i64 i = lane; i < arguments.count; i += arguments.lanes) {
+      const Figures& part = static_cast<const Figures*>(arguments.from)[i];
+      add(all.extremes, part.extremes);
+      all.squares.got += part.squares.got;
+      all.squares.plain += part.squares.plain;
+      all.squares.want += part.squares.want;
+    }
+    static_cast<Figures*>(arguments.to)[lane] = all;
+  }
+}
+}  // namespace fold_figures_kernels
 
 namespace magnitude_kernels {
 using Arguments = MagnitudeArguments;
 KILN_ENTRY(largest) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     f64 most = 0;
-    for (i64 i = lane; i < arguments.count; i += arguments.lanes) {
-      const f64 x = fabs(number(arguments.x, arguments.type, i));
-      if (is_finite(x) && x > most) most = x;
+    for (i64 i = lane; i < arguments.count; i += kBatch * arguments.lanes) {
+      f64 x[kBatch];  // 0 behind the last: no magnitude is less
+      load_numbers(x, arguments.x, arguments.type, 0, i, arguments.lanes, arguments.count);
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k)
+        if (is_finite(x[k]) && fabs(x[k]) > most) most = fabs(x[k]);
     }
     static_cast<f64*>(arguments.parts)[lane] = most;
   }
@@ -102,11 +218,15 @@ KILN_ENTRY(largest) {
 KILN_ENTRY(powers) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     Powers part{};
-    for (i64 i = lane; i < arguments.count; i += arguments.lanes) {
-      const f64 x = scaled(number(arguments.x, arguments.type, i), -arguments.exponent);
-      if (!is_finite(x)) continue;
-      part.squares += x * x;
-      part.fourths += x * x * (x * x);
+    for (i64 i = lane; i < arguments.count; i += kBatch * arguments.lanes) {
+      f64 x[kBatch];  // 0 behind the last: adds nothing
+      load_numbers(x, arguments.x, arguments.type, -arguments.exponent, i, arguments.lanes, arguments.count);
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k) {
+        if (!is_finite(x[k])) continue;
+        part.squares += x[k] * x[k];
+        part.fourths += x[k] * x[k] * (x[k] * x[k]);
+      }
     }
     static_cast<Powers*>(arguments.parts)[lane] = part;
   }
@@ -136,7 +256,14 @@ KILN_ENTRY(hash) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     kiln::targets::SipHash hash(static_cast<u64>(arguments.key0), static_cast<u64>(arguments.key1));
     u64 bytes = 0;
-    for (i64 i = lane; i < words; i += arguments.lanes, bytes += 8) hash.add(word_at(arguments, i));
+    for (i64 i = lane; i < words; i += kBatch * arguments.lanes) {
+      u64 word[kBatch];
+#pragma unroll
+      for (int k = 0; k < kBatch; ++k)
+        word[k] = i + k * arguments.lanes < words ? word_at(arguments, i + k * arguments.lanes) : 0;
+#pragma unroll
+      for (int k = 0; k < kBatch && i + k * arguments.lanes < words; ++k, bytes += 8) hash.add(word[k]);
+    }
     arguments.leaves[lane] = static_cast<i64>(hash.finish(bytes << 56));
   }
 }

@@ -204,15 +204,18 @@ KILN_ENTRY(pointwise) {
 }
 }  // namespace pointwise_kernels
 
-// The value of a 16-bit float with so many bits of exponent.
+KILN_DEVICE f32 float_of(u32 bits) {
+  Value v;
+  v.i = static_cast<i64>(bits);
+  return v.f;
+}
+// The value of a 16-bit float with so many bits of exponent. Its bits stand where a float32 has them; what an exponent
+// of 5 bits lacks in bias is made up by an exact product, of subnormal numbers too.
 KILN_DEVICE f64 value_of(u32 bits, int exponent_bits) {
-  const int fraction_bits = 15 - exponent_bits, most = (1 << exponent_bits) - 1;
-  const int exponent = static_cast<int>(bits >> fraction_bits) & most, bias = most / 2;
-  const f64 fraction = static_cast<f64>(bits & ((1u << fraction_bits) - 1));
-  const f64 sign = (bits & 0x8000u) != 0 ? -1.0 : 1.0;
-  if (exponent == most) return fraction != 0 ? 0.0 / (fraction - fraction) : sign / (fraction + 0.0);
-  if (exponent == 0) return sign * ldexp(fraction, 1 - bias - fraction_bits);
-  return sign * ldexp(fraction + ldexp(1.0, fraction_bits), exponent - bias - fraction_bits);
+  if (exponent_bits == 8) return static_cast<f64>(float_of(bits << 16));
+  const u32 magnitude = (bits & 0x7fffu) << 13, sign = (bits & 0x8000u) << 16;
+  if (magnitude >= 0x7c00u << 13) return static_cast<f64>(float_of(sign | magnitude | 0x7f800000u));
+  return static_cast<f64>(float_of(sign | magnitude) * 0x1p112f);
 }
 // The bits of a number that is one of that format's.
 KILN_DEVICE u16 bits_of(f64 x, int exponent_bits) {
