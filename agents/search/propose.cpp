@@ -1,4 +1,4 @@
-// What to try next. Seeds first (defaults, priors), and what the templates' own costs call likeliest; while little is
+// What to try next. Seeds first (priors, defaults), and what the templates' own costs call likeliest; while little is
 // measured, of what these call likely, and by chance; then, slot by slot, one of three sources drawn at random: the
 // unmeasured neighbours of the best, all that is unmeasured (both ranked by a forest), or chance. Handbook figures: a
 // forest alone settles too early on rugged spaces, neighbours alone get stuck; 10 % chance keeps both honest.
@@ -308,9 +308,9 @@ std::vector<Place> fastest_places(const std::vector<Space>& spaces, std::vector<
 }
 
 void add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batch& batch) {
+  for (const Place& place : fastest_places(spaces, std::move(priors), kMostPriors)) batch.add(place, "prior");
   for (std::size_t s = 0; s < spaces.size(); ++s)
     if (spaces[s].default_row >= 0) batch.add({s, static_cast<std::size_t>(spaces[s].default_row)}, "default");
-  for (const Place& place : fastest_places(spaces, std::move(priors), kMostPriors)) batch.add(place, "prior");
 }
 
 void add_mix(const std::vector<Space>& spaces, Known& known, const Features& features, SplitMix64& random,

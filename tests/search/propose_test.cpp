@@ -39,18 +39,18 @@ double valley_ns(const Variant& v) {
 
 }  // namespace
 
-TEST_CASE("defaults and then priors come first, fastest prior first") {
+TEST_CASE("priors and then defaults come first, fastest prior first") {
   const std::vector<Space> spaces = {grid_space("x", 2, 4), grid_space("y", 2, 4)};
   const std::vector<Trial> priors = {{variant_of(spaces[0], 5), Verdict::ok, 200},
                                      {variant_of(spaces[1], 7), Verdict::ok, 100},
                                      {variant_of(spaces[1], 9), Verdict::crashed, 0}};
   const auto p = propose(spaces, {}, priors, {}, 1, 5);
   REQUIRE(p.size() == 5);
-  CHECK(p[0].why == "default");
-  CHECK(p[1].why == "default");
-  CHECK(p[2].variant == variant_of(spaces[1], 7));
-  CHECK(p[2].why == "prior");
-  CHECK(p[3].variant == variant_of(spaces[0], 5));
+  CHECK(p[0].variant == variant_of(spaces[1], 7));
+  CHECK(p[0].why == "prior");
+  CHECK(p[1].variant == variant_of(spaces[0], 5));
+  CHECK(p[2].why == "default");
+  CHECK(p[3].why == "default");
   CHECK(p[4].why == "random");
 }
 
