@@ -62,6 +62,11 @@ WorkerProcess& BenchWorkers::run_worker() {
   return *run_;
 }
 
+void BenchWorkers::end_run_worker() {
+  if (run_) run_->end();
+  run_.reset();
+}
+
 const std::string& BenchWorkers::toolchain(bool for_gpu, const std::vector<std::string>& libraries) {
   const std::string key = (for_gpu ? "gpu " : "cpu ") + json::canonical(json::to_array(libraries));
   if (const auto found = toolchains_.find(key); found != toolchains_.end()) return found->second;

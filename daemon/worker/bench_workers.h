@@ -45,7 +45,8 @@ class BenchWorkers {
 
   // The process that runs candidates; started when there is none.
   [[nodiscard]] WorkerProcess& run_worker();
-  void end_run_worker() { run_.reset(); }
+  // The next one is started once this one is reaped; throws Error(unavailable) where that cannot be.
+  void end_run_worker();
 
  private:
   [[nodiscard]] Launch oracle_launch() const;

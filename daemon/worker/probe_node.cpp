@@ -75,6 +75,7 @@ void probe_gpu(BenchWorkers& workers, agents::NodeFacts& facts) {
   facts.flops = figures_of(measured.body, "flops");
   facts.launch_ns = json::get_double(measured.body, "launch_ns", "a probe reply");
   facts.false_difference_rate = json::get_double(measured.body, "false_difference_rate", "a probe reply");
+  worker.end();  // its context is gone before a candidate runs
 }
 
 }  // namespace

@@ -126,7 +126,15 @@ void WorkerProcess::spawn(const Launch& launch) {
 }
 
 WorkerProcess::~WorkerProcess() {
-  if (alive()) (void)kill();  // ignoring: who asks next for what it holds will be told
+  if (alive()) (void)kill();  // ignoring: nobody starts another behind this, who would has called end()
+}
+
+void WorkerProcess::end() {
+  if (!alive() || kill()) return;
+  throw Error(ErrorCode::unavailable,
+              "cannot go on: a worker that was killed has not ended " + std::to_string(kEndSeconds) +
+                  " s after SIGKILL: it waits in a driver",
+              "where it had a GPU, nvidia-smi -q says by 'GPU Recovery Action' what that wants");
 }
 
 void WorkerProcess::send(Frame& request) {
@@ -168,11 +176,7 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
       return answer;
     case Received::timed_out: break;
   }
-  if (!kill())
-    throw Error(ErrorCode::unavailable,
-                "cannot go on: a worker that was past its deadline has not ended " + std::to_string(kEndSeconds) +
-                    " s after SIGKILL: it waits in a driver",
-                "where it had a GPU, nvidia-smi -q says by 'GPU Recovery Action' what that wants");
+  end();
   answer.kind = Answer::Kind::hung;
   answer.evidence = "past its deadline after " + std::to_string((monotonic_ns() - asked_ns_) / 1'000'000) + " ms";
   return answer;
@@ -180,7 +184,7 @@ Answer WorkerProcess::receive(std::int64_t deadline_ns) {
 
 // Whatever wrote this is not the worker's own code any more.
 Answer WorkerProcess::broken(const std::string& how) {
-  (void)kill();  // ignoring: the answer is the same
+  end();
   Answer answer;
   answer.kind = Answer::Kind::crashed;
   answer.evidence = "killed after it broke the protocol: " + how;
@@ -209,7 +213,7 @@ void WorkerProcess::reap(Answer& answer) {
   pid_t got = 0;
   for (int i = 0; i < 200 && (got = ::waitpid(pid_, &status, WNOHANG)) == 0; ++i) ::usleep(5'000);
   if (got == 0) {
-    (void)kill();  // ignoring: the answer is the same
+    end();
     answer.evidence = "closed its socket without an answer";
     return;
   }

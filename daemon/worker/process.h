@@ -38,7 +38,7 @@ class WorkerProcess {
  public:
   // Starts it and waits for its hello; throws Error(unavailable) with its reason when it refuses to work.
   explicit WorkerProcess(const Launch& launch);
-  ~WorkerProcess();  // kills it
+  ~WorkerProcess();  // kills it; end() tells whether that was so
   WorkerProcess(WorkerProcess&&) = delete;
 
   // Sends and waits. An Error that the worker reports (kind "error") is thrown here as the same Error.
@@ -49,6 +49,10 @@ class WorkerProcess {
   void send(Frame& request);
   [[nodiscard]] Answer receive(std::int64_t deadline_ns);
 
+  // Kills it. When this returns it is reaped: it has no thread, no descriptor and no context of a device left. Throws
+  // Error(unavailable) where it has not ended after two minutes.
+  void end();
+
   [[nodiscard]] bool alive() const { return pid_ > 0; }
   [[nodiscard]] const json::object& hello() const { return hello_; }
   [[nodiscard]] int socket() const { return socket_.get(); }
@@ -57,7 +61,7 @@ class WorkerProcess {
   void spawn(const Launch& launch);
   void reap(Answer& answer);  // waits for the end and says how it was
   [[nodiscard]] Answer broken(const std::string& how);
-  // False when it is not gone after 20 s: what waits in a driver for a GPU cannot be killed, and is left behind.
+  // False when it is not gone after two minutes: what waits in a driver for a GPU cannot be killed, and is left behind.
   [[nodiscard]] bool kill();
 
   pid_t pid_ = -1;

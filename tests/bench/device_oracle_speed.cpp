@@ -1,6 +1,8 @@
 // How long the oracle takes on a GPU for nodes of large models, in FP64 and in the model's own float32: milliseconds
-// and the rate of multiply-adds (of elements read, where there are none), best of three. Needs a GPU; tests/cuda/bundle
-// takes it to one (walk oracle-speed [JSON]).
+// and the rate of multiply-adds (of elements read, where there are none), best of three. Then the judge, over a graph
+// whose output is its input: evaluation with the inputs' drawing, filling two arenas, judging them, in milliseconds and
+// in GB/s of what a judgement cannot but read. Needs a GPU; tests/cuda/bundle takes it to one (walk oracle-speed
+// [JSON]).
 #include <chrono>
 #include <cstdio>
 #include <fstream>
@@ -8,6 +10,7 @@
 #include "daemon/targets/cuda/compile.h"
 #include "daemon/targets/cuda/oracle/kernels.h"
 #include "daemon/worker/device_oracle/device_array.h"
+#include "daemon/worker/device_oracle/device_judge.h"
 #include "daemon/worker/device_oracle/device_oracle.h"
 #include "runtime/base/json.h"
 
@@ -67,6 +70,76 @@ double milliseconds(const Graph& g, targets::cuda::Gpu& gpu, kiln::cuda::Module 
   return best;
 }
 
+template <class Work>
+double best_of_three(Work work) {
+  double best = 1e300;
+  for (int i = 0; i < 3; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+struct JudgeTimes {
+  double evaluate_ms = 0, fill_ms = 0, judge_ms = 0;
+  double gigabytes = 0;  // judging reads: of both arenas all, the output twice more, and the right and plain outputs
+};
+
+JudgeTimes judge_times(DType type, std::int64_t count, const targets::cuda::Gpu& gpu,
+                       const worker::DeviceOracle& oracle) {
+  constexpr int kArenas = 2;
+  const Graph g = of_node("copy", Reshape{{count}}, {{type, {2, count / 2}}});
+  const worker::Question question{"copy", g, nullptr, "uniform", 7, std::byte{0x7b}, worker::Edge::end};
+  const worker::ArenaLayout layout = question.layout();
+  const targets::cuda::DeviceMemory memory = gpu.allocate(kArenas * layout.total_bytes);
+  auto* const base = static_cast<std::byte*>(memory.pointer());
+  worker::DeviceJudge judge(oracle);
+  JudgeTimes times;
+  times.evaluate_ms = best_of_three([&] {
+    judge.forget();
+    judge.prepare(question);
+  });
+  times.fill_ms = best_of_three([&] { judge.fill(question, base, kArenas); });
+  for (int copy = 0; copy < kArenas; ++copy) {
+    const kiln::cuda::DevicePointer arena = memory.address() + static_cast<std::size_t>(copy) * layout.total_bytes;
+    kiln::cuda::check(gpu.api(),
+                      gpu.api().cuMemcpyDtoDAsync_v2(arena + layout.outputs[0].offset, arena + layout.inputs[0].offset,
+                                                     layout.outputs[0].bytes, gpu.stream()),
+                      "copy on the GPU");
+  }
+  gpu.synchronize();
+  times.judge_ms = best_of_three([&] {
+    const worker::Findings findings = judge.judge(question, base, kArenas);
+    if (findings.input >= 0 || findings.unstable || findings.unwritten.output >= 0 ||
+        findings.errors.at(0).mismatched_nonfinite != 0)
+      throw Error(ErrorCode::internal, "cannot time the judge: it finds fault with a copy");
+  });
+  const auto bytes = static_cast<double>(layout.outputs[0].bytes), elements = static_cast<double>(count);
+  const double plain = type == DType::f64 ? 8 : 4, right = 8;
+  times.gigabytes = 1e-9 * (2 * kArenas * bytes + 2 * bytes + elements * (plain + right));
+  return times;
+}
+
+json::array judge_table(const targets::cuda::Gpu& gpu, const worker::DeviceOracle& oracle) {
+  json::array rows;
+  std::printf("\n%-20s %12s %12s %10s %10s %10s\n", "judge", "output MB", "evaluate ms", "fill ms", "judge ms", "GB/s");
+  for (const DType type : {DType::f32, DType::bf16, DType::f16, DType::f64})
+    for (const std::int64_t megabytes : {1, 64, 1024, 6144}) {
+      const std::int64_t count = (megabytes << 20) / static_cast<std::int64_t>(size_of(type));
+      // Of two bytes an element the right outputs and the evaluation take many times that.
+      if (count > std::int64_t{2} << 30) continue;
+      const JudgeTimes t = judge_times(type, count, gpu, oracle);
+      const double rate = t.gigabytes / t.judge_ms * 1e3;
+      std::printf("%-20s %12lld %12.2f %10.2f %10.2f %10.0f\n", std::string(name(type)).c_str(),
+                  static_cast<long long>(megabytes), t.evaluate_ms, t.fill_ms, t.judge_ms, rate);
+      std::fflush(stdout);
+      rows.push_back(json::object{{"judge", name(type)}, {"output_mb", megabytes}, {"evaluate_ms", t.evaluate_ms},
+                                  {"fill_ms", t.fill_ms}, {"judge_ms", t.judge_ms}, {"gb_per_s", rate}});
+    }
+  return rows;
+}
+
 int run(const char* results) {
   targets::cuda::Gpu gpu(0);
   const targets::cuda::Compiler compiler;
@@ -85,6 +158,8 @@ int run(const char* results) {
     std::fflush(stdout);
     rows.push_back(json::object{{"node", g.name}, {"fp64_ms", fp64}, {"float32_ms", model}, {"fp64_per_ns", rate}});
   }
+  json::array judged = judge_table(gpu, oracle);
+  for (json::value& row : judged) rows.push_back(std::move(row));
   if (results) std::ofstream(results) << json::pretty(rows);
   return 0;
 }

@@ -1,5 +1,10 @@
 // A GPU's bench from end to end over the fake driver: real workers, which share the GPU's memory.
 #include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <set>
 
 #include "agents/evaluator/evaluator.h"
 #include "tests/cuda/gpu_bench.h"
@@ -99,6 +104,39 @@ TEST_CASE("a GPU's bench: a timed call that does nothing, or what an earlier one
       const bool right = agents::judge_timed(subject, policies::Policy{}).verdict == agents::Verdict::ok;
       CHECK(right == (subject.name == "honest"));
     }
+  }
+}
+
+// Workers of this process that have or had the GPU, by role; "" of one that is not reaped.
+std::multiset<std::string> gpu_workers() {
+  std::multiset<std::string> roles;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    std::ifstream status(entry.path() / "status"), command(entry.path() / "cmdline");
+    bool is_child = false;
+    for (std::string line; std::getline(status, line);)
+      is_child = is_child || line == "PPid:\t" + std::to_string(::getpid());
+    if (!is_child) continue;
+    std::string role;
+    for (std::string word; std::getline(command, word, '\0');)
+      if (word.ends_with("-cuda")) role = word;
+    roles.insert(role);
+  }
+  return roles;
+}
+
+TEST_CASE("a GPU's bench: behind a candidate that faulted or looped no process is left but the oracle's") {
+  GpuBench gpu;
+  const std::multiset<std::string> oracle{"oracle-cuda"}, both{"oracle-cuda", "run-cuda"};
+  for (const char* fault : {"*reinterpret_cast<volatile int*>(8) = 1;", "for (volatile int i = 0;; ++i) {}"}) {
+    agents::CheckRequest request;
+    request.graph = gpu.graph;
+    request.subject = gpu.subject("faulty", fault);
+    request.families = {"normal"};
+    request.timeout_ns = 1'000'000'000;
+    CHECK(gpu.bench->check(request).verdict != agents::Verdict::ok);
+    CHECK(gpu_workers() == oracle);
+    CHECK(gpu.check(gpu.subject("right", "")).verdict == agents::Verdict::ok);
+    CHECK(gpu_workers() == both);
   }
 }
 

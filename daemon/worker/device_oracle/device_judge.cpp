@@ -208,9 +208,11 @@ std::int64_t DeviceJudge::changed_input(const Question& question, const Evaluati
   for (std::size_t i = 0; i < layout.inputs.size(); ++i) {
     const Raw first = input_at(question, base, layout, i);
     const int power = input_power(question, i);
-    bool intact = (right.inputs.empty()
-                       ? device::first_redrawn(launcher, drawing(question, i), power, first)
-                       : device::first_unrescaled(launcher, raw_input(question, i, *right.inputs[i]), first, power)) < 0;
+    const std::int64_t found = right.inputs.empty()
+                                   ? device::first_redrawn(launcher, drawing(question, i), power, first)
+                                   : device::first_unrescaled(launcher, raw_input(question, i, *right.inputs[i]), first,
+                                                              power);
+    bool intact = found < 0;
     for (int copy = 1; copy < copies && intact; ++copy)  // what is like an input that is intact is so too
       intact = device::first_different(launcher, first,
                                        input_at(question, base + static_cast<std::size_t>(copy) * layout.total_bytes,

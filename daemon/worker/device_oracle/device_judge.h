@@ -1,6 +1,6 @@
 // The oracle's work on a GPU from the inputs to the verdict: inputs are drawn there, they and right outputs stay there,
-// and what a candidate left is compared with them there; figures come back. What is found is what inside/host_judge.h finds in the host's
-// memory, but for sums of squares in double, and digests of another kind.
+// and what a candidate left is compared with them there; figures come back. What is found is what inside/host_judge.h
+// finds in the host's memory, but for sums of squares in double, and digests of another kind.
 #pragma once
 
 #include <cstddef>

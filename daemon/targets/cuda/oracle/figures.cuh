@@ -85,7 +85,7 @@ KILN_DEVICE void find_in(bool (&found)[kBatch], const FindArguments& given, i64 
 }
 namespace find_kernels {
 using Arguments = FindArguments;
-KILN_ENTRY(find) {
+KILN_DENSE_ENTRY(find) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     i64 first = -1;
     for (i64 i = lane; i < arguments.count && first < 0; i += kBatch * arguments.lanes) {
@@ -149,7 +149,7 @@ KILN_DEVICE void add(Squares& squares, const CompareArguments& given, const Comp
 }
 namespace compare_kernels {
 using Arguments = CompareArguments;
-KILN_ENTRY(figures) {
+KILN_DENSE_ENTRY(figures) {
   const i64 lanes = arguments.lanes, count = arguments.count;
   for (i64 lane = first_index(); lane < lanes; lane += index_step()) {
     Figures part{};
@@ -202,7 +202,7 @@ KILN_ENTRY(fold_figures) {
 
 namespace magnitude_kernels {
 using Arguments = MagnitudeArguments;
-KILN_ENTRY(largest) {
+KILN_DENSE_ENTRY(largest) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     f64 most = 0;
     for (i64 i = lane; i < arguments.count; i += kBatch * arguments.lanes) {
@@ -215,7 +215,7 @@ KILN_ENTRY(largest) {
     static_cast<f64*>(arguments.parts)[lane] = most;
   }
 }
-KILN_ENTRY(powers) {
+KILN_DENSE_ENTRY(powers) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     Powers part{};
     for (i64 i = lane; i < arguments.count; i += kBatch * arguments.lanes) {
@@ -251,7 +251,7 @@ KILN_DEVICE u64 word_at(const HashArguments& given, i64 i) {
 }
 namespace hash_kernels {
 using Arguments = HashArguments;
-KILN_ENTRY(hash) {
+KILN_DENSE_ENTRY(hash) {
   const i64 words = (arguments.bytes + 7) / 8;
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     kiln::targets::SipHash hash(static_cast<u64>(arguments.key0), static_cast<u64>(arguments.key1));

@@ -44,7 +44,7 @@ KILN_DEVICE bool same_bits(const void* a, i64 i, const void* b, i64 j, i64 size)
 
 namespace redraw_kernels {
 using Arguments = RedrawArguments;
-KILN_ENTRY(redraw) {
+KILN_DENSE_ENTRY(redraw) {
   for (i64 lane = first_index(); lane < arguments.lanes; lane += index_step()) {
     i64 first = -1;
     for (i64 i = lane; i < arguments.draw.count && first < 0; i += arguments.lanes) {

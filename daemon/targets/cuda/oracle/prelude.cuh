@@ -16,9 +16,13 @@ struct alignas(16) Words4 { u32 at[4]; };
 struct alignas(8) Words2 { u32 at[2]; };
 #include KILN_EMULATION
 #define KILN_CALL inline
+#define KILN_DENSE_ENTRY KILN_ENTRY
 #else
 #define KILN_ENTRY(symbol) \
   extern "C" __global__ void __launch_bounds__(256) symbol(const __grid_constant__ Arguments arguments)
+// Of which a multiprocessor holds four blocks, 65,536 registers permitting: all lanes of figures.cuh are at work at once.
+#define KILN_DENSE_ENTRY(symbol) \
+  extern "C" __global__ void __launch_bounds__(256, 4) symbol(const __grid_constant__ Arguments arguments)
 #define KILN_DEVICE __device__
 #define KILN_CALL __device__ __noinline__  // what would take the compiler long, were it in every kernel
 KILN_DEVICE u32 thread_index() { return threadIdx.x; }
