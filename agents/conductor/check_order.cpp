@@ -33,7 +33,7 @@ std::vector<Look> fastest_first(Lab& lab, const std::vector<Subject>& subjects, 
   const auto look_together = [&](std::span<Look> some, std::int32_t samples) {
     std::vector<Subject> asked = {incumbent};
     for (const Look& look : some) asked.push_back(subjects[look.subject]);
-    const SampleFact fact = lab.measure(asked, Lab::Extent::region, samples, false, limits.seed, {}, limits.usual);
+    const SampleFact fact = lab.look(asked, samples, limits.seed, limits.usual);
     const std::vector<double>& usual = fact.subjects.at(0).ns;
     usual_ns.insert(usual_ns.end(), usual.begin(), usual.end());
     for (std::size_t i = 0; i < some.size(); ++i) {

@@ -9,6 +9,8 @@
 namespace kiln::agents {
 namespace {
 
+constexpr std::int64_t kEnergyMeasurements = 6;  // of a job: races of a region or two, and whole plans
+
 std::string build_digest(const RenderedKernel& kernel) {
   json::object key{{"source", kernel.source}};
   key["flags"] = json::to_array(kernel.compile_flags);
@@ -176,6 +178,8 @@ Objective Lab::objective(Extent extent) const {
   return cold(extent) ? Objective::latency : objective_from_name(input_.policy.objective);
 }
 
+bool Lab::counts_slowly() const { return node_.gpu && objective(Extent::region) == Objective::energy; }
+
 MeasureRequest Lab::request_for(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
                                 std::uint64_t seed) const {
   MeasureRequest live;
@@ -186,12 +190,14 @@ MeasureRequest Lab::request_for(const std::vector<Subject>& subjects, Extent ext
   live.cold = cold(extent);
   live.seed = seed;
   live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
+  // Rounds of energy have half a second a subject: a measurement takes no more than its part of the budget.
+  if (live.objective == Objective::energy)
+    live.limit_ns = std::min<std::int64_t>(live.limit_ns, input_.policy.seconds * 1'000'000'000 / kEnergyMeasurements);
   return live;
 }
 
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
-                        std::uint64_t seed, const std::optional<Proof>& proof,
-                        const std::optional<UsualCall>& usual) {
+                        std::uint64_t seed, const std::optional<Proof>& proof) {
   json::object request{{"subjects", subject_requests(subjects)},
                        {"samples", samples},
                        {"fresh_process", fresh_process},
@@ -202,8 +208,26 @@ SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live = request_for(subjects, extent, samples, seed);
     live.proof = proof;
-    if (samples == 1) live.warmup = 1;  // a look at what is slow, too, and decides nothing
     live.fresh_process = fresh_process;
+    return json::value(to_json(bench_.measure(live)));
+  }));
+}
+
+SampleFact Lab::look(const std::vector<Subject>& subjects, std::int32_t samples, std::uint64_t seed,
+                     const std::optional<UsualCall>& usual) {
+  // Only times are read off a look. A sample of energy takes half a second, as long as all calls of one.
+  const Objective wanted = objective(Extent::region);
+  const Objective of_look = wanted == Objective::energy ? Objective::latency : wanted;
+  json::object request{{"subjects", subject_requests(subjects)},
+                       {"samples", samples},
+                       {"fresh_process", false},
+                       {"cold", cold(Extent::region)},
+                       {"seed", seed}};
+  if (of_look != Objective::latency) request["objective"] = name(of_look);
+  return sample_fact_from_json(journal_.fact("measure", request, [&] {
+    MeasureRequest live = request_for(subjects, Extent::region, samples, seed);
+    live.objective = of_look;
+    if (samples == 1) live.warmup = 1;  // of what is slow, too, and decides nothing
     if (usual && node_.gpu) {
       live.timeout_ns = std::min(live.timeout_ns, device_deadline_ns(*usual));
       live.limit_ns = 0;

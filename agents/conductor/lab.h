@@ -68,11 +68,17 @@ class Lab {
   // What the subjects compute: it decides whether they are measured with cold caches, one call at a time even where the
   // policy's objective is of calls that follow each other.
   enum class Extent : std::uint8_t { region, workload };
-  // `usual`: of samples too few for a limit of time to cut them, the deadline as for a check, of all subjects together.
+  // What a sample of it is of.
+  [[nodiscard]] Objective objective(Extent extent) const;
+  // Whose samples are of a counter that moves some ten times a second: each takes half a second of calls.
+  [[nodiscard]] bool counts_slowly() const;
   [[nodiscard]] SampleFact measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
                                    bool fresh_process, std::uint64_t seed,
-                                   const std::optional<Proof>& proof = std::nullopt,
-                                   const std::optional<UsualCall>& usual = std::nullopt);
+                                   const std::optional<Proof>& proof = std::nullopt);
+  // Times of a region's candidates before they are checked, too few for a limit of time to cut them. `usual`: each
+  // subject has the deadline of a check.
+  [[nodiscard]] SampleFact look(const std::vector<Subject>& subjects, std::int32_t samples, std::uint64_t seed,
+                                const std::optional<UsualCall>& usual);
   // Of whole plans on a CPU, with the time of each launch (SampleFact::Subject::launch_ns).
   [[nodiscard]] SampleFact measure_launches(const std::vector<Subject>& subjects, std::int32_t samples,
                                             std::uint64_t seed);
@@ -80,7 +86,6 @@ class Lab {
 
  private:
   [[nodiscard]] bool cold(Extent extent) const;
-  [[nodiscard]] Objective objective(Extent extent) const;
   [[nodiscard]] MeasureRequest request_for(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
                                            std::uint64_t seed) const;
 

@@ -67,7 +67,8 @@ void measure_alone(Lab& lab, Prepared& out, const PreparedProgress& progress) {
     progress(0.5 + 0.5 * static_cast<double>(begin) / static_cast<double>(regions.size()), regions[begin].label);
     std::vector<Subject> subjects;
     for (std::size_t i = begin; i < end; ++i) subjects.push_back({regions[i].key, out.incumbents[i].plan});
-    const SampleFact samples = lab.measure(subjects, Lab::Extent::region, kSamples, false, lab.input().seed);
+    const SampleFact samples = lab.measure(subjects, Lab::Extent::region, lab.counts_slowly() ? 1 : kSamples, false,
+                                           lab.input().seed);
     for (std::size_t i = begin; i < end; ++i) {
       const SampleFact::Subject& subject = samples.subjects.at(i - begin);
       if (subject.verdict != Verdict::ok)

@@ -21,6 +21,9 @@ namespace {
 
 constexpr std::int32_t kRaceSamples = 5;  // of everyone, docs/measuring.md
 constexpr std::size_t kFinalists = 6;     // that get the policy's confirm_samples
+// The same where a sample is a mean over half a second of calls (Lab::counts_slowly).
+constexpr std::int32_t kSlowRaceSamples = 1;
+constexpr std::size_t kSlowFinalists = 3;
 constexpr std::int32_t kLateSamples = 9;  // of a race after the region's time: seven can show a difference
 constexpr std::size_t kCarried = 3;       // of another region's candidates
 constexpr double kProposingShare = 0.6;   // of a region's time; the rest confirms and races what was found
@@ -231,7 +234,7 @@ class RegionSearch {
       for (std::size_t i = begin; i < end; ++i) subjects.push_back(subject_of(right[i]));
       const bool only = round == 0 && right.size() < at_once_ && out_of_time("measure");  // then this is the race
       const SampleFact samples =
-          lab_.measure(subjects, Lab::Extent::region, only ? late_samples_ : kRaceSamples, false,
+          lab_.measure(subjects, Lab::Extent::region, only ? late_samples_ : race_samples_, false,
                        seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), checking_.proof());
       only_ = only ? std::optional(samples) : std::nullopt;  // a node that restarted has more time again
       const Costs incumbent = costs_of(samples.subjects.at(0));
@@ -254,7 +257,7 @@ class RegionSearch {
   // Beside the incumbent.
   void measure_alone(const Built& built, std::int32_t round) {
     const SampleFact samples = lab_.measure(
-        {{"incumbent", task_.incumbent.plan}, subject_of(built)}, Lab::Extent::region, kRaceSamples, false,
+        {{"incumbent", task_.incumbent.plan}, subject_of(built)}, Lab::Extent::region, race_samples_, false,
         seed_for(lab_.input(), out_.region, "measure " + std::to_string(round)), checking_.proof());
     settle(built, samples.subjects.at(1), costs_of(samples.subjects.at(0)));
   }
@@ -325,7 +328,7 @@ class RegionSearch {
     });
     std::vector<Built> chosen;
     for (Built& built : good_) {
-      if (chosen.size() == kFinalists || (!chosen.empty() && out_of_time("finalist"))) break;
+      if (chosen.size() == finalists_ || (!chosen.empty() && out_of_time("finalist"))) break;
       if (const std::optional<Examined> wrong = checking_.refutation(subject_of(built)))
         fail(built, *wrong, std::nullopt);
       else
@@ -360,6 +363,8 @@ class RegionSearch {
   const Candidates candidates_;
   const Lab::StoredGraph stored_;
   const std::vector<Trial> priors_;
+  const std::int32_t race_samples_ = lab_.counts_slowly() ? kSlowRaceSamples : kRaceSamples;
+  const std::size_t finalists_ = lab_.counts_slowly() ? kSlowFinalists : kFinalists;
   const std::int32_t late_samples_ = std::min(kLateSamples, lab_.input().policy.confirm_samples);
   const std::size_t at_once_;  // subjects of one interleaved measurement, the incumbent among them
 

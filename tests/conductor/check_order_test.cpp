@@ -151,6 +151,9 @@ TEST_CASE("on a GPU what a look shows slow is recorded and not checked, unless e
         CHECK(candidate.at("median_ns").to_number<double>() > 0);
         ++count;
       }
+    // Looks are of times, whatever is minimized.
+    CHECK(bench.objectives.contains(Objective::latency));
+    CHECK(bench.objectives.contains(objective_from_name(objective)));
     return count;
   };
   CHECK(passed_over("latency") > 0);

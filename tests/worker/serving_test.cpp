@@ -109,6 +109,20 @@ TEST_CASE("energy of a call is the package's power times its time, and follows t
   CHECK(median(fact.subjects.at(1).nj) / median(fact.subjects.at(0).nj) == doctest::Approx(2).epsilon(0.3));
 }
 
+TEST_CASE("rounds of energy end with their time, but for seven, which can show a difference") {
+  const FakePackage package;
+  Bench bench(package.powercap());
+  MeasureRequest request = request_of(bench, Objective::energy, {{"once", doubling(20)}});
+  request.samples = 30;
+  request.limit_ns = 1;
+  const SampleFact fact = bench.bench->measure(request);
+  CHECK(fact.subjects.at(0).nj.size() == 7);
+  // The sign test of compare(): seven of seven at a fifth of 5 %, 2^-7 < 0.01 < 2^-6.
+  const std::vector<double> seven(7, 1.0), half(7, 0.5), six(6, 1.0), half_of_six(6, 0.5);
+  CHECK(compare(seven, half, {}, 0.02, 0.95).comparison == Comparison::faster);
+  CHECK(compare(six, half_of_six, {}, 0.02, 0.95).comparison != Comparison::faster);
+}
+
 TEST_CASE("a bench tells the joules since it was last asked, past the counter's range") {
   Powercap powercap;
   Bench bench(powercap.folder.path);

@@ -14,6 +14,8 @@ namespace {
 
 constexpr std::int64_t kWarmUpNs = 100'000'000;  // of one subject: code is loaded and the clock up by then
 constexpr std::int64_t kLeastRounds = 12;  // a sign test over fewer says little (agents/benchmark)
+// Of energy a round may have half a second a subject, and a sample is a mean: as many as can show a difference at 95 %.
+constexpr std::int64_t kLeastEnergyRounds = 7;
 
 struct Entry {
   std::string name, refused;
@@ -51,9 +53,10 @@ class Measurement {
     load();
     json::array clock;
     const std::int64_t end_ns = monotonic_ns() + timing_.limit_ns;
+    const std::int64_t least = timing_.objective == agents::Objective::energy ? kLeastEnergyRounds : kLeastRounds;
     bool last = timing_.samples <= 0;
     for (std::int64_t round = 0; !last; ++round) {
-      last = round + 1 >= timing_.samples || (round + 1 >= kLeastRounds && monotonic_ns() >= end_ns);
+      last = round + 1 >= timing_.samples || (round + 1 >= least && monotonic_ns() >= end_ns);
       time_round(round, last);
       clock.emplace_back(device_.cycles_per_ns());
     }
