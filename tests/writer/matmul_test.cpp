@@ -99,7 +99,8 @@ TEST_CASE("direct products read B in place") {
 }
 
 TEST_CASE("oneDNN products with bias, relu and residual as its own post-operations") {
-  CHECK(differences("onednn", {1, 45, 67, 129, true, false}, {2, {}}) == 0);
+  CHECK(differences("onednn", {1, 45, 67, 129, true, false}, {2, {}}) == 0);  // tasks of rows
+  CHECK(differences("onednn", {1, 9, 67, 129, true, false}, {2, {}}) == 0);   // of columns: too few rows
 }
 
 TEST_CASE("a direct product refuses weights and a B whose columns are not contiguous") {

@@ -7,11 +7,15 @@
 struct Box { Range batch, rows, columns; };
 
 constexpr std::int64_t kRowGrain = 4, kColumnGrain = 16;
+constexpr std::int64_t kEnoughRows = 16;  // of a part, to use a weight often enough for what it costs to come
 constexpr int kRank = kC.rank;
 
-// How many of `parts` cut the rows, the others cutting the columns, so that the least is read twice.
+// How many of `parts` cut the rows, the others cutting the columns. All of them, where each then has rows enough: parts
+// of columns are not dense, for which oneDNN has only its older kernels; these are no faster, and allocate 72 KiB a
+// thread in each call. Else so that the least is read twice.
 inline std::int64_t parts_of_rows(std::int64_t parts) {
   const std::int64_t m = kC.dims[kRank - 2], n = kC.dims[kRank - 1];
+  if (m >= parts * kEnoughRows) return parts;
   const auto read = [&](std::int64_t down) { return (m + down - 1) / down + (n + parts / down - 1) / (parts / down); };
   std::int64_t best = 1;
   for (std::int64_t down = 1; down <= parts; ++down)
