@@ -65,6 +65,7 @@ json::object to_json(const PlanLaunch& l) {
                    {"instance", l.instance},
                    {"label", l.label}};
   if (l.scratch_offset) out["scratch_offset"] = *l.scratch_offset;
+  if (l.library_bytes > 0) out["library_bytes"] = l.library_bytes;
   put_geometry(out, l.geometry);
   return out;
 }
@@ -81,6 +82,7 @@ PlanLaunch launch_from_json(const json::value& v) {
   l.tasks = fields::count(o, "tasks", kWhat);
   l.scratch_bytes = fields::count(o, "scratch_bytes", kWhat);
   if (o.contains("scratch_offset")) l.scratch_offset = fields::count(o, "scratch_offset", kWhat);
+  if (o.contains("library_bytes")) l.library_bytes = fields::count(o, "library_bytes", kWhat);
   l.has_state = json::get_bool(o, "has_state", kWhat);
   const std::int64_t instance = json::get_int(o, "instance", kWhat);
   if (instance < -1 || instance > INT32_MAX) refuse("the instance of '" + l.symbol + "' is out of range");

@@ -33,6 +33,7 @@ struct PlanLaunch {
   std::vector<std::int32_t> args;  // buffer ids, in the order that the kernel expects
   std::int64_t tasks = 1;          // independent tasks, spread over the threads; on a GPU, thread blocks
   std::int64_t scratch_bytes = 0;  // per thread
+  std::int64_t library_bytes = 0;  // per thread, what a vendor's library allocates and frees in the launch by itself
   bool has_state = false;          // the object exports <symbol>_create and <symbol>_destroy
   std::int32_t instance = -1;      // index of the RegionInstance, -1 for none
   std::string label;

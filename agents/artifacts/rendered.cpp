@@ -31,6 +31,7 @@ json::object to_json(const RenderedLaunch& launch) {
                    {"tasks", launch.tasks},
                    {"scratch_bytes", launch.scratch_bytes},
                    {"has_state", launch.has_state}};
+  if (launch.library_bytes > 0) out["library_bytes"] = launch.library_bytes;
   put_geometry(out, launch.geometry);
   return out;
 }
@@ -42,6 +43,7 @@ RenderedLaunch launch_from_json(const json::value& v) {
   launch.args = fields::list(o, "args", kWhat, arg_from_json);
   launch.tasks = fields::count(o, "tasks", kWhat);
   launch.scratch_bytes = fields::count(o, "scratch_bytes", kWhat);
+  if (o.contains("library_bytes")) launch.library_bytes = fields::count(o, "library_bytes", kWhat);
   launch.has_state = json::get_bool(o, "has_state", kWhat);
   launch.geometry = geometry_of(o, kWhat);
   return launch;

@@ -22,6 +22,7 @@ struct RenderedLaunch {
   std::vector<RenderedArg> args;
   std::int64_t tasks = 1;
   std::int64_t scratch_bytes = 0;
+  std::int64_t library_bytes = 0;  // per thread, as a plan's
   bool has_state = false;
   std::optional<Geometry> geometry{};  // of a launch on a GPU, whose blocks are `tasks`
 };

@@ -213,8 +213,9 @@ class WholePlans {
   }
 
   // Memory counts where it costs no time that shows. While the plan's intermediate results and scratch take more than
-  // those of a framework that runs op by op, the region whose scratch reaches highest in the arena is given the fastest
-  // kernel that is not slower, by its race, and makes the plan smaller.
+  // those of a framework that runs op by op, the region whose scratch reaches highest in the arena, or beside it where
+  // a library allocates by itself, is given the fastest kernel that is not slower, by its race, and makes the plan
+  // smaller.
   void spare_memory() {
     const std::int64_t goal = eager_working_bytes(lab_.input().workload);
     Candidate lean{"less memory", candidates_[best_].kernels, std::nullopt};
@@ -238,7 +239,7 @@ class WholePlans {
 
   std::optional<std::pair<Kernels, Composed>> one_smaller(const Kernels& kernels, const Composed& now) {
     for (const std::size_t r : by_scratch(now)) {
-      for (const BuiltKernel* other : as_fast(r, kernels[r].kernel)) {
+      for (const BuiltKernel* other : as_fast(r, kernels[r])) {
         Kernels changed = kernels;
         changed[r] = {other, nullptr};
         Composed plan = composed(changed);
@@ -248,7 +249,7 @@ class WholePlans {
     return std::nullopt;
   }
 
-  // Regions with scratch in the arena: whose reaches highest is first.
+  // Regions with scratch in the arena, or memory that a library takes beside it: whose reaches highest is first.
   static std::vector<std::size_t> by_scratch(const Composed& plan) {
     std::map<std::size_t, std::int64_t> end;
     for (std::size_t i = 0; i < plan.regions.size(); ++i) {
@@ -256,6 +257,8 @@ class WholePlans {
       if (launch.scratch_offset && launch.scratch_bytes > 0)
         end[plan.regions[i]] = std::max(end[plan.regions[i]],
                                         *launch.scratch_offset + launch.scratch_bytes * plan.plan.threads);
+      if (const std::int64_t library = library_bytes(launch, plan.plan.threads); library > 0)
+        end[plan.regions[i]] = std::max(end[plan.regions[i]], plan.plan.temporary_bytes + library);
     }
     std::vector<std::size_t> regions;
     for (const auto& [region, unused] : end) regions.push_back(region);
@@ -263,11 +266,16 @@ class WholePlans {
     return regions;
   }
 
-  // Besides `kernel`: finalists that did not lose to the winner, fastest first, then the incumbent's kernels (null)
-  // where the winner is not faster than they are.
-  [[nodiscard]] std::vector<const BuiltKernel*> as_fast(std::size_t r, const BuiltKernel* kernel) const {
+  // Besides what the region runs: finalists that did not lose to the winner, fastest first, then the incumbent's
+  // kernels (null) where the winner is not faster than they are. In the place of the incumbent's, the winner where it
+  // does not lose to them.
+  [[nodiscard]] std::vector<const BuiltKernel*> as_fast(std::size_t r, const Chosen& chosen) const {
     std::vector<const BuiltKernel*> out;
-    if (!kernel) return out;
+    const BuiltKernel* kernel = chosen.kernel;
+    if (!kernel) {
+      if (!chosen.parts && winners_[r].kernel && !loses(known(r), policy_)) out.push_back(winners_[r].kernel);
+      return out;
+    }
     for (const Alternative& other : trace_.regions[r].alternatives)
       if (&other.kernel != kernel && !loses(other.over_winner, policy_)) out.push_back(&other.kernel);
     if (known(r).comparison != Comparison::faster) out.push_back(nullptr);

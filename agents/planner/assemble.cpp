@@ -149,6 +149,7 @@ class Assembly {
       }
       l.tasks = rendered.tasks;
       l.scratch_bytes = rendered.scratch_bytes;
+      l.library_bytes = rendered.library_bytes;
       l.has_state = rendered.has_state;
       l.geometry = rendered.geometry;
       l.instance = now;

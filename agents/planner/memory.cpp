@@ -6,12 +6,20 @@
 
 namespace kiln::agents {
 
+std::int64_t library_bytes(const PlanLaunch& launch, std::int32_t threads) {
+  return launch.library_bytes * std::min<std::int64_t>(launch.tasks, threads);
+}
+
 PlanMemory memory_of(const Plan& plan) {
-  std::int64_t scratch = 0;
-  for (const std::vector<PlanLaunch>* launches : {&plan.prepare, &plan.run})
-    for (const PlanLaunch& launch : *launches)
+  // Scratch outside the arena is one memory for all launches; a library's own comes and goes with each.
+  std::int64_t scratch = 0, library = 0;
+  for (const std::vector<PlanLaunch>* launches : {&plan.prepare, &plan.run}) {
+    for (const PlanLaunch& launch : *launches) {
       if (!launch.scratch_offset) scratch = std::max(scratch, launch.scratch_bytes);
-  return {plan.constants_bytes, plan.prepared_bytes, plan.temporary_bytes + scratch * plan.threads};
+      library = std::max(library, library_bytes(launch, plan.threads));
+    }
+  }
+  return {plan.constants_bytes, plan.prepared_bytes, plan.temporary_bytes + scratch * plan.threads + library};
 }
 
 std::int64_t eager_working_bytes(const graph::Graph& workload) {

@@ -130,7 +130,8 @@ struct Part {
   Tensor bound[kMostArguments];     // whose addresses each call sets; rank 0: it stays
   int count = 0;
   Packed* packed = nullptr;
-  Mutex one_call;  // a part has one scratchpad
+  bool in_scratch = false;  // its first argument, the scratchpad, lies in the plan's scratch; else it has its own
+  Mutex one_call;
 
   void add(int name, const dnnl_memory_desc_t& described, dnnl_engine_t cpu, void* storage, const Tensor& t) {
     if (count == kMostArguments) throw Failure();
@@ -167,8 +168,11 @@ struct State {
     Part& part = parts[count];
     check(dnnl_stream_create(part.queue.out(), cpu.get(), dnnl_stream_default_flags));
     check(dnnl_primitive_create(part.operation.out(), chosen.get()));
-    part.add(DNNL_ARG_SCRATCHPAD, *dnnl_primitive_desc_query_md(chosen.get(), dnnl_query_scratchpad_md, 0), cpu.get(),
-             DNNL_MEMORY_ALLOCATE, {});
+    const dnnl_memory_desc_t& scratchpad =
+        *dnnl_primitive_desc_query_md(chosen.get(), dnnl_query_scratchpad_md, 0);
+    part.in_scratch = dnnl_memory_desc_get_size(&scratchpad) <= static_cast<std::size_t>(kScratchBytes);
+    part.add(DNNL_ARG_SCRATCHPAD, scratchpad, cpu.get(), part.in_scratch ? DNNL_MEMORY_NONE : DNNL_MEMORY_ALLOCATE,
+             {});
     ++count;
     return part;
   }
@@ -208,12 +212,13 @@ struct State {
     check(dnnl_stream_wait(part.queue.get()));
     weights.done = true;
   }
-  void run(std::int64_t index, void* const* args) {
+  void run(std::int64_t index, void* const* args, void* scratch) {
     if (index >= count) return;  // fewer parts than tasks
     const OneThread alone;
     Part& part = parts[index];
     const Lock lock(part.one_call);
     if (part.packed) pack(part, args);
+    if (part.in_scratch) check(dnnl_memory_set_data_handle(part.memories[0].get(), scratch));
     for (int i = 0; i < part.count; ++i)
       if (part.bound[i].rank > 0)
         check(dnnl_memory_set_data_handle(part.memories[i].get(), address(args, part.bound[i])));
@@ -241,7 +246,7 @@ extern "C" void* KILN_CREATE(std::int32_t) {
 }
 
 extern "C" void KILN_KERNEL(void* const* args, const kiln_task* task) {
-  static_cast<State*>(task->state)->run(task->index, args);
+  static_cast<State*>(task->state)->run(task->index, args, task->scratch);
 }
 
 extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }
@@ -249,9 +254,10 @@ extern "C" void KILN_DESTROY(void* state) { delete static_cast<State*>(state); }
 
 }  // namespace
 
-std::string onednn_prelude(std::int64_t tasks) {
+std::string onednn_prelude(std::int64_t tasks, std::int64_t scratch_bytes) {
   return R"kiln(#include <pthread.h>
 
+#include <cstddef>
 #include <cstdint>
 
 #include <oneapi/dnnl/dnnl.h>
@@ -264,7 +270,7 @@ extern "C" void omp_set_num_threads(int threads);
 namespace {
 
 )kiln" + constant("kTasks", tasks, "parts that run side by side") +
-         kTensors + kState;
+         constant("kScratchBytes", scratch_bytes, "of each thread, the plan's") + kTensors + kState;
 }
 
 std::string onednn_entries() { return kEntries; }

@@ -106,11 +106,11 @@ std::string cpu_source(const store::TemplateSpec& spec, const Hooks& hooks, cons
 }
 
 std::string vendor_source(const store::TemplateSpec& spec, const Hooks& hooks, const std::string& symbol,
-                          const std::string& head, std::int64_t tasks) {
+                          const std::string& head, const RenderedLaunch& run) {
   return head +
          fmt::format("#define KILN_KERNEL {0}\n#define KILN_CREATE {0}_create\n#define KILN_DESTROY {0}_destroy\n\n",
                      symbol) +
-         onednn_prelude(tasks) + hooks.figures + "\n" + template_source(spec) + onednn_entries();
+         onednn_prelude(run.tasks, run.scratch_bytes) + hooks.figures + "\n" + template_source(spec) + onednn_entries();
 }
 
 // The launch that packs, before the one that computes: in prepare when what it packs is constant.
@@ -171,8 +171,9 @@ RenderedKernel render(const store::TemplateSpec& spec, const Region& region, con
   run.args = hooks.arguments.list();
   run.tasks = std::max<std::int64_t>(1, geometry(spec, "tasks", figures, tunables, 1));
   run.scratch_bytes = geometry(spec, "scratch_bytes", figures, tunables, 0);
+  run.library_bytes = geometry(spec, "library_bytes", figures, tunables, 0);
   run.has_state = spec.vendor;
-  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head, run.tasks)
+  out.source = spec.vendor ? vendor_source(spec, hooks, symbol, head, run)
                            : cpu_source(spec, hooks, tunables, symbol, head);
   out.run.push_back(std::move(run));
 

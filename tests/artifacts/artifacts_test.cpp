@@ -34,8 +34,8 @@ Plan small_plan() {
   p.constants_bytes = 112;
   p.prepared_bytes = 48;
   p.temporary_bytes = 72;
-  p.prepare = {{0, "pack", {2, 3}, 1, 0, false, 0, "pack w"}};
-  p.run = {{0, "matmul", {0, 3, 4, 1}, 7, 128, true, -1, "matmul 2x4x3"}};
+  p.prepare = {{0, "pack", {2, 3}, 1, 0, 0, false, 0, "pack w"}};
+  p.run = {{0, "matmul", {0, 3, 4, 1}, 7, 128, 0, true, -1, "matmul 2x4x3"}};
   return p;
 }
 
@@ -112,8 +112,8 @@ TEST_CASE("a rendered kernel survives the way through text") {
   k.libraries = {"dnnl"};
   k.prepared_bytes = {4096};
   k.temporary_bytes = {64, 128};
-  k.prepare = {{"pack", {{RenderedArg::Kind::input, 1}, {RenderedArg::Kind::prepared, 0}}, 3, 0, false}};
-  k.run = {{"run", {{RenderedArg::Kind::temporary, 1}, {RenderedArg::Kind::output, 0}}, 8, 512, true}};
+  k.prepare = {{"pack", {{RenderedArg::Kind::input, 1}, {RenderedArg::Kind::prepared, 0}}, 3, 0, 0, false}};
+  k.run = {{"run", {{RenderedArg::Kind::temporary, 1}, {RenderedArg::Kind::output, 0}}, 8, 512, 0, true}};
   k.cpu_features = {"avx512f"};
   const std::string text = json::canonical(to_json(k));
   const RenderedKernel back = rendered_from_json(parsed(text));
@@ -133,6 +133,8 @@ TEST_CASE("a plan's JSON is the text that libkiln parses") {
 
 TEST_CASE("scratch has a place among the temporaries for every thread, or is refused") {
   Plan plan = small_plan();
+  plan.run[0].library_bytes = 4096;
+  CHECK(plan_from_json(to_json(plan)).run[0].library_bytes == 4096);
   plan.run[0].scratch_offset = 128;
   plan.temporary_bytes = 128 + 2 * 128;
   const std::string text = json::canonical(to_json(plan));

@@ -24,6 +24,20 @@ TEST_CASE("op by op, a result lives from its node to its last reader, through vi
   CHECK(eager_working_bytes(g) == 2000);  // c is the caller's
 }
 
+TEST_CASE("what a library allocates by itself is the plan's memory, of as many threads as have a task of the launch") {
+  Plan plan;
+  plan.threads = 4;
+  plan.temporary_bytes = 1000;
+  plan.run.resize(2);
+  plan.run[0].tasks = 2;
+  plan.run[0].library_bytes = 70;
+  plan.run[1].tasks = 16;
+  plan.run[1].library_bytes = 30;
+  CHECK(library_bytes(plan.run[0], plan.threads) == 140);
+  CHECK(library_bytes(plan.run[1], plan.threads) == 120);
+  CHECK(memory_of(plan).working == 1140);
+}
+
 TEST_CASE("a plan's working memory is its arena and the largest scratch of every thread that has no place in it") {
   Plan plan;
   plan.threads = 3;
