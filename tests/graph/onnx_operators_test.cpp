@@ -66,7 +66,109 @@ void check_attention(std::int64_t keys, bool causal, bool masked) {
   }
 }
 
+void set_ints(::onnx::NodeProto& node, const std::string& name, const std::vector<std::int64_t>& values) {
+  auto* attribute = node.add_attribute();
+  attribute->set_name(name);
+  attribute->set_type(::onnx::AttributeProto::INTS);
+  for (const std::int64_t value : values) attribute->add_ints(value);
+}
+
+std::string add_ints(Model& m, const std::string& name, const Shape& values) {
+  auto* tensor = m.mutable_graph()->add_initializer();
+  tensor->set_name(name);
+  tensor->set_data_type(::onnx::TensorProto::INT64);
+  tensor->add_dims(static_cast<std::int64_t>(values.size()));
+  for (const std::int64_t value : values) tensor->add_int64_data(value);
+  return name;
+}
+
+// The next index into `shape`; false after the last.
+bool next(Shape& index, const Shape& shape) {
+  for (std::size_t d = shape.size(); d-- > 0;) {
+    if (++index[d] < shape[d]) return true;
+    index[d] = 0;
+  }
+  return false;
+}
+
+struct Fold {
+  Shape image, block, strides, dilations, pads, columns;
+};
+
+Model fold_model(const Fold& f, std::int64_t images, std::int64_t rows, std::int64_t columns) {
+  Model m = model(18);
+  add_input(m, "x", {std::to_string(images), std::to_string(rows), std::to_string(columns)});
+  auto& node = add_node(m, "Col2Im", {"x", add_ints(m, "image", f.image), add_ints(m, "block", f.block)}, "y");
+  set_ints(node, "strides", f.strides);
+  set_ints(node, "dilations", f.dilations);
+  set_ints(node, "pads", f.pads);
+  return m;
+}
+
+// Each element of a block is added where it lies in the image (ONNX operator Col2Im, version 18).
+void check_fold(const Fold& f) {
+  const std::size_t rank = f.image.size();
+  constexpr std::int64_t kImages = 2, kChannels = 3;
+  std::int64_t taps = 1, columns = 1;
+  for (std::size_t d = 0; d < rank; ++d) {
+    taps *= f.block[d];
+    columns *= f.columns[d];
+  }
+  Model m = fold_model(f, kImages, kChannels * taps, columns);
+  const Tensor x = random_floats({kImages, kChannels * taps, columns}, 1);
+  Shape image = {kImages, kChannels};
+  image.insert(image.end(), f.image.begin(), f.image.end());
+  Tensor want = Tensor::zeros({DType::f64, image});
+  for (std::int64_t n = 0; n < kImages * kChannels; ++n) {
+    Shape tap(rank, 0);
+    std::int64_t t = 0;
+    do {
+      Shape block(rank, 0);
+      std::int64_t l = 0;
+      do {
+        std::int64_t to = n;
+        bool inside = true;
+        for (std::size_t d = 0; d < rank; ++d) {
+          const std::int64_t place = block[d] * f.strides[d] + tap[d] * f.dilations[d] - f.pads[d];
+          inside = inside && place >= 0 && place < f.image[d];
+          to = to * f.image[d] + place;
+        }
+        if (inside) want.as<double>()[static_cast<std::size_t>(to)] += at(x, {n / kChannels, n % kChannels * taps + t, l});
+        ++l;
+      } while (next(block, f.columns));
+      ++t;
+    } while (next(tap, f.block));
+  }
+  const Tensor y = evaluate(import(m, "y").graph, {x}, Arithmetic::fp64)[0];
+  REQUIRE(y.type.shape == image);
+  for (std::size_t i = 0; i < want.as<double>().size(); ++i)
+    REQUIRE(y.as<double>()[i] == doctest::Approx(want.as<double>()[i]).epsilon(1e-12));
+}
+
 }  // namespace
+
+TEST_CASE("Col2Im adds blocks up where they lie over each other, with strides, dilations and pads") {
+  check_fold({{5, 5}, {1, 5}, {1, 1}, {1, 1}, {0, 0, 0, 0}, {5, 1}});
+  check_fold({{7, 6}, {3, 3}, {1, 1}, {1, 1}, {1, 1, 1, 1}, {7, 6}});
+  check_fold({{14, 13}, {3, 3}, {2, 2}, {1, 1}, {1, 1, 1, 0}, {7, 6}});  // VOLO's, and a side that blocks do not reach
+  check_fold({{6, 6}, {2, 2}, {1, 1}, {1, 5}, {0, 0, 0, 0}, {5, 1}});
+  check_fold({{9, 11}, {2, 3}, {3, 2}, {2, 3}, {0, 2, 1, 1}, {3, 4}});
+  check_fold({{13}, {2}, {4}, {1}, {1, 0}, {4}});  // between blocks there is nothing
+  check_fold({{3, 4, 5}, {1, 2, 3}, {1, 1, 1}, {1, 1, 1}, {0, 0, 0, 0, 0, 0}, {3, 3, 3}});
+}
+
+TEST_CASE("Col2Im keeps an infinity where it is, and refuses columns that do not fit") {
+  const Fold f{{3, 3}, {2, 2}, {1, 1}, {1, 1}, {0, 0, 0, 0}, {2, 2}};
+  Model m = fold_model(f, 1, 4, 4);
+  Tensor x = Tensor::zeros({DType::f32, {1, 4, 4}});
+  x.as<float>()[0] = HUGE_VALF;  // the first tap of the first block
+  const std::vector<float> y = run32(import(m, "y").graph, {x});
+  CHECK(std::isinf(y[0]));
+  for (std::size_t i = 1; i < 9; ++i) CHECK(y[i] == 0);
+  CHECK(mentions(refusal(fold_model(f, 1, 4, 5)), {"Col2Im", "does not fit"}));
+  CHECK(mentions(refusal(fold_model({{1, 1}, {2, 2}, {1, 1}, {1, 1}, {0, 0, 0, 0}, {}}, 1, 4, 1)),
+                 {"Col2Im", "does not fit into"}));
+}
 
 TEST_CASE("Attention of grouped heads, with and without mask, causal from the first key on") {
   for (const bool causal : {false, true})

@@ -134,5 +134,6 @@ struct OperatorRow {
 [[nodiscard]] std::vector<OperatorRow> einsum_operators();
 [[nodiscard]] std::vector<OperatorRow> attention_operators();
 [[nodiscard]] std::vector<OperatorRow> grid_operators();
+[[nodiscard]] std::vector<OperatorRow> fold_operators();
 
 }  // namespace kiln::graph::onnx

@@ -9,7 +9,8 @@ LowerFunction find_operator(const std::string& domain, const std::string& type) 
                                reduce_operators(), product_operators(), normalisation_operators(),
                                convolution_operators(), pool_operators(), order_operators(), index_operators(),
                                loss_operators(), quantise_operators(), recurrent_operators(),
-                               resize_operators(), einsum_operators(), attention_operators(), grid_operators()})
+                               resize_operators(), einsum_operators(), attention_operators(), grid_operators(),
+                               fold_operators()})
       for (const OperatorRow& row : family) rows.emplace(row.type, row.lower);
     return rows;
   }();
