@@ -2,10 +2,11 @@
 // through views and integer pointwise expressions that leave the value as it is (casts, clamps by select); through
 // anything else it does not, and the default of {0, 1} is inside every axis of two elements or more. An index of Gather
 // may count from the end, so its range begins below zero: a kernel that forgets this must be seen. The bytes of a
-// product may be any.
+// product may be any. Rows of a recurrent layer may end at any step, and where their lengths are weights they hardly do:
+// exporters write all steps.
 #include <algorithm>
 
-#include "agents/graph/graph.h"
+#include "agents/graph/domains.h"
 
 namespace kiln::graph {
 namespace {
@@ -36,7 +37,11 @@ void pass_through(const Expr& expr, std::int32_t index, std::vector<std::int32_t
   }
 }
 
-void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
+void narrow_sources(const Graph& graph, const Node& node, bool weights, Domains& domains) {
+  if (std::holds_alternative<Recurrent>(node.op)) {
+    const std::int64_t steps = graph.type(node.inputs[0]).shape[0];
+    narrow(domains[static_cast<std::size_t>(node.inputs[4])], {weights ? steps : 0, steps});
+  }
   if (const auto* gather = std::get_if<Gather>(&node.op)) {
     const std::int64_t extent = graph.type(node.inputs[0]).shape[static_cast<std::size_t>(gather->axis)];
     narrow(domains[static_cast<std::size_t>(node.inputs[1])],
@@ -66,11 +71,10 @@ void narrow_sources(const Graph& graph, const Node& node, Domains& domains) {
   for (std::size_t i = 0; i < count; ++i) narrow(domains[static_cast<std::size_t>(node.inputs[i])], *wanted);
 }
 
-}  // namespace
-
-std::vector<std::optional<Domain>> input_domains(const Graph& graph) {
+Domains domains_of(const Graph& graph, bool weights) {
   Domains wanted(graph.values.size());
-  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node) narrow_sources(graph, *node, wanted);
+  for (auto node = graph.nodes.rbegin(); node != graph.nodes.rend(); ++node)
+    narrow_sources(graph, *node, weights, wanted);
   Domains out;
   for (const ValueId id : graph.inputs) {
     const DType type = graph.type(id).dtype;
@@ -84,5 +88,10 @@ std::vector<std::optional<Domain>> input_domains(const Graph& graph) {
   }
   return out;
 }
+
+}  // namespace
+
+std::vector<std::optional<Domain>> input_domains(const Graph& graph) { return domains_of(graph, false); }
+std::vector<std::optional<Domain>> weight_domains(const Graph& graph) { return domains_of(graph, true); }
 
 }  // namespace kiln::graph

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <thread>
 
+#include "agents/graph/domains.h"
 #include "agents/planner/planner.h"
 #include "runtime/base/parallel.h"
 #include "runtime/base/random.h"
@@ -53,7 +54,7 @@ graph::Tensor generated(const graph::TensorType& type, const std::optional<graph
 
 graph::Graph standalone(const Region& region, std::uint64_t seed) {
   graph::Graph out = region.body;
-  const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(region.body);
+  const std::vector<std::optional<graph::Domain>> domains = graph::weight_domains(region.body);
   std::vector<ValueId> inputs;
   for (std::size_t i = 0; i < region.body.inputs.size(); ++i) {
     const ValueId v = region.body.inputs[i];

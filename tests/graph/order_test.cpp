@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "agents/graph/domains.h"
 #include "runtime/base/error.h"
 #include "tests/graph/build.h"
 
@@ -197,4 +198,19 @@ TEST_CASE("a scatter combines in order, counts from the end, and refuses an inde
   }
   CHECK_THROWS_WITH_AS((void)run({0, 3, 0}), doctest::Contains("outside an axis of 3"), Error);
   CHECK(input_domains(g)[1]->high == 2);
+}
+
+TEST_CASE("rows of a recurrent layer may end at any step; as a model's constants they have all") {
+  Graph g;
+  const std::vector<ValueId> inputs = {
+      g.add_input("x", {DType::f32, {7, 2, 3}}), g.add_input("r", {DType::f32, {3, 3}}),
+      g.add_input("bias", {DType::f32, {3}}), g.add_input("h", {DType::f32, {2, 3}}),
+      g.add_input("lengths", {DType::i64, {2}})};
+  Expr tanh;
+  tanh.results = {tanh.apply(ExprOp::tanh, tanh.operand(0, DType::f32))};
+  g.outputs = g.add_node(Recurrent{Cell::rnn, false, false, false, 0, {tanh}}, inputs, "layer");
+  CHECK(input_domains(g)[4]->low == 0);
+  CHECK(input_domains(g)[4]->high == 7);
+  CHECK(weight_domains(g)[4]->low == 7);
+  CHECK(weight_domains(g)[4]->high == 7);
 }
