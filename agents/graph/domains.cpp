@@ -2,8 +2,8 @@
 // through views and integer pointwise expressions that leave the value as it is (casts, clamps by select); through
 // anything else it does not, and the default of {0, 1} is inside every axis of two elements or more. An index of Gather
 // may count from the end, so its range begins below zero: a kernel that forgets this must be seen. The bytes of a
-// product may be any. Rows of a recurrent layer may end at any step, and where their lengths are weights they hardly do:
-// exporters write all steps.
+// product may be any. Rows of a recurrent layer may end at any step; where their lengths are weights they hardly do,
+// since exporters write all steps.
 #include <algorithm>
 
 #include "agents/graph/domains.h"

@@ -252,7 +252,12 @@ struct OfKernel {
     f["gates"] = gates;
     f["elements"] = f["steps"] * f["batch"] * f["hidden"];
     f["flops"] = f["elements"] * gates * (2 * f["hidden"] + 3);
-    f["bytes"] = 4 * (f["elements"] * (gates + 1) + gates * f["hidden"] * f["hidden"]);
+    const auto width = static_cast<std::int64_t>(graph::size_of(k.inputs[0].type));
+    f["bytes"] = static_cast<double>(width) * (f["elements"] * (gates + 1) + gates * f["hidden"] * f["hidden"]);
+    f["widest_bytes"] = static_cast<double>(width);
+    std::int64_t vector = 16 / width;  // of a unit's weights, which buffers begin on 16 bytes
+    while (k.hidden % vector != 0 || k.inputs[1].offset % vector != 0) vector /= 2;
+    f["max_vector"] = static_cast<double>(vector);
   }
 };
 

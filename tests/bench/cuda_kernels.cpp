@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "agents/evaluator/evaluator.h"
+#include "agents/graph/domains.h"
 #include "agents/graph/interpreter.h"
 #include "agents/graph/roundings.h"
 #include "daemon/targets/cuda/ceilings.h"
@@ -203,6 +204,7 @@ int check(World& world, std::size_t variants, const testing::KernelPick& pick) {
     const Candidate candidate = candidates(world, named, variants, pick);
     picked += candidate.kernels.size();
     const graph::Graph& body = candidate.region.body;
+    const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(body);
     const std::vector<targets::cuda::CompileResult> objects = compiled(world, candidate.kernels);
     for (std::size_t k = 0; k < objects.size(); ++k) {
       const agents::RenderedKernel& kernel = candidate.kernels[k];
@@ -221,7 +223,7 @@ int check(World& world, std::size_t variants, const testing::KernelPick& pick) {
         std::vector<graph::Tensor> values;
         std::vector<DeviceMemory> inputs, outputs;
         for (std::size_t i = 0; i < body.inputs.size(); ++i) {
-          values.push_back(worker::make_input(body.type(body.inputs[i]), std::nullopt, family, 3, i));
+          values.push_back(worker::make_input(body.type(body.inputs[i]), domains[i], family, 3, i));
           inputs.push_back(world.gpu.allocate(values.back().bytes.size()));
           world.gpu.copy_in(inputs.back().address(), values.back().bytes);
         }
@@ -257,17 +259,18 @@ int check(World& world, std::size_t variants, const testing::KernelPick& pick) {
   return wrong == 0 ? 0 : 1;
 }
 
+// With `domains` random numbers, which stay in them.
 std::vector<DeviceMemory> filled(World& world, const graph::Graph& g, const std::vector<graph::ValueId>& values,
-                                 bool random) {
+                                 const std::vector<std::optional<graph::Domain>>& domains = {}) {
   std::vector<DeviceMemory> out;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const graph::TensorType& type = g.type(values[i]);
     const std::size_t bytes = static_cast<std::size_t>(graph::element_count(type.shape)) * graph::size_of(type.dtype);
     out.push_back(world.gpu.allocate(bytes));
-    if (!random) continue;
+    if (domains.empty()) continue;
     const std::size_t made = std::min(bytes, std::size_t{16} << 20);
     const graph::Tensor part = worker::make_input(
-        {type.dtype, {static_cast<std::int64_t>(made / graph::size_of(type.dtype))}}, std::nullopt, "normal", 5, i);
+        {type.dtype, {static_cast<std::int64_t>(made / graph::size_of(type.dtype))}}, domains[i], "normal", 5, i);
     world.gpu.copy_in(out.back().address(), part.bytes);
     for (std::size_t at = made; at < bytes; at += made)
       kiln::cuda::check(world.gpu.api(),
@@ -294,8 +297,9 @@ struct Timed {
 std::map<std::string, Timed> timed(World& world, const std::string& name, const Candidate& candidate,
                                    json::array& rows) {
   std::map<std::string, Timed> out;
-  const auto inputs = filled(world, candidate.region.body, candidate.region.body.inputs, true);
-  const auto outputs = filled(world, candidate.region.body, candidate.region.body.outputs, false);
+  const auto inputs = filled(world, candidate.region.body, candidate.region.body.inputs,
+                             graph::weight_domains(candidate.region.body));
+  const auto outputs = filled(world, candidate.region.body, candidate.region.body.outputs);
   const std::vector<targets::cuda::CompileResult> objects = compiled(world, candidate.kernels);
   for (std::size_t k = 0; k < objects.size(); ++k) {
     if (!objects[k].ok) continue;

@@ -92,5 +92,16 @@ void add_lines(Collection& c);
 void add_convolutions(Collection& c);
 void add_fused(Collection& c);
 void add_streamed_products(Collection& c);
+void add_recurrent(Collection& c);
+
+// One direction of a recurrent layer, all of it inputs.
+struct Layer {
+  graph::Cell cell;
+  std::int64_t steps, batch, hidden;
+  bool reverse = false, reset_after = false, input_forget = false;
+  double clip = 0;
+  DType type = DType::f32;
+};
+std::vector<ValueId> recurrent_layer(Graph& g, const Layer& layer);
 
 }  // namespace kiln::testing

@@ -73,8 +73,9 @@ struct Case {
 
 Case case_of(const graph::Graph& g, const std::string& family) {
   Case c;
+  const std::vector<std::optional<graph::Domain>> domains = graph::input_domains(g);
   for (std::size_t i = 0; i < g.inputs.size(); ++i)
-    c.inputs.push_back(worker::make_input(g.type(g.inputs[i]), std::nullopt, family, 7, i));
+    c.inputs.push_back(worker::make_input(g.type(g.inputs[i]), domains[i], family, 7, i));
   c.expected = graph::evaluate(g, c.inputs, graph::Arithmetic::fp64);
   c.plain = graph::evaluate(g, c.inputs, graph::Arithmetic::model);
   return c;
@@ -132,6 +133,34 @@ TEST_CASE("the kernels of every graph agree with the oracle, whatever the order 
   for (const store::TemplateSpec& spec : testing::device_templates()) {
     INFO(spec.family << "/" << spec.name << " was never executed");
     CHECK(executed[spec.family + "/" + spec.name] > 0);
+  }
+}
+
+// And batches that its groups of blocks take in turn.
+TEST_CASE("blocks that share a recurrent layer have its weights in memory, in shared memory or in registers") {
+  const agents::NodeFacts node = testing::device_node("sm_90a", 4);
+  const auto persistent = std::find_if(
+      testing::device_templates().begin(), testing::device_templates().end(),
+      [](const auto& spec) { return spec.family == "recurrent" && spec.name == "persistent"; });
+  REQUIRE(persistent != testing::device_templates().end());
+  for (const testing::NamedGraph& named : testing::device_graphs()) {
+    if (named.name != "gru that resets before its product" && named.name != "lstm of many rows from the end") continue;
+    const agents::Region region = region_of(named.graph);
+    const std::optional<agents::Kernel> kernel = agents::lower(region);
+    REQUIRE(kernel);
+    const agents::Figures figures = agents::figures_of(*kernel, node, 1);
+    const agents::Space space = agents::enumerate(*persistent, region, *kernel, figures, node);
+    std::set<std::pair<std::int64_t, std::int64_t>> executed;
+    for (std::size_t row = 0; row < space.rows.size(); ++row) {
+      const agents::Variant variant = agents::variant_of(space, row);
+      const std::int64_t blocks = variant.tunables.at("group_blocks"), threads = variant.tunables.at("block_threads");
+      if (threads != 128 || !executed.insert({variant.tunables.at("weights"), blocks}).second) continue;
+      INFO(named.name << " by " << agents::to_string(variant));
+      const testing::EmulatedKernel emulated(agents::render(*persistent, region, *kernel, variant, figures, node));
+      check_against_oracle(emulated, region.body, "normal", simt::Order::forward);
+      check_against_oracle(emulated, region.body, "uniform", simt::Order::backward);
+    }
+    CHECK(executed.size() == 6);  // three places by groups of two and of four
   }
 }
 

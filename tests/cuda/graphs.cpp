@@ -206,6 +206,7 @@ std::vector<NamedGraph> device_graphs() {
   add_convolutions(c);
   add_fused(c);
   add_streamed_products(c);
+  add_recurrent(c);
   return std::move(c.graphs);
 }
 

@@ -124,6 +124,20 @@ std::vector<NamedGraph> large_graphs() {
       product("bf16 " + by + " 14336x4096", {rows, 4096}, weights(4096, 14336), transposed, DType::bf16);
       product("bf16 " + by + " 4096x4096", {rows, 4096}, weights(4096, 4096), transposed, DType::bf16);
     }
+  const auto recurrent = [&](const std::string& name, const Layer& layer) {
+    c.add_outputs("recurrent " + name, [&](Graph& g) { return recurrent_layer(g, layer); });
+  };
+  using graph::Cell;
+  for (const std::int64_t batch : {1, 10, 64}) {
+    const std::string rows = " of " + std::to_string(batch) + " rows";
+    recurrent("lstm f32 512 steps of 256" + rows, {.cell = Cell::lstm, .steps = 512, .batch = batch, .hidden = 256});
+    recurrent("lstm f32 512 steps of 1024" + rows, {.cell = Cell::lstm, .steps = 512, .batch = batch, .hidden = 1024});
+    recurrent("gru f32 512 steps of 256" + rows,
+              {.cell = Cell::gru, .steps = 512, .batch = batch, .hidden = 256, .reset_after = true});
+    Layer wide = {.cell = Cell::gru, .steps = 512, .batch = batch, .hidden = 1024, .reset_after = true};
+    wide.type = DType::f16;
+    recurrent("gru f16 512 steps of 1024" + rows, wide);
+  }
   const auto convolution = [&](const std::string& name, Shape x, Shape w, const graph::Convolution& op) {
     c.add(name, [&](Graph& g) { return add_node(g, op, {input(g, x), input(g, w)}); });
   };

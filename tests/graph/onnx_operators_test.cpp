@@ -133,7 +133,8 @@ void check_fold(const Fold& f) {
           inside = inside && place >= 0 && place < f.image[d];
           to = to * f.image[d] + place;
         }
-        if (inside) want.as<double>()[static_cast<std::size_t>(to)] += at(x, {n / kChannels, n % kChannels * taps + t, l});
+        const double value = at(x, {n / kChannels, n % kChannels * taps + t, l});
+        if (inside) want.as<double>()[static_cast<std::size_t>(to)] += value;
         ++l;
       } while (next(block, f.columns));
       ++t;

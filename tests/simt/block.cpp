@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::size_t kStackBytes = 128 << 10;
 constexpr unsigned kWarp = 32;
+// Times that threads look for what others post while nothing else moves: one may find several things in turn.
+constexpr int kLooks = 10'000;
 
 [[noreturn]] void hang(const char* what) {
   std::fprintf(stderr, "simt: the kernel would hang: %s\n", what);
@@ -62,12 +64,14 @@ class Cluster {
     std::memset(shared_.get(), 0xff, shared_stride_ * grid_.cluster);
     const auto count = static_cast<unsigned>(fibres_.size());
     for (unsigned t = 0; t < count; ++t) start(t);
+    int looks = 0;
     for (unsigned left = count; left > 0;) {
-      bool moved = false;
+      bool moved = false, looked = false;
       for (unsigned i = 0; i < count; ++i) {
         thread_ = order == Order::forward ? i : count - 1 - i;
         State& state = fibres_[thread_].state;
         if (state != State::ready && state != State::looking) continue;
+        looked = looked || state == State::looking;
         moved = moved || state == State::ready;  // it may post what others look for, or let go the rest of its warp
         ::swapcontext(&scheduler_, &fibres_[thread_].context);
         moved = moved || state != State::looking;
@@ -76,7 +80,8 @@ class Cluster {
       for (unsigned b = 0; b < grid_.cluster; ++b)
         moved = open_barrier(State::at_barrier, b * grid_.threads, (b + 1) * grid_.threads) || moved;
       moved = open_barrier(State::at_cluster_barrier, 0, count) || moved;
-      if (!moved)
+      looks = moved ? 0 : looks + 1;
+      if (!moved && (!looked || looks > kLooks))
         hang("some threads wait at a barrier, others in a shuffle or for memory, or lanes of a warp are missing");
     }
   }

@@ -37,6 +37,7 @@ template <class Message>
 inline void post(Message* to, Message message) {
   *to = message;
 }
+inline void post_word(u64* to, u64 word) { *to = word; }
 template <class Message>
 inline Message posted(const Message* at) {
   kiln_simt_look_again();

@@ -105,6 +105,11 @@ constexpr std::size_t kMostSpatial = 3;
 [[nodiscard]] bool accepts_scan(const LineKernel& kernel);
 [[nodiscard]] bool accepts_arg(const LineKernel& kernel);
 [[nodiscard]] bool accepts_sort(const LineKernel& kernel);
+[[nodiscard]] bool accepts_recurrent(const RecurrentKernel& kernel);
+[[nodiscard]] Hooks recurrent_hooks(const RecurrentKernel& kernel);
+// The same for `blocks` blocks that stay, and meet in a buffer that a first launch clears.
+[[nodiscard]] Hooks persistent_recurrent_hooks(const RecurrentKernel& kernel, const Tunables& tunables,
+                                               std::int64_t blocks);
 [[nodiscard]] Hooks pad_hooks(const PadKernel& kernel);
 // `parts`: that a series of results leaves for statistics (statistics.h).
 [[nodiscard]] Hooks convolution_hooks(const ConvolutionKernel& kernel, std::int64_t parts);

@@ -36,6 +36,7 @@ struct Accepts {
   bool operator()(const LineKernel& k) const {
     return spec.name == "scan" ? accepts_scan(k) : spec.name == "sort" ? accepts_sort(k) : accepts_arg(k);
   }
+  bool operator()(const RecurrentKernel& k) const { return accepts_recurrent(k); }
   bool operator()(const auto&) const { return false; }  // no device template has that anchor
 };
 
@@ -65,6 +66,9 @@ struct HooksOf {
   Hooks operator()(const WindowKernel& k) const { return window_hooks(k); }
   Hooks operator()(const LineKernel& k) const {
     return spec.name == "scan" ? scan_hooks(k) : spec.name == "sort" ? sort_hooks(k) : arg_hooks(k);
+  }
+  Hooks operator()(const RecurrentKernel& k) const {
+    return spec.name == "persistent" ? persistent_recurrent_hooks(k, tunables, blocks) : recurrent_hooks(k);
   }
   Hooks operator()(const auto&) const {
     throw Error(ErrorCode::unsupported, "cannot render " + title(spec) + ": no device template has that anchor");

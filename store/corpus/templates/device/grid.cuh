@@ -20,7 +20,22 @@ KILN_DEVICE Message posted(const Message* at) {
                : "memory");
   return message;
 }
+// One word of a message by itself, of whoever has it.
+KILN_DEVICE void post_word(u64* to, u64 word) {
+  asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"(word) : "memory");
+}
 #endif
+
+// A value of 4 bytes with the turn it belongs to.
+template <class T>
+KILN_DEVICE u64 tagged(T value, u32 turn) {
+  return static_cast<u64>(turn) << 32 | bit_copy<u32>(value);
+}
+KILN_DEVICE bool is_of(u64 word, u32 turn) { return word >> 32 == turn; }
+template <class T>
+KILN_DEVICE T untagged(u64 word) {
+  return bit_copy<T>(static_cast<u32>(word));
+}
 
 // A slot's halves, each with the turn it belongs to.
 KILN_DEVICE void post_slot(Message* to, Slot slot, u32 turn) {
