@@ -1,6 +1,8 @@
 // Col2Im: blocks of an image, one beside the other in columns, added up where they lie over each other. Each element of
 // the result is the sum of the taps that meet it, which are views of the padded columns: with strides, one sum for each
 // phase of the image. Nothing is multiplied, so infinities and NaNs stay where they are.
+#include <algorithm>
+
 #include "agents/graph/onnx/lowering.h"
 
 namespace kiln::graph::onnx {
@@ -10,7 +12,7 @@ namespace {
 struct Fold {
   Shape image, block, strides, dilations, before;  // `before`: padding
   Shape columns;                                   // blocks along each dimension
-  Shape periods;                                   // of the padded image: its extent in strides, rounded up
+  Shape periods;                                   // of the image: its extent in strides, rounded up
 };
 
 Fold fold_of(const Call& call) {
@@ -34,7 +36,7 @@ Fold fold_of(const Call& call) {
     if (room < 0) malformed("a block does not fit into the padded image");
     f.before.push_back(pads[d]);
     f.columns.push_back(room / f.strides[d] + 1);
-    f.periods.push_back((padded + f.strides[d] - 1) / f.strides[d]);
+    f.periods.push_back((f.image[d] + f.strides[d] - 1) / f.strides[d]);
   }
   return f;
 }
@@ -54,7 +56,7 @@ std::int64_t product_of(const Shape& shape) {
 }
 
 // The taps that meet the phase, each moved to where its block lies, in sum; -1 when there are none. `columns` is
-// [N, C, block..., periods along each dimension behind `most` of zeros...].
+// [N, C, block..., blocks along each dimension behind `most` of zeros, and zeros...].
 ValueId phase_sum(const Call& call, ValueId columns, const Fold& f, const Shape& phase, const Shape& most) {
   const std::size_t rank = f.image.size();
   const Shape whole = call.type(columns).shape;
@@ -66,7 +68,7 @@ ValueId phase_sum(const Call& call, ValueId columns, const Fold& f, const Shape&
     Slice slice{Shape(whole.size(), 0), whole, std::vector<std::int64_t>(whole.size(), 1)};
     bool meets = true;
     for (std::size_t d = 0; d < rank; ++d) {
-      const std::int64_t at = tap[d] * f.dilations[d] - phase[d];
+      const std::int64_t at = tap[d] * f.dilations[d] - phase[d] - f.before[d];  // of the first block
       meets = meets && at % f.strides[d] == 0;
       slice.starts[2 + d] = tap[d];
       slice.extents[2 + d] = 1;
@@ -100,10 +102,11 @@ std::vector<ValueId> col2im(const Call& call) {
   Shape most, before(split.size(), 0), after(split.size(), 0);  // the farthest that a tap moves
   bool pads = false;
   for (std::size_t d = 0; d < rank; ++d) {
-    most.push_back((f.block[d] - 1) * f.dilations[d] / f.strides[d]);
+    const std::int64_t back = (f.before[d] + f.strides[d] - 1) / f.strides[d];  // and the farthest the other way
+    most.push_back(std::max<std::int64_t>((f.block[d] - 1) * f.dilations[d] - f.before[d], 0) / f.strides[d]);
     before[2 + rank + d] = most[d];
-    after[2 + rank + d] = f.periods[d] - f.columns[d];
-    pads = pads || most[d] > 0 || f.periods[d] > f.columns[d];
+    after[2 + rank + d] = std::max<std::int64_t>(f.periods[d] + back - f.columns[d], 0);
+    pads = pads || before[2 + rank + d] > 0 || after[2 + rank + d] > 0;
   }
   ValueId columns = call.reshape(call.in(0), split);
   if (pads) columns = call.add(Pad{before, after}, {columns, call.scalar(0, type.dtype)});
@@ -122,7 +125,7 @@ std::vector<ValueId> col2im(const Call& call) {
   ValueId image = phases[0];
   if (phases.size() > 1) image = call.add(Concat{2}, phases);
 
-  // [N, C, strides..., periods...] to [N, C, period, stride, ...], and off with the padding.
+  // [N, C, strides..., periods...] to [N, C, period, stride, ...], and off with what lies beyond the image.
   side_by_side.insert(side_by_side.end(), f.strides.begin(), f.strides.end());
   side_by_side.insert(side_by_side.end(), f.periods.begin(), f.periods.end());
   std::vector<std::int32_t> order = {0, 1};
@@ -132,11 +135,12 @@ std::vector<ValueId> col2im(const Call& call) {
     order.push_back(static_cast<std::int32_t>(2 + rank + d));
     order.push_back(static_cast<std::int32_t>(2 + d));
     padded.push_back(f.periods[d] * f.strides[d]);
-    slice.starts.push_back(f.before[d]);
+    slice.starts.push_back(0);
     slice.extents.push_back(f.image[d]);
   }
   image = call.reshape(call.transpose(call.reshape(image, side_by_side), order), padded);
-  return {call.add(slice, {image})};
+  if (padded != slice.extents) image = call.add(slice, {image});
+  return {image};
 }
 
 }  // namespace
