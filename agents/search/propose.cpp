@@ -271,14 +271,24 @@ std::vector<Place> likely_places(const std::vector<Space>& spaces, const Known& 
   return out;
 }
 
-void add_surest(const std::vector<Place>& likely, Batch& batch) {
-  for (std::size_t i = 0; i < std::min(kSurest, likely.size()); ++i) batch.add(likely[i], "likely");
+// The least of each template that is likely, then the next of each: guesses rank the configurations of one template
+// better than templates.
+void add_surest(const std::vector<Place>& likely, std::size_t templates, Batch& batch) {
+  std::vector<std::vector<Place>> of_each(templates);
+  for (const Place& place : likely) of_each[place.space].push_back(place);
+  std::erase_if(of_each, [](const std::vector<Place>& places) { return places.empty(); });
+  for (std::size_t added = 0, turn = 0; added < std::min(kSurest, likely.size()); ++turn)
+    for (const std::vector<Place>& places : of_each)
+      if (turn < places.size() && added < kSurest) {
+        batch.add(places[turn], "likely");
+        ++added;
+      }
 }
 
 void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64& random, bool begins, Batch& batch) {
   std::vector<Place> likely = likely_places(spaces, known);
   if (begins) {
-    add_surest(likely, batch);
+    add_surest(likely, spaces.size(), batch);
     std::erase_if(likely, [&](const Place& place) { return !batch.open(place); });
   }
   while (!batch.full()) {

@@ -114,6 +114,7 @@ class Bench:
         if job["state"] == "done":
             tried = self.node.get(f"/v1/jobs/{job['id']}/candidates")
             record["candidates"] = len(tried)
+            record["tried"] = [[c["variant"], c["why"], c["verdict"], c["median_ns"]] for c in tried]
             record["failures"] = [f"{c['region']} {c['verdict']}: {c['reason']}" for c in tried
                                   if c["verdict"] not in ("ok", "slower")][:8]
         if job["state"] != "done":

@@ -94,6 +94,19 @@ TEST_CASE("while nothing is measured most of what is tried is what the first gue
   CHECK(random >= 8);  // what has no guess is tried too
 }
 
+TEST_CASE("the likeliest of each template come first, though one template's guesses are all less") {
+  std::vector<Space> spaces = {grid_space("x", 2, 10), grid_space("y", 2, 10), grid_space("z", 2, 10)};
+  for (std::size_t s = 0; s < spaces.size(); ++s)
+    for (std::size_t row = 0; row < spaces[s].rows.size(); ++row)
+      spaces[s].estimate_ns.push_back(static_cast<float>(s == 2 ? 5000 : 1000 + 100 * s + row));
+  const auto first = propose(spaces, {}, {}, {}, 1, 9);
+  REQUIRE(first.size() == 9);
+  for (std::size_t i = 3; i < 9; ++i) {  // "z" is far behind
+    const std::size_t s = (i - 3) % 2, row = 1 + (i - 3) / 2;  // a default is row 0
+    CHECK(first[i].variant == variant_of(spaces[s], row));
+  }
+}
+
 TEST_CASE("nothing is proposed twice, nothing excluded, and everything in the end") {
   const std::vector<Space> spaces = {grid_space("x", 2, 5), grid_space("y", 1, 4)};
   const std::vector<LearnedConstraint> learned = {{"family", "x", {{"a", 3}}, "crashed"}};
