@@ -20,7 +20,7 @@ struct alignas(8) Words2 { u32 at[2]; };
 #else
 #define KILN_ENTRY(symbol) \
   extern "C" __global__ void __launch_bounds__(256) symbol(const __grid_constant__ Arguments arguments)
-// Of which a multiprocessor holds four blocks, 65,536 registers permitting: all lanes of figures.cuh are at work at once.
+// Of which a multiprocessor holds four blocks, as 65,536 registers permit: all lanes of figures.cuh work at once.
 #define KILN_DENSE_ENTRY(symbol) \
   extern "C" __global__ void __launch_bounds__(256, 4) symbol(const __grid_constant__ Arguments arguments)
 #define KILN_DEVICE __device__
