@@ -190,8 +190,8 @@ MeasureRequest Lab::request_for(const std::vector<Subject>& subjects, Extent ext
   live.cold = cold(extent);
   live.seed = seed;
   live.timeout_ns = input_.policy.run_timeout_seconds * 1'000'000'000;
-  // Rounds of energy have half a second a subject: a measurement takes no more than its part of the budget.
-  if (live.objective == Objective::energy)
+  // A GPU's rounds of energy have half a second a subject: a measurement takes no more than its part of the budget.
+  if (live.objective == Objective::energy && node_.gpu)
     live.limit_ns = std::min<std::int64_t>(live.limit_ns, input_.policy.seconds * 1'000'000'000 / kEnergyMeasurements);
   return live;
 }

@@ -273,24 +273,24 @@ std::vector<Place> likely_places(const std::vector<Space>& spaces, const Known& 
 
 // The least of each template that is likely, then the next of each: guesses rank the configurations of one template
 // better than templates.
-void add_surest(const std::vector<Place>& likely, std::size_t templates, Batch& batch) {
+void add_surest(const std::vector<Place>& likely, std::size_t templates, std::size_t most, Batch& batch) {
   std::vector<std::vector<Place>> of_each(templates);
   for (const Place& place : likely) of_each[place.space].push_back(place);
   std::erase_if(of_each, [](const std::vector<Place>& places) { return places.empty(); });
-  for (std::size_t added = 0, turn = 0; added < std::min(kSurest, likely.size()); ++turn)
+  for (std::size_t added = 0, turn = 0; added < std::min(most, likely.size()); ++turn)
     for (const std::vector<Place>& places : of_each)
-      if (turn < places.size() && added < kSurest) {
+      if (turn < places.size() && added < most) {
         batch.add(places[turn], "likely");
         ++added;
       }
 }
 
-void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64& random, bool begins, Batch& batch) {
+// `surest`: how many of the likeliest are still to come before anything is drawn.
+void add_first(const std::vector<Space>& spaces, const Known& known, SplitMix64& random, std::size_t surest,
+               Batch& batch) {
   std::vector<Place> likely = likely_places(spaces, known);
-  if (begins) {
-    add_surest(likely, spaces.size(), batch);
-    std::erase_if(likely, [&](const Place& place) { return !batch.open(place); });
-  }
+  add_surest(likely, spaces.size(), surest, batch);
+  std::erase_if(likely, [&](const Place& place) { return !batch.open(place); });
   while (!batch.full()) {
     if (!likely.empty() && random.unit() < kLikelyShare) {
       std::swap(likely[random.below(likely.size())], likely.back());
@@ -317,10 +317,17 @@ std::vector<Place> fastest_places(const std::vector<Space>& spaces, std::vector<
   return out;
 }
 
-void add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batch& batch) {
-  for (const Place& place : fastest_places(spaces, std::move(priors), kMostPriors)) batch.add(place, "prior");
+// How many there are, tried or not.
+std::size_t add_seeds(const std::vector<Space>& spaces, std::vector<Trial> priors, Batch& batch) {
+  std::set<Place> seeds;
+  const auto add = [&](const Place& place, const char* why) {
+    seeds.insert(place);
+    batch.add(place, why);
+  };
+  for (const Place& place : fastest_places(spaces, std::move(priors), kMostPriors)) add(place, "prior");
   for (std::size_t s = 0; s < spaces.size(); ++s)
-    if (spaces[s].default_row >= 0) batch.add({s, static_cast<std::size_t>(spaces[s].default_row)}, "default");
+    if (spaces[s].default_row >= 0) add({s, static_cast<std::size_t>(spaces[s].default_row)}, "default");
+  return seeds.size();
 }
 
 void add_mix(const std::vector<Space>& spaces, Known& known, const Features& features, SplitMix64& random,
@@ -379,9 +386,10 @@ std::vector<Proposal> propose(const std::vector<Space>& spaces, const std::vecto
   // One seed per job: each call must still draw afresh, and the number of trials is what changes between calls.
   SplitMix64 random(seed ^ (0x9e3779b97f4a7c15u * (trials.size() + 1)));
   Batch batch(spaces, known, static_cast<std::size_t>(std::max(batch_size, 0)));
-  add_seeds(spaces, priors, batch);
+  const std::size_t seeds = add_seeds(spaces, priors, batch);
+  const std::size_t guessed = trials.size() - std::min(seeds, trials.size());  // tried after them
   if (known.best.size() < kFirstRandom)
-    add_first(spaces, known, random, trials.empty(), batch);
+    add_first(spaces, known, random, kSurest - std::min(kSurest, guessed), batch);
   else
     add_mix(spaces, known, features, random, batch);
   return batch.take();

@@ -17,8 +17,9 @@ namespace kiln::kilnd {
 struct Settings {
   // [paths]
   std::filesystem::path state, socket, corpus, worker, include, policy;
-  std::int32_t gpu = 0;         // which of the node's, by the driver's count
   std::string gpu_libraries{};  // folders with colons between; empty: where the system's loader looks
+  // [gpu]
+  std::int32_t gpu = 0;  // which of the node's, by the driver's count
   // [access]: group names or numbers
   std::vector<std::string> viewer_groups, operator_groups, admin_groups;
   std::string socket_group;  // owns the socket's file; empty: the daemon's own

@@ -50,7 +50,7 @@ class WorkerProcess {
   [[nodiscard]] Answer receive(std::int64_t deadline_ns);
 
   // Kills it. When this returns it is reaped: it has no thread, no descriptor and no context of a device left. Throws
-  // Error(unavailable) where it has not ended after two minutes.
+  // Error(unavailable) where it has not ended after two minutes: it is then left behind, and not spoken of again.
   void end();
 
   [[nodiscard]] bool alive() const { return pid_ > 0; }

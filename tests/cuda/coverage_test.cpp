@@ -72,6 +72,30 @@ TEST_CASE("each recurrent layer has a variant on a GPU, whatever its cell, type 
           }
 }
 
+// A block that posts nothing is waited for by none, and may miss what it waits for itself.
+TEST_CASE("blocks that share a recurrent layer have a unit of it each, for any extents") {
+  const agents::NodeFacts node = testing::device_node("sm_90a");
+  std::size_t shared = 0;
+  for (const store::TemplateSpec& spec : testing::device_templates()) {
+    if (spec.family != "recurrent" || spec.name != "persistent") continue;
+    for (const std::int64_t hidden : {36, 100, 200, 250, 256, 300, 650, 1000}) {
+      graph::Graph g;
+      g.outputs = testing::recurrent_layer(g, {.cell = graph::Cell::lstm, .steps = 9, .batch = 4, .hidden = hidden});
+      const agents::Region region = agents::cut_region(g, {0}).region;
+      const std::optional<agents::Kernel> kernel = agents::lower(region);
+      REQUIRE(kernel);
+      const agents::Space space =
+          agents::enumerate(spec, region, *kernel, agents::figures_of(*kernel, node, 1), node);
+      for (std::size_t row = 0; row < space.rows.size(); ++row) {
+        const std::int64_t blocks = agents::variant_of(space, row).tunables.at("group_blocks");
+        CHECK((blocks - 1) * ((hidden + blocks - 1) / blocks) < hidden);
+      }
+      shared += space.rows.size();
+    }
+  }
+  CHECK(shared > 0);
+}
+
 // As an importer leaves a bidirectional layer: X by W beside, one recurrence for each direction, joined.
 TEST_CASE("both directions of a layer behind their products are planned for a GPU") {
   graph::Graph g;

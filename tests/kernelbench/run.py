@@ -68,6 +68,7 @@ class Bench:
 
     def __init__(self, options):
         import node
+        os.environ.pop("CUDA_DEVICE_ORDER", None)  # which workers do not have: all count alike
         os.environ["CUDA_VISIBLE_DEVICES"] = str(options.gpu)  # PyTorch and libkiln have not opened the driver yet
         os.environ.setdefault("KILN_LIBRARY", str(node.BINARY / "lib/libkiln.so"))
         self.options = options

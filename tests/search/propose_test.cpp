@@ -107,6 +107,19 @@ TEST_CASE("the likeliest of each template come first, though one template's gues
   }
 }
 
+TEST_CASE("the likeliest follow where seeds had filled the first rounds") {
+  std::vector<Space> spaces = {grid_space("x", 2, 10)};
+  for (std::size_t row = 0; row < spaces[0].rows.size(); ++row)
+    spaces[0].estimate_ns.push_back(static_cast<float>(1000 + row));
+  std::vector<Trial> priors, trials;
+  for (std::size_t row = 50; row < 53; ++row) priors.push_back({variant_of(spaces[0], row), Verdict::ok, 100.0 + row});
+  for (const Proposal& p : propose(spaces, {}, priors, {}, 1, 4))
+    trials.push_back({p.variant, Verdict::ok, valley_ns(p.variant)});
+  const auto second = propose(spaces, trials, priors, {}, 1, 4);
+  REQUIRE(second.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) CHECK(second[i].variant == variant_of(spaces[0], 1 + i));
+}
+
 TEST_CASE("nothing is proposed twice, nothing excluded, and everything in the end") {
   const std::vector<Space> spaces = {grid_space("x", 2, 5), grid_space("y", 1, 4)};
   const std::vector<LearnedConstraint> learned = {{"family", "x", {{"a", 3}}, "crashed"}};

@@ -65,17 +65,17 @@ ValueId phase_sum(const Call& call, ValueId columns, const Fold& f, const Shape&
   ValueId sum = -1;
   Shape tap(rank, 0);
   do {
-    Slice slice{Shape(whole.size(), 0), whole, std::vector<std::int64_t>(whole.size(), 1)};
+    const auto place = [&](std::size_t d) { return tap[d] * f.dilations[d] - phase[d] - f.before[d]; };  // of block 0
     bool meets = true;
+    for (std::size_t d = 0; d < rank; ++d) meets = meets && place(d) % f.strides[d] == 0;
+    if (!meets) continue;
+    Slice slice{Shape(whole.size(), 0), whole, std::vector<std::int64_t>(whole.size(), 1)};
     for (std::size_t d = 0; d < rank; ++d) {
-      const std::int64_t at = tap[d] * f.dilations[d] - phase[d] - f.before[d];  // of the first block
-      meets = meets && at % f.strides[d] == 0;
       slice.starts[2 + d] = tap[d];
       slice.extents[2 + d] = 1;
-      slice.starts[2 + rank + d] = most[d] - at / f.strides[d];
+      slice.starts[2 + rank + d] = most[d] - place(d) / f.strides[d];
       slice.extents[2 + rank + d] = f.periods[d];
     }
-    if (!meets) continue;
     const ValueId term = call.reshape(call.add(slice, {columns}), result);
     sum = sum < 0 ? term : call.apply(ExprOp::add, sum, term);
   } while (advance(tap, f.block));

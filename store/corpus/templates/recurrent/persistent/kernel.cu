@@ -17,6 +17,7 @@ constexpr int kChunks = (kHidden + 32 * kVector - 1) / (32 * kVector);  // vecto
 constexpr index_t kTiles = (kBatch + kTile - 1) / kTile;
 using Value = Layer::Value;
 static_assert(kUnitsOfWarp <= kLanesOfRow, "a lane keeps one state");
+static_assert((kGroupBlocks - 1) * kUnits < kHidden, "each block posts a state: one that does not is not waited for");
 
 constexpr int kInShared = 1, kInRegisters = 2;  // of kWeights; else they are read in each step
 constexpr int kRowVectors = kHidden / kVector;  // of a unit's gate
