@@ -196,14 +196,20 @@ MeasureRequest Lab::request_for(const std::vector<Subject>& subjects, Extent ext
   return live;
 }
 
+json::object Lab::key_of(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, std::uint64_t seed,
+                         Objective of) const {
+  json::object key{{"subjects", subject_requests(subjects)},
+                   {"samples", samples},
+                   {"cold", cold(extent)},
+                   {"seed", seed}};
+  if (of != Objective::latency) key["objective"] = name(of);
+  return key;
+}
+
 SampleFact Lab::measure(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples, bool fresh_process,
                         std::uint64_t seed, const std::optional<Proof>& proof) {
-  json::object request{{"subjects", subject_requests(subjects)},
-                       {"samples", samples},
-                       {"fresh_process", fresh_process},
-                       {"cold", cold(extent)},
-                       {"seed", seed}};
-  if (objective(extent) != Objective::latency) request["objective"] = name(objective(extent));
+  json::object request = key_of(subjects, extent, samples, seed, objective(extent));
+  request["fresh_process"] = fresh_process;
   if (proof) request["proof"] = json::object{{"graph", proof->graph}, {"family", proof->family}, {"seed", proof->seed}};
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live = request_for(subjects, extent, samples, seed);
@@ -218,12 +224,8 @@ SampleFact Lab::look(const std::vector<Subject>& subjects, std::int32_t samples,
   // Only times are read off a look. A sample of energy takes half a second, as long as all calls of one.
   const Objective wanted = objective(Extent::region);
   const Objective of_look = wanted == Objective::energy ? Objective::latency : wanted;
-  json::object request{{"subjects", subject_requests(subjects)},
-                       {"samples", samples},
-                       {"fresh_process", false},
-                       {"cold", cold(Extent::region)},
-                       {"seed", seed}};
-  if (of_look != Objective::latency) request["objective"] = name(of_look);
+  json::object request = key_of(subjects, Extent::region, samples, seed, of_look);
+  request["fresh_process"] = false;
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live = request_for(subjects, Extent::region, samples, seed);
     live.objective = of_look;
@@ -237,8 +239,8 @@ SampleFact Lab::look(const std::vector<Subject>& subjects, std::int32_t samples,
 }
 
 SampleFact Lab::measure_launches(const std::vector<Subject>& subjects, std::int32_t samples, std::uint64_t seed) {
-  json::object request{{"subjects", subject_requests(subjects)}, {"samples", samples}, {"per_launch", true},
-                       {"cold", cold(Extent::workload)}, {"seed", seed}};
+  json::object request = key_of(subjects, Extent::workload, samples, seed, Objective::latency);
+  request["per_launch"] = true;
   return sample_fact_from_json(journal_.fact("measure", request, [&] {
     MeasureRequest live = request_for(subjects, Extent::workload, samples, seed);
     live.objective = Objective::latency;

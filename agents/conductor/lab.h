@@ -86,6 +86,9 @@ class Lab {
 
  private:
   [[nodiscard]] bool cold(Extent extent) const;
+  // What a measurement is known by on record, whatever its kind.
+  [[nodiscard]] json::object key_of(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
+                                    std::uint64_t seed, Objective of) const;
   [[nodiscard]] MeasureRequest request_for(const std::vector<Subject>& subjects, Extent extent, std::int32_t samples,
                                            std::uint64_t seed) const;
 

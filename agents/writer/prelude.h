@@ -22,8 +22,8 @@ namespace kiln::agents::writer {
 [[nodiscard]] std::string scalar_prelude();
 
 // The text of a oneDNN kernel around its template, which defines add_parts(State&): includes, tensors and the state of
-// at most `tasks` parts before it, which compute in `scratch_bytes` of the
-// plan's scratch where that suffices, the entry points of runtime/kernel_abi.h after it.
+// at most `tasks` parts before it, which compute in `scratch_bytes` of the plan's scratch where that suffices, the
+// entry points of runtime/kernel_abi.h after it.
 [[nodiscard]] std::string onednn_prelude(std::int64_t tasks, std::int64_t scratch_bytes);
 [[nodiscard]] std::string onednn_entries();
 
